@@ -1,0 +1,68 @@
+"""Answers you can trust from a small labelled dataset and a pretrained backbone.
+
+Public names load on first use, so ``import tlengine`` is quick and loads no torch::
+
+    import tlengine as tl
+
+    ds = tl.load_dataset("photos/")                      # a folder, a table, arrays
+    bb = tl.load_backbone("efficientnet-lite0")
+    feats = tl.extract(ds, bb, cache=tl.EmbeddingCache())
+    probe = tl.LinearProbeCV().fit(feats.X, feats.y)
+    result = tl.compare(ds, bb)                          # which strategy, and does transfer help?
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Dataset": "tlengine.data",
+    "load_dataset": "tlengine.data",
+    "Backbone": "tlengine.features",
+    "EmbeddingCache": "tlengine.features",
+    "extract": "tlengine.features",
+    "load_backbone": "tlengine.features",
+    "sample_key": "tlengine.features",
+    "Features": "tlengine.types",
+    "LinearProbe": "tlengine.probes",
+    "LinearProbeCV": "tlengine.probes",
+    "RidgeProbe": "tlengine.probes",
+    "RidgeProbeCV": "tlengine.probes",
+    "KNeighborsProbe": "tlengine.probes",
+    "NearestCentroidProbe": "tlengine.probes",
+    "cpu_info": "tlengine.probes",
+    "from_pretrained": "tlengine.probes",
+    "nearest": "tlengine.probes",
+    "probe_path": "tlengine.probes",
+    "ridge_path": "tlengine.probes",
+    "probe_grid": "tlengine.probes",
+    "RunResult": "tlengine.evaluation",
+    "compare": "tlengine.evaluation",
+    "hookimpl": "tlengine.plugins",
+    "BackboneSpec": "tlengine.plugins",
+    "BackboneSource": "tlengine.plugins",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from tlengine._core import __version__
+
+        return __version__
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tlengine' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from tlengine._core import __version__ as __version__
+    # The checker's view of the lazy names is completed as the rooms are built.

@@ -1,0 +1,265 @@
+"""Every exception of tlengine: one tree, each also of the built-in type that users already catch.
+
+A message says what was wrong (the value and its place) and the limit; ``hint`` says how to mend it.
+
+>>> try:
+...     raise LabelError("label column 'species' not found", hint="columns are: id, text", column="species")
+... except ValueError as error:
+...     print(error.code, error.context)
+label {'column': 'species'}
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "BackboneError",
+    "CacheClosedError",
+    "CacheCorruptionError",
+    "CacheError",
+    "CacheFormatError",
+    "CacheFullError",
+    "CacheIOError",
+    "CacheLockTimeout",
+    "CacheReadOnlyError",
+    "CacheReadOnlyWarning",
+    "DatasetError",
+    "DecodeError",
+    "DtypeError",
+    "EmptyInputError",
+    "HeadFormatError",
+    "ImageTooLargeError",
+    "InputError",
+    "InternalError",
+    "KeyConflictWarning",
+    "LabelError",
+    "MissingPackageError",
+    "NonFiniteError",
+    "PluginError",
+    "PluginWarning",
+    "RangeError",
+    "ResourceError",
+    "RunFormatError",
+    "ShapeMismatchError",
+    "SingleClassError",
+    "TlengineError",
+    "TlengineWarning",
+    "UnhashableRecipeError",
+    "UnknownNameError",
+    "UnsafeArtifactError",
+]
+
+
+class TlengineError(Exception):
+    """Base of all errors; ``code`` is a stable name, ``context`` the facts, ``hint`` the way out."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None, **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.context = context
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.hint, self.context)
+
+
+def _rebuild(
+    kind: type[TlengineError], message: str, hint: str | None, context: dict[str, Any]
+) -> TlengineError:
+    return kind(message, hint=hint, **context)
+
+
+class CacheError(TlengineError):
+    """Something about the embedding cache."""
+
+    code = "cache"
+
+
+class CacheCorruptionError(CacheError):
+    """Bytes on disk are not the bytes that were written."""
+
+    code = "cache-corruption"
+
+
+class CacheFormatError(CacheError):
+    """A cache file of another version, or no cache file at all."""
+
+    code = "cache-format"
+
+
+class CacheFullError(CacheError, OSError):
+    """No space, quota or file size left; rows committed earlier are intact."""
+
+    code = "cache-full"
+
+
+class CacheIOError(CacheError, OSError):
+    """The operating system refused a read or a write."""
+
+    code = "cache-io"
+
+
+class CacheReadOnlyError(CacheError):
+    """A write to a cache that was opened read-only or lies on a read-only place."""
+
+    code = "cache-read-only"
+
+
+class CacheLockTimeout(CacheError, TimeoutError):
+    """Another process holds a maintenance lock for too long."""
+
+    code = "cache-lock-timeout"
+
+
+class CacheClosedError(CacheError):
+    """The cache was closed."""
+
+    code = "cache-closed"
+
+
+class UnhashableRecipeError(TlengineError, TypeError):
+    """A recipe or sample that cannot be described in bytes; a key is never guessed."""
+
+    code = "unhashable-recipe"
+
+
+class InputError(TlengineError, ValueError):
+    """Data or parameters outside their limits."""
+
+    code = "input"
+
+
+class NonFiniteError(InputError):
+    """NaN or infinity where only finite numbers make sense."""
+
+    code = "non-finite"
+
+
+class EmptyInputError(InputError):
+    """Nothing to work on."""
+
+    code = "empty"
+
+
+class ShapeMismatchError(InputError):
+    """Arrays whose shapes do not fit together."""
+
+    code = "shape"
+
+
+class DtypeError(InputError, TypeError):
+    """An array of a type that cannot be used."""
+
+    code = "dtype"
+
+
+class RangeError(InputError):
+    """A finite number that the storage type cannot hold."""
+
+    code = "range"
+
+
+class SingleClassError(InputError):
+    """Fewer than two classes to tell apart."""
+
+    code = "single-class"
+
+
+class LabelError(InputError):
+    """Labels that are missing, mixed or not classes."""
+
+    code = "label"
+
+
+class DatasetError(InputError):
+    """A folder, table or array source that cannot be read as a dataset."""
+
+    code = "dataset"
+
+
+class DecodeError(InputError):
+    """One sample whose content cannot be read."""
+
+    code = "decode"
+
+
+class ImageTooLargeError(DecodeError):
+    """An image whose header announces more pixels than the limit."""
+
+    code = "image-too-large"
+
+
+class UnknownNameError(InputError, LookupError):
+    """A name that nothing is registered under."""
+
+    code = "unknown-name"
+
+
+class HeadFormatError(TlengineError, ValueError):
+    """A saved model whose files are not what they should be."""
+
+    code = "head-format"
+
+
+class UnsafeArtifactError(TlengineError, ValueError):
+    """A file that could execute code when loaded; it was not loaded."""
+
+    code = "unsafe-artifact"
+
+
+class RunFormatError(TlengineError, ValueError):
+    """A run document that tlengine did not write, or wrote in a newer version."""
+
+    code = "run-format"
+
+
+class BackboneError(TlengineError, ValueError):
+    """A backbone that cannot be loaded or is not the one that is needed."""
+
+    code = "backbone"
+
+
+class MissingPackageError(TlengineError, ImportError):
+    """An optional package that is not installed; the hint is the install line."""
+
+    code = "missing-package"
+
+
+class PluginError(TlengineError):
+    """A plugin that breaks its contract."""
+
+    code = "plugin"
+
+
+class ResourceError(TlengineError, MemoryError):
+    """Memory ran out."""
+
+    code = "resource"
+
+
+class InternalError(TlengineError, RuntimeError):
+    """A fault of tlengine itself."""
+
+    code = "internal"
+
+
+class TlengineWarning(UserWarning):
+    """Base of all warnings."""
+
+
+class CacheReadOnlyWarning(TlengineWarning):
+    """Rows are computed but cannot be kept."""
+
+
+class KeyConflictWarning(TlengineWarning):
+    """The same key was put twice with different vectors."""
+
+
+class PluginWarning(TlengineWarning):
+    """A plugin was skipped."""

@@ -1,0 +1,55 @@
+//! How every long call runs: off the GIL, on its own thread, with Ctrl-C noticed meanwhile.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use tlengine_core::{Error, Result, Run};
+
+use crate::errors::to_python;
+
+/// How often a waiting call looks for Ctrl-C.
+const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+
+/// Runs `work` without the GIL on `threads` threads. Ctrl-C raises the stop flag and surfaces as
+/// `KeyboardInterrupt` once `work` has returned; a panic becomes `InternalError`.
+pub fn interruptible<T: Send>(
+    py: Python<'_>,
+    threads: usize,
+    work: impl FnOnce(Run<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let stop = AtomicBool::new(false);
+    let (signal, outcome) = py.detach(|| {
+        std::thread::scope(|scope| {
+            let (done, finished) = channel();
+            let stop = &stop;
+            scope.spawn(move || {
+                let outcome = catch_unwind(AssertUnwindSafe(|| work(Run::new(threads, stop))));
+                let _ = done.send(outcome.unwrap_or_else(|_| {
+                    Err(Error::Internal("the core panicked; this is a bug, please report it".into()))
+                }));
+            });
+            let mut signal = None;
+            loop {
+                match finished.recv_timeout(SIGNAL_CHECK) {
+                    Ok(outcome) => return (signal, outcome),
+                    Err(RecvTimeoutError::Disconnected) => {
+                        return (signal, Err(Error::Internal("the worker vanished".into())));
+                    }
+                    Err(RecvTimeoutError::Timeout) => {
+                        if let Err(error) = Python::attach(|py| py.check_signals()) {
+                            stop.store(true, Ordering::Relaxed);
+                            signal = Some(error);
+                        }
+                    }
+                }
+            }
+        })
+    });
+    match signal {
+        Some(error) => Err(error),
+        None => outcome.map_err(|error| to_python(py, error)),
+    }
+}

@@ -1,0 +1,19 @@
+//! `tlengine._core`: converts arguments, releases the GIL, calls `tlengine-core`, maps errors.
+//! No arithmetic lives here.
+
+mod call;
+mod errors;
+
+use pyo3::prelude::*;
+
+/// The compiled core of tlengine. Private: use the functions and classes of `tlengine`.
+#[pymodule(gil_used = false)]
+mod _core {
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("build_profile", tlengine_core::BUILD_PROFILE)
+    }
+}
