@@ -44,14 +44,12 @@ _HOMES = {
     "BackboneSource": "tlengine.plugins",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names are strings
+__all__ = ["__version__", "build_profile", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from tlengine._core import __version__
-
-        return __version__
+    if name in ("__version__", "build_profile"):
+        return getattr(import_module("tlengine._core"), name)
     if name not in _HOMES:
         raise AttributeError(f"module 'tlengine' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
@@ -65,4 +63,5 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from tlengine._core import __version__ as __version__
+    from tlengine._core import build_profile as build_profile
     # The checker's view of the lazy names is completed as the rooms are built.

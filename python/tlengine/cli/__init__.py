@@ -1,0 +1,128 @@
+"""The command line: one small module per command, loaded only when it is called.
+
+In: words typed by a person or a script. Out: data on stdout, everything else on stderr, and an exit
+code: 0 done, 1 failed, 2 usage, 3 a gate not met, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from tlengine.cli.common import GateNotMet, fail
+
+__all__ = ["cli", "main"]
+
+COMMANDS = {
+    "extract": "Turn images or texts into features, each sample once, ever.",
+    "compare": "Answer: which backbone, which strategy, does transfer help?",
+    "probe": "Fit a whole path of linear probes on features.",
+    "knn": "Classify by the nearest neighbours in feature space.",
+    "predict": "Apply a saved model to new data.",
+    "report": "Turn a run.json into an HTML report.",
+    "cache": "Look after the embedding cache.",
+    "plugins": "List, show, check and create plugins.",
+    "doctor": "Show versions, chip, devices and paths.",
+}
+"""Names and one-line summaries, in the order of the help page."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used; the help page needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(set(self._plugin_commands()) - COMMANDS.keys())]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in COMMANDS:
+            command: click.Command = import_module(f"tlengine.cli.{name}").command
+            return command
+        return self._plugin_commands().get(name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        extra = {name: c.get_short_help_str() for name, c in self._plugin_commands().items()}
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items(), *sorted(extra.items())])
+
+    def _plugin_commands(self) -> dict[str, click.Command]:
+        if not self.commands:
+            from tlengine.plugins import add_commands
+
+            add_commands(self)
+        return self.commands
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    import tlengine
+
+    click.echo(f"tlengine {tlengine.__version__} (core: {tlengine.build_profile}, torch {version('torch')})")
+    ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show versions.",
+)
+def cli() -> None:
+    """Answers you can trust from a small labelled dataset and a pretrained backbone.
+
+    \b
+    tlengine compare photos/                 which backbone and strategy, and does transfer help?
+    tlengine compare reviews.csv --label stars
+    tlengine predict out/model new-photos/
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the command line and ends the process with its exit code."""
+    from tlengine.errors import TlengineError
+
+    try:
+        code = cli.main(args, prog_name="tlengine", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what was committed is kept, run the same command to go on", err=True)
+        code = 130
+    except GateNotMet as gate:
+        click.echo(f"gate not met: {gate}", err=True)
+        code = 3
+    except TlengineError as error:
+        code = fail(error.message, error.hint)
+    except click.ClickException as error:
+        code = fail(error.format_message())
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 1
+    except OSError as error:
+        code = fail(str(error), "check the path, its permissions and the space left")
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,142 @@
+"""What the commands share: options, JSON on stdout, notes on stderr."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO, TypeVar
+
+import click
+
+__all__ = [
+    "GateNotMet",
+    "backbone_option",
+    "column_options",
+    "extraction_options",
+    "fail",
+    "json_option",
+    "print_json",
+    "quiet_option",
+    "say",
+    "short_warnings",
+    "threads_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class GateNotMet(Exception):  # noqa: N818 - a verdict, not an error
+    """The work is done, but a threshold that the caller set is not met (exit code 3)."""
+
+
+def fail(message: str, hint: str | None = None) -> int:
+    """Prints one line and a hint on stderr; returns the exit code 1."""
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+    return 1
+
+
+def say(message: str = "", *, quiet: bool = False) -> None:
+    """A note for people, on stderr."""
+    if not quiet:
+        click.echo(message, err=True)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Prints one JSON document on stdout; NaN and infinity, which JSON lacks, become null."""
+    click.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in JSON's own types: NumPy scalars and arrays unwrapped, non-finite numbers null."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
+
+
+def short_warnings() -> None:
+    """Warnings become one line on stderr, without file and line number."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        click.echo(f"warning: {message}", err=True)
+
+    warnings.showwarning = show
+
+
+def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+column_options = _stack(
+    click.option("--text", metavar="COL", help="Column with the texts. [default: guessed]"),
+    click.option("--image", metavar="COL", help="Column with the image paths. [default: guessed]"),
+    click.option("--label", metavar="COL", help="Column with the labels. [default: guessed]"),
+    click.option("--group", metavar="COL", help="Column whose equal values stay on one side of a split."),
+    click.option("--domain", metavar="COL", help="Column that says where a sample comes from."),
+    click.option("--split", metavar="COL", help="Column with your own train/val/test split."),
+)
+"""``text image label group domain split``."""
+
+backbone_option = click.option(
+    "--backbone",
+    metavar="NAME[,NAME]",
+    help="Registered backbones; see 'tlengine plugins'. [default: the installed default of the data's modality]",
+)
+
+threads_option = click.option(
+    "--num-threads",
+    type=click.IntRange(min=1),
+    envvar="TLENGINE_NUM_THREADS",
+    help="Threads to use. [default: the cores this process may use]",
+)
+
+extraction_options = _stack(
+    click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+    ),
+    click.option(
+        "--batch-size", type=click.IntRange(min=1), help="Samples per forward pass. [default: by device]"
+    ),
+    click.option("--workers", type=click.IntRange(min=0), help="Decoding processes. [default: by cores]"),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "bf16", "fp16"]),
+        default="float32",
+        show_default=True,
+        help="Arithmetic of the backbone; rows of each precision are cached apart.",
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(min=1),
+        default=64_000_000,
+        show_default=True,
+        help="Larger images are refused by their header.",
+    ),
+    click.option("--strict", is_flag=True, help="Fail if any sample cannot be read."),
+)
+"""``device batch_size workers precision max_pixels strict``."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bars and notes.")
