@@ -111,7 +111,7 @@ class CacheReadOnlyError(CacheError):
     code = "cache-read-only"
 
 
-class CacheLockTimeout(CacheError, TimeoutError):
+class CacheLockTimeout(CacheError, TimeoutError):  # noqa: N818 - named after TimeoutError
     """Another process holds a maintenance lock for too long."""
 
     code = "cache-lock-timeout"

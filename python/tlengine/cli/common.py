@@ -102,7 +102,7 @@ column_options = _stack(
 backbone_option = click.option(
     "--backbone",
     metavar="NAME[,NAME]",
-    help="Registered backbones; see 'tlengine plugins'. [default: the installed default of the data's modality]",
+    help="Backbones, see 'tlengine plugins'. [default: the installed one for the data's modality]",
 )
 
 threads_option = click.option(

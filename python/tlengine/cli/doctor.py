@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import click
@@ -47,7 +47,7 @@ def examine() -> dict[str, Any]:
         "cache": {
             "path": str(root),
             "free_bytes": shutil.disk_usage(existing).free,
-            "writable": _writable(existing),
+            "writable": os.access(existing, os.W_OK),
         },
         "plugins": describe_plugins(),
     }
@@ -64,12 +64,6 @@ def _devices() -> list[str]:
     from tlengine.features import available_devices
 
     return available_devices()
-
-
-def _writable(path: Path) -> bool:
-    import os
-
-    return os.access(path, os.W_OK)
 
 
 @click.command()

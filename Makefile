@@ -1,0 +1,68 @@
+# The one truth for people and for CI: `make help`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.PHONY: help dev demo test lint check-python check-rust bench bench-check docs clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+PROFILE ?= release
+PYTEST := $(BIN)/python -m pytest
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
+
+# Packages: again only when a pyproject.toml changes.
+$(VENV)/.packages: pyproject.toml $(PLUGINS)
+	@command -v cargo >/dev/null || { echo "error: cargo not found"; echo "hint: install Rust 1.89 or later (rustup)"; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev $$($(BIN)/python scripts/requirements.py pyproject.toml $(PLUGINS))
+	$(BIN)/python -m pip install --quiet --no-deps $(patsubst %/pyproject.toml,--editable %,$(PLUGINS))
+	touch $@
+
+# The extension: again only when Rust changes.
+$(VENV)/.core-$(PROFILE): $(VENV)/.packages $(RUST)
+	rm -f $(VENV)/.core-*
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile $(PROFILE)
+	touch $@
+
+dev: $(VENV)/.core-$(PROFILE) ## Make .venv with everything in it (PROFILE=quick builds in seconds)
+
+demo: dev ## Compare strategies on 2,000 textile photographs; writes demo/out/report.html
+	$(BIN)/python scripts/demo.py
+
+test: dev lint check-rust check-python ## All checks and tests
+
+lint: dev ## Formatters, linters, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest tlengine._core --allowlist python/stubtest-allowlist.txt
+	$(BIN)/lint-imports
+	cargo fmt --check
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+check-rust: ## Tests of the Rust core
+	cargo test --quiet --locked --workspace
+
+check-python: dev ## Tests of the Python packages
+	$(PYTEST) -q --benchmark-disable
+
+bench: dev ## All benchmarks, beside their peers
+	$(PYTEST) benches --benchmark-only --benchmark-group-by=group
+
+bench-check: dev ## Assert the ratios to the peers
+	$(BIN)/python -m benches.check
+
+docs: dev ## Run the documentation's snippets and check its links
+	$(PYTEST) -q tests/test_docs.py
+
+clean: ## Remove what make has built
+	rm -rf $(VENV) target demo python/tlengine/_core*.so
