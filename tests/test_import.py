@@ -1,0 +1,66 @@
+"""``import tlengine`` is quick: nothing heavy is loaded until it is used."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import tlengine
+
+HEAVY = {
+    "torch",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "timm",
+    "transformers",
+    "pandas",
+    "pyarrow",
+    "PIL",
+    "click",
+}
+
+
+def _loaded_by(code: str) -> set[str]:
+    script = (
+        f"{code}\nimport json, sys; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_import_loads_nothing_heavy() -> None:
+    loaded = _loaded_by("import tlengine")
+    assert "tlengine" in loaded
+    assert not loaded & HEAVY
+
+
+def test_probing_arrays_loads_no_torch() -> None:
+    loaded = _loaded_by(
+        "import tlengine as tl; tl.LinearProbe, tl.KNeighborsProbe, tl.nearest, tl.EmbeddingCache"
+    )
+    assert "sklearn" in loaded
+    assert "torch" not in loaded
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = _loaded_by(
+        "import sys\nfrom tlengine.cli import main\nsys.stdout = sys.stderr\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    sys.stdout = sys.__stdout__"
+    )
+    assert "click" in loaded
+    assert not loaded & (HEAVY - {"click"})
+
+
+@pytest.mark.parametrize("name", tlengine.__all__)
+def test_public_name_exists(name: str) -> None:
+    assert getattr(tlengine, name) is not None
+    assert name in dir(tlengine)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = tlengine.no_such_name
