@@ -1,0 +1,26 @@
+"""``make demo``: 2,000 photographs of textiles, compared from the command line as a user would.
+
+The cache lies in ``demo/home`` (or where ``TLENGINE_HOME`` points), so ``make clean`` leaves nothing behind.
+"""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import conformal_clip_data
+
+from tlengine.cli import main
+
+
+def run() -> None:
+    """Shows the command, then runs it."""
+    os.environ.setdefault("TLENGINE_HOME", str(Path("demo/home").resolve()))
+    photos = str(conformal_clip_data.textile_simulated_root())
+    arguments = ["compare", photos, "--out", "demo/out", *sys.argv[1:]]
+    print(f"$ tlengine {shlex.join(arguments)}", file=sys.stderr)
+    main(arguments)
+
+
+if __name__ == "__main__":
+    run()
