@@ -1,0 +1,65 @@
+"""Probes: classifiers solved directly on frozen features, with no SGD and no torch.
+
+In come arrays, ``X`` (n, d) and labels ``y`` (n,); out come scikit-learn estimators, whole
+regularisation paths with a certificate for every solution, and exact nearest neighbours::
+
+    from tlengine.probes import LinearProbeCV
+
+    probe = LinearProbeCV(Cs=45).fit(X, y)      # every C, every fold, in one solve
+    probe.C_, probe.score(X_test, y_test)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "KNeighborsProbe": "neighbors",
+    "LinearProbe": "linear",
+    "LinearProbeCV": "linear",
+    "NearestCentroidProbe": "centroid",
+    "ProbePath": "paths",
+    "RidgePath": "paths",
+    "RidgeProbe": "ridge",
+    "RidgeProbeCV": "ridge",
+    "cpu_info": "neighbors",
+    "from_pretrained": "persistence",
+    "nearest": "neighbors",
+    "probe_grid": "grid",
+    "probe_path": "paths",
+    "ridge_path": "paths",
+}
+
+__all__ = [
+    "KNeighborsProbe",
+    "LinearProbe",
+    "LinearProbeCV",
+    "NearestCentroidProbe",
+    "ProbePath",
+    "RidgePath",
+    "RidgeProbe",
+    "RidgeProbeCV",
+    "cpu_info",
+    "from_pretrained",
+    "nearest",
+    "probe_grid",
+    "probe_path",
+    "ridge_path",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tlengine.probes' has no attribute {name!r}")
+    value = getattr(import_module(f"tlengine.probes.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from tlengine.probes.persistence import from_pretrained as from_pretrained
