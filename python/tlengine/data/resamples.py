@@ -1,8 +1,8 @@
 """Resamples: who may train, who is tested, and the promise that nobody does both.
 
 From 1,000 rows on a stratified holdout for each seed; below, repeated stratified folds (5 for each seed);
-a split that the user brings is taken as given. Rows of one group, and rows of identical content, form a *unit*
-that stays on one side of every split made here.
+a split that the user brings is taken as given. Rows of one group, and rows of identical content, form a
+*unit* that stays on one side of every split made here.
 
 >>> import numpy as np
 >>> plan = make_resamples(np.array(["cat", "dog"] * 50), seeds=2)
