@@ -1,0 +1,74 @@
+"""Which column of a table is what: the user's word, else the usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tlengine.errors import DatasetError
+
+__all__ = ["IMAGE_SUFFIXES", "ROLE_NAMES", "USUAL", "Columns", "guess", "named"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".heic", ".avif"}
+)
+"""Files that are meant as images; what can be decoded is decided when they are read."""
+
+ROLE_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "select"), "select"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""How people call the splits, and the role each has here."""
+
+USUAL = {
+    "text": ("text", "texts", "sentence", "content", "document", "body", "review", "message", "utterance"),
+    "image": ("image", "image_path", "img", "img_path", "path", "file_path", "filepath", "file", "file_name",
+              "filename", "photo"),
+    "label": ("label", "labels", "class", "class_name", "category", "target", "y"),
+    "group": ("group", "groups", "group_id", "patient", "patient_id", "subject", "subject_id"),
+    "domain": ("domain", "domains", "environment", "site"),
+    "split": ("split", "splits", "subset", "partition", "fold"),
+    "id": ("id", "ids", "uid", "uuid", "sample_id"),
+}  # fmt: skip
+"""Names that are taken when the user names none, first come, first taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Names of columns as the user gave them; None where the usual names are tried."""
+
+    text: str | None = None
+    image: str | None = None
+    label: str | None = None
+    group: str | None = None
+    domain: str | None = None
+    split: str | None = None
+
+
+def named(column: str, role: str, known: Sequence[str], where: str) -> str:
+    """The column the user named, checked.
+
+    Raises:
+        DatasetError: the table has no such column.
+
+    >>> named("tweet", "text", ["tweet", "label"], "tweets.csv")
+    'tweet'
+    """
+    if column not in known:
+        raise DatasetError(
+            f"{where}: no column {column!r} (asked for as {role})",
+            hint=f"columns are: {', '.join(known)}",
+            column=column,
+        )
+    return column
+
+
+def guess(role: str, known: Sequence[str], taken: Sequence[str | None] = ()) -> str | None:
+    """The first usual name for ``role`` among the columns, without regard to case.
+
+    >>> guess("label", ["ID", "Text", "Label"])
+    'Label'
+    """
+    free = {name.strip().lower(): name for name in reversed(known) if name not in taken}
+    return next((free[name] for name in USUAL[role] if name in free), None)

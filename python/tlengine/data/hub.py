@@ -1,0 +1,115 @@
+"""Hugging Face ``datasets``: a ``Dataset``, or a ``DatasetDict`` of splits. Never imported unless given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, overload
+
+import numpy as np
+
+from tlengine.data.columns import ROLE_NAMES, Columns
+from tlengine.data.dataset import Dataset
+from tlengine.data.tables import LabelMode, Table, dataset_from_table
+from tlengine.errors import DatasetError
+
+__all__ = ["dataset_from_hub", "is_hub_dataset"]
+
+
+def is_hub_dataset(source: Any) -> bool:
+    """Whether ``source`` comes from the package ``datasets``.
+
+    >>> is_hub_dataset([1, 2])
+    False
+    """
+    return any(base.__module__.partition(".")[0] == "datasets" for base in type(source).__mro__)
+
+
+def dataset_from_hub(
+    source: Any, columns: Columns, *, labels: LabelMode = "auto", modality: str | None = None
+) -> Dataset:
+    """The rows of a ``datasets.Dataset``; images stay encoded until they are needed.
+
+    Labels of a ``ClassLabel`` column are its names. The splits of a ``DatasetDict`` become roles.
+
+    Raises:
+        DatasetError: an iterable dataset, a split of unknown name, a missing column.
+        LabelError: see :func:`~tlengine.data.labels.class_labels`.
+    """
+    if isinstance(source, dict):
+        return _joined(source, columns, labels, modality)
+    if not hasattr(source, "__len__"):
+        raise DatasetError(
+            f"{type(source).__name__}: a stream has no rows to come back to",
+            hint="load it without streaming=True",
+        )
+    features = source.features
+    return dataset_from_table(
+        Table(
+            name=_name(source),
+            names=list(source.column_names),
+            rows=len(source),
+            column=cache(lambda name: _column(source, name)),
+            place=lambda row: f"{_name(source)}, row {row}",
+            classes={n: f.names for n, f in features.items() if type(f).__name__ == "ClassLabel"},
+        ),
+        columns,
+        labels=labels,
+        modality=modality,
+    )
+
+
+def _name(source: Any) -> str:
+    return str(getattr(source.info, "dataset_name", None) or "datasets.Dataset")
+
+
+def _column(source: Any, name: str) -> Sequence[Any]:
+    if type(source.features[name]).__name__ != "Image":
+        return list(source[name])
+    from datasets import Image
+
+    return _Encoded(source.select_columns([name]).cast_column(name, Image(decode=False)), name)
+
+
+class _Encoded(Sequence[Any]):
+    """An image column as the bytes of its files."""
+
+    def __init__(self, source: Any, name: str) -> None:
+        self._source, self._name = source, name
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @overload
+    def __getitem__(self, row: int) -> Any: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Any]: ...
+    def __getitem__(self, row: int | slice) -> Any:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        value = self._source[row][self._name] or {}
+        content = value.get("bytes")
+        if content is None and value.get("path"):
+            from pathlib import Path
+
+            return Path(value["path"])
+        return content or b""
+
+
+def _joined(source: dict[str, Any], columns: Columns, labels: LabelMode, modality: str | None) -> Dataset:
+    """The splits one after the other, with roles; ids carry the split's name."""
+    unknown = [name for name in source if name.lower() not in ROLE_NAMES]
+    if unknown:
+        raise DatasetError(
+            f"split {unknown[0]!r} has no role",
+            hint=f"choose the splits among {', '.join(sorted(ROLE_NAMES))}",
+        )
+    from datasets import concatenate_datasets
+
+    whole = dataset_from_hub(
+        concatenate_datasets(list(source.values())), columns, labels=labels, modality=modality
+    )
+    names = np.repeat(list(source), [len(part) for part in source.values()])
+    from dataclasses import replace
+
+    return replace(whole, splits=np.array([ROLE_NAMES[name.lower()] for name in names]))

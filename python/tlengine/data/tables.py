@@ -1,0 +1,224 @@
+"""Tables become datasets: columns are chosen, checked and given their meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.data.columns import IMAGE_SUFFIXES, ROLE_NAMES, USUAL, Columns, guess, named
+from tlengine.data.dataset import Dataset
+from tlengine.data.labels import class_labels
+from tlengine.errors import DatasetError, EmptyInputError, InputError, LabelError
+
+__all__ = ["LabelMode", "Table", "dataset_from_table"]
+
+LabelMode = str
+"""``"auto"``, ``"require"`` or ``"ignore"``; see :func:`~tlengine.data.load_dataset`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns of equal length, read when asked for.
+
+    Attributes:
+        name: of the source, for messages.
+        names: the columns, in order.
+        rows: how many.
+        column: reads one column: ``rows`` values.
+        place: where a row stands, such as ``"data.csv, line 7"``.
+        folder: what relative image paths start from.
+        classes: names for the whole numbers of a label column.
+    """
+
+    name: str
+    names: Sequence[str]
+    rows: int
+    column: Callable[[str], Sequence[Any]]
+    place: Callable[[int], str]
+    folder: Path | None = None
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def dataset_from_table(
+    table: Table, columns: Columns, *, modality: str | None = None, labels: LabelMode = "auto"
+) -> Dataset:
+    """The samples of ``table``.
+
+    Raises:
+        DatasetError: a column is missing or holds what it should not.
+        EmptyInputError: no rows.
+        LabelError: see :func:`~tlengine.data.labels.class_labels`.
+    """
+    if not table.rows:
+        raise EmptyInputError(f"{table.name}: the table has no rows", hint="it holds a header alone")
+    label = _label_column(table, columns, labels)
+    kind, content = _content_column(table, columns, modality, label)
+    taken = (content, label)
+    values = table.column(content)
+    ids = _ids(table, values if kind == "image" else None, taken)
+    return Dataset(
+        name=table.name,
+        modality=kind,  # type: ignore[arg-type]
+        ids=ids,
+        contents=_texts(table, values) if kind == "text" else _images(table, values),
+        y=None if label is None else _labels(table, label),
+        groups=_strings(table, "group", columns.group, taken),
+        domains=_strings(table, "domain", columns.domain, taken),
+        splits=_splits(table, columns.split, taken),
+        metadata={"columns": ", ".join(table.names), kind: content, **({"label": label} if label else {})},
+    )
+
+
+def _label_column(table: Table, columns: Columns, labels: LabelMode) -> str | None:
+    if labels == "ignore":
+        return None
+    if columns.label is not None:
+        return named(columns.label, "label", table.names, table.name)
+    found = guess(
+        "label", table.names, (columns.text, columns.image, columns.group, columns.domain, columns.split)
+    )
+    if found is None and labels == "require":
+        raise LabelError(
+            f"{table.name}: no label column",
+            hint=f"name one with --label; columns are: {', '.join(table.names)}",
+        )
+    return found
+
+
+def _content_column(
+    table: Table, columns: Columns, modality: str | None, label: str | None
+) -> tuple[str, str]:
+    """What a sample is, and the column that holds it."""
+    asked = {"text": columns.text, "image": columns.image}
+    given = {role: column for role, column in asked.items() if column is not None}
+    if len(given) == 2:
+        raise DatasetError(
+            f"{table.name}: both a text and an image column are named", hint="name one of them"
+        )
+    for role, column in given.items():
+        return role, named(column, role, table.names, table.name)
+    roles = [modality] if modality in asked else list(asked)
+    usual = {role: found for role in roles if (found := guess(role, table.names, (label,)))}
+    if len(usual) == 1:
+        return next(iter(usual.items()))
+    if len(usual) == 2:
+        raise DatasetError(
+            f"{table.name}: {usual['text']!r} looks like texts and {usual['image']!r} like images",
+            hint=f"choose with --text {usual['text']} or --image {usual['image']}",
+        )
+    return _only_column(table, roles, label)
+
+
+def _only_column(table: Table, roles: Sequence[str], label: str | None) -> tuple[str, str]:
+    """The one column of strings that no usual name explains."""
+    explained = {label, *(guess(role, table.names) for role in USUAL)}
+    rest = [n for n in table.names if n not in explained and isinstance(table.column(n)[0], str)]
+    if len(rest) == 1:
+        is_path = Path(table.column(rest[0])[0]).suffix.lower() in IMAGE_SUFFIXES
+        return roles[-1] if is_path else roles[0], rest[0]
+    raise DatasetError(
+        f"{table.name}: no column of texts or image paths",
+        hint=f"name it with --text or --image; columns are: {', '.join(table.names)}",
+    )
+
+
+def _texts(table: Table, values: Sequence[Any]) -> list[str]:
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise DatasetError(
+                f"{table.place(row)}: the text is {value!r}, not a string", hint="fill it in or drop the row"
+            )
+        if not value.isascii():
+            _check_encodable(value, table.place(row))
+    return list(values)
+
+
+def _check_encodable(value: str, place: str) -> None:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{place}: the text holds half a character (a lone surrogate) at {error.start}",
+            hint="save the table again as UTF-8",
+        ) from None
+
+
+def _images(table: Table, values: Sequence[Any]) -> Sequence[Any]:
+    if not isinstance(values, list):
+        return values
+    return [_image(table, row, value) for row, value in enumerate(values)]
+
+
+def _image(table: Table, row: int, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, str) and value.strip() and "\0" not in value:
+        path = Path(value).expanduser()
+        return table.folder / path if table.folder is not None else path
+    if isinstance(value, Path | bytes) or hasattr(value, "convert"):
+        return value
+    raise DatasetError(f"{table.place(row)}: {value!r} is no image path", hint="fill it in or drop the row")
+
+
+def _labels(table: Table, label: str) -> npt.NDArray[Any]:
+    values = table.column(label)
+    if names := table.classes.get(label):
+        values = [names[v] if isinstance(v, int) and 0 <= v < len(names) else None for v in values]
+    return class_labels(values, lambda row: f"{table.place(row)}, column {label!r}")
+
+
+def _ids(table: Table, paths: Sequence[Any] | None, taken: tuple[str | None, ...]) -> npt.NDArray[np.str_]:
+    found = guess("id", table.names, taken)
+    for values in (table.column(found) if found else None, paths):
+        if values is not None and _are_names(values):
+            return np.array([str(value) for value in values])
+    return np.array([str(row) for row in range(table.rows)])
+
+
+def _are_names(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str | int) for value in values) and len(set(values)) == len(values)
+
+
+def _strings(
+    table: Table, role: str, column: str | None, taken: tuple[str | None, ...]
+) -> npt.NDArray[np.str_] | None:
+    """A column of names; missing ones are refused where the user named the column, else it is left."""
+    found = (
+        guess(role, table.names, taken) if column is None else named(column, role, table.names, table.name)
+    )
+    if found is None:
+        return None
+    values = table.column(found)
+    for row, value in enumerate(values):
+        if value is None or value != value or (isinstance(value, str) and not value.strip()):
+            raise DatasetError(
+                f"{table.place(row)}: {role} column {found!r} is empty",
+                hint="fill it in or rename the column",
+            )
+    return np.array([str(value) for value in values])
+
+
+def _splits(table: Table, column: str | None, taken: tuple[str | None, ...]) -> npt.NDArray[np.str_] | None:
+    """Roles; a guessed column that holds anything but split names is something else and left alone."""
+    found = (
+        guess("split", table.names, taken)
+        if column is None
+        else named(column, "split", table.names, table.name)
+    )
+    if found is None:
+        return None
+    roles = [ROLE_NAMES.get(str(value).strip().lower()) for value in table.column(found)]
+    if None in roles:
+        if column is None:
+            return None
+        row = roles.index(None)
+        raise DatasetError(
+            f"{table.place(row)}: {table.column(found)[row]!r} is no split",
+            hint=f"splits are: {', '.join(sorted(ROLE_NAMES))}",
+        )
+    return np.array(roles)

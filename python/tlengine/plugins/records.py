@@ -1,0 +1,146 @@
+"""What plugins yield: frozen records, data and callables alone, so that listing them loads no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from tlengine.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["MODALITIES", "BackboneSource", "BackboneSpec", "ExporterSpec", "Modality", "ProbeSpec"]
+
+Modality = Literal["image", "text", "any"]
+MODALITIES = ("image", "text", "any")
+
+_NAME = re.compile(r"[a-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*")
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{kind} name {name!r} is not allowed",
+            hint="use lower-case letters, digits, '_', '.', '-', and '/' after a source's prefix",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A pretrained network that can be loaded by name.
+
+    Attributes:
+        name: ``arch`` or ``source/arch.tag``; lower case, except what follows a source's prefix.
+        modality: ``"image"``, ``"text"``, or ``"any"`` for a network that takes both.
+        embedding_dim: columns of the embeddings, at least 1.
+        load: takes a device name such as ``"cpu"`` and returns the ``torch.nn.Module``. It is called with
+            a float32 batch (n, 3, h, w) of images, or for a ``preprocess`` with a ``pad_id`` with int64
+            ``input_ids`` and ``attention_mask`` (n, tokens); it returns (n, embedding_dim).
+        preprocess: a picklable callable that turns one sample (a ``PIL.Image`` in RGB, or a str) into an
+            array of fixed shape, or into token ids where it has a ``pad_id``; a frozen dataclass such
+            as ``tlengine.features.ImagePreprocess``, so that it can be described in the cache key.
+        revision: enters the fingerprint; change it when the code behind equal weights changes.
+        default: whether this backbone is taken for its modality when the user names none.
+        licence, paper, description: for people.
+
+    Raises:
+        InputError: a name, modality or dimension that is not allowed.
+
+    >>> spec = BackboneSpec(name="tiny", modality="image", embedding_dim=8, load=print, preprocess=str)
+    >>> spec.name, spec.default
+    ('tiny', False)
+    """
+
+    name: str
+    modality: Modality
+    embedding_dim: int
+    load: Callable[[str], nn.Module] = field(repr=False)
+    preprocess: Callable[[Any], Any] = field(repr=False)
+    revision: str = ""
+    default: bool = False
+    licence: str = ""
+    paper: str = ""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("backbone", self.name)
+        if self.modality not in MODALITIES:
+            raise InputError(f"backbone {self.name!r}: modality {self.modality!r} is not one of {MODALITIES}")
+        if self.embedding_dim < 1:
+            raise InputError(f"backbone {self.name!r}: embedding_dim is {self.embedding_dim}, at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSource:
+    """An open namespace of backbones: every name that starts with ``prefix/``.
+
+    Attributes:
+        prefix: one lower-case word; ``timm`` answers to ``timm/<anything>``.
+        resolve: takes what follows ``prefix/``, case kept, and returns its :class:`BackboneSpec`;
+            raises ``LookupError`` for a name it does not know.
+        list: returns the names it can list (without the prefix), as many as it knows offline.
+
+    >>> BackboneSource(prefix="hf", resolve=print, list=tuple).prefix
+    'hf'
+    """
+
+    prefix: str
+    resolve: Callable[[str], BackboneSpec] = field(repr=False)
+    list: Callable[[], Iterable[str]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_name("source", self.prefix)
+        if "/" in self.prefix:
+            raise InputError(f"source prefix {self.prefix!r} contains '/'", hint="use one word")
+
+    @property
+    def name(self) -> str:
+        """The prefix."""
+        return self.prefix
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSpec:
+    """A head that is solved on frozen features.
+
+    Attributes:
+        name: what users write.
+        estimator: a scikit-learn classifier class, or a callable with the same keyword arguments.
+        description: one line for people.
+
+    >>> ProbeSpec(name="mean", estimator=dict).estimator(k=1)
+    {'k': 1}
+    """
+
+    name: str
+    estimator: Callable[..., Any] = field(repr=False)
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("probe", self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExporterSpec:
+    """A way to write a run down.
+
+    Attributes:
+        name: what users write, such as ``html``.
+        suffix: of the files, with the dot.
+        render: takes the run document (the content of ``run.json``) and returns the text of the file.
+        description: one line for people.
+
+    >>> ExporterSpec(name="txt", suffix=".txt", render=str).render({"a": 1})
+    "{'a': 1}"
+    """
+
+    name: str
+    suffix: str
+    render: Callable[[Mapping[str, Any]], str] = field(repr=False)
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("exporter", self.name)
