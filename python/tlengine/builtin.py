@@ -1,0 +1,52 @@
+"""The built-in backbones and probes, registered through the same hooks as a third party's.
+
+It may import any room, and nothing imports it: it stands behind tlengine's own entry point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tlengine.features import RAW_DIM, RawPreprocess, load_raw
+from tlengine.plugins import BackboneSpec, ProbeSpec, hookimpl
+
+__all__ = ["tlengine_backbones", "tlengine_probes"]
+
+
+@hookimpl
+def tlengine_backbones() -> Iterable[BackboneSpec]:
+    """The control without pretrained weights."""
+    yield BackboneSpec(
+        name="raw",
+        modality="any",
+        embedding_dim=RAW_DIM,
+        load=load_raw,
+        preprocess=RawPreprocess(),
+        revision="1",
+        description="Control: downsampled pixels, or a hashed bag of words.",
+    )
+
+
+class _Lazy:
+    """A class of :mod:`tlengine.probes` that is imported when it is called."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, **options: Any) -> Any:
+        from tlengine import probes
+
+        return getattr(probes, self._name)(**options)
+
+
+@hookimpl
+def tlengine_probes() -> Iterable[ProbeSpec]:
+    """The probes that are solved by the core."""
+    for name, estimator, description in (
+        ("centroid", "NearestCentroidProbe", "Nearest class centroid."),
+        ("knn", "KNeighborsProbe", "Nearest neighbours."),
+        ("probe", "LinearProbeCV", "Linear (logistic) probe, C by cross-validation."),
+        ("ridge", "RidgeProbeCV", "Ridge classifier, alpha by leave-one-out."),
+    ):
+        yield ProbeSpec(name=name, estimator=_Lazy(estimator), description=description)

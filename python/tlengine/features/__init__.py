@@ -1,0 +1,48 @@
+"""Features: datasets through backbones, each content embedded once, ever.
+
+In: a :class:`~tlengine.data.Dataset` and a backbone (by name, or a module of your own). Out:
+:class:`~tlengine.types.Features`, and rows in the embedding cache. Importing this room loads no torch;
+using a backbone does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tlengine.features.images import ImagePreprocess, decode_image
+from tlengine.features.raw import RAW_DIM, RawPreprocess, load_raw
+
+if TYPE_CHECKING:
+    from tlengine.features.backbone import Backbone, default_backbone, load_backbone
+    from tlengine.features.cache import EmbeddingCache, sample_key
+    from tlengine.features.extraction import extract
+
+__all__ = [
+    "RAW_DIM",
+    "Backbone",
+    "EmbeddingCache",
+    "ImagePreprocess",
+    "RawPreprocess",
+    "decode_image",
+    "default_backbone",
+    "extract",
+    "load_backbone",
+    "load_raw",
+    "sample_key",
+]
+
+_HOMES = {
+    "Backbone": "backbone",
+    "EmbeddingCache": "cache",
+    "default_backbone": "backbone",
+    "extract": "extraction",
+    "load_backbone": "backbone",
+    "sample_key": "cache",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

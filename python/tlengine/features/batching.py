@@ -1,0 +1,154 @@
+"""Samples become batches: images decoded by worker processes, texts sorted by their number of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import DataLoader
+
+from tlengine.errors import DecodeError, ResourceError
+from tlengine.features.images import ImagePreprocess, decode_image
+from tlengine.settings import num_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Batch", "image_batches", "text_batches"]
+
+_WINDOW = 4096
+"""Texts that are tokenised and sorted at a time: bounds memory and the work lost in a crash."""
+
+_TOKENS = 128
+"""A batch of texts holds at most batch_size times this many tokens, padding included."""
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Preprocessed samples: their rows in the dataset, their arrays, and the rows that failed."""
+
+    rows: list[int] = field(default_factory=list)
+    arrays: list[npt.NDArray[Any]] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.failures)
+
+
+def image_batches(
+    contents: Sequence[Any],
+    rows: Sequence[int],
+    preprocess: Callable[[Any], Any],
+    *,
+    batch_size: int,
+    workers: int | None,
+    max_pixels: int,
+) -> Iterator[Batch]:
+    """Decoded and preprocessed images in the order of ``rows``.
+
+    Args:
+        contents: the samples of the dataset.
+        rows: which of them.
+        preprocess: takes an RGB ``PIL.Image``.
+        batch_size: samples per batch.
+        workers: decoding processes; None takes half the cores, and none for two batches or fewer.
+        max_pixels: larger images fail.
+
+    Raises:
+        ResourceError: a worker process died.
+    """
+    if workers is None:
+        workers = 0 if len(rows) <= 2 * batch_size else max(1, min(8, num_threads() // 2))
+    loader: DataLoader[Any] = DataLoader(
+        _Decoding(contents, rows, preprocess, max_pixels),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=_gather,
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ResourceError(
+            f"a decoding process died: {str(error).splitlines()[0]}",
+            hint="run again with --workers 0; rows so far are kept",
+        ) from error
+
+
+class _Decoding:
+    """A map-style dataset of ``(row, array | reason)``; lives in the worker processes."""
+
+    def __init__(
+        self, contents: Sequence[Any], rows: Sequence[int], preprocess: Callable[[Any], Any], max_pixels: int
+    ) -> None:
+        self._contents, self._rows, self._max_pixels = contents, rows, max_pixels
+        self._preprocess = preprocess.pixels if isinstance(preprocess, ImagePreprocess) else preprocess
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> tuple[int, npt.NDArray[Any] | str]:
+        row = self._rows[index]
+        try:
+            image = decode_image(self._contents[row], self._max_pixels)
+        except DecodeError as error:
+            return row, error.message
+        return row, _preprocessed(self._preprocess, image)
+
+
+def _preprocessed(preprocess: Callable[[Any], Any], sample: Any) -> npt.NDArray[Any] | str:
+    """An array, or why there is none."""
+    try:
+        return np.asarray(preprocess(sample))
+    except Exception as error:
+        return f"preprocessing failed: {type(error).__name__}: {error}"
+
+
+def _gather(items: list[tuple[int, npt.NDArray[Any] | str]]) -> Batch:
+    batch = Batch()
+    for row, result in items:
+        if isinstance(result, str):
+            batch.failures[row] = result
+        else:
+            batch.rows.append(row)
+            batch.arrays.append(result)
+    return batch
+
+
+def text_batches(
+    contents: Sequence[Any], rows: Sequence[int], preprocess: Callable[[Any], Any], *, batch_size: int
+) -> Iterator[Batch]:
+    """Preprocessed texts; with a tokenizer, texts of like length share a batch.
+
+    Args:
+        contents: the samples of the dataset.
+        rows: which of them.
+        preprocess: takes a str; a tokenizer has a ``pad_id``.
+        batch_size: samples per batch, at most; long texts come in smaller ones.
+    """
+    tokens = hasattr(preprocess, "pad_id")
+    for start in range(0, len(rows), _WINDOW):
+        window = rows[start : start + _WINDOW]
+        done = [(row, _preprocessed(preprocess, contents[row])) for row in window]
+        failed = [item for item in done if isinstance(item[1], str)]
+        if failed:
+            yield _gather(failed)
+        good = [item for item in done if not isinstance(item[1], str)]
+        if tokens:
+            good.sort(key=lambda item: len(item[1]), reverse=True)
+        yield from _chunks(good, batch_size, batch_size * _TOKENS if tokens else None)
+
+
+def _chunks(items: list[Any], batch_size: int, budget: int | None) -> Iterator[Batch]:
+    """Runs of ``items``; sorted by falling length, the first of a run is its width."""
+    start = 0
+    while start < len(items):
+        size = batch_size
+        if budget is not None:
+            size = min(size, max(1, budget // max(1, len(items[start][1]))))
+        yield _gather(items[start : start + size])
+        start += size

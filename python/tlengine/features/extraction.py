@@ -1,0 +1,187 @@
+"""A dataset through a backbone: each content is embedded once, ever, and a row is kept as soon as it is."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from tlengine.data import Dataset
+from tlengine.errors import DecodeError, InputError, TlengineWarning
+from tlengine.features.backbone import Backbone, load_backbone
+from tlengine.features.batching import Batch, image_batches, text_batches
+from tlengine.features.cache import EmbeddingCache
+from tlengine.features.forward import Forward, choose_device
+from tlengine.features.images import MAX_PIXELS
+from tlengine.features.store import Samples, Store
+from tlengine.types import ExtractionStats, Failure, Features
+
+__all__ = ["extract"]
+
+_BATCH = {"cpu": 32, "cuda": 256, "mps": 64}
+"""Samples per forward pass where the user names no number."""
+
+_SHOWN = 5
+"""Failures that a warning spells out; all of them are in ``Features.failures``."""
+
+
+def extract(
+    ds: Dataset,
+    bb: Backbone | str,
+    *,
+    cache: EmbeddingCache | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    precision: str = "float32",
+    max_pixels: int = MAX_PIXELS,
+    progress: bool = True,
+    strict: bool = False,
+) -> Features:
+    """The embeddings of ``ds`` by ``bb``, in the order of the dataset.
+
+    Rows are looked up in ``cache`` first; a row that is computed is committed with its batch, so that an
+    interrupted call goes on where it stopped. Equal contents are embedded once. In float32 the result
+    does not depend on batch size, workers or order (within 1e-5).
+
+    Args:
+        ds: images or texts.
+        bb: a backbone, or its name.
+        cache: where rows are kept; None keeps nothing.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        batch_size: samples per forward pass; None takes 32 on a CPU, 256 on CUDA. Halved when memory ends.
+        workers: decoding processes for images; None takes half the cores.
+        precision: ``float32``, ``bf16`` or ``fp16``; rows of each are cached apart.
+        max_pixels: images with more are failures, by their header.
+        progress: show a bar on stderr, if that is a terminal.
+        strict: raise if any sample cannot be read.
+
+    Returns:
+        Features with float32 ``X`` (n_readable, embedding_dim), ``keys``, ``stats`` and ``failures``.
+
+    Raises:
+        InputError: a dataset of another modality; a batch size, worker count or precision out of range.
+        DecodeError: no sample can be read, or with ``strict`` any cannot.
+        ResourceError: memory ended at a batch of one; a worker died. Rows committed before are kept.
+        CacheFullError: the disk is full. Rows committed before are kept.
+        BackboneError, PluginError: the backbone returned another shape, or NaN.
+
+    >>> import tlengine as tl
+    >>> feats = tl.extract(tl.load_dataset(["a film", "a film", "a book"]), "raw", progress=False)
+    >>> feats.X.shape, feats.stats.embedded
+    ((3, 3072), 2)
+    """
+    started = time.perf_counter()
+    bb = load_backbone(bb) if isinstance(bb, str) else bb
+    contents = _checked_contents(ds, bb, batch_size, workers)
+    device = choose_device(device)
+    size = batch_size or _BATCH[device.partition(":")[0]]
+    samples = Samples.of(contents)
+    recipe = bb.recipe(precision)
+    table = None if cache is None else cache.table(recipe, dim=bb.embedding_dim, dtype="float32")
+    store = Store(table, samples.keys[samples.first], bb.embedding_dim)
+    if todo := [samples.first[i] for i in store.missing()]:
+        if ds.modality == "image":
+            batches = image_batches(
+                contents, todo, bb.preprocess, batch_size=size, workers=workers, max_pixels=max_pixels
+            )
+        else:
+            batches = text_batches(contents, todo, bb.preprocess, batch_size=size)
+        with Forward(bb, device, precision) as forward:
+            for batch in _shown(batches, len(todo), ds.modality, progress):
+                _embed(batch, forward, samples, store)
+    rows = _readable(ds, samples, strict)
+    stats = ExtractionStats(
+        rows=len(ds),
+        embedded=store.embedded,
+        cached=len(rows) - store.embedded,
+        failed=len(samples.failures),
+        seconds=time.perf_counter() - started,
+        device=device,
+        precision=precision,
+        seconds_saved=store.seconds_saved,
+    )
+    return _features(ds, bb, samples, store, rows, stats, recipe)
+
+
+def _checked_contents(
+    ds: Dataset, bb: Backbone, batch_size: int | None, workers: int | None
+) -> Sequence[Any]:
+    if ds.contents is None or not bb.takes(ds.modality):
+        raise InputError(
+            f"{ds.name} holds {ds.modality}, backbone {bb.name!r} takes {bb.modality}",
+            hint="features need no backbone" if ds.contents is None else "choose another --backbone",
+        )
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}", hint="use 1 or more")
+    if workers is not None and workers < 0:
+        raise InputError(f"workers is {workers}", hint="use 0 or more")
+    return ds.contents
+
+
+def _shown(batches: Iterator[Batch], total: int, unit: str, progress: bool) -> Iterator[Batch]:
+    """``batches``, with a bar on stderr that counts samples; None lets tqdm look for a terminal."""
+    with tqdm(total=total, unit=unit, desc="embedding", disable=None if progress else True) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))
+
+
+def _embed(batch: Batch, forward: Forward, samples: Samples, store: Store) -> None:
+    for row, reason in batch.failures.items():
+        samples.fail(row, reason)
+    if batch.rows:
+        store.put(samples.distinct[batch.rows], forward(batch.arrays))
+
+
+def _readable(ds: Dataset, samples: Samples, strict: bool) -> npt.NDArray[np.intp]:
+    """The rows to return; says on the way which ones are not among them.
+
+    Raises:
+        DecodeError: none is left, or with ``strict`` one is missing.
+    """
+    rows = samples.readable()
+    if not samples.failures:
+        return rows
+    shown = [f"{ds.ids[row]} ({why})" for row, why in sorted(samples.failures.items())[:_SHOWN]]
+    message = f"{len(samples.failures)} of {len(ds)} samples cannot be read: {'; '.join(shown)}"
+    if len(samples.failures) > _SHOWN:
+        message += "; ..."
+    if strict or not len(rows):
+        raise DecodeError(message, hint="mend or remove them" if len(rows) else "check the paths and formats")
+    warnings.warn(message, TlengineWarning, stacklevel=3)
+    return rows
+
+
+def _features(
+    ds: Dataset,
+    bb: Backbone,
+    samples: Samples,
+    store: Store,
+    rows: npt.NDArray[np.intp],
+    stats: ExtractionStats,
+    recipe: Mapping[str, Any],
+) -> Features:
+    kept = ds if len(rows) == len(ds) else ds.take(rows)
+    return Features(
+        X=store.X[samples.distinct[rows]],
+        ids=kept.ids,
+        y=kept.y,
+        groups=kept.groups,
+        domains=kept.domains,
+        splits=kept.splits,
+        keys=samples.keys[rows],
+        backbone=bb.name,
+        fingerprint=str(recipe["fingerprint"]),
+        dataset=ds.name,
+        stats=stats,
+        failures=tuple(
+            Failure(id=str(ds.ids[row]), reason=why) for row, why in sorted(samples.failures.items())
+        ),
+        recipe=recipe,
+    )

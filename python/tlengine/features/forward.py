@@ -1,0 +1,174 @@
+"""Batches through a network: device, precision, memory, and what may come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from tlengine.errors import BackboneError, InputError, ResourceError
+from tlengine.features.images import ImagePreprocess
+from tlengine.settings import num_threads
+
+if TYPE_CHECKING:
+    from tlengine.features.backbone import Backbone
+
+__all__ = ["PRECISIONS", "Forward", "choose_device"]
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def choose_device(name: str) -> str:
+    """``name``, or for ``"auto"`` the best there is: cuda, mps, cpu.
+
+    Raises:
+        BackboneError: a device that this machine, or this build of torch, does not have.
+
+    >>> choose_device("cpu")
+    'cpu'
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if present[device])
+    if not present.get(name.partition(":")[0], False):
+        here = ", ".join(device for device, there in present.items() if there)
+        raise BackboneError(f"no device {name!r} here", hint=f"devices: auto, {here}")
+    return name
+
+
+class Forward:
+    """A backbone made ready for inference; a context manager, which puts everything back at its end.
+
+    Inside: evaluation mode, no gradients, the threads of ``TLENGINE_NUM_THREADS``, no TF32, and
+    channels-last memory for convolutions.
+
+    Args:
+        backbone: what to run.
+        device: as :func:`choose_device` returns it.
+        precision: ``float32``, ``bf16`` or ``fp16`` (by autocast); rows come out as float32.
+    """
+
+    def __init__(self, backbone: Backbone, device: str, precision: str) -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r}", hint=f"use one of {', '.join(PRECISIONS)}")
+        self._backbone = backbone
+        self._device = torch.device(device)
+        self._precision = precision
+        self._limit: int | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Forward:
+        module = self._backbone.module
+        training = [part for part in module.modules() if part.training]
+        self._stack.callback(_set_training, training)
+        threads = torch.get_num_threads()
+        self._stack.callback(torch.set_num_threads, threads)
+        torch.set_num_threads(num_threads())
+        self._stack.enter_context(torch.inference_mode())
+        if self._device.type == "cuda":
+            self._stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+        module.eval().to(self._device)
+        self._channels_last = any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
+        if self._channels_last:
+            module.to(memory_format=torch.channels_last)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __call__(self, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """The embeddings of preprocessed samples, (n, embedding_dim) float32, checked.
+
+        Raises:
+            ResourceError: a single sample does not fit into the device's memory.
+            BackboneError, PluginError: an output of another shape, or not finite.
+        """
+        parts, start = [], 0
+        while start < len(rows):
+            part = rows[start : start + (self._limit or len(rows))]
+            try:
+                parts.append(self._checked(self.raw(part), len(part)))
+            except RuntimeError as error:
+                self._halve(error, part)
+                continue
+            start += len(part)
+        return np.concatenate(parts)
+
+    def raw(self, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """One forward pass of all ``rows``; nothing is checked but that a tensor with rows comes out."""
+        inputs = self._inputs(rows)
+        with self._autocast():
+            out = (
+                self._backbone.module(**inputs) if isinstance(inputs, dict) else self._backbone.module(inputs)
+            )
+        if not isinstance(out, torch.Tensor) or out.ndim != 2:
+            shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+            raise self._backbone.fault(f"returned {shape}, not a tensor (rows, columns)")
+        return out.float().cpu().numpy()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self._precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=PRECISIONS[self._precision])
+
+    def _inputs(self, rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor | dict[str, torch.Tensor]:
+        preprocess = self._backbone.preprocess
+        if hasattr(preprocess, "pad_id"):
+            return {name: t.to(self._device) for name, t in _padded(rows, preprocess.pad_id).items()}
+        stacked = torch.from_numpy(np.stack(rows)).to(self._device)
+        if isinstance(preprocess, ImagePreprocess) and stacked.dtype == torch.uint8:
+            stacked = preprocess.normalized(stacked)
+        stacked = stacked.float()
+        if self._channels_last and stacked.ndim == 4:
+            stacked = stacked.contiguous(memory_format=torch.channels_last)
+        return stacked
+
+    def _checked(self, out: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
+        expected = (rows, self._backbone.embedding_dim)
+        if out.shape != expected:
+            raise self._backbone.fault(f"returned shape {out.shape}, expected {expected}")
+        if not np.isfinite(out).all():
+            bad = int((~np.isfinite(out)).any(axis=1).sum())
+            raise self._backbone.fault(f"returned NaN or inf in {bad} of {rows} rows ({self._precision})")
+        return out
+
+    def _halve(self, error: RuntimeError, part: Sequence[npt.NDArray[Any]]) -> None:
+        """Allow half as many rows from now on, if memory was the trouble and there is more than one."""
+        if not _is_out_of_memory(error):
+            raise error
+        if len(part) == 1:
+            raise ResourceError(
+                f"no memory on {self._device} for one sample of shape {part[0].shape}",
+                hint="use --device cpu, --precision bf16, or a smaller backbone; rows so far are kept",
+                batch=1,
+                shape=part[0].shape,
+            ) from error
+        self._limit = len(part) // 2
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _set_training(parts: list[nn.Module]) -> None:
+    for part in parts:
+        part.training = True
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _padded(rows: Sequence[npt.NDArray[Any]], pad_id: int) -> dict[str, torch.Tensor]:
+    longest = max(len(row) for row in rows)
+    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}

@@ -1,0 +1,112 @@
+"""The rows of one extraction: which contents are equal, which are cached, and where new ones are kept."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import CacheReadOnlyError, CacheReadOnlyWarning, TlengineError
+from tlengine.features.cache import Table, sample_key
+
+__all__ = ["Samples", "Store"]
+
+
+@dataclass(kw_only=True)
+class Samples:
+    """The contents of a dataset by their digests.
+
+    Attributes:
+        keys: (n, 32) uint8; zeros where a content cannot be read.
+        first: the row at which each distinct content is met first.
+        distinct: (n,) which of ``first`` a row equals, or -1 where it cannot be read.
+        failures: why a row cannot be read.
+    """
+
+    keys: npt.NDArray[np.uint8]
+    first: list[int] = field(default_factory=list)
+    distinct: npt.NDArray[np.intp]
+    failures: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, contents: Sequence[Any]) -> Samples:
+        """Read every content once."""
+        n = len(contents)
+        samples = cls(keys=np.zeros((n, 32), np.uint8), distinct=np.full(n, -1, np.intp))
+        index: dict[bytes, int] = {}
+        for row in range(n):
+            try:
+                key = sample_key(contents[row])
+            except (OSError, TlengineError) as error:
+                samples.failures[row] = _reason(error)
+                continue
+            if key not in index:
+                index[key] = len(samples.first)
+                samples.first.append(row)
+            samples.keys[row] = np.frombuffer(key, np.uint8)
+            samples.distinct[row] = index[key]
+        return samples
+
+    def fail(self, row: int, reason: str) -> None:
+        """Note that the content first met at ``row`` cannot be read, for all rows that hold it."""
+        same = np.flatnonzero(self.distinct == self.distinct[row])
+        self.failures.update(dict.fromkeys(same.tolist(), reason))
+
+    def readable(self) -> npt.NDArray[np.intp]:
+        """The rows that did not fail, in order."""
+        return np.array([row for row in range(len(self.keys)) if row not in self.failures], dtype=np.intp)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TlengineError):
+        return error.message
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+class Store:
+    """The embeddings of distinct contents: from the cache, or computed and put there.
+
+    Args:
+        table: of the cache; None keeps rows in memory alone.
+        keys: (u, 32) uint8, distinct.
+        dim: columns.
+    """
+
+    def __init__(self, table: Table | None, keys: npt.NDArray[np.uint8], dim: int) -> None:
+        self._table, self._keys = table, keys
+        self.embedded = 0
+        self.X, self._have = np.zeros((len(keys), dim), np.float32), np.zeros(len(keys), bool)
+        if table is not None and len(keys):
+            self.X, self._have = table.get(keys)
+        self.hits = int(self._have.sum())
+        self.seconds_saved = 0.0 if table is None else self.hits * table.seconds_per_row
+        self._since = time.perf_counter()
+
+    def missing(self) -> list[int]:
+        """Indices of the contents that are yet to be embedded."""
+        found: list[int] = np.flatnonzero(~self._have).tolist()
+        return found
+
+    def put(self, index: npt.NDArray[np.intp], X: npt.NDArray[np.float32]) -> None:
+        """Keep new rows: once this returns, they survive a crash."""
+        self.X[index] = X
+        self.embedded += len(index)
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        if self._table is None:
+            return
+        try:
+            self._table.put(self._keys[index], X, seconds=seconds)
+            self._table.flush()
+        except CacheReadOnlyError as error:
+            self._table = None
+            warnings.warn(
+                f"the cache is read-only, new rows are not kept: {error.message}",
+                CacheReadOnlyWarning,
+                stacklevel=2,
+            )
