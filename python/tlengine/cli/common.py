@@ -65,7 +65,8 @@ def _plain(value: Any) -> Any:
 
 
 def short_warnings() -> None:
-    """Warnings become one line on stderr, without file and line number."""
+    """Ours are shown each time, as one line on stderr without file and line number."""
+    from tlengine.errors import TlengineWarning
 
     def show(
         message: Warning | str,
@@ -78,6 +79,7 @@ def short_warnings() -> None:
         click.echo(f"warning: {message}", err=True)
 
     warnings.showwarning = show
+    warnings.simplefilter("always", TlengineWarning)
 
 
 def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -122,8 +122,8 @@ def feature_matrix(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
         raise NonFiniteError(
-            f"{name}: X[{row}, {column}] is {array[row, column]}, {int(bad.sum())} of {array.size} values "
-            "are NaN or inf",
+            f"{name}: X is {array[row, column]} at row {row}, column {column}; "
+            f"{int(bad.sum())} of {array.size} values are NaN or inf",
             hint="drop these rows or fill the values in",
             row=row,
             column=column,
@@ -133,7 +133,8 @@ def feature_matrix(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32
     if not np.isfinite(matrix).all():
         row, column = (int(i) for i in np.argwhere(~np.isfinite(matrix))[0])
         raise RangeError(
-            f"{name}: X[{row}, {column}] is {array[row, column]}, float32 ends at 3.4e38", hint="scale X down"
+            f"{name}: X is {array[row, column]} at row {row}, column {column}; float32 ends at 3.4e38",
+            hint="scale X down",
         )
     return matrix
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone, default_backbone, load_backbone
     from tlengine.features.cache import EmbeddingCache, sample_key
     from tlengine.features.extraction import extract
+    from tlengine.features.forward import available_devices
 
 __all__ = [
     "RAW_DIM",
@@ -24,6 +25,7 @@ __all__ = [
     "EmbeddingCache",
     "ImagePreprocess",
     "RawPreprocess",
+    "available_devices",
     "decode_image",
     "default_backbone",
     "extract",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "Backbone": "backbone",
     "EmbeddingCache": "cache",
+    "available_devices": "forward",
     "default_backbone": "backbone",
     "extract": "extraction",
     "load_backbone": "backbone",

@@ -18,7 +18,7 @@ from tlengine.settings import num_threads
 if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone
 
-__all__ = ["PRECISIONS", "Forward", "choose_device"]
+__all__ = ["PRECISIONS", "Forward", "available_devices", "choose_device"]
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -34,13 +34,18 @@ def choose_device(name: str) -> str:
     >>> choose_device("cpu")
     'cpu'
     """
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present = available_devices()
     if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if present[device])
-    if not present.get(name.partition(":")[0], False):
-        here = ", ".join(device for device, there in present.items() if there)
-        raise BackboneError(f"no device {name!r} here", hint=f"devices: auto, {here}")
+        return present[0]
+    if name.partition(":")[0] not in present:
+        raise BackboneError(f"no device {name!r} here", hint=f"devices: auto, {', '.join(present)}")
     return name
+
+
+def available_devices() -> list[str]:
+    """What torch can compute on here, the fastest first; the last is ``"cpu"``."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [device for device, there in found.items() if there]
 
 
 class Forward:

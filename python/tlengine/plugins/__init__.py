@@ -9,7 +9,14 @@ from tlengine.plugins import registry
 from tlengine.plugins.hookspecs import hookimpl
 from tlengine.plugins.manager import PluginInfo, PluginManager, plugin_manager
 from tlengine.plugins.records import BackboneSource, BackboneSpec, ExporterSpec, ProbeSpec
-from tlengine.plugins.registry import add_commands, backbones, exporters, probes, resolve_backbone
+from tlengine.plugins.registry import (
+    add_commands,
+    backbones,
+    describe_plugins,
+    exporters,
+    probes,
+    resolve_backbone,
+)
 
 __all__ = [
     "BackboneSource",
@@ -20,6 +27,7 @@ __all__ = [
     "ProbeSpec",
     "add_commands",
     "backbones",
+    "describe_plugins",
     "exporters",
     "hookimpl",
     "plugin_manager",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "add_commands",
     "backbone_names",
     "backbones",
+    "describe_plugins",
     "exporters",
     "nearest_names",
     "origin",
@@ -31,6 +33,13 @@ __all__ = [
 SHIPPED = {"efficientnet-lite0": "tlengine-efficientnet-lite", "minilm": "tlengine-minilm"}
 """Backbones that live in this repository's ``plugins/``, and the folder that brings each."""
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    "tlengine_backbones": (BackboneSpec, BackboneSource),
+    "tlengine_probes": (ProbeSpec,),
+    "tlengine_exporters": (ExporterSpec,),
+}
+"""What each hook may yield."""
+
 
 def _records(hook: str) -> dict[str, Any]:
     return {name: record for name, (_, record) in _collect(hook, plugin_manager()).items()}
@@ -40,13 +49,8 @@ def _records(hook: str) -> dict[str, Any]:
 def _collect(hook: str, manager: PluginManager) -> Mapping[str, tuple[str, Any]]:
     """Names, each with the plugin that offers it and its record."""
     found: dict[str, tuple[str, Any]] = {}
-    kinds: dict[str, tuple[type, ...]] = {
-        "tlengine_backbones": (BackboneSpec, BackboneSource),
-        "tlengine_probes": (ProbeSpec,),
-        "tlengine_exporters": (ExporterSpec,),
-    }
     for plugin, records in manager.call_each(hook):
-        wrong = [record for record in records if not isinstance(record, kinds[hook])]
+        wrong = [record for record in records if not isinstance(record, _KINDS[hook])]
         if wrong:
             manager.failed(plugin, TypeError(f"{hook} yields {type(wrong[0]).__name__}, not a record"))
             continue
@@ -185,6 +189,16 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     near = nearest_names(name, known)
     hint = f"nearest names: {', '.join(near)}" if near else f"no {kind} is registered; see tlengine plugins"
     return UnknownNameError(f"no {kind} is named {name!r}", hint=hint, name=name, nearest=near)
+
+
+def describe_plugins() -> list[dict[str, Any]]:
+    """Every plugin found, as JSON: name, distribution, version, module, status, hooks, error.
+
+    The hooks that yield records are called first, so that what fails in them is known.
+    """
+    for hook in _KINDS:
+        _records(hook)
+    return [asdict(info) for info in plugin_manager().infos]
 
 
 def add_commands(cli: click.Group) -> None:

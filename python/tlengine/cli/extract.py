@@ -1,0 +1,130 @@
+"""``tlengine extract``: a dataset through a backbone, each content once, ever."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlengine.cli.common import (
+    backbone_option,
+    column_options,
+    extraction_options,
+    json_option,
+    print_json,
+    quiet_option,
+    say,
+    short_warnings,
+    threads_option,
+)
+
+if TYPE_CHECKING:
+    from tlengine.data import Dataset
+    from tlengine.types import Features
+
+__all__ = ["command"]
+
+_COLUMNS = ("text", "image", "label", "group", "domain", "split")
+
+
+@click.command("extract")
+@click.argument("data", type=click.Path())
+@backbone_option
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="F.npz",
+    help="Where to write X, y, ids.",
+)
+@column_options
+@extraction_options
+@threads_option
+@json_option
+@quiet_option
+def command(
+    data: str,
+    backbone: str | None,
+    out: Path | None,
+    num_threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Turn the images or texts of DATA into features.
+
+    Rows are kept in the embedding cache as soon as their batch is done: stop it when you like, and the same
+    command goes on where it stopped. Without --out it fills the cache.
+    """
+    short_warnings()
+    if num_threads is not None:
+        os.environ["TLENGINE_NUM_THREADS"] = str(num_threads)
+    columns = {name: options.pop(name) for name in _COLUMNS}
+    from tlengine.features import EmbeddingCache, default_backbone, extract
+
+    dataset = _load(data, columns, quiet)
+    if backbone is None:
+        backbone = default_backbone(dataset.modality)
+        say(f"backbone: {backbone} (the default for {dataset.modality} data)", quiet=quiet)
+    with EmbeddingCache() as cache:
+        features = extract(dataset, backbone, cache=cache, progress=not quiet, **options)
+    if out is not None:
+        _save(features, out)
+    document = _document(features, out)
+    print_json(document) if as_json else click.echo(_summary(document))
+
+
+def _load(data: str, columns: dict[str, Any], quiet: bool) -> Dataset:
+    """The dataset; labels that are none are left out, with a word, since no label is needed here."""
+    from tlengine.data import load_dataset
+    from tlengine.errors import LabelError
+
+    try:
+        dataset = load_dataset(data, **columns)
+    except LabelError as error:
+        say(f"warning: labels are left out: {error.message}")
+        dataset = load_dataset(data, **{**columns, "label": None}, labels="ignore")
+    guessed = [f"{role} {dataset.metadata[role]!r}" for role in _COLUMNS if role in dataset.metadata]
+    if guessed:
+        say(f"columns: {', '.join(guessed)}", quiet=quiet)
+    return dataset
+
+
+def _save(features: Features, path: Path) -> None:
+    """``X y ids`` and what else there is, under ``path`` entirely or not at all."""
+    import numpy as np
+
+    columns = {n: getattr(features, n) for n in ("X", "y", "ids", "groups", "domains", "splits", "keys")}
+    arrays: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
+    for name in ("backbone", "fingerprint"):
+        arrays[name] = np.array(getattr(features, name) or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            np.savez(file, **arrays)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def _document(features: Features, out: Path | None) -> dict[str, Any]:
+    return {
+        **asdict(features.stats),  # type: ignore[arg-type]
+        "backbone": features.backbone,
+        "fingerprint": features.fingerprint,
+        "dim": features.dim,
+        "failures": [asdict(failure) for failure in features.failures],
+        "out": None if out is None else str(out),
+    }
+
+
+def _summary(document: dict[str, Any]) -> str:
+    text = (
+        "{rows} rows by {backbone} into {dim} columns: "
+        "{embedded} embedded, {cached} cached, {failed} failed, {seconds:.1f} s"
+    ).format(**document)
+    return f"{text}\n{document['out']}" if document["out"] else text

@@ -1,0 +1,95 @@
+"""A plugin to start from: one module, one test file, one pyproject."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tlengine.errors import InputError
+
+__all__ = ["write_plugin"]
+
+_PYPROJECT = """\
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "tlengine-{name}"
+version = "0.1.0"
+dependencies = ["tlengine"]
+
+[project.entry-points.tlengine]
+{name} = "{module}"
+
+[tool.setuptools]
+py-modules = ["{module}"]
+"""
+
+_MODULE = """\
+import tlengine as tl
+from tlengine.features import ImagePreprocess
+
+
+def load(device):
+    import torch
+
+    torch.manual_seed(0)
+    pool = torch.nn.AdaptiveAvgPool2d(4)
+    network = torch.nn.Sequential(pool, torch.nn.Flatten(), torch.nn.Linear(48, 32))
+    return network.eval().to(device)
+
+
+@tl.hookimpl
+def tlengine_backbones():
+    yield tl.BackboneSpec(
+        name="{name}",
+        modality="image",
+        embedding_dim=32,
+        load=load,
+        preprocess=ImagePreprocess(resize=64, crop=64),
+        revision="1",
+        licence="Apache-2.0",
+        description="16 pooled cells, projected",
+    )
+"""
+
+_TEST = """\
+import pytest
+from {module} import tlengine_backbones
+
+from tlengine.testing import check_backbone
+
+
+@pytest.mark.parametrize("spec", tlengine_backbones(), ids=lambda spec: spec.name)
+def test_backbone_keeps_its_promises(spec):
+    check_backbone(spec)
+"""
+
+_FILES = {"pyproject.toml": _PYPROJECT, "{module}.py": _MODULE, "tests/test_{module}.py": _TEST}
+
+
+def write_plugin(name: str, into: Path) -> Path:
+    """Write the plugin ``tlengine-<name>`` into a new folder of that name; return the folder.
+
+    Raises:
+        InputError: a name that is not lower-case letters, digits and ``-``, or a folder that exists.
+
+    >>> import tempfile
+    >>> folder = write_plugin("mynet", Path(tempfile.mkdtemp()))
+    >>> sorted(path.name for path in folder.iterdir())
+    ['pyproject.toml', 'tests', 'tlengine_mynet.py']
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise InputError(
+            f"plugin name {name!r}", hint="use lower-case letters, digits and '-', such as my-net"
+        )
+    folder = into / f"tlengine-{name}"
+    if folder.exists():
+        raise InputError(f"{folder} exists already", hint="choose another name, or --into another folder")
+    words = {"name": name, "module": f"tlengine_{name.replace('-', '_')}"}
+    for path, text in _FILES.items():
+        target = folder / path.format(**words)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text.format(**words), encoding="utf-8")
+    return folder
