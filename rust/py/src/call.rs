@@ -28,7 +28,9 @@ pub fn interruptible<T: Send>(
             scope.spawn(move || {
                 let outcome = catch_unwind(AssertUnwindSafe(|| work(Run::new(threads, stop))));
                 let _ = done.send(outcome.unwrap_or_else(|_| {
-                    Err(Error::Internal("the core panicked; this is a bug, please report it".into()))
+                    Err(Error::Internal(
+                        "the core panicked; this is a bug, please report it".into(),
+                    ))
                 }));
             });
             let mut signal = None;

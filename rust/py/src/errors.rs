@@ -29,9 +29,8 @@ pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
 pub fn raise(py: Python<'_>, class: &str, message: &str, context: &Bound<'_, PyDict>) -> PyErr {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let build = || -> PyResult<PyErr> {
-        let module = MODULE.get_or_try_init(py, || {
-            py.import("tlengine.errors").map(Bound::unbind)
-        })?;
+        let module =
+            MODULE.get_or_try_init(py, || py.import("tlengine.errors").map(Bound::unbind))?;
         let class = module.bind(py).getattr(class)?.cast_into::<PyType>()?;
         Ok(PyErr::from_value(class.call((message,), Some(context))?))
     };
