@@ -1,8 +1,11 @@
 //! `tlengine._core`: converts arguments, releases the GIL, calls `tlengine-core`, maps errors.
 //! No arithmetic lives here.
 
+mod cache;
 mod call;
 mod errors;
+mod hashing;
+mod views;
 
 use pyo3::prelude::*;
 
@@ -10,6 +13,13 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     use super::*;
+
+    #[pymodule_export]
+    use super::cache::{CacheHandle, TableHandle};
+    #[pymodule_export]
+    use super::hashing::Blake3;
+    #[pymodule_export]
+    use super::views::Rows;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

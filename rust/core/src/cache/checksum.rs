@@ -48,3 +48,19 @@ pub fn plain(bytes: &[u8]) -> Check {
 pub fn tag(key: &Key) -> u32 {
     (xxh3_64_with_seed(key, 0) >> 32) as u32
 }
+
+/// Incremental BLAKE3: the digest of samples, recipes and weights.
+#[derive(Debug, Default)]
+pub struct Digest(blake3::Hasher);
+
+impl Digest {
+    /// Absorbs `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything absorbed so far.
+    pub fn finish(&self) -> Key {
+        *self.0.finalize().as_bytes()
+    }
+}

@@ -35,10 +35,10 @@ mod table;
 mod view;
 mod writer;
 
-pub use checksum::Key;
+pub use checksum::{Digest, Key};
 pub use format::{Dtype, Shape, VERSION};
 pub use manifest::Manifest;
-pub use root::{Cache, Durability, Found};
+pub use root::{Cache, Durability, Found, hex};
 pub use table::{Got, Put, Table};
 pub use view::View;
 
