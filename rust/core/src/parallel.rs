@@ -1,7 +1,9 @@
 //! Threads and interruption: work is cut into blocks by size alone, so threads only schedule and
 //! the results do not depend on how many there are.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 
@@ -58,5 +60,156 @@ impl<'a> Run<'a> {
             }
             outcome
         })
+    }
+}
+
+/// How long a waiting thread spins before it sleeps: passes follow each other within this time.
+const SPINS: u32 = 20_000;
+
+/// Threads that repeat the same step, round after round, without being started anew.
+#[derive(Debug, Default)]
+struct Team {
+    round: AtomicUsize,
+    busy: AtomicUsize,
+    over: AtomicBool,
+    failed: AtomicBool,
+    asleep: Mutex<()>,
+    wake: Condvar,
+}
+
+impl Team {
+    fn call(&self) {
+        // Taken so that no thread falls asleep between its last look and this change.
+        let _awake = self.asleep.lock();
+        self.round.fetch_add(1, Ordering::Release);
+        self.wake.notify_all();
+    }
+
+    fn wait(&self, seen: usize) {
+        for _ in 0..SPINS {
+            if self.round.load(Ordering::Acquire) != seen {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        let Ok(mut guard) = self.asleep.lock() else { return };
+        while self.round.load(Ordering::Acquire) == seen {
+            guard = match self.wake.wait(guard) {
+                Ok(guard) => guard,
+                Err(_) => return,
+            };
+        }
+    }
+
+    fn serve(&self, step: &(impl Fn() + Sync)) {
+        let mut seen = 0;
+        loop {
+            self.wait(seen);
+            seen += 1;
+            if self.over.load(Ordering::Acquire) {
+                return;
+            }
+            if catch_unwind(AssertUnwindSafe(step)).is_err() {
+                self.failed.store(true, Ordering::Relaxed);
+            }
+            self.busy.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+/// Sends the helpers home when the leading thread leaves, be it by a panic.
+struct Dismissal<'a>(&'a Team);
+
+impl Drop for Dismissal<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Release);
+        self.0.call();
+    }
+}
+
+impl Run<'_> {
+    /// Calls `lead` with a function that runs `step` once on each of `threads` threads and waits
+    /// for all of them. The threads live as long as `lead` does, so a round costs microseconds.
+    pub fn team<R>(
+        &self,
+        threads: usize,
+        step: impl Fn() + Sync,
+        lead: impl FnOnce(&dyn Fn() -> Result<()>) -> R,
+    ) -> R {
+        let team = Team::default();
+        std::thread::scope(|scope| {
+            let helpers = (1..threads.min(self.threads))
+                .map_while(|_| {
+                    let serve = || team.serve(&step);
+                    std::thread::Builder::new().spawn_scoped(scope, serve).ok()
+                })
+                .count();
+            let _dismissal = Dismissal(&team);
+            lead(&|| {
+                self.check()?;
+                team.busy.store(helpers, Ordering::Relaxed);
+                if helpers > 0 {
+                    team.call();
+                }
+                step();
+                while team.busy.load(Ordering::Acquire) > 0 {
+                    std::thread::yield_now();
+                }
+                if team.failed.load(Ordering::Relaxed) {
+                    return Err(Error::Internal("a worker thread panicked".into()));
+                }
+                self.check()
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_team_runs_every_round_on_every_thread() {
+        let stop = AtomicBool::new(false);
+        for threads in [1, 2, 4] {
+            let count = AtomicUsize::new(0);
+            let rounds = Run::new(threads, &stop).team(
+                threads,
+                || {
+                    count.fetch_add(1, Ordering::Relaxed);
+                },
+                |round| {
+                    for _ in 0..100 {
+                        round().unwrap();
+                    }
+                    count.load(Ordering::Relaxed)
+                },
+            );
+            assert_eq!(rounds, 100 * threads);
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_helper_is_an_error_and_the_flag_stops_a_round() {
+        let stop = AtomicBool::new(false);
+        let run = Run::new(2, &stop);
+        let leader = std::thread::current().id();
+        let step = || assert_eq!(std::thread::current().id(), leader, "a helper panics");
+        let outcome = run.team(2, step, |round| round());
+        assert!(matches!(outcome, Err(Error::Internal(_))));
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(run.team(2, || (), |round| round()), Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn for_each_visits_every_block_once() {
+        let stop = AtomicBool::new(false);
+        let seen: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+        let work = |block: usize| {
+            seen[block].fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        Run::new(3, &stop).for_each(100, work).unwrap();
+        assert!(seen.iter().all(|count| count.load(Ordering::Relaxed) == 1));
     }
 }

@@ -1,11 +1,9 @@
 //! `tlengine._core`: converts arguments, releases the GIL, calls `tlengine-core`, maps errors.
 //! No arithmetic lives here.
 
-mod cache;
 mod call;
 mod errors;
-mod hashing;
-mod views;
+mod probes;
 
 use pyo3::prelude::*;
 
@@ -15,11 +13,7 @@ mod _core {
     use super::*;
 
     #[pymodule_export]
-    use super::cache::{CacheHandle, TableHandle};
-    #[pymodule_export]
-    use super::hashing::Blake3;
-    #[pymodule_export]
-    use super::views::Rows;
+    use super::probes::solve_paths;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,1 +1,22 @@
-//! (being built)
+//! Certified solvers for linear probes on frozen features.
+//!
+//! [`solve_paths`] minimises, for each task and each C, scikit-learn's objective
+//! `C * sum s_i loss(y_i, W x_i + b) + |W|^2 / 2` with the intercept free, and certifies each
+//! solution in double precision.
+//!
+//! Inside, a problem is scaled to `f(W, b) = mean loss + lambda |W|^2 / 2` with
+//! `lambda = 1 / (C sum s)`. One pass over the data ([`pass`]) evaluates any number of problems that
+//! share X; each problem is minimised by L-BFGS ([`lbfgs`]) along its path of C ([`path`]).
+
+mod certificate;
+pub mod data;
+pub mod lbfgs;
+pub mod pass;
+pub mod path;
+mod solve;
+
+pub use crate::simd::pass::Loss;
+pub use certificate::Certificate;
+pub use data::Matrix;
+pub use pass::{Target, Task};
+pub use solve::{Options, Path, Solution, solve_paths};

@@ -1,0 +1,170 @@
+"""What every probe does with its input: checks, zero weights dropped, labels as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import InputError, LabelError, NonFiniteError, SingleClassError
+
+__all__ = ["TrainingSet", "check_features", "check_finite", "check_positive", "training_set"]
+
+ClassWeight = Mapping[Any, float] | str | None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Checked training data without the rows of weight zero.
+
+    Attributes:
+        X: (n, d) float32 or float64, row-major.
+        labels: (n,) uint32, positions in ``classes``.
+        classes: (K,) sorted labels as the user wrote them.
+        sample_weight: (n,) float64, as given.
+        rows: (n,) positions in the input, or None when all rows are used.
+    """
+
+    X: npt.NDArray[Any]
+    labels: npt.NDArray[np.uint32]
+    classes: npt.NDArray[Any]
+    sample_weight: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.intp] | None
+
+    def weight(
+        self, class_weight: ClassWeight, rows: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Sample weight times class weight on ``rows`` (default all), zero elsewhere.
+
+        ``"balanced"`` counts the (weighted) classes among these rows alone.
+        """
+        from sklearn.utils.class_weight import compute_class_weight
+
+        given = self.sample_weight
+        if rows is not None:
+            given = np.zeros_like(given)
+            given[rows] = self.sample_weight[rows]
+        if class_weight is None:
+            return given.copy()
+        used = np.flatnonzero(given)
+        present = np.unique(self.labels[used])
+        by_class = np.ones(len(self.classes))
+        if isinstance(class_weight, Mapping):
+            class_weight = {k: v for k, v in class_weight.items() if k in self.classes[present]}
+        by_class[present] = compute_class_weight(
+            class_weight,
+            classes=self.classes[present],
+            y=self.classes[self.labels[used]],
+            sample_weight=given[used],
+        )
+        return np.asarray(given * by_class[self.labels])
+
+
+def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> TrainingSet:
+    """Checks X, y and sample_weight as scikit-learn does; drops the rows of weight zero.
+
+    Raises:
+        ValueError: shapes that do not fit (scikit-learn's own messages).
+        NonFiniteError: NaN or infinity, with row and column.
+        LabelError: labels that are missing or continuous.
+        SingleClassError: fewer than two classes.
+    """
+    from sklearn.utils.validation import _check_sample_weight, validate_data
+
+    X, y = validate_data(
+        estimator,
+        _half_as_single(X),
+        _check_labels(y),
+        dtype=[np.float64, np.float32],
+        order="C",
+        ensure_all_finite=False,
+    )
+    weight = np.ones(len(X))
+    rows = None
+    if sample_weight is not None:
+        check_finite(np.asarray(sample_weight, dtype=np.float64).reshape(-1, 1), "sample_weight")
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise InputError("every sample weight is zero", hint="give some rows a positive weight")
+        if not weight.all():
+            rows = np.flatnonzero(weight)
+            X, y, weight = X[rows], y[rows], weight[rows]
+    classes, labels = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise SingleClassError(
+            f"only one class to learn: {classes[0]!r}", hint="pass labels of at least two classes"
+        )
+    return TrainingSet(X, labels.reshape(-1).astype(np.uint32), classes, weight, rows)
+
+
+def _half_as_single(X: Any) -> Any:
+    """float16 becomes float32, not float64: nothing is lost and the solver is twice as fast."""
+    return X.astype(np.float32) if isinstance(X, np.ndarray) and X.dtype == np.float16 else X
+
+
+def _check_labels(y: Any) -> Any:
+    from sklearn.utils import column_or_1d
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import _check_y
+
+    if y is None:
+        return None
+    try:
+        y = column_or_1d(_check_y(y, multi_output=False, y_numeric=False), warn=True)
+        check_classification_targets(y)
+    except ValueError as error:
+        raise LabelError(str(error), hint="labels are classes: text or whole numbers, none missing") from None
+    return y
+
+
+def check_features(estimator: Any, X: Any) -> npt.NDArray[Any]:
+    """X for prediction, checked against what the estimator was fitted on.
+
+    Raises:
+        NotFittedError, ValueError: as scikit-learn.
+        NonFiniteError: NaN or infinity, with row and column.
+    """
+    from sklearn.utils.validation import check_is_fitted, validate_data
+
+    check_is_fitted(estimator)
+    X = validate_data(
+        estimator, _half_as_single(X), dtype=[np.float64, np.float32], reset=False, ensure_all_finite=False
+    )
+    check_finite(X, "X")
+    checked: npt.NDArray[Any] = X
+    return checked
+
+
+def check_finite(X: npt.NDArray[Any], name: str) -> None:
+    """Names the first NaN or infinity of a matrix, if there is one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(X.sum(dtype=np.float64)):
+            return
+    wrong = np.argwhere(~np.isfinite(X))
+    if len(wrong):
+        row, column = (int(i) for i in wrong[0])
+        raise NonFiniteError(
+            f"{name} contains NaN or infinity: {X[row, column]} at row {row}, column {column}",
+            hint="drop or impute these rows",
+            row=row,
+            column=column,
+        )
+
+
+def check_positive(name: str, values: Any, *, zero: bool = False) -> npt.NDArray[np.float64]:
+    """Values as a one-dimensional float64 array; all must be finite and above zero.
+
+    Raises:
+        InputError: the first value that is not.
+    """
+    checked = np.atleast_1d(np.asarray(values, dtype=np.float64)).reshape(-1)
+    if not checked.size:
+        raise InputError(f"{name} is empty", hint=f"pass at least one value of {name}")
+    good = np.isfinite(checked) & ((checked >= 0) if zero else (checked > 0))
+    if not good.all():
+        worst = checked[~good][0]
+        raise InputError(f"{name}={worst:g}; it must be {'0 or more' if zero else 'positive'} and finite")
+    return checked

@@ -1,0 +1,170 @@
+//! How far a solution is from the optimum, at most: one pass in double precision at the numbers
+//! that are handed out.
+//!
+//! With `f(W, b) = mean loss + lambda |W|^2 / 2`, strong convexity in W and Newton's decrement in b give
+//! `f - f* <= |g_W|^2 / (2 lambda) + g_b' H_b^+ g_b / 2`.
+
+use super::data::{Design, Source};
+use super::pass::{Evaluation, MAX_INTERCEPT_HESSIAN, Pass, Point, Task};
+use super::path::Scaling;
+use crate::error::Result;
+use crate::parallel::Run;
+use crate::simd::pass::{Element, Loss};
+
+/// Columns certified in one pass.
+const COLUMNS: usize = 96;
+
+/// What double precision says about a solution.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// `C * sum s_i loss_i + |W|^2 / 2`
+    pub objective: f64,
+    /// At most this far above the optimum, in units of the objective.
+    pub gap: f64,
+    /// The norm of the gradient of `objective / (C * sum s)`.
+    pub gradient_norm: f64,
+    /// The smallest distance of a row to the decision boundary, in logits; positive: separable.
+    pub margin: f64,
+    /// Weighted loss and number of right answers over the held-out rows.
+    pub held_out: (f64, f64),
+}
+
+impl Certificate {
+    /// Whether the relative gap is within `tolerance`.
+    pub fn holds(&self, tolerance: f64) -> bool {
+        self.gap <= tolerance * self.objective
+    }
+}
+
+/// Coefficients in the coordinates of [`Design::exact`].
+#[derive(Clone, Debug)]
+pub(crate) struct ExactPoint {
+    pub task: usize,
+    pub c: f64,
+    pub w: Vec<f64>,
+    pub b: Vec<f64>,
+}
+
+/// Certifies every point.
+pub(crate) fn certify<T: Element>(
+    design: &Design<'_, T>,
+    tasks: &[Task<'_>],
+    points: &[ExactPoint],
+    intercept: bool,
+    run: Run<'_>,
+) -> Result<Vec<Certificate>> {
+    let exact = design.exact();
+    let widest = points.iter().map(|point| tasks[point.task].columns).max().unwrap_or(1);
+    let pass = Pass::new(&exact, tasks, COLUMNS.max(widest))?;
+    let group = (COLUMNS / widest).max(1);
+    let penalty = vec![1.0; exact.stride()];
+    let mut certificates = Vec::with_capacity(points.len());
+    pass.with_threads(run, |evaluate| {
+        for points in points.chunks(group) {
+            let asked: Vec<Point<'_>> = points
+                .iter()
+                .map(|p| Point { task: p.task, w: &p.w, b: &p.b, curvature: false, certify: true })
+                .collect();
+            for (point, at) in points.iter().zip(evaluate(&asked)?) {
+                let task = &tasks[point.task];
+                let scaling = Scaling::new(task, &penalty, intercept);
+                certificates.push(conclude(design.mean(), task.loss, &scaling, point, &at));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(certificates)
+}
+
+fn conclude(
+    mean: &[f64],
+    loss: Loss,
+    scaling: &Scaling,
+    point: &ExactPoint,
+    at: &Evaluation,
+) -> Certificate {
+    let lambda = scaling.lambda(point.c);
+    let x = [point.w.as_slice(), &point.b].concat();
+    let iterate = scaling.iterate(x, at, lambda);
+    let (weights, intercepts) = iterate.gradient.split_at(scaling.split());
+    let gap = scaling.weight_gap(weights, lambda) + intercept_gap(loss, scaling, intercepts, at);
+    // By the original coefficients: moving W moves the centred intercept along with the mean.
+    let raw = weights.chunks(scaling.penalty.len()).zip(intercepts).map(|(row, b)| {
+        let moved = row.iter().zip(mean).map(|(g, mean)| (g + b * mean).powi(2));
+        moved.sum::<f64>() + b * b
+    });
+    Certificate {
+        objective: iterate.value / lambda,
+        gap: gap / lambda,
+        gradient_norm: raw.sum::<f64>().sqrt(),
+        margin: at.margin,
+        held_out: at.held_out,
+    }
+}
+
+/// `g' H^+ g / 2` over the intercepts.
+fn intercept_gap(loss: Loss, scaling: &Scaling, gradient: &[f64], at: &Evaluation) -> f64 {
+    if !scaling.intercept || gradient.iter().all(|&g| g == 0.0) {
+        return 0.0;
+    }
+    let n = gradient.len();
+    if loss != Loss::Softmax || n > MAX_INTERCEPT_HESSIAN {
+        // Beyond the limit: half the diagonal bounds the Hessian from below unless one class has
+        // more than half of the probability of most rows.
+        let safety = if loss == Loss::Softmax { 2.0 } else { 1.0 };
+        let terms = gradient.iter().zip(&at.curvature.1);
+        return 0.5 * safety * terms.map(|(g, h)| g * g * scaling.total / h).sum::<f64>();
+    }
+    let mean = gradient.iter().sum::<f64>() / n as f64;
+    let centred: Vec<f64> = gradient.iter().map(|g| g - mean).collect();
+    // H has the vector of ones as its null space; adding its projector makes it definite.
+    let size = at.curvature.1.iter().sum::<f64>() / (scaling.total * n as f64);
+    let mut matrix: Vec<f64> =
+        at.intercept_hessian.iter().map(|h| h / scaling.total + size / n as f64).collect();
+    match solve_definite(&mut matrix, n, &centred) {
+        Some(solution) => 0.5 * solution.iter().zip(&centred).map(|(x, g)| x * g).sum::<f64>(),
+        None => f64::INFINITY,
+    }
+}
+
+/// Solves `A x = b` by Cholesky in place; nothing where A is not numerically definite.
+fn solve_definite(a: &mut [f64], n: usize, b: &[f64]) -> Option<Vec<f64>> {
+    for j in 0..n {
+        for k in 0..j {
+            let factor = a[j * n + k];
+            for i in j..n {
+                a[i * n + j] -= a[i * n + k] * factor;
+            }
+        }
+        let pivot = a[j * n + j];
+        if pivot.is_nan() || pivot <= 0.0 {
+            return None;
+        }
+        let root = pivot.sqrt();
+        for i in j..n {
+            a[i * n + j] /= root;
+        }
+    }
+    let mut x = b.to_vec();
+    for i in 0..n {
+        let known: f64 = (0..i).map(|k| a[i * n + k] * x[k]).sum();
+        x[i] = (x[i] - known) / a[i * n + i];
+    }
+    for i in (0..n).rev() {
+        let known: f64 = (i + 1..n).map(|k| a[k * n + i] * x[k]).sum();
+        x[i] = (x[i] - known) / a[i * n + i];
+    }
+    Some(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cholesky_solves_and_refuses() {
+        let x = solve_definite(&mut [4.0, 2.0, 2.0, 3.0], 2, &[8.0, 8.0]).unwrap();
+        assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12);
+        assert!(solve_definite(&mut [1.0, 2.0, 2.0, 1.0], 2, &[1.0, 1.0]).is_none());
+    }
+}

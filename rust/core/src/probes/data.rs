@@ -1,0 +1,285 @@
+//! X as the solvers see it: centred, scaled by powers of two, padded, cut into blocks of rows.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use crate::error::{Error, Result};
+use crate::parallel::Run;
+use crate::simd::pass::{Element, padded};
+
+/// Blocks into which sums over rows are cut, whatever the number of threads.
+const CHUNKS: usize = 16;
+/// Bytes of a block of rows: it stays in the second-level cache between the two products of a pass.
+const BLOCK_BYTES: usize = 384 << 10;
+/// A cache line in bytes.
+const LINE: usize = 64;
+
+/// A borrowed (n, d) matrix, row-major and contiguous.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a, T> {
+    values: &'a [T],
+    columns: usize,
+}
+
+impl<'a, T: Element> Matrix<'a, T> {
+    /// `values` as rows of `columns` numbers.
+    pub fn new(values: &'a [T], columns: usize) -> Result<Self> {
+        if columns == 0 || values.is_empty() || !values.len().is_multiple_of(columns) {
+            return Err(Error::Shape(format!("{} values in rows of {columns}", values.len())));
+        }
+        Ok(Self { values, columns })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.values.len() / self.columns
+    }
+
+    /// The number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Row `i`.
+    pub fn row(&self, i: usize) -> &'a [T] {
+        &self.values[i * self.columns..(i + 1) * self.columns]
+    }
+}
+
+/// Rows that a pass reads block by block; every row is `stride` elements, padded with zeros.
+pub trait Source<T>: Sync {
+    /// Elements per row.
+    fn stride(&self) -> usize;
+    /// Number of rows.
+    fn rows(&self) -> usize;
+    /// The rows of `range`, in place or converted into `scratch`.
+    fn block<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<T>) -> &'s [T];
+}
+
+/// Rows per block for a stride: as many as fit the cache, at least 16, a multiple of 16.
+pub fn block_rows<T>(stride: usize) -> usize {
+    let fitting = BLOCK_BYTES / (stride * size_of::<T>());
+    (fitting / 16 * 16).clamp(16, 512)
+}
+
+/// `X` with the weighted mean subtracted and each column divided by a power of two.
+///
+/// Both leave the problem as it is: the intercept is free, so `b' = b + W mu` absorbs the mean, and
+/// the penalty of a scaled column is scaled with it ([`Design::penalty`]).
+#[derive(Debug)]
+pub struct Design<'a, T> {
+    original: Matrix<'a, T>,
+    mean: Vec<f64>,
+    scale: Vec<f64>,
+    penalty: Vec<f64>,
+    stride: usize,
+    storage: Vec<T>,
+    start: usize,
+}
+
+impl<'a, T: Element> Design<'a, T> {
+    /// Centres (only if `centre`: the intercept must be free) and copies `x`.
+    ///
+    /// `weight` has one entry per row. Fails on the first NaN or infinity in `x`.
+    pub fn new(x: Matrix<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
+        let (first, second) = moments(x, weight, run)?;
+        let mean = if centre { first } else { vec![0.0; x.columns()] };
+        let scale: Vec<f64> = second.iter().map(|&spread| power_of_two(spread.sqrt())).collect();
+        let stride = padded(x.columns());
+        let mut penalty: Vec<f64> = scale.iter().map(|scale| 1.0 / (scale * scale)).collect();
+        penalty.resize(stride, 1.0);
+        let slack = LINE / size_of::<T>();
+        let length = x.rows() * stride + slack;
+        let mut storage = Vec::new();
+        storage.try_reserve_exact(length).map_err(|_| Error::OutOfMemory {
+            what: "the centred features",
+            bytes: length * size_of::<T>(),
+        })?;
+        storage.resize(length, T::default());
+        let start = storage.as_ptr().align_offset(LINE).min(slack);
+        let mut design = Self { original: x, mean, scale, penalty, stride, storage, start };
+        design.fill(run)?;
+        Ok(design)
+    }
+
+    fn fill(&mut self, run: Run<'_>) -> Result<()> {
+        let (x, stride) = (self.original, self.stride);
+        let inverse: Vec<f64> = self.scale.iter().map(|scale| 1.0 / scale).collect();
+        let mean = &self.mean;
+        let rows = block_rows::<T>(stride);
+        let end = self.start + x.rows() * stride;
+        let blocks: Vec<Mutex<&mut [T]>> =
+            self.storage[self.start..end].chunks_mut(rows * stride).map(Mutex::new).collect();
+        run.for_each(blocks.len(), |block| {
+            let mut target = lock(&blocks[block]);
+            for (i, target) in target.chunks_mut(stride).enumerate() {
+                let row = x.row(block * rows + i);
+                for (j, (target, &value)) in target.iter_mut().zip(row).enumerate() {
+                    *target = T::of((value.wide() - mean[j]) * inverse[j]);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What was subtracted from each column.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// What each column was divided by.
+    pub fn scale(&self) -> &[f64] {
+        &self.scale
+    }
+
+    /// The penalty of each column, relative to that of the original one.
+    pub fn penalty(&self) -> &[f64] {
+        &self.penalty
+    }
+
+    /// The original rows, centred in double precision, neither scaled nor rounded.
+    pub fn exact(&self) -> Exact<'_, T> {
+        Exact { original: self.original, mean: &self.mean, stride: self.stride }
+    }
+}
+
+impl<T: Element> Source<T> for Design<'_, T> {
+    fn stride(&self) -> usize {
+        self.stride
+    }
+
+    fn rows(&self) -> usize {
+        self.original.rows()
+    }
+
+    fn block<'s>(&'s self, range: Range<usize>, _scratch: &'s mut Vec<T>) -> &'s [T] {
+        &self.storage[self.start + range.start * self.stride..self.start + range.end * self.stride]
+    }
+}
+
+/// The original rows as doubles, centred: what certificates are computed from.
+#[derive(Debug)]
+pub struct Exact<'a, T> {
+    original: Matrix<'a, T>,
+    mean: &'a [f64],
+    stride: usize,
+}
+
+impl<T: Element> Source<f64> for Exact<'_, T> {
+    fn stride(&self) -> usize {
+        self.stride
+    }
+
+    fn rows(&self) -> usize {
+        self.original.rows()
+    }
+
+    fn block<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<f64>) -> &'s [f64] {
+        scratch.resize(range.len() * self.stride, 0.0);
+        for (target, i) in scratch.chunks_mut(self.stride).zip(range) {
+            for ((target, &value), mean) in
+                target.iter_mut().zip(self.original.row(i)).zip(self.mean)
+            {
+                *target = value.wide() - mean;
+            }
+        }
+        scratch
+    }
+}
+
+/// The lock of data that no panic can leave half-written: every user overwrites or adds whole numbers.
+pub(crate) fn lock<V>(mutex: &Mutex<V>) -> std::sync::MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Weighted mean and variance of every column, in two passes so that an offset costs no digits.
+fn moments<T: Element>(
+    x: Matrix<'_, T>,
+    weight: &[f64],
+    run: Run<'_>,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let total: f64 = weight.iter().sum();
+    let mut mean = column_sums(x, weight, run, |_, value| value)?;
+    if mean.iter().any(|sum| !sum.is_finite()) {
+        return Err(first_non_finite(x));
+    }
+    mean.iter_mut().for_each(|sum| *sum /= total);
+    let square = |j: usize, value: f64| (value - mean[j]) * (value - mean[j]);
+    let mut spread = column_sums(x, weight, run, square)?;
+    spread.iter_mut().for_each(|sum| *sum /= total);
+    Ok((mean, spread))
+}
+
+fn column_sums<T: Element>(
+    x: Matrix<'_, T>,
+    weight: &[f64],
+    run: Run<'_>,
+    term: impl Fn(usize, f64) -> f64 + Sync,
+) -> Result<Vec<f64>> {
+    let rows = x.rows().div_ceil(CHUNKS);
+    let partial: Vec<Mutex<Vec<f64>>> =
+        (0..CHUNKS).map(|_| Mutex::new(vec![0.0; x.columns()])).collect();
+    run.for_each(CHUNKS, |chunk| {
+        let mut sums = lock(&partial[chunk]);
+        let mine = weight.iter().enumerate().skip(chunk * rows).take(rows);
+        for (i, weight) in mine {
+            for (j, (sum, value)) in sums.iter_mut().zip(x.row(i)).enumerate() {
+                *sum += weight * term(j, value.wide());
+            }
+        }
+        Ok(())
+    })?;
+    let mut total = vec![0.0; x.columns()];
+    for sums in &partial {
+        total.iter_mut().zip(lock(sums).iter()).for_each(|(total, sum)| *total += sum);
+    }
+    Ok(total)
+}
+
+fn first_non_finite<T: Element>(x: Matrix<'_, T>) -> Error {
+    for row in 0..x.rows() {
+        for (column, value) in x.row(row).iter().enumerate() {
+            if !value.wide().is_finite() {
+                return Error::NonFinite { name: "X", row, column, value: value.wide() };
+            }
+        }
+    }
+    Error::Invalid("the columns of X sum to more than a double can hold".into())
+}
+
+/// The power of two next to `value`; 1 where `value` is zero or out of range.
+fn power_of_two(value: f64) -> f64 {
+    if value > 1e-150 && value < 1e150 { value.log2().round().exp2() } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn a_design_is_centred_scaled_and_aligned() {
+        let stop = AtomicBool::new(false);
+        let x: Vec<f32> = (0..60).map(|i| 1e4 + (i * 7 % 13) as f32).collect();
+        let design =
+            Design::new(Matrix::new(&x, 3).unwrap(), &[1.0; 20], true, Run::new(2, &stop)).unwrap();
+        let mut scratch = Vec::new();
+        let block = design.block(0..20, &mut scratch);
+        assert_eq!((block.len(), block.as_ptr().align_offset(LINE)), (20 * 16, 0));
+        for j in 0..3 {
+            let sum: f32 = block.iter().skip(j).step_by(16).sum();
+            assert!(sum.abs() < 1e-4, "column {j} sums to {sum}");
+            let back = f64::from(block[j]) * design.scale()[j] + design.mean()[j];
+            assert!((back - f64::from(x[j])).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn the_first_nan_is_named() {
+        let stop = AtomicBool::new(false);
+        let x = [1.0, 2.0, f64::INFINITY, f64::NAN];
+        let error = Design::new(Matrix::new(&x, 2).unwrap(), &[1.0; 2], true, Run::new(1, &stop));
+        assert!(matches!(error, Err(Error::NonFinite { row: 1, column: 0, .. })));
+    }
+}

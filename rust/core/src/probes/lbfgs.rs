@@ -1,0 +1,290 @@
+//! L-BFGS with a diagonal preconditioner, as a state machine that asks for evaluations.
+//!
+//! Nocedal & Wright, *Numerical Optimization* (2006), algorithms 7.4 and 3.5. Asking instead of
+//! calling lets many problems share one pass over the data.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+use crate::simd::pass::{Element, Kernels, padded};
+
+/// Sufficient decrease and curvature conditions of Wolfe.
+const DECREASE: f64 = 1e-4;
+const CURVATURE: f64 = 0.9;
+/// Evaluations along one direction before it is given up.
+const MAX_TRIALS: usize = 20;
+
+/// A step taken and how the gradient changed along it.
+struct Pair<T> {
+    step: Vec<T>,
+    change: Vec<T>,
+    product: f64,
+}
+
+/// The curvature pairs: what L-BFGS knows about the Hessian.
+struct Memory<T: 'static> {
+    pairs: VecDeque<Pair<T>>,
+    capacity: usize,
+    kernels: &'static Kernels<T>,
+}
+
+impl<T: Element> Memory<T> {
+    /// Keeps the pair if it shows positive curvature beyond rounding.
+    fn push(&mut self, step: impl Iterator<Item = f64>, change: impl Iterator<Item = f64>) {
+        let mut pair = match self.pairs.len() == self.capacity {
+            true => self.pairs.pop_front(),
+            false => None,
+        }
+        .unwrap_or(Pair { step: Vec::new(), change: Vec::new(), product: 0.0 });
+        fill(&mut pair.step, step);
+        fill(&mut pair.change, change);
+        pair.product = self.kernels.inner(&pair.step, &pair.change);
+        let sizes = self.kernels.inner(&pair.step, &pair.step)
+            * self.kernels.inner(&pair.change, &pair.change);
+        if pair.product > 1e-10 * sizes.sqrt() {
+            self.pairs.push_back(pair);
+        }
+    }
+
+    /// Adds `shift * penalty` to the diagonal of the Hessian that the pairs describe: exact, because
+    /// only the penalty of the objective moves. The penalty repeats up to `length`; the rest has none.
+    fn shift(&mut self, shift: f64, penalty: &[f64], length: usize) {
+        for pair in &mut self.pairs {
+            let steps = pair.step[..length].chunks(penalty.len());
+            for (change, step) in pair.change[..length].chunks_mut(penalty.len()).zip(steps) {
+                for ((change, step), penalty) in change.iter_mut().zip(step).zip(penalty) {
+                    *change = T::of(change.wide() + shift * penalty * step.wide());
+                }
+            }
+            pair.product = self.kernels.inner(&pair.step, &pair.change);
+        }
+        self.pairs.retain(|pair| pair.product > 0.0);
+    }
+
+    /// The quasi-Newton direction `-H g`, with `H` started from the inverse of the diagonal.
+    fn direction(&self, gradient: &[f64], inverse: &[f64]) -> Vec<T> {
+        let mut q: Vec<T> = gradient.iter().map(|&g| T::of(-g)).collect();
+        q.resize(padded(q.len()), T::default());
+        let mut factors = Vec::with_capacity(self.pairs.len());
+        for pair in self.pairs.iter().rev() {
+            let factor = self.kernels.inner(&pair.step, &q) / pair.product;
+            self.kernels.add_scaled(-factor, &pair.change, &mut q);
+            factors.push(factor);
+        }
+        for (q, inverse) in q.iter_mut().zip(inverse) {
+            *q = T::of(q.wide() * inverse);
+        }
+        for (pair, factor) in self.pairs.iter().zip(factors.into_iter().rev()) {
+            let correction = factor - self.kernels.inner(&pair.change, &q) / pair.product;
+            self.kernels.add_scaled(correction, &pair.step, &mut q);
+        }
+        q
+    }
+}
+
+fn fill<T: Element>(target: &mut Vec<T>, values: impl Iterator<Item = f64>) {
+    target.clear();
+    target.extend(values.map(T::of));
+    target.resize(padded(target.len()), T::default());
+}
+
+/// A point, the value there and its gradient.
+#[derive(Clone, Debug, Default)]
+pub struct Iterate {
+    /// The coefficients.
+    pub x: Vec<f64>,
+    /// The objective.
+    pub value: f64,
+    /// Its gradient.
+    pub gradient: Vec<f64>,
+}
+
+/// What became of a trial point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is the new iterate.
+    Accepted,
+    /// The search along the direction goes on.
+    Searching,
+    /// No point along any direction is better: the precision of the values is used up.
+    Stalled,
+}
+
+/// The minimiser of one smooth convex function.
+pub struct Minimiser<T: 'static> {
+    memory: Memory<T>,
+    inverse: Vec<f64>,
+    current: Iterate,
+    direction: Vec<T>,
+    slope: f64,
+    step: f64,
+    low: (f64, f64),
+    high: Option<(f64, f64)>,
+    trials: usize,
+}
+
+impl<T: Element> Minimiser<T> {
+    /// A minimiser that remembers at most `capacity` steps.
+    pub fn new(capacity: usize) -> Result<Self> {
+        let memory =
+            Memory { pairs: VecDeque::with_capacity(capacity), capacity, kernels: T::kernels()? };
+        Ok(Self {
+            memory,
+            inverse: Vec::new(),
+            current: Iterate::default(),
+            direction: Vec::new(),
+            slope: 0.0,
+            step: 0.0,
+            low: (0.0, 0.0),
+            high: None,
+            trials: 0,
+        })
+    }
+
+    /// Starts from `at`, with the inverse of the Hessian's diagonal there; what was learnt stays.
+    pub fn start(&mut self, at: Iterate, inverse: Vec<f64>) {
+        self.current = at;
+        self.inverse = inverse;
+        self.aim();
+    }
+
+    /// The objective gains `shift / 2 * sum of penalty_j x_j^2`: pairs and gradient follow exactly.
+    /// `penalty` repeats over the first `length` coefficients; the others have none.
+    pub fn shift(&mut self, shift: f64, penalty: &[f64], length: usize) {
+        self.memory.shift(shift, penalty, length);
+        let Iterate { x, gradient, value } = &mut self.current;
+        let weights = x[..length].iter().zip(gradient).zip(penalty.iter().cycle());
+        for ((x, gradient), penalty) in weights {
+            *gradient += shift * penalty * *x;
+            *value += 0.5 * shift * penalty * *x * *x;
+        }
+    }
+
+    /// A step that was made outside, and the change of the gradient along it, as curvature to learn.
+    pub fn learn(&mut self, from: &Iterate, to: &Iterate) {
+        let difference =
+            |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
+        let (step, change) = (difference(&to.x, &from.x), difference(&to.gradient, &from.gradient));
+        self.memory.push(step.into_iter(), change.into_iter());
+    }
+
+    /// The best point so far.
+    pub fn current(&self) -> &Iterate {
+        &self.current
+    }
+
+    /// The point to evaluate next.
+    pub fn trial(&self) -> Vec<f64> {
+        let along = self.current.x.iter().zip(&self.direction);
+        along.map(|(x, direction)| x + self.step * direction.wide()).collect()
+    }
+
+    /// Takes the evaluation of the last [`Minimiser::trial`].
+    pub fn tell(&mut self, at: Iterate) -> Progress {
+        self.trials += 1;
+        let slope: f64 = at.gradient.iter().zip(&self.direction).map(|(g, d)| g * d.wide()).sum();
+        // Below the rounding of the values only the slopes can be trusted (Hager & Zhang 2005).
+        let noise = 1e-7 * self.current.value.abs() * f64::from(size_of::<T>() == 4)
+            + 1e-15 * self.current.value.abs();
+        let decreased = at.value <= self.current.value + DECREASE * self.step * self.slope
+            || (at.value <= self.current.value + noise
+                && slope <= -(1.0 - 2.0 * DECREASE) * self.slope);
+        if decreased && slope.abs() <= -CURVATURE * self.slope {
+            self.learn(&self.current.clone(), &at);
+            self.current = at;
+            self.aim();
+            return Progress::Accepted;
+        }
+        if self.trials >= MAX_TRIALS || !self.slope.is_finite() || self.slope >= 0.0 {
+            return self.give_up();
+        }
+        self.narrow(at.value.is_finite() && decreased, slope);
+        Progress::Searching
+    }
+
+    /// Chooses the next direction from the current iterate.
+    fn aim(&mut self) {
+        self.direction = self.memory.direction(&self.current.gradient, &self.inverse);
+        let along = self.current.gradient.iter().zip(&self.direction);
+        self.slope = along.map(|(g, d)| g * d.wide()).sum();
+        self.step = 1.0;
+        (self.low, self.high, self.trials) = ((0.0, self.slope), None, 0);
+    }
+
+    /// Forgets the pairs and tries the preconditioned gradient; stalls where that was it.
+    fn give_up(&mut self) -> Progress {
+        if self.memory.pairs.is_empty() {
+            return Progress::Stalled;
+        }
+        self.memory.pairs.clear();
+        self.aim();
+        Progress::Searching
+    }
+
+    /// The next step length: the root of the slope by the secant, kept inside the bracket.
+    fn narrow(&mut self, decreased: bool, slope: f64) {
+        if decreased && slope < 0.0 {
+            self.low = (self.step, slope);
+        } else {
+            self.high = Some((self.step, slope));
+        }
+        let (low, low_slope) = self.low;
+        self.step = match self.high {
+            None => {
+                let secant = low - low_slope * low / (low_slope - self.slope);
+                if secant.is_finite() && secant > low {
+                    secant.clamp(1.5 * low, 8.0 * low)
+                } else {
+                    4.0 * low
+                }
+            }
+            Some((high, high_slope)) => {
+                let width = high - low;
+                let secant = low - low_slope * width / (high_slope - low_slope);
+                let inside = if secant.is_finite() { secant } else { low + 0.5 * width };
+                inside.clamp(low + 0.1 * width, high - 0.1 * width)
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `sum of scale_j (x_j - 1)^2 / 2 + shift x_j^2 / 2` and its gradient.
+    fn quadratic(x: Vec<f64>, shift: f64) -> Iterate {
+        let scale = |j: usize| 1.0 + 10.0 * j as f64;
+        let terms = x.iter().enumerate();
+        let value = terms
+            .clone()
+            .map(|(j, x)| 0.5 * scale(j) * (x - 1.0).powi(2) + 0.5 * shift * x * x)
+            .sum();
+        let gradient = terms.map(|(j, x)| scale(j) * (x - 1.0) + shift * x).collect();
+        Iterate { x, value, gradient }
+    }
+
+    fn minimise(minimiser: &mut Minimiser<f64>, shift: f64) -> usize {
+        for count in 1..200 {
+            let at = quadratic(minimiser.trial(), shift);
+            assert_ne!(minimiser.tell(at), Progress::Stalled);
+            if minimiser.current().gradient.iter().all(|g| g.abs() < 1e-8) {
+                return count;
+            }
+        }
+        panic!("no convergence");
+    }
+
+    #[test]
+    fn a_quadratic_is_solved_and_a_shift_needs_few_steps_more() {
+        let mut minimiser = Minimiser::new(20).unwrap();
+        minimiser.start(quadratic(vec![0.0; 12], 0.0), vec![1.0; 12]);
+        let cold = minimise(&mut minimiser, 0.0);
+        minimiser.shift(0.5, &[1.0; 4], 12);
+        let from = quadratic(minimiser.current().x.clone(), 0.5);
+        assert!((from.value - minimiser.current().value).abs() < 1e-12);
+        minimiser.start(from, vec![1.0; 12]);
+        let warm = minimise(&mut minimiser, 0.5);
+        assert!(warm < cold, "{warm} steps after a shift, {cold} from nothing");
+    }
+}

@@ -1,0 +1,292 @@
+//! One problem along its path of C: warm starts, carried curvature, and when to stop.
+
+use super::data::Design;
+use super::lbfgs::{Iterate, Minimiser, Progress};
+use super::pass::{Evaluation, Task};
+use crate::error::Result;
+use crate::simd::pass::{Element, Loss};
+
+/// The part of the tolerance that the solver aims at: the rest is for the rounding of the result.
+const AIM: f64 = 0.8;
+
+/// The scaled problem of a task: `f = loss / total + lambda / 2 sum penalty_j w_j^2`.
+#[derive(Clone, Debug)]
+pub struct Scaling {
+    /// Sum of the weights.
+    pub total: f64,
+    /// Columns of the task.
+    pub columns: usize,
+    /// The penalty of each (padded) column of X.
+    pub penalty: Vec<f64>,
+    /// Whether the intercept is free; it is zero otherwise.
+    pub intercept: bool,
+}
+
+impl Scaling {
+    /// The scaling of a task whose X has these penalties.
+    pub fn new(task: &Task<'_>, penalty: &[f64], intercept: bool) -> Self {
+        let (total, columns) = (task.total(), task.columns);
+        Self { total, columns, penalty: penalty.to_vec(), intercept }
+    }
+
+    /// Where the intercepts start in the vector of all coefficients.
+    pub fn split(&self) -> usize {
+        self.columns * self.penalty.len()
+    }
+
+    /// 1 / (C total)
+    pub fn lambda(&self, c: f64) -> f64 {
+        1.0 / (c * self.total)
+    }
+
+    fn penalties(&self) -> impl Iterator<Item = &f64> {
+        self.penalty.iter().cycle().take(self.split())
+    }
+
+    /// The objective and its gradient at `x`, from the sums of a pass there.
+    pub fn iterate(&self, x: Vec<f64>, at: &Evaluation, lambda: f64) -> Iterate {
+        let mut gradient = Vec::with_capacity(x.len());
+        let mut penalty = 0.0;
+        for ((g, w), p) in at.gradient.0.iter().zip(&x).zip(self.penalties()) {
+            penalty += p * w * w;
+            gradient.push(g / self.total + lambda * p * w);
+        }
+        let intercepts = at.gradient.1.iter();
+        gradient.extend(intercepts.map(|g| if self.intercept { g / self.total } else { 0.0 }));
+        Iterate { x, value: at.loss / self.total + 0.5 * lambda * penalty, gradient }
+    }
+
+    /// The inverse of the Hessian's diagonal.
+    fn inverse_diagonal(&self, at: &Evaluation, lambda: f64) -> Vec<f64> {
+        let inverse = |curvature: f64| 1.0 / curvature.max(1e-30);
+        let weights = at.curvature.0.iter().zip(self.penalties());
+        let mut diagonal: Vec<f64> =
+            weights.map(|(h, p)| inverse(h / self.total + lambda * p)).collect();
+        let floor = 1e-6 * at.curvature.1.iter().sum::<f64>() / self.total;
+        diagonal.extend(at.curvature.1.iter().map(|h| inverse((h / self.total).max(floor))));
+        diagonal
+    }
+
+    /// `|g_W|^2 / (2 lambda)`, each column by its penalty.
+    pub fn weight_gap(&self, gradient: &[f64], lambda: f64) -> f64 {
+        let terms = gradient.iter().zip(self.penalties());
+        terms.map(|(g, p)| g * g / p).sum::<f64>() / (2.0 * lambda)
+    }
+}
+
+/// A solution in the coordinates of the design, and what it took.
+#[derive(Clone, Debug)]
+pub struct Solved {
+    /// Coefficients and intercepts.
+    pub x: Vec<f64>,
+    /// Steps taken.
+    pub iterations: usize,
+    /// Passes over the data.
+    pub passes: usize,
+}
+
+/// What the solver knows at the start of the current C.
+enum Stage {
+    /// The warm start is to be evaluated, with the Hessian's diagonal.
+    Starting(Vec<f64>),
+    /// A line search is under way.
+    Descending,
+    /// All done.
+    Finished,
+}
+
+/// The solver of one task along ascending C.
+pub struct PathSolver<T: 'static> {
+    scaling: Scaling,
+    cs: Vec<f64>,
+    tolerance: f64,
+    max_iterations: usize,
+    minimiser: Minimiser<T>,
+    stage: Stage,
+    intercept_curvature: Vec<f64>,
+    iterations: usize,
+    passes: usize,
+    solved: Vec<Solved>,
+}
+
+impl<T: Element> PathSolver<T> {
+    /// A solver for `cs`, ascending, started from `start` (in the coordinates of the design).
+    pub fn new(
+        scaling: Scaling,
+        cs: Vec<f64>,
+        tolerance: f64,
+        max_iterations: usize,
+        start: Vec<f64>,
+    ) -> Result<Self> {
+        let minimiser = Minimiser::new(capacity(start.len()))?;
+        Ok(Self {
+            scaling,
+            cs,
+            tolerance,
+            max_iterations,
+            minimiser,
+            stage: Stage::Starting(start),
+            intercept_curvature: Vec::new(),
+            iterations: 0,
+            passes: 0,
+            solved: Vec::new(),
+        })
+    }
+
+    /// The point to evaluate next and whether its curvature is wanted; nothing when finished.
+    pub fn ask(&self) -> Option<(Vec<f64>, bool)> {
+        match &self.stage {
+            Stage::Starting(start) => Some((start.clone(), true)),
+            Stage::Descending => Some((self.minimiser.trial(), false)),
+            Stage::Finished => None,
+        }
+    }
+
+    /// The scaled problem.
+    pub fn scaling(&self) -> &Scaling {
+        &self.scaling
+    }
+
+    /// Ends the path at the solutions found so far.
+    pub fn stop(&mut self) {
+        self.stage = Stage::Finished;
+    }
+
+    /// The solutions so far, in the order of C.
+    pub fn solved(&self) -> &[Solved] {
+        &self.solved
+    }
+
+    /// The solutions, in the order of C.
+    pub fn into_solved(self) -> Vec<Solved> {
+        self.solved
+    }
+
+    /// Takes the evaluation of the point asked for.
+    pub fn tell(&mut self, x: Vec<f64>, at: &Evaluation) {
+        self.passes += 1;
+        let lambda = self.lambda();
+        let iterate = self.scaling.iterate(x, at, lambda);
+        let stalled = match self.stage {
+            Stage::Starting(_) => {
+                self.begin(iterate, at, lambda);
+                false
+            }
+            _ => match self.minimiser.tell(iterate) {
+                Progress::Searching => return,
+                Progress::Stalled => true,
+                Progress::Accepted => {
+                    self.iterations += 1;
+                    false
+                }
+            },
+        };
+        if stalled || self.is_done() {
+            self.finish_c();
+        }
+    }
+
+    fn lambda(&self) -> f64 {
+        self.scaling.lambda(self.cs[self.solved.len()])
+    }
+
+    fn begin(&mut self, at: Iterate, evaluation: &Evaluation, lambda: f64) {
+        let inverse = self.scaling.inverse_diagonal(evaluation, lambda);
+        self.intercept_curvature =
+            inverse[self.scaling.split()..].iter().map(|i| 1.0 / i).collect();
+        if !self.solved.is_empty() {
+            // The move to the warm start is a step like any other: what it shows is not wasted.
+            let before = self.minimiser.current().clone();
+            self.minimiser.learn(&before, &at);
+        }
+        self.minimiser.start(at, inverse);
+        self.stage = Stage::Descending;
+    }
+
+    fn is_done(&self) -> bool {
+        let current = self.minimiser.current();
+        let (weights, intercepts) = current.gradient.split_at(self.scaling.split());
+        let intercepts = intercepts.iter().zip(&self.intercept_curvature);
+        let gap = self.scaling.weight_gap(weights, self.lambda())
+            + intercepts.map(|(g, h)| g * g / h).sum::<f64>();
+        gap <= AIM * self.tolerance * current.value || self.iterations >= self.max_iterations
+    }
+
+    /// Keeps the solution and moves on to the next C, extrapolating along log C.
+    fn finish_c(&mut self) {
+        let index = self.solved.len();
+        let x = self.minimiser.current().x.clone();
+        let start = self.next_start(&x, index);
+        let (iterations, passes) = (self.iterations, self.passes);
+        self.solved.push(Solved { x, iterations, passes });
+        (self.iterations, self.passes) = (0, 0);
+        self.stage = match start {
+            None => Stage::Finished,
+            Some(start) => {
+                let change = self.lambda() - self.scaling.lambda(self.cs[index]);
+                self.minimiser.shift(change, &self.scaling.penalty, self.scaling.split());
+                Stage::Starting(start)
+            }
+        };
+    }
+
+    fn next_start(&self, x: &[f64], index: usize) -> Option<Vec<f64>> {
+        let next = *self.cs.get(index + 1)?;
+        let Some(before) = index.checked_sub(1) else { return Some(x.to_vec()) };
+        let ahead = (next / self.cs[index]).ln() / (self.cs[index] / self.cs[before]).ln();
+        let ahead = ahead.clamp(0.0, 2.0);
+        let along = x.iter().zip(&self.solved[before].x);
+        Some(along.map(|(now, before)| now + ahead * (now - before)).collect())
+    }
+}
+
+/// Pairs to remember: more when a pair costs little beside a pass.
+fn capacity(length: usize) -> usize {
+    const BYTES: usize = 256 << 20;
+    (BYTES / (length * 16)).clamp(5, 50)
+}
+
+/// A good place to start: no weights, and intercepts that give the class shares.
+pub fn cold_start<T: Element>(
+    task: &Task<'_>,
+    design: &Design<'_, T>,
+    intercept: bool,
+) -> Vec<f64> {
+    let mut start = vec![0.0; task.columns * design.penalty().len()];
+    let shares = if intercept { shares(task) } else { Vec::new() };
+    let odds = |share: f64| match task.loss {
+        Loss::Softmax => share.ln(),
+        Loss::Logistic => (share / (1.0 - share)).ln(),
+        Loss::SquaredHinge => 2.0 * share - 1.0,
+    };
+    let logs: Vec<f64> = shares.iter().map(|share| odds(share.clamp(1e-9, 1.0 - 1e-9))).collect();
+    let centre = match task.loss {
+        Loss::Softmax => logs.iter().sum::<f64>() / logs.len().max(1) as f64,
+        _ => 0.0,
+    };
+    start.extend(logs.iter().map(|log| log - centre));
+    start.resize(task.columns * (design.penalty().len() + 1), 0.0);
+    start
+}
+
+/// The weighted share of each class, or of the positive rows of each column.
+fn shares(task: &Task<'_>) -> Vec<f64> {
+    use super::pass::Target;
+    let total = task.total();
+    let mut sums = vec![0.0; task.columns];
+    match task.target {
+        Target::Classes(classes) => {
+            classes
+                .iter()
+                .zip(task.weight)
+                .for_each(|(&class, weight)| sums[class as usize] += weight);
+        }
+        Target::Signs(signs) => {
+            for (sum, column) in sums.iter_mut().zip(signs.chunks(task.weight.len())) {
+                let positive = column.iter().zip(task.weight).filter(|(sign, _)| **sign > 0);
+                *sum = positive.map(|(_, weight)| weight).sum();
+            }
+        }
+    }
+    sums.iter().map(|sum| sum / total).collect()
+}

@@ -1,0 +1,275 @@
+//! Whole paths for any number of tasks on one X: solve, certify, mend what is not certified.
+
+use super::certificate::{Certificate, ExactPoint, certify};
+use super::data::{Design, Matrix, Source};
+use super::pass::{Pass, Point, Target, Task};
+use super::path::{PathSolver, Scaling, Solved, cold_start};
+use crate::error::{Error, Result};
+use crate::parallel::Run;
+use crate::simd::pass::{Element, Loss};
+
+/// How paths are solved.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The values of C, in any order.
+    pub cs: Vec<f64>,
+    /// The certified relative gap to the optimum at which a C is done.
+    pub tolerance: f64,
+    /// Steps per C after which it is given up, uncertified.
+    pub max_iterations: usize,
+    /// Whether there is an intercept (always free of penalty).
+    pub intercept: bool,
+}
+
+/// The solution for one C, in the coordinates of the original X and rounded to its type.
+#[derive(Clone, Debug)]
+pub struct Solution<T> {
+    /// columns x d coefficients.
+    pub coefficients: Vec<T>,
+    /// One intercept per column.
+    pub intercepts: Vec<T>,
+    /// What double precision says about exactly these numbers.
+    pub certificate: Certificate,
+    /// Whether the certified relative gap is within the tolerance.
+    pub converged: bool,
+    /// L-BFGS steps, counting the start as one.
+    pub iterations: usize,
+    /// Passes over the data, certificates included.
+    pub passes: usize,
+}
+
+/// The solutions of one task in the order of [`Options::cs`].
+pub type Path<T> = Vec<Solution<T>>;
+
+/// Solves every task for every C.
+pub fn solve_paths<T: Element>(
+    x: Matrix<'_, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    run: Run<'_>,
+) -> Result<Vec<Path<T>>> {
+    check(x, tasks, options)?;
+    let mut weight = vec![0.0; x.rows()];
+    for task in tasks {
+        weight.iter_mut().zip(task.weight).for_each(|(sum, weight)| *sum += weight);
+    }
+    let design = Design::new(x, &weight, options.intercept, run)?;
+    let order = ascending(&options.cs);
+    let cs: Vec<f64> = order.iter().map(|&i| options.cs[i]).collect();
+    let mut solvers = Vec::with_capacity(tasks.len());
+    for (index, task) in tasks.iter().enumerate() {
+        let scaling = Scaling::new(task, design.penalty(), options.intercept);
+        let start = cold_start(task, &design, options.intercept);
+        let solver =
+            PathSolver::new(scaling, cs.clone(), options.tolerance, options.max_iterations, start)?;
+        solvers.push((index, solver));
+    }
+    drive(&design, tasks, &mut solvers, run)?;
+    let mut found = Vec::new();
+    for (task, solver) in solvers {
+        for (&c, solved) in cs.iter().zip(solver.into_solved()) {
+            let point = unscale(&design, &tasks[task], &solved.x, Some(design.scale()));
+            found.push(Found { task, c, point, solved });
+        }
+    }
+    finish(&design, tasks, options, found, &order, run)
+}
+
+/// A solution on its way to the caller.
+struct Found<T> {
+    task: usize,
+    c: f64,
+    point: (Vec<T>, Vec<T>),
+    solved: Solved,
+}
+
+/// Certifies, solves again in double precision what failed, and sorts into the caller's order.
+fn finish<T: Element>(
+    design: &Design<'_, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    mut found: Vec<Found<T>>,
+    order: &[usize],
+    run: Run<'_>,
+) -> Result<Vec<Path<T>>> {
+    let exact = |found: &Found<T>| exact_point(design, found);
+    let points: Vec<_> = found.iter().map(exact).collect();
+    let mut certificates = certify(design, tasks, &points, options.intercept, run)?;
+    let failed: Vec<usize> = (0..found.len())
+        .filter(|&i| !certificates[i].holds(options.tolerance))
+        .filter(|&i| found[i].solved.iterations < options.max_iterations)
+        .collect();
+    if !failed.is_empty() {
+        mend(design, tasks, options, &mut found, &points, &failed, run)?;
+        let points: Vec<_> = failed.iter().map(|&i| exact(&found[i])).collect();
+        let again = certify(design, tasks, &points, options.intercept, run)?;
+        failed.into_iter().zip(again).for_each(|(i, again)| certificates[i] = again);
+    }
+    let mut sorted: Vec<Vec<Option<Solution<T>>>> = Vec::new();
+    sorted.resize_with(tasks.len(), || (0..order.len()).map(|_| None).collect());
+    let per_task = found.len() / tasks.len();
+    for (i, (found, certificate)) in found.into_iter().zip(certificates).enumerate() {
+        let converged = certificate.holds(options.tolerance);
+        sorted[found.task][order[i % per_task]] = Some(Solution {
+            coefficients: found.point.0,
+            intercepts: found.point.1,
+            certificate,
+            converged,
+            iterations: found.solved.iterations + 1,
+            passes: found.solved.passes + 1,
+        });
+    }
+    Ok(sorted.into_iter().map(|path| path.into_iter().flatten().collect()).collect())
+}
+
+/// Runs L-BFGS in double precision on the original rows, from the points that failed.
+fn mend<T: Element>(
+    design: &Design<'_, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    found: &mut [Found<T>],
+    points: &[ExactPoint],
+    failed: &[usize],
+    run: Run<'_>,
+) -> Result<()> {
+    let penalty = vec![1.0; Source::<T>::stride(design)];
+    let mut solvers = Vec::with_capacity(failed.len());
+    for &i in failed {
+        let scaling = Scaling::new(&tasks[found[i].task], &penalty, options.intercept);
+        let start = [points[i].w.as_slice(), &points[i].b].concat();
+        let left = options.max_iterations - found[i].solved.iterations;
+        let solver = PathSolver::<f64>::new(
+            scaling,
+            vec![found[i].c],
+            0.5 * options.tolerance,
+            left,
+            start,
+        )?;
+        solvers.push((found[i].task, solver));
+    }
+    drive(&design.exact(), tasks, &mut solvers, run)?;
+    for ((_, solver), &i) in solvers.iter().zip(failed) {
+        let Some(solved) = solver.solved().first() else { continue };
+        let task = &tasks[found[i].task];
+        found[i].point = unscale(design, task, &solved.x, None);
+        found[i].solved.iterations += solved.iterations;
+        found[i].solved.passes += solved.passes + 1;
+    }
+    Ok(())
+}
+
+/// Feeds solvers until all are finished; each round is one pass for all that are still at work.
+pub(crate) fn drive<T: Element, S: Source<T>>(
+    source: &S,
+    tasks: &[Task<'_>],
+    solvers: &mut [(usize, PathSolver<T>)],
+    run: Run<'_>,
+) -> Result<()> {
+    let columns = solvers.iter().map(|(task, _)| tasks[*task].columns).sum();
+    let pass = Pass::new(source, tasks, columns)?;
+    pass.with_threads(run, |evaluate| {
+        loop {
+            let asked: Vec<(usize, Vec<f64>, bool)> = solvers
+                .iter()
+                .enumerate()
+                .filter_map(|(i, (_, solver))| solver.ask().map(|(x, curvature)| (i, x, curvature)))
+                .collect();
+            if asked.is_empty() {
+                return Ok(());
+            }
+            let points: Vec<Point<'_>> = asked
+                .iter()
+                .map(|(i, x, curvature)| {
+                    let task = solvers[*i].0;
+                    let (w, b) = x.split_at(tasks[task].columns * source.stride());
+                    Point { task, w, b, curvature: *curvature, certify: false }
+                })
+                .collect();
+            let evaluations = evaluate(&points)?;
+            for ((i, x, _), at) in asked.into_iter().zip(&evaluations) {
+                solvers[i].1.tell(x, at);
+            }
+        }
+    })
+}
+
+/// Coefficients and intercepts for the original X, rounded to its type.
+///
+/// For the softmax the class means are taken out: the loss does not see them, the penalty shrinks.
+/// The intercepts are computed from the rounded coefficients, so that an offset in X costs nothing.
+fn unscale<T: Element>(
+    design: &Design<'_, T>,
+    task: &Task<'_>,
+    x: &[f64],
+    scale: Option<&[f64]>,
+) -> (Vec<T>, Vec<T>) {
+    let (stride, columns) = (Source::<T>::stride(design), task.columns);
+    let d = design.mean().len();
+    let (w, b) = x.split_at(columns * stride);
+    let softmax = task.loss == Loss::Softmax;
+    let centre = |value: &dyn Fn(usize) -> f64| match softmax {
+        true => (0..columns).map(value).sum::<f64>() / columns as f64,
+        false => 0.0,
+    };
+    let shared: Vec<f64> = (0..d).map(|j| centre(&|k| w[k * stride + j])).collect();
+    let mut coefficients = Vec::with_capacity(columns * d);
+    for row in w.chunks(stride) {
+        for (j, (value, shared)) in row.iter().zip(&shared).enumerate() {
+            coefficients.push(T::of((value - shared) / scale.map_or(1.0, |scale| scale[j])));
+        }
+    }
+    let offset: Vec<f64> = coefficients
+        .chunks(d)
+        .zip(b)
+        .map(|(row, b)| b - row.iter().zip(design.mean()).map(|(w, m)| w.wide() * m).sum::<f64>())
+        .collect();
+    let shared = centre(&|k| offset[k]);
+    (coefficients, offset.iter().map(|b| T::of(b - shared)).collect())
+}
+
+/// The point of a rounded solution in the centred, unscaled coordinates of [`Design::exact`].
+fn exact_point<T: Element>(design: &Design<'_, T>, found: &Found<T>) -> ExactPoint {
+    let (stride, d) = (Source::<T>::stride(design), design.mean().len());
+    let (coefficients, intercepts) = &found.point;
+    let mut w = vec![0.0; intercepts.len() * stride];
+    let mut b: Vec<f64> = intercepts.iter().map(|b| b.wide()).collect();
+    for ((w, row), b) in w.chunks_mut(stride).zip(coefficients.chunks(d)).zip(&mut b) {
+        for ((w, value), mean) in w.iter_mut().zip(row).zip(design.mean()) {
+            *w = value.wide();
+            *b += value.wide() * mean;
+        }
+    }
+    ExactPoint { task: found.task, c: found.c, w, b }
+}
+
+fn ascending(cs: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..cs.len()).collect();
+    order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
+    order
+}
+
+fn check<T: Element>(x: Matrix<'_, T>, tasks: &[Task<'_>], options: &Options) -> Result<()> {
+    let bad = |message: String| Err(Error::Invalid(message));
+    if let Some(c) = options.cs.iter().find(|c| !(c.is_finite() && **c > 0.0)) {
+        return bad(format!("C={c}; it must be positive and finite"));
+    }
+    if options.cs.is_empty() || tasks.is_empty() {
+        return bad("nothing to solve: no C or no task".into());
+    }
+    for task in tasks {
+        let length = match task.target {
+            Target::Classes(classes) => classes.len(),
+            Target::Signs(signs) => signs.len() / task.columns.max(1),
+        };
+        if task.columns == 0 || length != x.rows() || task.weight.len() != x.rows() {
+            return Err(Error::Shape(format!("a task of {length} rows on an X of {}", x.rows())));
+        }
+        if let Some(row) = task.weight.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+            return bad(format!("weight {} at row {row}; it must be 0 or more", task.weight[row]));
+        }
+        if task.total() <= 0.0 {
+            return bad("all weights are zero".into());
+        }
+    }
+    Ok(())
+}

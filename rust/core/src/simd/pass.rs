@@ -1,0 +1,254 @@
+//! The kernels of a pass over the data behind safe calls: lengths are checked, the instruction set is
+//! chosen once.
+
+use std::sync::OnceLock;
+
+use super::Isa;
+use super::pass_kernels as kernels;
+use super::pass_vector::{Portable, Real, Vector};
+#[cfg(target_arch = "x86_64")]
+use super::pass_x86::{F32x8, F32x16, F64x4, F64x8};
+use crate::error::Result;
+
+/// Columns are padded with zeros to a multiple of this, rows of a block's scratch likewise.
+pub const LANES: usize = 16;
+
+/// `length` rounded up to a multiple of [`LANES`].
+pub fn padded(length: usize) -> usize {
+    length.next_multiple_of(LANES)
+}
+
+/// Which loss a block evaluates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Cross-entropy over all classes; labels are class numbers.
+    Softmax,
+    /// Logistic loss of each column by itself; targets are +1 and -1.
+    Logistic,
+    /// Squared hinge of each column by itself; targets are +1 and -1.
+    SquaredHinge,
+}
+
+/// A block of logits on its way to residuals. All arrays are class-major with `ld` rows per class.
+#[derive(Debug)]
+pub struct LossBlock<'a, T> {
+    /// Logits on entry, weighted residuals on return.
+    pub logits: &'a mut [T],
+    /// Rows per class, a multiple of [`LANES`]; rows beyond the data have weight zero.
+    pub ld: usize,
+    /// Class numbers (softmax, `ld`) or +-1 (the others, one column after the other).
+    pub target: &'a [T],
+    /// One weight per row.
+    pub weight: &'a [T],
+    /// Receives the unweighted loss: per row (softmax) or per column and row.
+    pub loss: &'a mut [T],
+    /// Receives the distance to the decision boundary in logits, of the same shape as `loss`.
+    pub margin: &'a mut [T],
+    /// Receives the second derivative by each logit, or is empty.
+    pub curvature: &'a mut [T],
+}
+
+type Products<T> = unsafe fn(*const T, usize, usize, *const T, *const T, usize, *mut T, usize);
+type Outer<T> = unsafe fn(*const T, usize, usize, *const T, usize, usize, usize, *mut f64);
+type LossKernel<T> =
+    unsafe fn(*mut T, usize, usize, usize, *const T, *const T, *mut T, *mut T, *mut T);
+
+/// The kernels for one element type and one instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels<T> {
+    products: Products<T>,
+    outer: Outer<T>,
+    outer_squared: Outer<T>,
+    losses: [LossKernel<T>; 3],
+    inner: unsafe fn(*const T, *const T, usize) -> f64,
+    add_scaled: unsafe fn(T, *const T, *mut T, usize),
+}
+
+impl<T: Real> Kernels<T> {
+    /// `out[k * ld + i] = x_i . w_k + bias[k]`; rows of `x` and `w` are `stride` apart.
+    pub fn products(&self, x: &[T], stride: usize, w: &[T], bias: &[T], out: &mut [T], ld: usize) {
+        let rows = x.len() / stride;
+        assert!(stride.is_multiple_of(LANES) && x.len() == rows * stride);
+        assert!(w.len() == bias.len() * stride && out.len() >= bias.len() * ld);
+        assert!(ld >= rows && ld.is_multiple_of(LANES));
+        if rows > 0 {
+            // SAFETY: lengths were just checked; the table holds kernels of an available set.
+            unsafe {
+                (self.products)(
+                    x.as_ptr(),
+                    rows,
+                    stride,
+                    w.as_ptr(),
+                    bias.as_ptr(),
+                    bias.len(),
+                    out.as_mut_ptr(),
+                    ld,
+                );
+            }
+        }
+    }
+
+    /// `g[k * stride + j] += sum over i of r[k * ld + i] x_ij`, with x squared if `squared`.
+    pub fn outer(&self, x: &[T], stride: usize, r: &[T], ld: usize, g: &mut [f64], squared: bool) {
+        let (rows, classes) = (x.len() / stride, g.len() / stride);
+        assert!(stride.is_multiple_of(LANES) && x.len() == rows * stride);
+        assert!(g.len() == classes * stride && ld >= rows && r.len() >= classes * ld);
+        let kernel = if squared { self.outer_squared } else { self.outer };
+        // SAFETY: lengths were just checked; the table holds kernels of an available set.
+        unsafe { kernel(x.as_ptr(), rows, stride, r.as_ptr(), ld, 1, classes, g.as_mut_ptr()) }
+    }
+
+    /// `g[j * stride + l] += sum over i of x_ij x_il` for the rows `first..first + count` of the Gram matrix.
+    pub fn gram(&self, x: &[T], stride: usize, first: usize, count: usize, g: &mut [f64]) {
+        let rows = x.len() / stride;
+        assert!(stride.is_multiple_of(LANES) && x.len() == rows * stride);
+        assert!(first + count <= stride && g.len() == count * stride);
+        // SAFETY: lengths were just checked: the factors are columns of `x` itself.
+        unsafe {
+            let columns = x.as_ptr().add(first);
+            (self.outer)(x.as_ptr(), rows, stride, columns, 1, stride, count, g.as_mut_ptr());
+        }
+    }
+
+    /// Turns logits into residuals and fills `loss`, `margin` and `curvature`.
+    pub fn loss(&self, kind: Loss, block: &mut LossBlock<'_, T>) {
+        let ld = block.ld;
+        let classes = block.logits.len() / ld;
+        let per_row = if kind == Loss::Softmax { ld } else { classes * ld };
+        assert!(ld.is_multiple_of(LANES) && block.logits.len() == classes * ld);
+        assert!(block.target.len() == per_row && block.weight.len() == ld);
+        assert!(block.loss.len() == per_row && block.margin.len() == per_row);
+        assert!(block.curvature.is_empty() || block.curvature.len() == classes * ld);
+        let curvature = if block.curvature.is_empty() {
+            std::ptr::null_mut()
+        } else {
+            block.curvature.as_mut_ptr()
+        };
+        // SAFETY: lengths were just checked; the table holds kernels of an available set.
+        unsafe {
+            self.losses[kind as usize](
+                block.logits.as_mut_ptr(),
+                ld,
+                ld,
+                classes,
+                block.target.as_ptr(),
+                block.weight.as_ptr(),
+                block.loss.as_mut_ptr(),
+                block.margin.as_mut_ptr(),
+                curvature,
+            );
+        }
+    }
+
+    /// a . b, summed in `T` per lane and in double across lanes.
+    pub fn inner(&self, a: &[T], b: &[T]) -> f64 {
+        assert!(a.len() == b.len() && a.len().is_multiple_of(LANES));
+        // SAFETY: lengths were just checked; the table holds kernels of an available set.
+        unsafe { (self.inner)(a.as_ptr(), b.as_ptr(), a.len()) }
+    }
+
+    /// y += factor x
+    pub fn add_scaled(&self, factor: f64, x: &[T], y: &mut [T]) {
+        assert!(x.len() == y.len() && x.len().is_multiple_of(LANES));
+        // SAFETY: lengths were just checked; the table holds kernels of an available set.
+        unsafe { (self.add_scaled)(T::of(factor), x.as_ptr(), y.as_mut_ptr(), x.len()) }
+    }
+}
+
+/// One table for a vector type: each entry instantiates a kernel inside a function compiled for the set.
+macro_rules! table {
+    ($name:ident, $vector:ty $(, $feature:literal)?) => {
+        fn $name() -> Kernels<<$vector as Vector>::Elem> {
+            #![expect(clippy::too_many_arguments, reason = "flat kernels: pointers and sizes")]
+            type V = $vector;
+            type T = <V as Vector>::Elem;
+            // SAFETY of every function below: the contract of the kernel it forwards to, and the
+            // instruction set, which `choose` has seen to be available.
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn products(x: *const T, n: usize, s: usize, w: *const T, b: *const T, k: usize, out: *mut T, ld: usize) {
+                // SAFETY: forwarded.
+                unsafe { kernels::products::<V>(x, n, s, w, b, k, out, ld) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn outer(x: *const T, n: usize, s: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
+                // SAFETY: forwarded.
+                unsafe { kernels::outer::<V, false>(x, n, s, r, rk, ri, k, g) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn outer_squared(x: *const T, n: usize, s: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
+                // SAFETY: forwarded.
+                unsafe { kernels::outer::<V, true>(x, n, s, r, rk, ri, k, g) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn softmax(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {
+                // SAFETY: forwarded.
+                unsafe { kernels::softmax::<V>(l, ld, n, k, y, s, loss, m, c) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn logistic(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {
+                // SAFETY: forwarded.
+                unsafe { kernels::logistic::<V>(l, ld, n, k, y, s, loss, m, c) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn hinge(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {
+                // SAFETY: forwarded.
+                unsafe { kernels::squared_hinge::<V>(l, ld, n, k, y, s, loss, m, c) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn inner(a: *const T, b: *const T, n: usize) -> f64 {
+                // SAFETY: forwarded.
+                unsafe { kernels::inner::<V>(a, b, n) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn add_scaled(f: T, x: *const T, y: *mut T, n: usize) {
+                // SAFETY: forwarded.
+                unsafe { kernels::add_scaled::<V>(f, x, y, n) }
+            }
+            Kernels { products, outer, outer_squared, losses: [softmax, logistic, hinge], inner, add_scaled }
+        }
+    };
+}
+
+table!(portable_f32, Portable<f32>);
+table!(portable_f64, Portable<f64>);
+#[cfg(target_arch = "x86_64")]
+table!(avx2_f32, F32x8, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+table!(avx2_f64, F64x4, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+table!(avx512_f32, F32x16, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+#[cfg(target_arch = "x86_64")]
+table!(avx512_f64, F64x8, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+
+/// An element type with kernels: `f32` or `f64`.
+pub trait Element: Real {
+    /// The kernels of an instruction set, or of the best one below it that has any; it must be available.
+    fn kernels_of(isa: Isa) -> Kernels<Self>;
+    /// The kernels of [`Isa::current`], looked up once.
+    fn kernels() -> Result<&'static Kernels<Self>>;
+}
+
+macro_rules! element {
+    ($float:ty, $portable:ident, $avx2:ident, $avx512:ident) => {
+        impl Element for $float {
+            fn kernels_of(isa: Isa) -> Kernels<Self> {
+                assert!(isa.is_available(), "{} is not available on this machine", isa.name());
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => $avx2(),
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 | Isa::Avx512Vnni => $avx512(),
+                    _ => $portable(),
+                }
+            }
+            fn kernels() -> Result<&'static Kernels<Self>> {
+                static TABLE: OnceLock<Kernels<$float>> = OnceLock::new();
+                let isa = Isa::current()?;
+                Ok(TABLE.get_or_init(|| Self::kernels_of(isa)))
+            }
+        }
+    };
+}
+
+element!(f32, portable_f32, avx2_f32, avx512_f32);
+element!(f64, portable_f64, avx2_f64, avx512_f64);

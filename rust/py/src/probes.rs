@@ -1,0 +1,110 @@
+//! Probe solvers: arrays in, a dictionary of arrays per task out.
+
+use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use tlengine_core::probes::{self, Loss, Matrix, Options, Path, Target, Task};
+use tlengine_core::simd::pass;
+
+use crate::call::interruptible;
+use crate::errors::to_python;
+
+/// The target of a task: class numbers, or signs of shape (columns, n).
+#[derive(FromPyObject)]
+pub(crate) enum TargetArray<'py> {
+    Classes(PyReadonlyArray1<'py, u32>),
+    Signs(PyReadonlyArray2<'py, i8>),
+}
+
+/// A task as Python hands it over: loss, columns, target, weights, held-out weights.
+pub(crate) type TaskArrays<'py> = (
+    String,
+    usize,
+    TargetArray<'py>,
+    PyReadonlyArray1<'py, f64>,
+    Option<PyReadonlyArray1<'py, f64>>,
+);
+
+fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> PyResult<Task<'a>> {
+    Ok(Task {
+        loss: match loss.as_str() {
+            "softmax" => Loss::Softmax,
+            "logistic" => Loss::Logistic,
+            _ => Loss::SquaredHinge,
+        },
+        columns: *columns,
+        target: match target {
+            TargetArray::Classes(classes) => Target::Classes(classes.as_slice()?),
+            TargetArray::Signs(signs) => Target::Signs(signs.as_slice()?),
+        },
+        weight: weight.as_slice()?,
+        held_out: held_out.as_ref().map_or(Ok(&[] as &[f64]), |held_out| held_out.as_slice())?,
+    })
+}
+
+fn solve<'py, T: pass::Element + Element>(
+    py: Python<'py>,
+    x: &PyReadonlyArray2<'py, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    threads: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    let columns = x.as_array().ncols();
+    let matrix = Matrix::new(x.as_slice()?, columns).map_err(|error| to_python(py, error))?;
+    let paths = interruptible(py, threads, |run| probes::solve_paths(matrix, tasks, options, run))?;
+    let paths = paths.into_iter().zip(tasks);
+    let paths: PyResult<Vec<_>> =
+        paths.map(|(path, task)| to_dict(py, path, task.columns, columns)).collect();
+    PyList::new(py, paths?)
+}
+
+fn to_dict<'py, T: pass::Element + Element>(
+    py: Python<'py>,
+    path: Path<T>,
+    columns: usize,
+    d: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let found = PyDict::new(py);
+    let count = path.len();
+    let certificates = || path.iter().map(|solution| &solution.certificate);
+    let doubles = |values: Vec<f64>| PyArray1::from_vec(py, values);
+    found.set_item("objective", doubles(certificates().map(|c| c.objective).collect()))?;
+    found.set_item("gap_bound", doubles(certificates().map(|c| c.gap).collect()))?;
+    found.set_item("gradient_norm", doubles(certificates().map(|c| c.gradient_norm).collect()))?;
+    found.set_item("margin", doubles(certificates().map(|c| c.margin).collect()))?;
+    found.set_item("held_out_loss", doubles(certificates().map(|c| c.held_out.0).collect()))?;
+    found.set_item("held_out_hits", doubles(certificates().map(|c| c.held_out.1).collect()))?;
+    let converged: Vec<bool> = path.iter().map(|solution| solution.converged).collect();
+    found.set_item("converged", PyArray1::from_vec(py, converged))?;
+    let counts = |values: Vec<i64>| PyArray1::from_vec(py, values);
+    found.set_item("n_iter", counts(path.iter().map(|s| s.iterations as i64).collect()))?;
+    found.set_item("n_passes", counts(path.iter().map(|s| s.passes as i64).collect()))?;
+    let intercepts: Vec<T> = path.iter().flat_map(|s| s.intercepts.iter().copied()).collect();
+    found.set_item("intercept", PyArray1::from_vec(py, intercepts).reshape([count, columns])?)?;
+    let coefficients: Vec<T> = path.into_iter().flat_map(|s| s.coefficients).collect();
+    found.set_item("coef", PyArray1::from_vec(py, coefficients).reshape([count, columns, d])?)?;
+    Ok(found)
+}
+
+/// Solves every task on the shared `x` for every C; see `tlengine.probes.probe_path`.
+#[pyfunction]
+#[pyo3(signature = (x, tasks, cs, *, tol, max_iter, fit_intercept, threads))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
+pub fn solve_paths<'py>(
+    py: Python<'py>,
+    x: Bound<'py, PyAny>,
+    tasks: Vec<TaskArrays<'py>>,
+    cs: Vec<f64>,
+    tol: f64,
+    max_iter: usize,
+    fit_intercept: bool,
+    threads: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    let tasks: Vec<Task<'_>> = tasks.iter().map(task).collect::<PyResult<_>>()?;
+    let options =
+        Options { cs, tolerance: tol, max_iterations: max_iter, intercept: fit_intercept };
+    match x.extract::<PyReadonlyArray2<'py, f32>>() {
+        Ok(x) => solve(py, &x, &tasks, &options, threads),
+        Err(_) => solve(py, &x.extract::<PyReadonlyArray2<'py, f64>>()?, &tasks, &options, threads),
+    }
+}
