@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.dataset import Dataset
+from tlengine.data.dataset import Dataset, check_text
 from tlengine.data.labels import class_labels
 from tlengine.data.tables import LabelMode
 from tlengine.errors import (
@@ -91,6 +91,8 @@ def _samples(X: Any, name: str) -> tuple[str, Sequence[Any] | None, npt.NDArray[
 
 def _listed(items: Sequence[Any], name: str) -> tuple[str, Sequence[Any], None]:
     if all(isinstance(item, str) for item in items):
+        for row, item in enumerate(items):
+            check_text(item, f"{name}, X[{row}]")
         return "text", list(items), None
     for row, item in enumerate(items):
         if not (isinstance(item, Path | bytes | np.ndarray) or hasattr(item, "convert")):
@@ -168,8 +170,9 @@ def _npz(path: Path) -> dict[str, npt.NDArray[Any]]:
                     f"{path}: not a .npz archive; a pickle or another file under that name is not loaded",
                     hint="write it with numpy.savez(path, X=X, y=y)",
                 )
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
     except ValueError as error:
         if isinstance(error, UnsafeArtifactError):
             raise

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import EmptyInputError, LabelError, ShapeMismatchError
+from tlengine.errors import EmptyInputError, InputError, LabelError, ShapeMismatchError
 
-__all__ = ["Contents", "Dataset"]
+__all__ = ["Contents", "Dataset", "LazyContents", "check_text", "select"]
 
 Contents = Sequence[Any]
 """One entry per row: a ``Path`` or bytes of an image file, a uint8 array or ``PIL.Image``, or a str."""
@@ -90,29 +90,51 @@ class Dataset:
         return self.y
 
 
+def check_text(text: str, place: str) -> None:
+    """Refuse half a character, which no encoding can write.
+
+    Raises:
+        InputError: a lone surrogate in ``text``.
+    """
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{place}: the text holds half a character (a lone surrogate) at {error.start}",
+            hint="save it again as UTF-8",
+        ) from None
+
+
 def select(contents: Contents, index: npt.NDArray[np.intp]) -> Contents:
     """The entries of ``contents`` at ``index``, without reading those of a lazy sequence."""
     if isinstance(contents, np.ndarray):
         return contents[index]
     if isinstance(contents, list | tuple):
         return [contents[i] for i in index.tolist()]
-    return _Selection(contents, index)
+    return LazyContents(len(index), lambda row: contents[int(index[row])])
 
 
-class _Selection(Sequence[Any]):
-    """Some rows of a lazy sequence."""
+class LazyContents(Sequence[Any]):
+    """``n`` samples that are read when they are asked for.
 
-    def __init__(self, base: Contents, index: npt.NDArray[np.intp]) -> None:
-        self._base, self._index = base, index
+    >>> squares = LazyContents(3, lambda row: row * row)
+    >>> squares[-1], squares[:2], list(squares)
+    (4, [0, 1], [0, 1, 4])
+    """
+
+    def __init__(self, n: int, read: Callable[[int], Any]) -> None:
+        self._n, self._read = n, read
 
     def __len__(self) -> int:
-        return len(self._index)
+        return self._n
 
     @overload
     def __getitem__(self, row: int) -> Any: ...
     @overload
-    def __getitem__(self, row: slice) -> Sequence[Any]: ...
+    def __getitem__(self, row: slice) -> list[Any]: ...
     def __getitem__(self, row: int | slice) -> Any:
         if isinstance(row, slice):
-            return _Selection(self._base, self._index[row])
-        return self._base[int(self._index[row])]
+            return [self._read(i) for i in range(*row.indices(self._n))]
+        return self._read(range(self._n)[row])

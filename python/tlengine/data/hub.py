@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import Any, overload
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tlengine.data.columns import ROLE_NAMES, Columns
-from tlengine.data.dataset import Dataset
+from tlengine.data.dataset import Dataset, LazyContents
 from tlengine.data.tables import LabelMode, Table, dataset_from_table
 from tlengine.errors import DatasetError
 
@@ -68,32 +70,16 @@ def _column(source: Any, name: str) -> Sequence[Any]:
         return list(source[name])
     from datasets import Image
 
-    return _Encoded(source.select_columns([name]).cast_column(name, Image(decode=False)), name)
+    encoded = source.select_columns([name]).cast_column(name, Image(decode=False))
+    return LazyContents(len(source), lambda row: _image_file(encoded[row][name]))
 
 
-class _Encoded(Sequence[Any]):
-    """An image column as the bytes of its files."""
-
-    def __init__(self, source: Any, name: str) -> None:
-        self._source, self._name = source, name
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    @overload
-    def __getitem__(self, row: int) -> Any: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Any]: ...
-    def __getitem__(self, row: int | slice) -> Any:
-        if isinstance(row, slice):
-            return [self[i] for i in range(*row.indices(len(self)))]
-        value = self._source[row][self._name] or {}
-        content = value.get("bytes")
-        if content is None and value.get("path"):
-            from pathlib import Path
-
-            return Path(value["path"])
-        return content or b""
+def _image_file(value: Mapping[str, Any] | None) -> Path | bytes:
+    """The bytes of an image, or where they are; nothing where there is none."""
+    value = value or {}
+    if value.get("bytes") is None and value.get("path"):
+        return Path(value["path"])
+    return value.get("bytes") or b""
 
 
 def _joined(source: dict[str, Any], columns: Columns, labels: LabelMode, modality: str | None) -> Dataset:
@@ -110,6 +96,4 @@ def _joined(source: dict[str, Any], columns: Columns, labels: LabelMode, modalit
         concatenate_datasets(list(source.values())), columns, labels=labels, modality=modality
     )
     names = np.repeat(list(source), [len(part) for part in source.values()])
-    from dataclasses import replace
-
     return replace(whole, splits=np.array([ROLE_NAMES[name.lower()] for name in names]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, overload
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tlengine.data.columns import Columns, guess
-from tlengine.data.dataset import Dataset
+from tlengine.data.dataset import Dataset, LazyContents
 from tlengine.data.labels import class_labels
 from tlengine.data.tables import LabelMode
 from tlengine.errors import DatasetError, EmptyInputError
@@ -35,35 +35,37 @@ def dataset_from_map_style(
     if not len(source):
         raise EmptyInputError(f"{name}: no items")
     reader = _Reader(source, name, columns)
-    first = reader[0]
+    first = reader.content(0)
     return Dataset(
         name=name,
         modality=modality or ("text" if isinstance(first, str) else "image"),  # type: ignore[arg-type]
         ids=np.array([str(i) for i in range(len(source))]),
-        contents=reader,
+        contents=LazyContents(len(source), reader.content),
         y=None if labels == "ignore" else _labels(source, reader, name),
     )
 
 
-class _Reader(Sequence[Any]):
-    """The contents of a map-style dataset."""
+class _Reader:
+    """Knows where an item of a map-style dataset keeps its content and its label."""
 
     def __init__(self, source: Any, name: str, columns: Columns) -> None:
         self._source, self._name = source, name
-        first = self.item(0)
-        self._content: Any = None
-        self.label: Any = None
-        if isinstance(first, Mapping):
-            keys = list(first)
-            self._content = columns.text or columns.image or guess("image", keys) or guess("text", keys)
-            self.label = columns.label or guess("label", keys)
-            if self._content not in first:
-                raise DatasetError(
-                    f"{name}[0]: no text or image among {', '.join(map(str, keys))}",
-                    hint="name it with text= or image=",
-                )
-        elif isinstance(first, tuple | list) and first:
-            self._content, self.label = 0, 1 if len(first) > 1 else None
+        self._content, self.label = self._keys(self.item(0), columns)
+
+    def _keys(self, first: Any, columns: Columns) -> tuple[Any, Any]:
+        """What to subscript an item with; None for a content without a label around it."""
+        if isinstance(first, tuple | list) and first:
+            return 0, 1 if len(first) > 1 else None
+        if not isinstance(first, Mapping):
+            return None, None
+        keys = list(first)
+        content = columns.text or columns.image or guess("image", keys) or guess("text", keys)
+        if content not in first:
+            raise DatasetError(
+                f"{self._name}[0]: no text or image among {', '.join(map(str, keys))}",
+                hint="name it with text= or image=",
+            )
+        return content, columns.label or guess("label", keys)
 
     def item(self, row: int) -> Any:
         """The item as the dataset gives it."""
@@ -72,16 +74,8 @@ class _Reader(Sequence[Any]):
         except Exception as error:
             raise DatasetError(f"{self._name}[{row}]: {type(error).__name__}: {error}") from error
 
-    def __len__(self) -> int:
-        return len(self._source)
-
-    @overload
-    def __getitem__(self, row: int) -> Any: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[Any]: ...
-    def __getitem__(self, row: int | slice) -> Any:
-        if isinstance(row, slice):
-            return [self[i] for i in range(*row.indices(len(self)))]
+    def content(self, row: int) -> Any:
+        """What is to be embedded."""
         item = self.item(row)
         content = item if self._content is None else item[self._content]
         return _plain(content, f"{self._name}[{row}]")

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data.columns import IMAGE_SUFFIXES, ROLE_NAMES, USUAL, Columns, guess, named
-from tlengine.data.dataset import Dataset
+from tlengine.data.dataset import Dataset, check_text
 from tlengine.data.labels import class_labels
-from tlengine.errors import DatasetError, EmptyInputError, InputError, LabelError
+from tlengine.errors import DatasetError, EmptyInputError, LabelError
 
 __all__ = ["LabelMode", "Table", "dataset_from_table"]
 
@@ -133,19 +133,8 @@ def _texts(table: Table, values: Sequence[Any]) -> list[str]:
             raise DatasetError(
                 f"{table.place(row)}: the text is {value!r}, not a string", hint="fill it in or drop the row"
             )
-        if not value.isascii():
-            _check_encodable(value, table.place(row))
+        check_text(value, table.place(row))
     return list(values)
-
-
-def _check_encodable(value: str, place: str) -> None:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{place}: the text holds half a character (a lone surrogate) at {error.start}",
-            hint="save the table again as UTF-8",
-        ) from None
 
 
 def _images(table: Table, values: Sequence[Any]) -> Sequence[Any]:

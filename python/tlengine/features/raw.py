@@ -61,4 +61,4 @@ def load_raw(device: str) -> nn.Module:
     """A network that changes nothing."""
     from torch import nn
 
-    return nn.Flatten()
+    return nn.Flatten().eval()
