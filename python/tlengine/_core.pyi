@@ -1,13 +1,94 @@
 """The compiled core. Private: the public functions and classes of ``tlengine`` wrap it."""
 
+import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Buffer
 
 __version__: str
 build_profile: str
+
+@final
+class Blake3:
+    """Incremental BLAKE3 (256 bits)."""
+
+    def __new__(cls) -> Blake3: ...
+    def update(self, data: npt.NDArray[np.uint8]) -> None:
+        """Absorb contiguous bytes."""
+    def digest(self) -> bytes:
+        """The 32 bytes of the digest of everything absorbed so far."""
+
+@final
+class CacheHandle:
+    """An open cache directory."""
+
+    def __new__(cls, path: str | os.PathLike[str], *, read_only: bool, durable: bool) -> CacheHandle: ...
+    @property
+    def read_only_reason(self) -> str | None:
+        """Why the cache cannot be written; None if it can."""
+    def table(self, recipe: bytes, dim: int, dtype: str, info: bytes) -> TableHandle:
+        """The table of a recipe (canonical JSON), made if it is missing."""
+    def open_table(self, name: str) -> TableHandle | None:
+        """The table in the directory of this name, if there is one with an intact manifest."""
+    def tables(self) -> list[tuple[str, tuple[int, str, bytes, bytes] | None]]:
+        """Directory name, and (dim, dtype, recipe, info) if the manifest is intact, of every table."""
+
+@final
+class TableHandle:
+    """An open table."""
+
+    @property
+    def name(self) -> str:
+        """The digest of the recipe, in hex."""
+    @property
+    def dim(self) -> int:
+        """Numbers per row."""
+    @property
+    def dtype(self) -> str:
+        """How they are stored."""
+    def put(
+        self, keys: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], seconds: float
+    ) -> tuple[int, npt.NDArray[np.int64]]:
+        """Store rows; how many were new, and which ones conflict."""
+    def flush(self) -> None:
+        """Make everything that was put durable."""
+    def get(
+        self,
+        keys: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.float32],
+        hit: npt.NDArray[np.bool_],
+        threads: int,
+    ) -> list[tuple[str, int]]:
+        """Fill ``rows`` and ``hit``; the damaged rows as (path, row number)."""
+    def segments(self) -> list[tuple[str, int, bool]]:
+        """Name, published rows, and whether sealed, of each segment."""
+    def view(self, segment: str | None, check: bool, threads: int) -> Rows:
+        """The rows of a segment without a copy."""
+    def keys(self, segment: str | None) -> npt.NDArray[np.uint8]:
+        """The keys of the rows of a segment."""
+    def seconds_per_row(self) -> float:
+        """What a row costs to compute on average, in seconds."""
+    def quarantined(self) -> list[tuple[str, str]]:
+        """Files that were taken out of service: path and reason."""
+    def close(self) -> None:
+        """Publish what is pending and end this handle's segment."""
+
+@final
+class Rows(Buffer):
+    """The rows of a segment. Supports the buffer protocol (unsigned bytes)."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and numbers per row."""
+    @property
+    def dtype(self) -> str:
+        """``float32``, ``float16`` or ``bfloat16``."""
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the bytes are those of the file, mapped; False where they had to be copied."""
 
 def solve_paths(
     x: npt.NDArray[np.float32] | npt.NDArray[np.float64],

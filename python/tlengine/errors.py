@@ -17,6 +17,7 @@ __all__ = [
     "BackboneError",
     "CacheClosedError",
     "CacheCorruptionError",
+    "CacheCorruptionWarning",
     "CacheError",
     "CacheFormatError",
     "CacheFullError",
@@ -251,6 +252,10 @@ class InternalError(TlengineError, RuntimeError):
 
 class TlengineWarning(UserWarning):
     """Base of all warnings."""
+
+
+class CacheCorruptionWarning(TlengineWarning):
+    """Damaged rows were found in the cache; they are computed anew."""
 
 
 class CacheReadOnlyWarning(TlengineWarning):

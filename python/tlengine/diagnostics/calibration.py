@@ -96,6 +96,8 @@ def smooth(votes: npt.ArrayLike, weight: float) -> FloatArray:
 def fit_smoothing(votes: npt.ArrayLike, codes: Codes) -> float:
     """The weight of the uniform distribution that minimises the log-loss of held-out votes.
 
+    The weight is at least K / (n + K), so that no class ever gets less than Platt's 1 / (n + K).
+
     Args:
         votes: (n, K) held-out shares of votes.
         codes: (n,) true class numbers.
@@ -107,12 +109,14 @@ def fit_smoothing(votes: npt.ArrayLike, codes: Codes) -> float:
     True
     """
     v = np.asarray(votes, dtype=np.float64)
-    targets = _platt_targets(codes, v.shape[1])
+    n, n_classes = v.shape
+    truth = v[np.arange(n), codes]
 
     def loss(log_weight: float) -> float:
-        return float(-np.mean((targets * np.log(smooth(v, float(np.exp(log_weight))))).sum(axis=1)))
+        weight = float(np.exp(log_weight))
+        return float(-np.mean(np.log((1.0 - weight) * truth + weight / n_classes)))
 
-    return float(np.exp(_minimise(loss, -12.0, 0.0)))
+    return float(np.exp(_minimise(loss, float(np.log(n_classes / (n + n_classes))), 0.0)))
 
 
 def _platt_targets(codes: Codes, n_classes: int) -> FloatArray:

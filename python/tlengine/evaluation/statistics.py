@@ -67,7 +67,7 @@ def estimate(metric: str, seeds: Sequence[Outcome], units: Units) -> Estimate:
     >>> right = Outcome.of(np.arange(20), np.zeros(20, int), np.tile([0.9, 0.1], (20, 1)))
     >>> e = estimate("accuracy", [right], np.arange(20))
     >>> round(e.value, 3), round(e.low, 2), e.high
-    (1.0, 0.81, 1.0)
+    (1.0, 0.82, 1.0)
     """
     found = [influence(metric, outcome) for outcome in seeds]
     values = np.array([value for value, _ in found])

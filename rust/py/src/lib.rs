@@ -1,9 +1,12 @@
 //! `tlengine._core`: converts arguments, releases the GIL, calls `tlengine-core`, maps errors.
 //! No arithmetic lives here.
 
+mod cache;
 mod call;
 mod errors;
+mod hashing;
 mod probes;
+mod views;
 
 use pyo3::prelude::*;
 
@@ -13,7 +16,13 @@ mod _core {
     use super::*;
 
     #[pymodule_export]
+    use super::cache::{CacheHandle, TableHandle};
+    #[pymodule_export]
+    use super::hashing::Blake3;
+    #[pymodule_export]
     use super::probes::solve_paths;
+    #[pymodule_export]
+    use super::views::Rows;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

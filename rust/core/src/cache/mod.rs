@@ -1,1 +1,46 @@
-//! (being built)
+//! Rows of embeddings on disk that are computed once and never returned wrong.
+//!
+//! A [`Cache`] is a directory; a [`Table`] in it holds the rows of one *recipe* (everything that
+//! determines an embedding except the sample), named by the recipe's BLAKE3 digest. Each writing
+//! process appends to *segments* of its own, so nobody waits for anybody: a `.rows` file with
+//! nothing but rows, and a `.log` that publishes them commit by commit. Readers build their index
+//! from the logs and follow them as they grow.
+//!
+//! What makes it safe:
+//! * rows are synced before the commit that names them is written, and the commit is synced before
+//!   [`Table::flush`] returns;
+//! * each row has an XXH3-128 checksum bound to its table, segment, number and key, and every
+//!   [`Table::get`] checks the bytes that it copied: no flipped bit, torn write, cut, swapped or
+//!   foreign file can become a wrong row, only a missing one;
+//! * files only grow, a seal makes them immutable, and nothing is ever read through a mapping
+//!   except by [`Table::view`].
+//!
+//! No clock, process id or modification time enters a decision about a row. The files are drawn
+//! byte by byte in `docs/cache-format.md`.
+
+mod checksum;
+mod convert;
+mod format;
+mod gather;
+mod index;
+mod log;
+mod manifest;
+mod mapping;
+mod problem;
+mod root;
+mod segment;
+mod state;
+mod storage;
+mod table;
+mod view;
+mod writer;
+
+pub use checksum::{Digest, Key};
+pub use format::{Dtype, Shape, VERSION};
+pub use manifest::Manifest;
+pub use root::{Cache, Durability, Found, hex};
+pub use table::{Got, Put, Table};
+pub use view::View;
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("the cache stores little-endian numbers and reads them without conversion");

@@ -51,9 +51,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vnni => {
-                Isa::Avx512.is_available() && is_x86_feature_detected!("avx512vnni")
-            }
+            Isa::Avx512Vnni => Isa::Avx512.is_available() && is_x86_feature_detected!("avx512vnni"),
             #[allow(unreachable_patterns)]
             _ => false,
         }
@@ -74,6 +72,9 @@ fn choose() -> std::result::Result<Isa, String> {
     };
     available().find(|isa| isa.name() == wanted).ok_or_else(|| {
         let names: Vec<_> = available().map(Isa::name).collect();
-        format!("TLENGINE_ISA={wanted} is not available here; this machine has {}", names.join(", "))
+        format!(
+            "TLENGINE_ISA={wanted} is not available here; this machine has {}",
+            names.join(", ")
+        )
     })
 }

@@ -1,0 +1,386 @@
+"""``compare``: every strategy on every backbone, over budgets and resamples, against the control."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.data import Dataset
+from tlengine.data.budgets import (
+    DEFAULT_BUDGETS,
+    Budget,
+    Draw,
+    draw_budgets,
+    fitting_budgets,
+    parse_budgets,
+)
+from tlengine.data.resamples import Plan, Resample, make_resamples
+from tlengine.errors import EmptyInputError, InputError, TlengineWarning
+from tlengine.evaluation import findings
+from tlengine.evaluation.embedding import Failed, Samples, View, see_samples
+from tlengine.evaluation.ledger import Ledger
+from tlengine.evaluation.metrics import Outcome, scores
+from tlengine.evaluation.model import refit
+from tlengine.evaluation.record import RunResult, environment, run_document
+from tlengine.evaluation.strategies import DEFAULT_STRATEGIES, Fit, Strategy, resolve_strategy
+from tlengine.evaluation.verdict import CONTROL, Cell, compare_to_control, decide, summarise
+
+__all__ = ["compare"]
+
+
+@dataclass(kw_only=True)
+class _Evaluation:
+    """What the fits of a run leave behind."""
+
+    cells: list[Cell] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    fits: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+
+
+def compare(
+    dataset: Dataset,
+    backbones: Any = None,
+    *,
+    strategies: Sequence[str] | None = None,
+    budgets: Sequence[int | str] | None = None,
+    seeds: int = 5,
+    cache: Any = None,
+    progress: bool = True,
+    **extraction: Any,
+) -> RunResult:
+    """Compare ways to use pretrained backbones on a labelled dataset, and with using none.
+
+    Every strategy is fitted with every budget on every resample, its hyper-parameters chosen by
+    cross-validation inside the budget (or on the ``select`` split that the user brought, whose labels then
+    count), and judged on the test rows. The control ``raw``, a probe on pixels or words, always takes part:
+    the verdict is a paired test against it. A backbone or strategy that fails is reported in ``failed``;
+    the rest goes on.
+
+    Args:
+        dataset: labelled samples; features (modality ``"features"``) are compared without a control.
+        backbones: a backbone or its name, or several; None for the installed default of the modality.
+        strategies: names among ``knn probe ridge centroid raw`` and the probes of plugins; None for all of
+            the former.
+        budgets: labels per class, and ``"all"``; None for 5, 10, 25, 50, 100 and all, as far as there are
+            so many.
+        seeds: how many seeds, 1 or more.
+        cache: an ``EmbeddingCache``; None for no cache.
+        progress: progress bars on stderr.
+        **extraction: options of :func:`tlengine.extract`: ``device batch_size workers precision max_pixels
+            strict``.
+
+    Returns:
+        The run: ``.table()``, ``.verdict``, ``.save(dir)``, ``.to_html()``.
+
+    Raises:
+        InputError: budgets or seeds below 1.
+        LabelError: no labels.
+        SingleClassError: fewer than two classes are large enough.
+        UnknownNameError: an unknown strategy, or no known backbone.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from tlengine.data import load_dataset
+    >>> iris = load_dataset(load_iris(return_X_y=True))
+    >>> run = compare(iris, strategies=["centroid"], budgets=[5, "all"], seeds=1)
+    >>> run.verdict.strategy, 0.85 < run.verdict.accuracy <= 1
+    ('centroid', True)
+    """
+    chosen = _strategies(strategies)
+    asked = None if budgets is None else parse_budgets(budgets)
+    if seeds < 1:
+        raise InputError(f"{seeds} seeds; at least 1 is needed", hint="5 is the default")
+    dataset.labels()
+    ledger = Ledger()
+    samples = _see(dataset, backbones, cache, progress, extraction, ledger)
+    if not len(samples.rows):
+        raise EmptyInputError("no sample could be read by all backbones", hint="see the warnings above")
+    plan = make_resamples(
+        samples.y, seeds=seeds, groups=samples.groups, keys=samples.keys, splits=samples.splits
+    )
+    _warn(plan)
+    sizes = asked or fitting_budgets(samples.y, [r.train for r in plan.resamples], DEFAULT_BUDGETS)
+    _, codes = np.unique(samples.y, return_inverse=True)
+    codes = _renumber(codes, plan)
+    found = _evaluate(samples, codes, plan, chosen, sizes, ledger, progress)
+    return _finish(dataset, samples, codes, plan, found, sizes, ledger, extraction)
+
+
+def _strategies(names: Sequence[str] | None) -> list[Strategy]:
+    """The strategies in the order given; the control is added where it is missing."""
+    wanted = list(dict.fromkeys(DEFAULT_STRATEGIES if names is None else names))
+    if not wanted:
+        raise InputError("no strategy given", hint=f"for instance {','.join(DEFAULT_STRATEGIES)}")
+    return [resolve_strategy(name) for name in dict.fromkeys([*wanted, CONTROL])]
+
+
+def _see(
+    dataset: Dataset,
+    backbones: Any,
+    cache: Any,
+    progress: bool,
+    extraction: Mapping[str, Any],
+    ledger: Ledger,
+) -> Samples:
+    if dataset.modality == "features":
+        return see_samples(dataset, [], [], _no_backbone, ledger)
+    from tlengine.features import default_backbone, extract, load_backbone
+
+    if backbones is None:
+        backbones = default_backbone(dataset.modality)
+    several = list(backbones) if isinstance(backbones, list | tuple) else [backbones]
+    asked = [str(getattr(b, "name", b)) for b in several]
+    if CONTROL not in asked:
+        several.append(CONTROL)
+
+    def embed(name: Any) -> Any:
+        backbone = load_backbone(name) if isinstance(name, str) else name
+        return extract(dataset, backbone, cache=cache, progress=progress, **extraction)
+
+    return see_samples(dataset, several, asked, embed, ledger)
+
+
+def _no_backbone(name: Any) -> Any:
+    raise InputError(f"features need no backbone, {name!r} was given")
+
+
+def _warn(plan: Plan) -> None:
+    for note in plan.notes:
+        warnings.warn(note, TlengineWarning, stacklevel=3)
+    if plan.excluded:
+        shown = ", ".join(f"{e.label!r} ({e.count})" for e in plan.excluded)
+        note = f"classes too small to train and test are left out: {shown}"
+        warnings.warn(note, TlengineWarning, stacklevel=3)
+
+
+def _renumber(codes: npt.NDArray[np.intp], plan: Plan) -> npt.NDArray[np.intp]:
+    """Class numbers without gaps for the classes that take part; -1 for the others."""
+    used = np.unique(codes[plan.resamples[0].train])
+    numbers = np.full(int(codes.max()) + 1, -1, dtype=np.intp)
+    numbers[used] = np.arange(len(used))
+    return numbers[codes]
+
+
+def _evaluate(
+    samples: Samples,
+    codes: npt.NDArray[np.intp],
+    plan: Plan,
+    strategies: Sequence[Strategy],
+    budgets: Sequence[Budget],
+    ledger: Ledger,
+    progress: bool,
+) -> _Evaluation:
+    from tqdm import tqdm
+
+    found = _Evaluation(failed=list(samples.failed))
+    pairs = list(_pairs(samples, strategies))
+    fits = len(pairs) * len(plan.resamples) * len(budgets)
+    with tqdm(total=fits, desc="compare", unit="fit", disable=None if progress else True) as bar:
+        for view, strategy in pairs:
+            bar.set_postfix_str(f"{view.name} {strategy.name}", refresh=False)
+            before = bar.n
+            try:
+                _run_strategy(view, strategy, codes, plan, budgets, found, ledger, bar.update)
+            except Exception as error:  # the other strategies go on
+                found.failed.append(Failed.of(view.name, strategy.name, error))
+                found.errors.append(error)
+            bar.update(before + len(plan.resamples) * len(budgets) - bar.n)
+    if not found.cells:
+        raise (
+            found.errors[0]
+            if found.errors
+            else InputError(
+                "no strategy can be run", hint="the raw control needs images or texts; features have none"
+            )
+        )
+    return found
+
+
+def _pairs(samples: Samples, strategies: Sequence[Strategy]) -> Iterator[tuple[View, Strategy]]:
+    """Every strategy with every backbone that was asked for; the control with its own features alone."""
+    for view in samples.views:
+        for strategy in strategies:
+            if view.name == CONTROL if strategy.name == CONTROL else view.asked:
+                yield view, strategy
+
+
+def _run_strategy(
+    view: View,
+    strategy: Strategy,
+    codes: npt.NDArray[np.intp],
+    plan: Plan,
+    budgets: Sequence[Budget],
+    found: _Evaluation,
+    ledger: Ledger,
+    advance: Callable[[int], Any],
+) -> None:
+    """All fits of one strategy on one backbone; nothing is kept of a strategy that fails half-way."""
+    cells = {budget: Cell(backbone=view.name, strategy=strategy.name, budget=budget) for budget in budgets}
+    results, fits = [], []
+    known: dict[bytes, tuple[Fit, Outcome, float]] = {}
+    for resample in plan.resamples:
+        for draw in draw_budgets(codes, resample.train, budgets, resample.seed):
+            key = draw.rows.tobytes() + resample.test.tobytes()
+            if key not in known:
+                known[key] = _fit(view, strategy, codes, plan.units, resample, draw)
+                ledger.add("fit", f"{view.name} {strategy.name}", known[key][2])
+            fit, outcome, seconds = known[key]
+            cell = cells[draw.budget]
+            labels = draw.labels + (0 if resample.select is None else len(resample.select))
+            cell.outcomes[resample.seed, resample.fold] = outcome
+            cell.labels += labels / len(plan.resamples)
+            if fit.inner is not None:
+                cell.inner.append(fit.inner)
+            where = {**cell.name, "seed": resample.seed, "fold": resample.fold}
+            results += [{**where, "metric": m, "value": v} for m, v in scores(outcome).items()]
+            fits.append({**where, "labels": labels, "chosen": dict(fit.chosen), "seconds": round(seconds, 5)})
+            advance(1)
+    found.cells += cells.values()
+    found.results += results
+    found.fits += fits
+
+
+def _fit(
+    view: View,
+    strategy: Strategy,
+    codes: npt.NDArray[np.intp],
+    units: npt.NDArray[np.intp],
+    resample: Resample,
+    draw: Draw,
+) -> tuple[Fit, Outcome, float]:
+    start = time.perf_counter()
+    select = None if resample.select is None else (view.X[resample.select], codes[resample.select])
+    fit = strategy.fit(view.X[draw.rows], codes[draw.rows], units=units[draw.rows], select=select)
+    outcome = Outcome.of(resample.test, codes[resample.test], fit.predict_proba(view.X[resample.test]))
+    return fit, outcome, time.perf_counter() - start
+
+
+def _finish(
+    dataset: Dataset,
+    samples: Samples,
+    codes: npt.NDArray[np.intp],
+    plan: Plan,
+    found: _Evaluation,
+    budgets: Sequence[Budget],
+    ledger: Ledger,
+    settings: Mapping[str, Any],
+) -> RunResult:
+    """The verdict, what was noticed, the model to keep, and all of it as one document."""
+    with ledger.stage("judge"):
+        cells = sorted(found.cells, key=lambda cell: budgets.index(cell.budget))
+        summary = summarise(cells, plan.units)
+        comparisons = compare_to_control(cells, plan.units)
+        verdict = decide(cells, comparisons, plan.units)
+    best = next(c for c in cells if c.key == (verdict.backbone, verdict.strategy, verdict.budget))
+    view = next(v for v in samples.views if v.name == best.backbone)
+    labels = np.array([str(label) for label in np.unique(samples.y[codes >= 0])])
+    with ledger.stage("inspect"):
+        noticed = _inspect(dataset, samples, codes, plan, view, best, labels)
+    with ledger.stage("refit"):
+        model = refit(best.strategy, view, samples, codes >= 0, plan.units, dataset.modality)
+    document = run_document(
+        answer=verdict.answer,
+        verdict=verdict.as_dict(),
+        dataset=_describe(dataset, samples, codes, labels),
+        resamples=_describe_plan(plan),
+        configuration={
+            "strategies": list(dict.fromkeys(c.strategy for c in cells)),
+            "budgets": list(budgets),
+            "seeds": len({r.seed for r in plan.resamples}),
+            "extraction": dict(settings),
+        },
+        backbones=[_describe_view(v) for v in samples.views],
+        excluded=[asdict(e) for e in plan.excluded],
+        failed=[asdict(f) for f in found.failed],
+        unreadable=samples.unreadable,
+        results=found.results,
+        summary=summary,
+        comparisons=comparisons,
+        fits=found.fits,
+        **noticed,
+        costs=_costs(samples, ledger),
+        environment=environment(),
+    )
+    return RunResult(document=document, model=model)
+
+
+def _inspect(
+    dataset: Dataset,
+    samples: Samples,
+    codes: npt.NDArray[np.intp],
+    plan: Plan,
+    view: View,
+    best: Cell,
+    labels: npt.NDArray[np.str_],
+) -> dict[str, Any]:
+    outcomes = list(best.outcomes.values())
+    mistakes = []
+    for record in findings.hardest_mistakes(outcomes):
+        row = record.pop("row")
+        shown = None
+        if dataset.contents is not None:
+            shown = findings.preview(dataset.contents[int(samples.rows[row])])
+        named = {"truth": str(labels[record["truth"]]), "predicted": str(labels[record["predicted"]])}
+        mistakes.append({"id": str(samples.ids[row]), **record, **named, "preview": shown})
+    return {
+        "confusion": {
+            **best.name,
+            "classes": labels.tolist(),
+            "counts": findings.confusion(outcomes, len(labels)),
+        },
+        "mistakes": mistakes,
+        "duplicates": findings.duplicates(view.X, samples.ids, samples.y, plan),
+        "conflicts": findings.label_conflicts(samples.keys, samples.y, samples.ids),
+    }
+
+
+def _describe(
+    dataset: Dataset, samples: Samples, codes: npt.NDArray[np.intp], labels: npt.NDArray[np.str_]
+) -> dict[str, Any]:
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    return {
+        "name": dataset.name,
+        "modality": dataset.modality,
+        "rows": len(dataset),
+        "used": int((codes >= 0).sum()),
+        "classes": labels.tolist(),
+        "counts": counts.tolist(),
+        "grouped": samples.groups is not None,
+    }
+
+
+def _describe_plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "kind": plan.kind,
+        "seeds": len({r.seed for r in plan.resamples}),
+        "count": len(plan.resamples),
+        "train": float(np.mean([len(r.train) for r in plan.resamples])),
+        "test": float(np.mean([len(r.test) for r in plan.resamples])),
+        "select": float(np.mean([0 if r.select is None else len(r.select) for r in plan.resamples])),
+        "notes": list(plan.notes),
+    }
+
+
+def _describe_view(view: View) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "dim": int(view.X.shape[1]),
+        "fingerprint": view.fingerprint,
+        "recipe": dict(view.recipe),
+        "control": view.name == CONTROL,
+    }
+
+
+def _costs(samples: Samples, ledger: Ledger) -> dict[str, Any]:
+    return {
+        "stages": ledger.entries(),
+        "extraction": [{"backbone": v.name, **v.cost} for v in samples.views if v.cost],
+        "total_seconds": round(ledger.total(), 3),
+    }

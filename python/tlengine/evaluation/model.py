@@ -1,0 +1,195 @@
+"""The recommended probe as something to keep: saved with its backbone's fingerprint, applied to new data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import BackboneError, HeadFormatError, InputError, ShapeMismatchError
+from tlengine.evaluation.embedding import Samples, View
+from tlengine.evaluation.strategies import CALIBRATIONS, calibrated, resolve_strategy
+from tlengine.types import Features
+
+__all__ = ["Model", "predictions_csv", "refit"]
+
+_FORMAT = "tlengine-model"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins with one of these for a formula."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A probe, how its scores become probabilities, and the backbone it belongs to.
+
+    Attributes:
+        estimator: fitted on the labels as the user wrote them.
+        calibration: ``{"kind": ..., "value": ...}``.
+        metadata: ``backbone fingerprint modality recipe strategy classes …``.
+    """
+
+    estimator: Any
+    calibration: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+    @property
+    def classes(self) -> npt.NDArray[Any]:
+        """The labels, in the order of the columns of the probabilities."""
+        return np.asarray(self.estimator.classes_)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the backbone whose features the probe was fitted on."""
+        return self.metadata.get("fingerprint")
+
+    def save(self, directory: str | os.PathLike[str]) -> Path:
+        """Write the model with the estimator's ``save_pretrained``."""
+        kept = {**self.metadata, "format": _FORMAT, "calibration": dict(self.calibration)}
+        return Path(self.estimator.save_pretrained(directory, metadata=kept))
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Model:
+        """Read a model; nothing in it is executed.
+
+        Raises:
+            FileNotFoundError, UnsafeArtifactError, HeadFormatError: see :func:`tlengine.from_pretrained`;
+            also a
+                probe that was saved on its own, without a backbone.
+        """
+        from tlengine.probes import from_pretrained
+
+        estimator = from_pretrained(directory)
+        metadata = dict(estimator.metadata_)
+        calibration = metadata.pop("calibration", None)
+        if metadata.pop("format", None) != _FORMAT or not _is_calibration(calibration):
+            raise HeadFormatError(
+                f"{directory} holds a probe, but not the model of a run",
+                hint="pass the model/ folder that tlengine compare --out wrote",
+            )
+        return cls(estimator=estimator, calibration=calibration, metadata=metadata)
+
+    def predict_proba(self, X: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Probabilities (n, K) of features (n, d).
+
+        Raises:
+            ShapeMismatchError: another number of columns than the probe was fitted on.
+        """
+        if X.shape[1] != self.estimator.n_features_in_:
+            raise ShapeMismatchError(
+                f"the features have {X.shape[1]} columns, the model takes {self.estimator.n_features_in_}"
+            )
+        return calibrated(self.estimator, self.calibration, X)
+
+    def check_fingerprint(self, found: str | None, name: str) -> None:
+        """Refuse features of another backbone.
+
+        Raises:
+            BackboneError: the fingerprints differ.
+        """
+        if found != self.fingerprint:
+            raise BackboneError(
+                f"backbone {name!r} has fingerprint {_short(found)}, "
+                f"the model was fitted with {_short(self.fingerprint)}",
+                hint="weights, preprocessing or revision changed; run compare again to fit a new model",
+            )
+
+    def predict(self, features: Features, *, top_k: int = 3) -> list[dict[str, Any]]:
+        """The most probable labels of every row.
+
+        Args:
+            features: rows to classify; their fingerprint is checked.
+            top_k: how many labels to name, clamped to the number of classes.
+
+        Returns:
+            Records ``{"id", "label", "probability", "top": [{"label", "probability"}, …]}``.
+
+        Raises:
+            BackboneError: features of another backbone.
+            InputError: ``top_k`` below 1.
+        """
+        if top_k < 1:
+            raise InputError(f"top-k is {top_k}; at least 1", hint="3 is the default")
+        self.check_fingerprint(features.fingerprint, str(features.backbone))
+        proba = self.predict_proba(features.X)
+        best = np.argsort(-proba, axis=1, kind="stable")[:, :top_k]
+        return [
+            _prediction(str(id_), [(str(self.classes[c]), float(row[c])) for c in chosen])
+            for id_, row, chosen in zip(features.ids, proba, best.tolist(), strict=True)
+        ]
+
+
+def refit(
+    name: str,
+    view: View,
+    samples: Samples,
+    used: npt.NDArray[np.bool_],
+    units: npt.NDArray[np.intp],
+    modality: str,
+) -> Model:
+    """The strategy fitted on all labelled rows, test rows included: they have done their duty."""
+    X, y = view.X[used], samples.y[used]
+    fit = resolve_strategy(name).fit(X, y, units=units[used])
+    metadata = {
+        "backbone": view.name,
+        "fingerprint": view.fingerprint,
+        "modality": modality,
+        "recipe": dict(view.recipe),
+        "strategy": name,
+        "chosen": dict(fit.chosen),
+        "classes": [str(label) for label in fit.estimator.classes_],
+        "rows": len(X),
+    }
+    return Model(estimator=fit.estimator, calibration=fit.calibration, metadata=metadata)
+
+
+def _is_calibration(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("kind") in CALIBRATIONS
+
+
+def _short(fingerprint: str | None) -> str:
+    return "none" if fingerprint is None else fingerprint[:12]
+
+
+def _prediction(id_: str, top: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    named = [{"label": label, "probability": round(p, 6)} for label, p in top]
+    return {"id": id_, "label": top[0][0], "probability": named[0]["probability"], "top": named}
+
+
+def predictions_csv(predictions: Sequence[Mapping[str, Any]]) -> str:
+    """Predictions as CSV: ``id,label,probability`` and ``label_2,probability_2,…``.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+
+    >>> print(predictions_csv([{"id": "=1+1", "top": [{"label": "cat", "probability": 0.9}]}]), end="")
+    id,label,probability
+    '=1+1,cat,0.9
+    """
+    width = max((len(p["top"]) for p in predictions), default=1)
+    suffixes = ["", *(f"_{place}" for place in range(2, width + 1))]
+    names = [name + suffix for suffix in suffixes for name in ("label", "probability")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", *names])
+    for prediction in predictions:
+        cells = [cell for top in prediction["top"] for cell in (_inert(top["label"]), top["probability"])]
+        writer.writerow([_inert(prediction["id"]), *cells])
+    return out.getvalue()
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""The run record: one JSON document that holds everything a report shows.
+
+Its parts are listed in :mod:`.schema`. Numbers are plain JSON; NaN and infinity do not occur.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlengine.errors import InputError, RunFormatError
+from tlengine.evaluation.schema import FORMAT, VERSION, check_document
+from tlengine.evaluation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from tlengine.evaluation.model import Model
+
+__all__ = ["RunResult", "environment", "load_run", "run_document"]
+
+_LIMIT = 1 << 30
+_PACKAGES = ("tlengine", "numpy", "scikit-learn", "torch", "pillow")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        document: the content of ``run.json``.
+        model: the recommended probe, refitted on all labelled rows; None for a run that was read from a file.
+    """
+
+    document: Mapping[str, Any]
+    model: Model | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer: recommendation, does transfer help, how sure is that."""
+        known = {f.name for f in fields(Verdict)}
+        return Verdict(**{k: v for k, v in self.document["verdict"].items() if k in known})
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Records ``{backbone, strategy, budget, seed, fold, metric, value}``."""
+        return list(self.document["results"])
+
+    def table(self) -> str:
+        """One line per strategy and budget: accuracy, its interval, other metrics, gain over raw."""
+        from tlengine.evaluation.table import summary_table
+
+        return summary_table(self.document)
+
+    def to_html(self) -> str:
+        """The report, by the exporter registered as ``html``.
+
+        Raises:
+            UnknownNameError: no plugin offers it.
+        """
+        from tlengine.plugins.registry import resolve_exporter
+
+        return str(resolve_exporter("html").render(self.document))
+
+    def to_json(self) -> str:
+        """The text of ``run.json``."""
+        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def save(self, directory: str | os.PathLike[str]) -> dict[str, str]:
+        """Write ``run.json``, ``report.html`` and, where there is one, ``model/``.
+
+        Returns:
+            Paths by ``"run"``, ``"report"`` and ``"model"``.
+
+        Raises:
+            InputError: ``directory`` is a file.
+        """
+        folder = Path(directory)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file, not a directory", hint="choose another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        written = {"run": str(_write(folder / "run.json", self.to_json()))}
+        written["report"] = str(_write(folder / "report.html", self.to_html()))
+        if self.model is not None:
+            written["model"] = str(self.model.save(folder / "model"))
+        return written
+
+
+def _write(path: Path, text: str) -> Path:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def load_run(path: str | os.PathLike[str]) -> RunResult:
+    """Read a ``run.json``.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        RunFormatError: not a run document of tlengine, or one of a newer version.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "run.json"
+    if file.stat().st_size > _LIMIT:
+        raise RunFormatError(f"{file}: {file.stat().st_size} bytes; the limit is {_LIMIT}")
+    try:
+        document = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise RunFormatError(
+            f"{file} is not JSON: {error}", hint="pass a run.json that tlengine compare --out wrote"
+        ) from None
+    check_document(document, str(file))
+    return RunResult(document=document)
+
+
+def run_document(**parts: Any) -> dict[str, Any]:
+    """A run document of the parts, in plain JSON types.
+
+    >>> import numpy as np
+    >>> run_document(answer="yes", rows=np.int64(3))["rows"]
+    3
+    """
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    document = {"format": FORMAT, "version": VERSION, "created": created, **parts}
+    plain: dict[str, Any] = json.loads(json.dumps(document, default=_plain, allow_nan=False))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the reproducibility block."""
+    from tlengine import settings
+    from tlengine.plugins import describe_plugins
+
+    return {
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "threads": settings.num_threads(),
+        "plugins": describe_plugins(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,93 @@
+"""What a run document must have: ``"format": "tlengine-run"``, a version, and the parts that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tlengine.errors import RunFormatError
+
+__all__ = ["FORMAT", "VERSION", "check_document"]
+
+FORMAT, VERSION = "tlengine-run", 1
+
+Kinds = tuple[type, ...]
+Keys = Mapping[str, Kinds]
+
+_TEXT: Kinds = (str,)
+_NUMBER: Kinds = (int, float)
+_COUNT: Kinds = (int,)
+_LIST: Kinds = (list,)
+_CELL: Keys = {"backbone": _TEXT, "strategy": _TEXT, "budget": (int, str)}
+_INTERVAL: Keys = {"low": _NUMBER, "high": _NUMBER}
+
+_OBJECTS: Mapping[str, Keys] = {
+    "dataset": {"name": _TEXT, "modality": _TEXT, "rows": _COUNT, "used": _COUNT, "counts": _LIST},
+    "resamples": {"kind": _TEXT, "seeds": _COUNT, "count": _COUNT, "train": _NUMBER, "test": _NUMBER},
+    "configuration": {"budgets": _LIST, "strategies": _LIST, "seeds": _COUNT, "extraction": (dict,)},
+    "confusion": {"classes": _LIST, "counts": _LIST},
+    "duplicates": {"count": _COUNT, "tested": _COUNT, "straddling": _COUNT, "threshold": _NUMBER},
+    "costs": {"total_seconds": _NUMBER},
+    "environment": {"versions": (dict,), "python": _TEXT, "platform": _TEXT},
+    "verdict": {**_CELL, "outcome": _TEXT, "answer": _TEXT, "accuracy": _NUMBER},
+}
+"""Parts that are objects, and what each has at least."""
+
+_RECORDS: Mapping[str, Keys] = {
+    "backbones": {"name": _TEXT, "dim": _COUNT},
+    "excluded": {"label": _TEXT, "count": _COUNT},
+    "failed": {"backbone": _TEXT, "strategy": (str, type(None)), "error": _TEXT},
+    "unreadable": {"id": _TEXT, "reason": _TEXT},
+    "results": {**_CELL, "seed": _COUNT, "fold": _COUNT, "metric": _TEXT, "value": _NUMBER},
+    "summary": {**_CELL, **_INTERVAL, "labels": _NUMBER, "metric": _TEXT, "value": _NUMBER},
+    "comparisons": {**_CELL, **_INTERVAL, "effect": _NUMBER, "p_adjusted": _NUMBER, "outcome": _TEXT},
+    "mistakes": {"id": _TEXT, "truth": _TEXT, "predicted": _TEXT, "confidence": _NUMBER},
+    "conflicts": {"ids": _LIST, "labels": _LIST},
+    "duplicates.pairs": {"id": _TEXT, "twin": _TEXT, "similarity": _NUMBER},
+    "costs.stages": {"stage": _TEXT, "what": _TEXT, "seconds": _NUMBER},
+    "costs.extraction": {"backbone": _TEXT, "rows": _COUNT, "embedded": _COUNT, "cached": _COUNT},
+}
+"""Parts that are lists of records, and what each record has at least."""
+
+
+def check_document(document: Any, place: str) -> None:
+    """Check that a document has all that a report needs.
+
+    Raises:
+        RunFormatError: it has not.
+
+    >>> check_document({"format": "other"}, "run.json")
+    Traceback (most recent call last):
+    tlengine.errors.RunFormatError: run.json is not a run of tlengine: format is 'other'
+    hint: pass a run.json that tlengine compare --out wrote
+    """
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = repr(document.get("format")) if isinstance(document, dict) else "missing"
+        raise _fault(f"{place} is not a run of tlengine: format is {found:.40}")
+    if document.get("version") != VERSION:
+        raise RunFormatError(
+            f"{place} has version {document.get('version')!r:.40}; this tlengine reads {VERSION}",
+            hint="use the tlengine that wrote it, or a newer one",
+        )
+    for name, keys in _OBJECTS.items():
+        _check(document.get(name), keys, f"{place}: {name}")
+    for name, keys in _RECORDS.items():
+        entries: Any = document
+        for step in name.split("."):
+            entries = entries.get(step)
+        if not isinstance(entries, list):
+            raise _fault(f"{place}: {name} is not a list")
+        for at, entry in enumerate(entries):
+            _check(entry, keys, f"{place}: {name}[{at}]")
+
+
+def _check(record: Any, keys: Keys, place: str) -> None:
+    if not isinstance(record, dict):
+        raise _fault(f"{place} is missing or not an object")
+    for key, kinds in keys.items():
+        if not isinstance(record.get(key), kinds):
+            raise _fault(f"{place}.{key} is {record.get(key)!r:.40}")
+
+
+def _fault(message: str) -> RunFormatError:
+    return RunFormatError(message, hint="pass a run.json that tlengine compare --out wrote")

@@ -1,0 +1,148 @@
+//! From keys to rows: an open-addressing table in memory, built from the logs.
+//!
+//! A slot holds 32 bits of the key's hash and the number of an entry; an entry holds the row's
+//! checksum and place. Keys themselves stay on disk: a row is only ever returned after its
+//! checksum, which the key enters, has matched. A key that several segments hold has an entry
+//! for each of them. At most 48 bytes per row.
+
+use super::checksum::Check;
+use crate::error::{Error, Result};
+
+/// Where a row lies: the number of its segment within the table, and its number therein.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The segment's number.
+    pub segment: u32,
+    /// The row's number.
+    pub row: u32,
+}
+
+/// A row that may be the one of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The number of the entry.
+    pub entry: u32,
+    /// Where the row lies.
+    pub place: Place,
+    /// What its checksum must be.
+    pub check: Check,
+}
+
+/// The index of one table.
+#[derive(Debug, Default)]
+pub struct Index {
+    slots: Vec<u64>,
+    checks: Vec<Check>,
+    places: Vec<Place>,
+}
+
+const EMPTY: u64 = u64::MAX;
+const MINIMUM: usize = 64;
+
+impl Index {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.checks.len()
+    }
+
+    /// Bytes of memory in use.
+    pub fn memory(&self) -> usize {
+        8 * self.slots.capacity() + 16 * self.checks.capacity() + 8 * self.places.capacity()
+    }
+
+    /// Makes room for `additional` entries.
+    pub fn reserve(&mut self, additional: usize) -> Result<()> {
+        let total = self.len().saturating_add(additional);
+        if total >= u32::MAX as usize {
+            return Err(Error::Invalid(format!("a table of {total} rows; the limit is 2^32 - 1")));
+        }
+        let lack = |_| Error::OutOfMemory { what: "the cache index", bytes: total * 48 };
+        self.checks.try_reserve(additional).map_err(lack)?;
+        self.places.try_reserve(additional).map_err(lack)?;
+        let wanted = (total + total / 2).next_power_of_two().max(MINIMUM);
+        if wanted > self.slots.len() {
+            let mut slots = Vec::new();
+            slots.try_reserve_exact(wanted).map_err(lack)?;
+            slots.resize(wanted, EMPTY);
+            let old = std::mem::replace(&mut self.slots, slots);
+            old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| self.settle(slot));
+        }
+        Ok(())
+    }
+
+    /// Adds an entry and returns its number. Room must have been reserved.
+    pub fn insert(&mut self, tag: u32, check: Check, place: Place) -> u32 {
+        debug_assert!(self.len() * 3 / 2 < self.slots.len(), "room was reserved");
+        let entry = self.len() as u32;
+        self.checks.push(check);
+        self.places.push(place);
+        self.settle(u64::from(tag) << 32 | u64::from(entry));
+        entry
+    }
+
+    fn settle(&mut self, slot: u64) {
+        let mask = self.slots.len() - 1;
+        let mut at = self.home((slot >> 32) as u32);
+        while self.slots[at] != EMPTY {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = slot;
+    }
+
+    fn home(&self, tag: u32) -> usize {
+        (u64::from(tag) * self.slots.len() as u64 >> 32) as usize
+    }
+
+    /// The entries that a key with this tag may have, in no particular order.
+    pub fn candidates(&self, tag: u32) -> impl Iterator<Item = Candidate> + '_ {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = if self.slots.is_empty() { 0 } else { self.home(tag) };
+        std::iter::from_fn(move || {
+            loop {
+                let slot = *self.slots.get(at)?;
+                if slot == EMPTY {
+                    return None;
+                }
+                at = (at + 1) & mask;
+                if (slot >> 32) as u32 == tag {
+                    return Some(self.entry(slot as u32));
+                }
+            }
+        })
+    }
+
+    /// The entry with this number.
+    pub fn entry(&self, entry: u32) -> Candidate {
+        let at = entry as usize;
+        Candidate { entry, place: self.places[at], check: self.checks[at] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn finds_what_a_map_of_lists_finds(tags in proptest::collection::vec(0u32..40, 0..300), wide: bool) {
+            let spread = |tag: u32| if wide { tag.wrapping_mul(0x9E37_79B9) } else { tag };
+            let mut index = Index::default();
+            let mut naive: HashMap<u32, Vec<u32>> = HashMap::new();
+            for (row, tag) in tags.iter().enumerate() {
+                index.reserve(1).unwrap();
+                let place = Place { segment: 0, row: row as u32 };
+                let entry = index.insert(spread(*tag), u128::from(*tag), place);
+                naive.entry(*tag).or_default().push(entry);
+            }
+            for tag in 0..40 {
+                let mut found: Vec<_> = index.candidates(spread(tag)).map(|c| c.entry).collect();
+                found.sort_unstable();
+                prop_assert_eq!(found, naive.remove(&tag).unwrap_or_default());
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Reading the log of a segment: which rows are published, and what is damaged.
+//!
+//! The rule that makes commits atomic: commit *k* was durable before the first byte of commit
+//! *k + 1* was written. So bytes that make no sense are a commit that never finished if nothing
+//! valid follows, and damage if something does. Damage costs only the rows it hits: reading goes
+//! on at the next commit, which is found by its magic and proven by its checksum.
+
+use std::io;
+
+use super::checksum::Binding;
+use super::format::{ALIGNMENT, COMMIT_HEADER, Commit, ENTRY, LOG_HEADER};
+use super::storage::{File, read_exact_at};
+
+/// A commit that was read: its rows, and where its entries lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first row.
+    pub first: u64,
+    /// How many rows.
+    pub rows: u64,
+    /// The offset of the first entry.
+    pub entries: u64,
+}
+
+/// What is known of a log so far.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The commits in order.
+    pub spans: Vec<Span>,
+    /// One more than the last published row.
+    pub rows: u64,
+    /// What the published rows cost to compute, in seconds.
+    pub seconds: f64,
+    /// Whether the segment is complete: nothing will ever be appended.
+    pub sealed: bool,
+    /// The end of the last commit.
+    pub end: u64,
+    /// Byte ranges that are neither commits nor an unfinished tail.
+    pub damage: Vec<(u64, u64)>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        let end = LOG_HEADER as u64;
+        Log { spans: vec![], rows: 0, seconds: 0.0, sealed: false, end, damage: vec![] }
+    }
+}
+
+impl Log {
+    /// Reads what was appended since the last call. `publish` gets each commit's first row and
+    /// its entries' bytes.
+    pub fn advance(
+        &mut self,
+        file: &dyn File,
+        binding: Binding,
+        mut publish: impl FnMut(u64, &[u8]) -> crate::Result<()>,
+    ) -> crate::Result<io::Result<()>> {
+        let length = match file.len() {
+            Ok(length) => length,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut buffer = Vec::new();
+        while !self.sealed && self.end < length {
+            match read_commit(file, binding, self.end, length, &mut buffer) {
+                Ok(Found::Whole(commit)) => self.accept(commit, &buffer, &mut publish)?,
+                Ok(found) => match find_commit(file, binding, self.end, length) {
+                    Ok(None) => return Ok(Ok(())),
+                    Ok(Some(next)) => {
+                        self.damage.push((self.end, next));
+                        match found {
+                            Found::Header(commit) => self.accept(commit, &buffer, &mut publish)?,
+                            _ => self.end = next,
+                        }
+                        self.end = self.end.max(next);
+                    }
+                    Err(error) => return Ok(Err(error)),
+                },
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn accept(
+        &mut self,
+        commit: Commit,
+        entries: &[u8],
+        publish: &mut impl FnMut(u64, &[u8]) -> crate::Result<()>,
+    ) -> crate::Result<()> {
+        let start = self.end + COMMIT_HEADER as u64;
+        let end = start + commit.entry_bytes() as u64;
+        if commit.first < self.rows || commit.first + commit.rows > u64::from(u32::MAX) {
+            self.damage.push((self.end, end));
+        } else {
+            publish(commit.first, entries)?;
+            if commit.rows > 0 {
+                self.spans.push(Span { first: commit.first, rows: commit.rows, entries: start });
+            }
+            self.rows = commit.first + commit.rows;
+            self.seconds += commit.seconds;
+            self.sealed = commit.seal;
+        }
+        self.end = end;
+        Ok(())
+    }
+
+    /// Where the entry of a published row lies, and how many entries follow without a gap.
+    pub fn entries_from(&self, row: u64) -> Option<(u64, u64)> {
+        let after = self.spans.partition_point(|span| span.first <= row);
+        let span = self.spans[..after].last()?;
+        let count = (span.first + span.rows).checked_sub(row).filter(|count| *count > 0)?;
+        Some((span.entries + (row - span.first) * ENTRY as u64, count))
+    }
+}
+
+enum Found {
+    /// Header and entries match their checksums.
+    Whole(Commit),
+    /// Only the header does; the entries are in the buffer all the same.
+    Header(Commit),
+    Nothing,
+}
+
+fn read_commit(
+    file: &dyn File,
+    binding: Binding,
+    offset: u64,
+    length: u64,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Found> {
+    let start = offset + COMMIT_HEADER as u64;
+    if start > length {
+        return Ok(Found::Nothing);
+    }
+    let mut header = [0; COMMIT_HEADER];
+    read_exact_at(file, &mut header, offset)?;
+    let Some(commit) = Commit::decode(&header, binding, offset) else {
+        return Ok(Found::Nothing);
+    };
+    if start + commit.entry_bytes() as u64 > length {
+        return Ok(Found::Nothing);
+    }
+    buffer.resize(commit.entry_bytes(), 0);
+    read_exact_at(file, buffer, start)?;
+    let whole = binding.block(start, buffer) == commit.entries;
+    Ok(if whole { Found::Whole(commit) } else { Found::Header(commit) })
+}
+
+/// The offset of the next valid commit header after `from`.
+fn find_commit(
+    file: &dyn File,
+    binding: Binding,
+    from: u64,
+    length: u64,
+) -> io::Result<Option<u64>> {
+    const WINDOW: usize = 1 << 20;
+    let mut at = from.next_multiple_of(ALIGNMENT);
+    if at == from {
+        at += ALIGNMENT;
+    }
+    let mut window = vec![0; WINDOW.min(length.saturating_sub(at) as usize)];
+    while at + COMMIT_HEADER as u64 <= length {
+        let size = window.len().min((length - at) as usize);
+        read_exact_at(file, &mut window[..size], at)?;
+        let last = size - COMMIT_HEADER;
+        for start in (0..=last).step_by(ALIGNMENT as usize) {
+            let offset = at + start as u64;
+            if Commit::decode(&window[start..size], binding, offset).is_some() {
+                return Ok(Some(offset));
+            }
+        }
+        at += (last as u64 + 1).next_multiple_of(ALIGNMENT);
+    }
+    Ok(None)
+}
+
+/// The number of rows of a sealed segment, from the last bytes of its log.
+pub fn sealed_rows(file: &dyn File, binding: Binding) -> io::Result<Option<u64>> {
+    let length = file.len()?;
+    if length < (LOG_HEADER + COMMIT_HEADER) as u64 {
+        return Ok(None);
+    }
+    let offset = length - COMMIT_HEADER as u64;
+    let mut header = [0; COMMIT_HEADER];
+    read_exact_at(file, &mut header, offset)?;
+    Ok(Commit::decode(&header, binding, offset).filter(|c| c.seal).map(|c| c.first))
+}

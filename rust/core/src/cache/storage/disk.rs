@@ -1,0 +1,192 @@
+//! The real file system, through descriptors relative to an open directory.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+
+use super::{Dir, File};
+use crate::cache::mapping::Map;
+
+/// File systems on which a mapping may lag behind or fault when the server says so.
+#[cfg(target_os = "linux")]
+const NETWORK_MAGICS: [u32; 8] = [
+    0x6969,      // NFS
+    0xFF53_4D42, // CIFS
+    0xFE53_4D42, // SMB2
+    0x0102_1997, // 9P
+    0x6573_5546, // FUSE
+    0x0BD0_0BD0, // Lustre
+    0x0047_6673, // GPFS
+    0x00C3_6400, // Ceph
+];
+
+/// A directory on disk.
+#[derive(Debug)]
+pub struct Disk {
+    path: PathBuf,
+    fd: OwnedFd,
+    maps: bool,
+}
+
+impl Disk {
+    /// Opens a directory; with `create` it and its parents are made where missing.
+    pub fn open(path: &Path, create: bool) -> io::Result<Disk> {
+        if create {
+            use std::os::unix::fs::DirBuilderExt;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        }
+        let fd = fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Disk { path: path.to_owned(), maps: is_local(&fd), fd })
+    }
+
+    fn file(&self, name: &str, flags: OFlags, mode: Mode) -> io::Result<Arc<dyn File>> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let fd = fs::openat(&self.fd, name, flags, mode)?;
+        Ok(Arc::new(DiskFile { fd, maps: self.maps }))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_local(fd: &OwnedFd) -> bool {
+    let forced = std::env::var_os("TLENGINE_CACHE_NO_MMAP").is_some();
+    !forced && fs::fstatfs(fd).is_ok_and(|s| !NETWORK_MAGICS.contains(&(s.f_type as u32)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_local(_fd: &OwnedFd) -> bool {
+    std::env::var_os("TLENGINE_CACHE_NO_MMAP").is_none()
+}
+
+impl Dir for Disk {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Dir>> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        if create {
+            match fs::mkdirat(&self.fd, name, Mode::RWXU) {
+                Ok(()) => self.sync()?,
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let fd = fs::openat(&self.fd, name, flags, Mode::empty())?;
+        Ok(Arc::new(Disk { path: self.path.join(name), maps: self.maps, fd }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let is_name = |name: &CStr| name != c"." && name != c"..";
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            if is_name(entry.file_name()) {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.file(name, OFlags::RDONLY, Mode::empty())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        match fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+            outcome => return Ok(outcome?),
+        }
+        fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?;
+        self.remove(from)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.fd)?)
+    }
+
+    fn touch(&self, name: &str) -> io::Result<()> {
+        let now = Timespec { tv_sec: 0, tv_nsec: fs::UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        Ok(fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn idle_seconds(&self, name: &str) -> io::Result<u64> {
+        let seconds = fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mtime;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Ok(now.map_or(0, |now| now.as_secs().saturating_sub(seconds.max(0) as u64)))
+    }
+
+    fn free_bytes(&self) -> u64 {
+        fs::fstatvfs(&self.fd).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize))
+    }
+}
+
+#[derive(Debug)]
+struct DiskFile {
+    fd: OwnedFd,
+    maps: bool,
+}
+
+impl File for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        let stat = fs::fstat(&self.fd)?;
+        if !fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(stat.st_size as u64)
+    }
+
+    fn disk_bytes(&self) -> io::Result<u64> {
+        Ok(fs::fstat(&self.fd)?.st_blocks as u64 * 512)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pread(&self.fd, buffer, offset)?)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwrite(&self.fd, bytes, offset)?)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        Ok(fs::ftruncate(&self.fd, length)?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(fs::fdatasync(&self.fd)?)
+    }
+
+    fn protect(&self) -> io::Result<()> {
+        Ok(fs::fchmod(&self.fd, Mode::from_raw_mode(0o444))?)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn map(&self, length: usize) -> io::Result<Option<Map>> {
+        if self.maps { Map::new(self.fd.as_fd(), length).map(Some) } else { Ok(None) }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the cache asks of a file system, as two small traits: [`Dir`] and [`File`].
+//!
+//! [`Disk`] is the real one.
+//! Every name is one component made by the cache itself (hex digits and a fixed suffix).
+
+mod absent;
+mod disk;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use absent::Absent;
+pub use disk::Disk;
+
+use super::mapping::Map;
+
+/// An open directory. Operations stay inside it whatever happens to its path.
+pub trait Dir: Send + Sync + Debug {
+    /// Where it was opened, for messages only.
+    fn path(&self) -> &Path;
+    /// A directory inside this one; with `create` it is made (mode 0700) where missing.
+    fn subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Dir>>;
+    /// The names in it, sorted.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// An existing file, for reading; symbolic links are refused.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// A new file, for reading and writing; an existing name is an error.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Gives `from` the name `to`; an existing `to` is an error.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Removes an empty directory inside this one.
+    fn remove_dir(&self, name: &str) -> io::Result<()>;
+    /// Makes creations, renames and removals in this directory durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Notes that the file is in use, for `gc(unused_for=...)` only.
+    fn touch(&self, name: &str) -> io::Result<()>;
+    /// Seconds since the last [`Dir::touch`] of the file, for `gc(unused_for=...)` only.
+    fn idle_seconds(&self, name: &str) -> io::Result<u64>;
+    /// Bytes left on the device.
+    fn free_bytes(&self) -> u64;
+}
+
+/// An open file.
+pub trait File: Send + Sync + Debug {
+    /// Its length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether it holds nothing.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Bytes it occupies on the device.
+    fn disk_bytes(&self) -> io::Result<u64>;
+    /// Reads at most `buffer.len()` bytes; 0 at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes at most `bytes.len()` bytes.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Cuts the file to `length` bytes.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Makes its content and length durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Makes the file read-only for everybody (mode 0444).
+    fn protect(&self) -> io::Result<()>;
+    /// Takes the exclusive lock of the file without waiting; the kernel frees it with the handle.
+    fn try_lock(&self) -> io::Result<bool>;
+    /// The first `length` bytes mapped into memory, or None where this file system cannot be
+    /// trusted with mappings.
+    fn map(&self, length: usize) -> io::Result<Option<Map>>;
+}
+
+/// Fills `buffer` from `offset` on. A file that ends too early is `UnexpectedEof`.
+pub fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match file.read_at(buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                buffer = &mut buffer[n..];
+                offset += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` at `offset`, through short writes and interruptions.
+pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                bytes = &bytes[n..];
+                offset += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! Appending to a segment of one's own.
+//!
+//! The order that durability rests on: rows are written and synced, then the commit that
+//! publishes them is written and synced. After a failed sync nothing about the file is certain
+//! any more, so the segment is abandoned, never synced again; what it published stays.
+
+use std::io;
+use std::sync::Arc;
+
+use super::checksum::Key;
+use super::format::{
+    COMMIT_HEADER, Commit, ENTRY, Entry, Identity, LOG_HEADER, MAX_COMMIT_ROWS, Shape,
+};
+use super::log::Span;
+use super::problem;
+use super::segment::{LOG, ROWS, name};
+use super::storage::{Dir, File, write_all_at};
+use crate::error::{Error, Result};
+
+/// The open end of one segment.
+#[derive(Debug)]
+pub struct Writer {
+    /// The number of its segment within the table.
+    pub segment: u32,
+    identity: Identity,
+    dir: Arc<dyn Dir>,
+    rows: Arc<dyn File>,
+    log: Arc<dyn File>,
+    /// Rows written, published or not.
+    next: u64,
+    log_end: u64,
+    named: bool,
+    durable: bool,
+    pending: Vec<Entry>,
+    seconds: f64,
+}
+
+/// The rows that one commit is about to publish.
+#[derive(Debug)]
+pub struct Batch {
+    first: u64,
+    entries: Vec<Entry>,
+    seconds: f64,
+}
+
+impl Batch {
+    /// What its rows cost to compute.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+}
+
+impl Writer {
+    /// Creates the files of the segment `id`.
+    pub fn create(
+        dir: &Arc<dyn Dir>,
+        table: &Key,
+        id: [u8; 16],
+        shape: Shape,
+        durable: bool,
+    ) -> Result<Writer> {
+        let identity = Identity { table: *table, segment: id, shape };
+        let make = |suffix: &str, header: &[u8]| -> Result<Arc<dyn File>> {
+            let file_name = name(&id) + suffix;
+            let fail = |error| problem::io(&**dir, "create", &file_name, &error);
+            let file = dir.create(&file_name).map_err(fail)?;
+            write_all_at(&*file, header, 0).map_err(|error| {
+                let _ = dir.remove(&file_name);
+                problem::needing(problem::io(&**dir, "write", &file_name, &error), header.len())
+            })?;
+            Ok(file)
+        };
+        let rows = make(ROWS, &identity.rows_header())?;
+        let log = make(LOG, &identity.log_header()).inspect_err(|_| {
+            let _ = dir.remove(&(name(&id) + ROWS));
+        })?;
+        // The lock tells maintenance that somebody lives here; correctness does not need it.
+        let _ = log.try_lock();
+        Ok(Writer {
+            segment: 0,
+            identity,
+            dir: Arc::clone(dir),
+            rows,
+            log,
+            next: 0,
+            log_end: LOG_HEADER as u64,
+            named: false,
+            durable,
+            pending: vec![],
+            seconds: 0.0,
+        })
+    }
+
+    /// The number that the next appended row gets.
+    pub fn next_row(&self) -> u64 {
+        self.next
+    }
+
+    /// Bytes of rows that are not published yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.len() * self.identity.shape.stride()
+    }
+
+    /// The pending entry of row `row`, if it is pending.
+    pub fn pending_entry(&self, row: u64) -> Option<&Entry> {
+        let first = self.next - self.pending.len() as u64;
+        row.checked_sub(first).and_then(|at| self.pending.get(at as usize))
+    }
+
+    /// Writes rows, which stay unpublished until a commit. All or none are taken.
+    pub fn append(&mut self, keys: &[Key], bytes: &[u8], seconds: f64) -> Result<()> {
+        let shape = self.identity.shape;
+        let offset = shape.offset(self.next);
+        if let Err(error) = write_all_at(&*self.rows, bytes, offset) {
+            // Gives the space back; the bytes beyond the last row mean nothing either way.
+            let _ = self.rows.truncate(offset);
+            return Err(problem::needing(self.fail("write", ROWS, &error), bytes.len()));
+        }
+        let binding = self.identity.binding();
+        for (key, row) in keys.iter().zip(bytes.chunks_exact(shape.stride())) {
+            self.pending.push(Entry { key: *key, check: binding.row(self.next, key, row) });
+            self.next += 1;
+        }
+        self.seconds += seconds;
+        Ok(())
+    }
+
+    /// Takes the pending rows for a commit.
+    pub fn take(&mut self) -> Batch {
+        let first = self.next - self.pending.len() as u64;
+        let seconds = std::mem::take(&mut self.seconds);
+        Batch { first, entries: std::mem::take(&mut self.pending), seconds }
+    }
+
+    /// Puts rows back whose commit could not be written, to be tried again.
+    pub fn restore(&mut self, mut batch: Batch) {
+        batch.entries.append(&mut self.pending);
+        self.pending = batch.entries;
+        self.seconds += batch.seconds;
+    }
+
+    /// What a commit needs, so that it can run while more rows are appended.
+    pub fn committer(&self) -> Committer {
+        Committer {
+            identity: self.identity,
+            dir: Arc::clone(&self.dir),
+            rows: Arc::clone(&self.rows),
+            log: Arc::clone(&self.log),
+            log_end: self.log_end,
+            named: self.named,
+            durable: self.durable,
+        }
+    }
+
+    /// Notes that a commit ended at `log_end`.
+    pub fn committed(&mut self, log_end: u64) {
+        self.log_end = log_end;
+        self.named = true;
+    }
+
+    /// Ends the segment: nothing can be appended afterwards. Without a commit its files go.
+    pub fn seal(self) -> Result<()> {
+        if !self.named {
+            for suffix in [LOG, ROWS] {
+                let _ = self.dir.remove(&(name(&self.identity.segment) + suffix));
+            }
+            return Ok(());
+        }
+        let first = self.next - self.pending.len() as u64;
+        let seal = Commit { first, rows: 0, seconds: 0.0, seal: true, entries: empty(&self) };
+        let bytes = seal.encode(self.identity.binding(), self.log_end);
+        write_all_at(&*self.log, &bytes, self.log_end)
+            .and_then(|()| if self.durable { self.log.sync() } else { Ok(()) })
+            .and_then(|()| self.log.protect())
+            .and_then(|()| self.rows.protect())
+            .map_err(|error| self.fail("seal", LOG, &error))
+    }
+
+    fn fail(&self, action: &'static str, suffix: &str, error: &io::Error) -> Error {
+        problem::io(&*self.dir, action, &(name(&self.identity.segment) + suffix), error)
+    }
+}
+
+/// The checksum of the no entries of a seal.
+fn empty(writer: &Writer) -> u128 {
+    writer.identity.binding().block(writer.log_end + COMMIT_HEADER as u64, &[])
+}
+
+/// One commit under way.
+#[derive(Debug)]
+pub struct Committer {
+    identity: Identity,
+    dir: Arc<dyn Dir>,
+    rows: Arc<dyn File>,
+    log: Arc<dyn File>,
+    log_end: u64,
+    named: bool,
+    durable: bool,
+}
+
+/// Why a commit did not happen.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing was published; the same commit may be tried again.
+    Retry(Error),
+    /// The state of the files is unknown: the segment must be abandoned.
+    Abandon(Error),
+}
+
+impl Committer {
+    /// Publishes `batch`; returns where the log lists it and the new end of the log.
+    pub fn commit(self, batch: &Batch) -> std::result::Result<(Vec<Span>, u64), Failure> {
+        self.sync(&*self.rows, ROWS)?;
+        if self.durable && !self.named {
+            let fail = |error| Failure::Abandon(problem::io(&*self.dir, "sync", "", &error));
+            self.dir.sync().map_err(fail)?;
+        }
+        let (spans, bytes) = self.encode(batch);
+        if let Err(error) = write_all_at(&*self.log, &bytes, self.log_end) {
+            let error = problem::needing(self.fail("write", LOG, &error), bytes.len());
+            return Err(match self.log.truncate(self.log_end) {
+                Ok(()) => Failure::Retry(error),
+                Err(_) => Failure::Abandon(error),
+            });
+        }
+        self.sync(&*self.log, LOG)?;
+        Ok((spans, self.log_end + bytes.len() as u64))
+    }
+
+    fn encode(&self, batch: &Batch) -> (Vec<Span>, Vec<u8>) {
+        let binding = self.identity.binding();
+        let mut spans = Vec::new();
+        let mut bytes = Vec::with_capacity(batch.entries.len() * ENTRY + COMMIT_HEADER);
+        let mut first = batch.first;
+        for chunk in batch.entries.chunks(MAX_COMMIT_ROWS as usize) {
+            let offset = self.log_end + bytes.len() as u64;
+            let entries: Vec<u8> = chunk.iter().flat_map(Entry::encode).collect();
+            let share = chunk.len() as f64 / batch.entries.len() as f64;
+            let commit = Commit {
+                first,
+                rows: chunk.len() as u64,
+                seconds: batch.seconds * share,
+                seal: false,
+                entries: binding.block(offset + COMMIT_HEADER as u64, &entries),
+            };
+            bytes.extend_from_slice(&commit.encode(binding, offset));
+            bytes.extend_from_slice(&entries);
+            let start = offset + COMMIT_HEADER as u64;
+            spans.push(Span { first, rows: commit.rows, entries: start });
+            first += commit.rows;
+        }
+        (spans, bytes)
+    }
+
+    fn sync(&self, file: &dyn File, suffix: &str) -> std::result::Result<(), Failure> {
+        if !self.durable {
+            return Ok(());
+        }
+        file.sync().map_err(|error| Failure::Abandon(self.fail("sync", suffix, &error)))
+    }
+
+    fn fail(&self, action: &'static str, suffix: &str, error: &io::Error) -> Error {
+        problem::io(&*self.dir, action, &(name(&self.identity.segment) + suffix), error)
+    }
+}
