@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
+from tlengine.types import FloatArray
+
 __version__: str
 build_profile: str
 
@@ -102,3 +104,29 @@ def solve_paths(
     fit_intercept: bool,
     threads: int,
 ) -> list[dict[str, npt.NDArray[Any]]]: ...
+def instruction_sets() -> tuple[str, list[str]]:
+    """The instruction set in use, and those of this machine, the portable one first."""
+
+@final
+class NeighborIndex:
+    """Codes of the rows of ``X``, which stays with NumPy."""
+
+    def __new__(cls, X: FloatArray, metric: str, precision: str, threads: int) -> NeighborIndex: ...
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of ``X``."""
+    def search(
+        self, Q: FloatArray | None, k: int, threads: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Rows and scores, (queries, k) each; leave-one-out where ``Q`` is None."""
+
+def neighbor_vote(
+    rows: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint32],
+    classes: int,
+    ks: list[int],
+    temperatures: list[float],
+    threads: int,
+) -> npt.NDArray[np.float64]:
+    """Class probabilities by a weighted vote, (temperatures, ks, queries, classes)."""

@@ -19,13 +19,15 @@ _HOMES = {
     "LinearProbe": "linear",
     "LinearProbeCV": "linear",
     "NearestCentroidProbe": "centroid",
+    "NeighborIndex": "neighbors",
     "ProbePath": "paths",
     "RidgePath": "paths",
     "RidgeProbe": "ridge",
     "RidgeProbeCV": "ridge",
-    "cpu_info": "neighbors",
+    "cpu_info": "cpu",
     "from_pretrained": "persistence",
     "nearest": "neighbors",
+    "neighbor_votes": "neighbors",
     "probe_grid": "grid",
     "probe_path": "paths",
     "ridge_path": "paths",
@@ -36,6 +38,7 @@ __all__ = [
     "LinearProbe",
     "LinearProbeCV",
     "NearestCentroidProbe",
+    "NeighborIndex",
     "ProbePath",
     "RidgePath",
     "RidgeProbe",
@@ -43,6 +46,7 @@ __all__ = [
     "cpu_info",
     "from_pretrained",
     "nearest",
+    "neighbor_votes",
     "probe_grid",
     "probe_path",
     "ridge_path",
@@ -62,4 +66,10 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from tlengine.probes.centroid import NearestCentroidProbe as NearestCentroidProbe
+    from tlengine.probes.cpu import cpu_info as cpu_info
+    from tlengine.probes.neighbors import KNeighborsProbe as KNeighborsProbe
+    from tlengine.probes.neighbors import NeighborIndex as NeighborIndex
+    from tlengine.probes.neighbors import nearest as nearest
+    from tlengine.probes.neighbors import neighbor_votes as neighbor_votes
     from tlengine.probes.persistence import from_pretrained as from_pretrained

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -59,6 +59,33 @@ impl<'a> Run<'a> {
                 outcome = outcome.and(theirs);
             }
             outcome
+        })
+    }
+
+    /// `work(block)` for every block in `0..blocks`, in the order of the blocks.
+    pub fn collect<T: Send>(
+        &self,
+        blocks: usize,
+        work: impl Fn(usize) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let mut slots: Vec<Option<T>> = (0..blocks).map(|_| None).collect();
+        self.for_each_mut(&mut slots, |block, slot| {
+            *slot = Some(work(block)?);
+            Ok(())
+        })?;
+        Ok(slots.into_iter().flatten().collect())
+    }
+
+    /// Calls `work(i, &mut items[i])` for every item, each once, on the threads of this run.
+    pub fn for_each_mut<T: Send>(
+        &self,
+        items: &mut [T],
+        work: impl Fn(usize, &mut T) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let items: Vec<_> = items.iter_mut().map(Mutex::new).collect();
+        self.for_each(items.len(), |i| {
+            let mut item = items[i].lock().unwrap_or_else(PoisonError::into_inner);
+            work(i, &mut item)
         })
     }
 }

@@ -55,3 +55,29 @@ pub fn interruptible<T: Send>(
         None => outcome.map_err(|error| to_python(py, error)),
     }
 }
+
+/// Operations that take a few milliseconds at the most, whatever the machine.
+const QUICK: usize = 1 << 21;
+
+/// As [`interruptible`], but work of fewer than [`QUICK`] operations runs on the calling thread:
+/// it ends before anyone could interrupt it, and starting a thread would take as long as the work.
+pub fn promptly<T: Send>(
+    py: Python<'_>,
+    threads: usize,
+    operations: usize,
+    work: impl FnOnce(Run<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    if operations > QUICK {
+        return interruptible(py, threads, work);
+    }
+    let outcome = py.detach(|| {
+        let never = AtomicBool::new(false);
+        catch_unwind(AssertUnwindSafe(|| work(Run::new(1, &never))))
+            .unwrap_or_else(|_| Err(panicked()))
+    });
+    outcome.map_err(|error| to_python(py, error))
+}
+
+fn panicked() -> Error {
+    Error::Internal("the core panicked; this is a bug, please report it".into())
+}

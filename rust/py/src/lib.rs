@@ -5,6 +5,7 @@ mod cache;
 mod call;
 mod errors;
 mod hashing;
+mod neighbors;
 mod probes;
 mod views;
 
@@ -19,6 +20,8 @@ mod _core {
     use super::cache::{CacheHandle, TableHandle};
     #[pymodule_export]
     use super::hashing::Blake3;
+    #[pymodule_export]
+    use super::neighbors::{NeighborIndex, instruction_sets, neighbor_vote};
     #[pymodule_export]
     use super::probes::solve_paths;
     #[pymodule_export]

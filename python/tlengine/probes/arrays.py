@@ -1,0 +1,102 @@
+"""Arrays from users as the core takes them: float32 or float64, native, C-contiguous, two axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import (
+    DtypeError,
+    EmptyInputError,
+    LabelError,
+    NonFiniteError,
+    ShapeMismatchError,
+    SingleClassError,
+)
+
+__all__ = ["as_rows", "check_same_columns", "encode_labels"]
+
+Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+def as_rows(array: npt.ArrayLike, name: str, *, allow_empty: bool = False) -> Rows:
+    """``array`` as a C-contiguous matrix of native float32 or float64, copied only where needed.
+
+    Numbers of other types become float32 where that holds each of their values, else float64.
+
+    Raises:
+        DtypeError: not real numbers: text, objects, complex numbers, a sparse or masked matrix.
+        ShapeMismatchError: not two axes.
+        EmptyInputError: no rows (unless ``allow_empty``) or no columns.
+
+    >>> as_rows([[1, 2]], "X").dtype
+    dtype('float64')
+    """
+    if hasattr(array, "toarray") or isinstance(array, np.ma.MaskedArray):
+        raise DtypeError(f"{name} is a {type(array).__name__}", hint="pass a dense array")
+    values = np.asarray(array)
+    if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
+        raise DtypeError(f"{name} has dtype {values.dtype}, not real numbers", hint="pass floats")
+    if values.ndim != 2:
+        hint = "reshape(1, -1) makes one row of a vector" if values.ndim == 1 else "flatten each sample"
+        raise ShapeMismatchError(f"{name} has shape {values.shape}; it needs rows and columns", hint=hint)
+    if not values.shape[1] or not (values.shape[0] or allow_empty):
+        raise EmptyInputError(f"{name} has shape {values.shape}", hint="it needs a row and a column")
+    narrow = values.dtype.itemsize <= 2 or values.dtype.type is np.float32
+    return np.ascontiguousarray(values, np.float32) if narrow else np.ascontiguousarray(values, np.float64)
+
+
+def check_same_columns(Q: npt.NDArray[Any], X: npt.NDArray[Any]) -> None:
+    """Raises ``ShapeMismatchError`` where the rows of ``Q`` and ``X`` differ in length."""
+    if Q.shape[1] != X.shape[1]:
+        raise ShapeMismatchError(
+            f"Q has {Q.shape[1]} columns, X has {X.shape[1]}", hint="use features of one backbone"
+        )
+
+
+def encode_labels(
+    y: npt.ArrayLike, rows: int, *, estimator: str | None = None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint32]]:
+    """The sorted classes (K,) and the class of each row (n,) as its index among them.
+
+    Raises:
+        ShapeMismatchError: another number of labels than rows.
+        LabelError: labels that are missing, mixed or continuous.
+        SingleClassError: fewer than two classes.
+
+    >>> encode_labels(["b", "a", "b"], 3)
+    (array(['a', 'b'], dtype='<U1'), array([1, 0, 1], dtype=uint32))
+    """
+    labels = np.asarray(y)
+    if labels.ndim != 1 or len(labels) != rows:
+        raise ShapeMismatchError(f"y has shape {labels.shape}, X has {rows} rows")
+    _check_classes(labels)
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise LabelError(f"y mixes labels that have no order: {error}", hint="use one type") from None
+    if len(classes) < 2:
+        who = f"{estimator} needs" if estimator else "there must be"
+        raise SingleClassError(f"{who} two classes at least; y has one class: {classes.tolist()}")
+    return classes, codes.astype(np.uint32)
+
+
+def _check_classes(labels: npt.NDArray[Any]) -> None:
+    """Raises ``LabelError`` for labels that are missing or numbers with a fraction."""
+    if labels.dtype.kind not in "OfbiuUST":
+        raise LabelError(f"y has dtype {labels.dtype}", hint="use text or whole numbers as labels")
+    if labels.dtype.kind not in "Of":
+        return
+    missing = np.fromiter((label is None or label != label for label in labels), bool, len(labels))
+    if missing.any():
+        row = int(missing.argmax())
+        raise LabelError(f"y has no label at row {row}: {labels[row]}", hint="leave out such rows", row=row)
+    if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
+        row = int((labels != np.round(labels)).argmax())
+        raise LabelError(
+            f"Unknown label type: continuous ({labels[row]} at row {row} of y); these are classifiers",
+            hint="for regression use tlengine.ridge_path",
+            row=row,
+        )

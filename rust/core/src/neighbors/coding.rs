@@ -1,0 +1,167 @@
+//! Codes in which the first pass multiplies: single precision or 8 bits.
+
+use super::frame::Placed;
+use crate::simd::Kernels;
+use crate::simd::bounds::{QueryBounds, RowBounds};
+use crate::simd::encode::Coded;
+use crate::simd::tile::{Products, StepF32, StepI8};
+
+/// Room for the roundings of the bounds themselves, relative to the products they bound.
+const ROUNDINGS: f64 = 1.0 / (1 << 19) as f64;
+
+/// How vectors are coded, stored and multiplied.
+pub trait Coding: Sized {
+    /// One or more dimensions of a panel.
+    type Step: Copy + Send + Sync;
+    /// One or more dimensions of one query.
+    type Word: Copy + Send + Sync;
+    /// Codes of one vector, in order.
+    type Codes;
+
+    /// An empty step.
+    const ZERO: Self::Step;
+
+    fn steps(depth: usize) -> usize;
+    fn codes(depth: usize) -> Self::Codes;
+    fn encode(kernels: Kernels, vector: &[f64], codes: &mut Self::Codes) -> Coded;
+    /// Writes the codes as row `r` of a panel.
+    fn store(codes: &Self::Codes, panel: &mut [Self::Step], r: usize);
+    /// The codes as one column of a tile.
+    fn words(codes: &Self::Codes) -> Vec<Self::Word>;
+    fn padding() -> Self::Word;
+    fn products(
+        kernels: Kernels,
+        queries: &[Self::Word],
+        width: usize,
+        panel: &[Self::Step],
+        out: &mut Products,
+    );
+    /// Largest relative error of a sum of products of this depth.
+    fn sum_error(depth: usize) -> f64;
+}
+
+/// Single-precision codes.
+pub struct F32;
+
+impl Coding for F32 {
+    type Step = StepF32;
+    type Word = f32;
+    type Codes = Vec<f32>;
+    const ZERO: StepF32 = StepF32::ZERO;
+
+    fn steps(depth: usize) -> usize {
+        depth
+    }
+
+    fn codes(depth: usize) -> Vec<f32> {
+        vec![0.0; depth]
+    }
+
+    fn encode(kernels: Kernels, vector: &[f64], codes: &mut Vec<f32>) -> Coded {
+        kernels.encode_f32(vector, codes)
+    }
+
+    fn store(codes: &Vec<f32>, panel: &mut [StepF32], r: usize) {
+        panel.iter_mut().zip(codes).for_each(|(step, &code)| step.0[r] = code);
+    }
+
+    fn words(codes: &Vec<f32>) -> Vec<f32> {
+        codes.clone()
+    }
+
+    fn padding() -> f32 {
+        0.0
+    }
+
+    fn products(k: Kernels, queries: &[f32], width: usize, panel: &[StepF32], out: &mut Products) {
+        k.products_f32(queries, width, panel, out);
+    }
+
+    fn sum_error(depth: usize) -> f64 {
+        let roundings = (depth + 2) as f64 * f64::from(f32::EPSILON) / 2.0;
+        roundings / (1.0 - roundings)
+    }
+}
+
+/// 8-bit codes, each vector with a scale of its own.
+pub struct I8;
+
+impl Coding for I8 {
+    type Step = StepI8;
+    type Word = i32;
+    type Codes = Vec<i8>;
+    const ZERO: StepI8 = StepI8::ZERO;
+
+    fn steps(depth: usize) -> usize {
+        depth.div_ceil(4)
+    }
+
+    fn codes(depth: usize) -> Vec<i8> {
+        vec![0; depth.next_multiple_of(4)]
+    }
+
+    fn encode(kernels: Kernels, vector: &[f64], codes: &mut Vec<i8>) -> Coded {
+        kernels.encode_i8(vector, codes)
+    }
+
+    fn store(codes: &Vec<i8>, panel: &mut [StepI8], r: usize) {
+        for (step, codes) in panel.iter_mut().zip(codes.chunks_exact(4)) {
+            step.0[r] = [0, 1, 2, 3].map(|i| codes[i].wrapping_add(-128) as u8);
+        }
+    }
+
+    fn words(codes: &Vec<i8>) -> Vec<i32> {
+        let start = -128 * codes.iter().map(|&code| i32::from(code)).sum::<i32>();
+        let steps = codes.chunks_exact(4);
+        let words = steps.map(|c| i32::from_le_bytes([0, 1, 2, 3].map(|i| c[i] as u8)));
+        std::iter::once(start).chain(words).collect()
+    }
+
+    fn padding() -> i32 {
+        0
+    }
+
+    fn products(k: Kernels, queries: &[i32], width: usize, panel: &[StepI8], out: &mut Products) {
+        k.products_i8(queries, width, panel, out);
+    }
+
+    fn sum_error(_: usize) -> f64 {
+        0.0
+    }
+}
+
+/// Rounds up to single precision, never to zero.
+fn up(value: f64) -> f32 {
+    ((value * (1.0 + 2.0 * ROUNDINGS)) as f32).max(f32::MIN_POSITIVE)
+}
+
+/// Fills in row `r` of a panel's bounds.
+pub fn bound_row<C: Coding>(
+    bounds: &mut RowBounds,
+    r: usize,
+    depth: usize,
+    placed: Placed,
+    coded: Coded,
+) {
+    let relative = C::sum_error(depth) + ROUNDINGS;
+    let bias_error = up(placed.bias_error + placed.bias.abs() * ROUNDINGS);
+    bounds.scale[r] = coded.scale;
+    bounds.norm[r] = up(coded.norm);
+    bounds.error[r] = up(coded.error + placed.error + relative * coded.norm);
+    bounds.bias[r] = placed.bias as f32 + bias_error;
+    bounds.bias_error[r] = bias_error;
+}
+
+/// The bounds of a query that has no floor yet.
+pub fn bound_query(depth: usize, placed: Placed, coded: Coded) -> QueryBounds {
+    // Products below the smallest normal number lose up to half the smallest subnormal each.
+    let underflow = (depth + 16) as f64 * f64::from(f32::from_bits(1));
+    QueryBounds {
+        scale: coded.scale,
+        norm: up(coded.norm + coded.error + placed.error),
+        error: up(coded.error + placed.error),
+        bias_weight: placed.bias_weight as f32,
+        slack: up(placed.slack + underflow),
+        floor: f32::MIN,
+    }
+}

@@ -1,0 +1,55 @@
+//! Equal rows are scored once: data full of duplicates costs no more than its distinct rows.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::matrix::Matrix;
+use crate::error::Result;
+use crate::parallel::Run;
+use crate::simd::Kernels;
+use crate::simd::exact::Real;
+
+/// Which rows stand for which.
+pub struct Distinct {
+    /// The first row of each kind, ascending.
+    pub firsts: Vec<u32>,
+    /// The later rows equal to a first row, ascending, by the place of that row in `firsts`.
+    others: HashMap<u32, Vec<u32>>,
+}
+
+/// Rows hashed between two questions whether to stop.
+const CHUNK: usize = 1024;
+
+impl Distinct {
+    pub fn find<T: Real>(run: &Run<'_>, kernels: Kernels, rows: Matrix<'_, T>) -> Result<Self> {
+        let hashes = run.collect(rows.rows().div_ceil(CHUNK), |chunk| {
+            let part = chunk * CHUNK..rows.rows().min((chunk + 1) * CHUNK);
+            Ok(part.map(|i| kernels.hash_row(rows.row(i))).collect::<Vec<_>>())
+        })?;
+        let mut places = HashMap::with_capacity(rows.rows());
+        let mut found = Self { firsts: Vec::with_capacity(rows.rows()), others: HashMap::new() };
+        for (row, hash) in hashes.into_iter().flatten().enumerate() {
+            let place = found.firsts.len() as u32;
+            match places.entry(hash) {
+                Entry::Occupied(entry) if found.stands_for(rows, *entry.get(), row) => {
+                    found.others.entry(*entry.get()).or_default().push(row as u32);
+                    continue;
+                }
+                Entry::Occupied(_) => {}
+                Entry::Vacant(entry) => _ = entry.insert(place),
+            }
+            found.firsts.push(row as u32);
+        }
+        Ok(found)
+    }
+
+    fn stands_for<T: Real>(&self, rows: Matrix<'_, T>, place: u32, row: usize) -> bool {
+        rows.row(self.firsts[place as usize] as usize) == rows.row(row)
+    }
+
+    /// The rows equal to the one at `place`, that one first.
+    pub fn rows_at(&self, place: u32) -> impl Iterator<Item = u32> + '_ {
+        let others = self.others.get(&place).into_iter().flatten().copied();
+        std::iter::once(self.firsts[place as usize]).chain(others)
+    }
+}

@@ -1,0 +1,179 @@
+//! The first pass: panels of codes against tiles of queries.
+
+use super::coding::{Coding, bound_query, bound_row};
+use super::frame::Frame;
+use super::matrix::Matrix;
+use super::shortlist::{Candidate, Shortlist};
+use crate::error::Result;
+use crate::parallel::Run;
+use crate::simd::Kernels;
+use crate::simd::bounds::{QueryBounds, RowBounds};
+use crate::simd::exact::Real;
+use crate::simd::tile::{PANEL_ROWS, Products, TILE_QUERIES, tile_width};
+
+/// Bytes of codes that stay in the second-level cache while all queries pass over them.
+const BLOCK_BYTES: usize = 512 << 10;
+
+/// Some panels of rows that are scanned together.
+struct Block<C: Coding> {
+    steps: Vec<C::Step>,
+    bounds: Vec<RowBounds>,
+}
+
+/// The codes of all rows.
+pub struct Codes<C: Coding> {
+    blocks: Vec<Block<C>>,
+    panels_per_block: usize,
+    kernels: Kernels,
+}
+
+/// Up to [`TILE_QUERIES`] coded queries.
+struct Tile<C: Coding> {
+    words: Vec<C::Word>,
+    width: usize,
+    bounds: [QueryBounds; TILE_QUERIES],
+}
+
+impl<C: Coding> Codes<C> {
+    /// Codes the rows that `chosen` lists.
+    pub fn build<T: Real>(
+        run: &Run<'_>,
+        kernels: Kernels,
+        frame: &Frame,
+        rows: Matrix<'_, T>,
+        chosen: &[u32],
+    ) -> Result<Self> {
+        let panel_bytes = C::steps(rows.columns()).max(1) * size_of::<C::Step>();
+        let panels_per_block = (BLOCK_BYTES / panel_bytes).max(1);
+        let parts: Vec<&[u32]> = chosen.chunks(panels_per_block * PANEL_ROWS).collect();
+        let blocks =
+            run.collect(parts.len(), |i| Ok(Block::build(kernels, frame, rows, parts[i])))?;
+        Ok(Self { blocks, panels_per_block, kernels })
+    }
+
+    /// The number of blocks into which the rows are cut.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The candidates among the rows of some blocks, for each of the given queries.
+    pub fn scan<T: Real>(
+        &self,
+        run: &Run<'_>,
+        frame: &Frame,
+        queries: &[&[T]],
+        k: usize,
+        blocks: std::ops::Range<usize>,
+    ) -> Result<Vec<(QueryBounds, Shortlist)>> {
+        let mut tiles = self.tiles(frame, queries);
+        let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(k)).collect();
+        let mut sums = Products::ZERO;
+        for block in blocks {
+            let lists = lists.chunks_mut(TILE_QUERIES);
+            for (tile, lists) in tiles.iter_mut().zip(lists) {
+                run.check()?;
+                self.scan_block(block, tile, lists, &mut sums);
+            }
+        }
+        let bounds = tiles.iter().flat_map(|tile| tile.bounds);
+        let found = bounds.zip(lists).map(|(bounds, mut list)| {
+            self.prune(&bounds, &mut list);
+            (bounds, list)
+        });
+        Ok(found.collect())
+    }
+
+    /// Drops the candidates that the others rule out.
+    pub fn prune(&self, query: &QueryBounds, list: &mut Shortlist) {
+        list.prune(|candidate| {
+            let (panel, r) =
+                (candidate.row as usize / PANEL_ROWS, candidate.row as usize % PANEL_ROWS);
+            let block = &self.blocks[panel / self.panels_per_block];
+            let rows = &block.bounds[panel % self.panels_per_block];
+            f64::from(candidate.upper) - 2.0 * query.error_of(rows, r)
+        });
+    }
+
+    fn scan_block(
+        &self,
+        block: usize,
+        tile: &mut Tile<C>,
+        lists: &mut [Shortlist],
+        sums: &mut Products,
+    ) {
+        let Block { steps, bounds } = &self.blocks[block];
+        let depth = steps.len() / bounds.len();
+        for (panel, (steps, rows)) in steps.chunks_exact(depth).zip(bounds).enumerate() {
+            C::products(self.kernels, &tile.words, tile.width, steps, sums);
+            let marks = self.kernels.upper_bounds(sums, rows, &tile.bounds[..tile.width]);
+            let first = (block * self.panels_per_block + panel) * PANEL_ROWS;
+            for (m, list) in lists.iter_mut().enumerate() {
+                self.add_marked(marks[m], &sums.0[m], first, &mut tile.bounds[m], list);
+            }
+        }
+    }
+
+    fn add_marked(
+        &self,
+        mut marks: u32,
+        uppers: &[f32; PANEL_ROWS],
+        first: usize,
+        query: &mut QueryBounds,
+        list: &mut Shortlist,
+    ) {
+        while marks != 0 {
+            let r = marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            if list.push(Candidate { upper: uppers[r], row: (first + r) as u32 }) {
+                self.prune(query, list);
+                query.floor = list.floor();
+            }
+        }
+    }
+
+    fn tiles<T: Real>(&self, frame: &Frame, queries: &[&[T]]) -> Vec<Tile<C>> {
+        let width = tile_width(queries.len());
+        queries.chunks(width).map(|part| Tile::build(self.kernels, frame, part, width)).collect()
+    }
+}
+
+impl<C: Coding> Block<C> {
+    fn build<T: Real>(
+        kernels: Kernels,
+        frame: &Frame,
+        rows: Matrix<'_, T>,
+        chosen: &[u32],
+    ) -> Self {
+        let depth = rows.columns();
+        let panels = chosen.len().div_ceil(PANEL_ROWS);
+        let mut steps = vec![C::ZERO; panels * C::steps(depth)];
+        let mut bounds = vec![RowBounds::NONE; panels];
+        let (mut vector, mut codes) = (vec![0.0; depth], C::codes(depth));
+        for (i, &row) in chosen.iter().enumerate() {
+            let (panel, r) = (i / PANEL_ROWS, i % PANEL_ROWS);
+            let placed = frame.place_row(rows.row(row as usize), &mut vector);
+            let coded = C::encode(kernels, &vector, &mut codes);
+            C::store(&codes, &mut steps[panel * C::steps(depth)..][..C::steps(depth)], r);
+            bound_row::<C>(&mut bounds[panel], r, depth, placed, coded);
+        }
+        Self { steps, bounds }
+    }
+}
+
+impl<C: Coding> Tile<C> {
+    fn build<T: Real>(kernels: Kernels, frame: &Frame, queries: &[&[T]], width: usize) -> Self {
+        let mut bounds = [QueryBounds::NONE; TILE_QUERIES];
+        let mut columns = Vec::new();
+        for (query, bounds) in queries.iter().zip(&mut bounds) {
+            let (mut vector, mut codes) = (vec![0.0; query.len()], C::codes(query.len()));
+            let placed = frame.place_query(query, &mut vector);
+            let coded = C::encode(kernels, &vector, &mut codes);
+            *bounds = bound_query(query.len(), placed, coded);
+            columns.push(C::words(&codes));
+        }
+        let steps = columns.first().map_or(0, Vec::len);
+        let column = |step: usize, m: usize| columns.get(m).map_or(C::padding(), |c| c[step]);
+        let words = (0..steps).flat_map(|step| (0..width).map(move |m| (step, m)));
+        Self { words: words.map(|(step, m)| column(step, m)).collect(), width, bounds }
+    }
+}

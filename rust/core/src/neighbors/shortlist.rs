@@ -1,0 +1,64 @@
+//! The rows that may still be among the nearest of one query.
+
+/// A row and the largest score it can have.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    pub upper: f32,
+    pub row: u32,
+}
+
+/// Candidates for the `k` best; those that cannot be are thrown out whenever it is full.
+#[derive(Debug)]
+pub struct Shortlist {
+    k: usize,
+    capacity: usize,
+    floor: f32,
+    candidates: Vec<Candidate>,
+}
+
+impl Shortlist {
+    pub fn new(k: usize) -> Self {
+        let capacity = 4 * k + 64;
+        Self { k, capacity, floor: f32::MIN, candidates: Vec::new() }
+    }
+
+    /// A score that at least `k` rows are known to reach.
+    pub fn floor(&self) -> f32 {
+        self.floor
+    }
+
+    /// Adds a candidate; true where the list is full and ought to be pruned.
+    pub fn push(&mut self, candidate: Candidate) -> bool {
+        self.candidates.push(candidate);
+        self.candidates.len() >= self.capacity
+    }
+
+    /// Adds the candidates of another part of the rows.
+    pub fn absorb(&mut self, other: Self) {
+        self.floor = self.floor.max(other.floor);
+        self.candidates.extend(other.candidates);
+    }
+
+    /// Raises the floor to the `k`-th best lower bound and drops what lies below it;
+    /// `lower(candidate)` is the least score a candidate can have.
+    pub fn prune(&mut self, lower: impl Fn(&Candidate) -> f64) {
+        if self.candidates.len() > self.k {
+            let mut lowers: Vec<f64> = self.candidates.iter().map(lower).collect();
+            let (_, &mut kth, _) =
+                lowers.select_nth_unstable_by(self.k - 1, |a, b| f64::total_cmp(b, a));
+            self.floor = self.floor.max(round_down(kth));
+            self.candidates.retain(|candidate| candidate.upper >= self.floor);
+        }
+        self.capacity = self.capacity.max(2 * self.candidates.len());
+    }
+
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+}
+
+/// The largest single-precision number that is not above `value`.
+fn round_down(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) > value { near.next_down() } else { near }
+}

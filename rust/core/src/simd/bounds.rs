@@ -1,0 +1,103 @@
+//! Turns products of approximate vectors into upper bounds of true scores, and marks the rows whose
+//! bound reaches a query's floor.
+//!
+//! For a query `u`, a row `v` and their codes `u'`, `v'` the Cauchy-Schwarz inequality gives
+//! `|u.v - u'.v'| <= |u| |v - v'| + |u - u'| |v'|`; the terms below are these norms, rounded up by
+//! whoever fills them in, with room for the roundings made here.
+
+use super::kernels::multiversion;
+use super::tile::{PANEL_ROWS, Products, TILE_QUERIES};
+
+/// What is known of the rows of a panel.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct RowBounds {
+    /// Value of one unit of a row's codes.
+    pub scale: [f32; PANEL_ROWS],
+    /// Error of the row's codes and of its sums, as a multiple of the query's norm.
+    pub error: [f32; PANEL_ROWS],
+    /// Norm of the coded row.
+    pub norm: [f32; PANEL_ROWS],
+    /// Upper bound of the row's own term of the score; minus infinity where there is no row.
+    pub bias: [f32; PANEL_ROWS],
+    /// Error of that term.
+    pub bias_error: [f32; PANEL_ROWS],
+}
+
+impl RowBounds {
+    /// A panel without rows: no bound reaches any floor.
+    pub const NONE: Self = Self {
+        scale: [0.0; PANEL_ROWS],
+        error: [0.0; PANEL_ROWS],
+        norm: [0.0; PANEL_ROWS],
+        bias: [f32::NEG_INFINITY; PANEL_ROWS],
+        bias_error: [0.0; PANEL_ROWS],
+    };
+}
+
+/// What is known of a query.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryBounds {
+    /// Value of one unit of the query's codes.
+    pub scale: f32,
+    /// Norm of the query, coded or not, whichever is larger.
+    pub norm: f32,
+    /// Norm of the error of its codes.
+    pub error: f32,
+    /// Factor of the rows' own terms.
+    pub bias_weight: f32,
+    /// Error that does not depend on the row.
+    pub slack: f32,
+    /// Scores below it do not matter.
+    pub floor: f32,
+}
+
+impl QueryBounds {
+    /// A place in a tile that holds no query: no row reaches its floor.
+    pub const NONE: Self = Self {
+        scale: 0.0,
+        norm: 0.0,
+        error: 0.0,
+        bias_weight: 0.0,
+        slack: 0.0,
+        floor: f32::INFINITY,
+    };
+
+    /// The largest difference between the score of row `r` and its estimate.
+    pub fn error_of(&self, rows: &RowBounds, r: usize) -> f64 {
+        let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
+        product(self.norm, rows.error[r])
+            + product(self.error, rows.norm[r])
+            + product(self.bias_weight, rows.bias_error[r])
+            + f64::from(self.slack)
+    }
+}
+
+#[inline(always)]
+fn raise_body(
+    sums: &mut Products,
+    rows: &RowBounds,
+    queries: &[QueryBounds],
+) -> [u32; TILE_QUERIES] {
+    let mut marks = [0; TILE_QUERIES];
+    for ((mark, sums), query) in marks.iter_mut().zip(&mut sums.0).zip(queries) {
+        let mut any = false;
+        for (r, sum) in sums.iter_mut().enumerate() {
+            let error = query.norm * rows.error[r] + query.error * rows.norm[r] + query.slack;
+            let product = *sum * rows.scale[r] * query.scale;
+            *sum = product + query.bias_weight * rows.bias[r] + error;
+            any |= *sum >= query.floor;
+        }
+        if any {
+            *mark = (0..PANEL_ROWS).fold(0, |m, r| m | u32::from(sums[r] >= query.floor) << r);
+        }
+    }
+    marks
+}
+
+multiversion! {
+    /// Replaces products by upper bounds of scores; bit `r` of `marks[m]` tells that the bound of
+    /// row `r` reaches the floor of query `m`.
+    upper_bounds(sums: &mut Products, rows: &RowBounds, queries: &[QueryBounds]) -> [u32; TILE_QUERIES]
+        = raise_body
+}
