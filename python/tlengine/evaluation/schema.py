@@ -1,4 +1,4 @@
-"""What a run document must have: ``"format": "tlengine-run"``, a version, and the parts that a report shows."""
+"""What a run document must have: ``"format": "tlengine-run"``, a version, and all that a report shows."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ unit a backbone counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -129,34 +129,32 @@ class _Tuned:
         """An unfitted classifier."""
         raise NotImplementedError
 
-    def losses(self, scores: Scores, codes: Rows) -> Scores:
-        """What is minimised over the candidates: (candidates,)."""
-        return np.array([_log_loss(self._proba(s, self._calibrate(s, codes)), codes) for s in scores])
-
     def fit(self, X: Matrix, y: Array, *, units: Rows, select: Select = None) -> Fit:
         classes, codes = np.unique(y, return_inverse=True)
-        parts = list(_held_out(X, codes, units, select, classes))
-        if not parts:
-            params = self.default(X)
-            fitted = self.estimator(params).fit(X, y)
-            return Fit(
-                estimator=fitted, calibration=self._record(self.uncalibrated), chosen=params, inner=None
-            )
-        candidates = self.candidates(X, min(len(rows) for rows, _, _ in parts))
-        scores = np.concatenate([self.scores(X[r], codes[r], h, candidates) for r, h, _ in parts], axis=1)
-        truth = np.concatenate([t for _, _, t in parts])
+        trial = _trial(X, codes, units, select, classes)
+        judged = self.judge(trial) if trial.parts else _Judged(self.default(X), self.uncalibrated, None)
+        return Fit(
+            estimator=self.estimator(judged.params).fit(X, y),
+            calibration={"kind": self.calibration, "value": judged.calibration},
+            chosen=judged.params,
+            inner=judged.inner,
+        )
+
+    def judge(self, trial: _Trial) -> _Judged:
+        """The best candidate on the held-out rows, calibrated on them."""
+        X, codes, parts = trial.X, trial.codes, trial.parts
+        candidates = self.candidates(X, min(len(rows) for rows, _ in parts))
+        scores = np.concatenate([self.scores(X[r], codes[r], X[h], candidates) for r, h in parts], axis=1)
+        truth = codes[np.concatenate([held for _, held in parts])]
         best = int(np.argmin(self.losses(scores, truth))) if len(candidates) > 1 else 0
         value = self._calibrate(scores[best], truth)
         proba = self._proba(scores[best], value)
-        return Fit(
-            estimator=self.estimator(candidates[best]).fit(X, y),
-            calibration=self._record(value),
-            chosen=candidates[best],
-            inner=(float((proba.argmax(axis=1) == truth).mean()), _log_loss(proba, truth)),
-        )
+        accuracy = float((proba.argmax(axis=1) == truth).mean())
+        return _Judged(candidates[best], value, (accuracy, _log_loss(proba, truth)))
 
-    def _record(self, value: float) -> dict[str, Any]:
-        return {"kind": self.calibration, "value": value}
+    def losses(self, scores: Scores, codes: Rows) -> Scores:
+        """What is minimised over the candidates: (candidates,)."""
+        return np.array([_log_loss(self._proba(s, self._calibrate(s, codes)), codes) for s in scores])
 
     def _calibrate(self, scores: Scores, codes: Rows) -> float:
         return fit_temperature(scores, codes)
@@ -165,23 +163,35 @@ class _Tuned:
         return softmax(scores, value)
 
 
-def _held_out(
-    X: Matrix, codes: Rows, units: Rows, select: Select, classes: Array
-) -> Iterator[tuple[Rows, Matrix, Rows]]:
-    """Rows to fit, features and class numbers to judge by; nothing where a class has one unit."""
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Rows to judge by: (rows to fit, rows held out) for each part; no part where that is impossible."""
+
+    X: Matrix
+    codes: Rows
+    parts: list[tuple[Rows, Rows]]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    params: Params
+    calibration: float
+    inner: tuple[float, float] | None
+
+
+def _trial(X: Matrix, codes: Rows, units: Rows, select: Select, classes: Array) -> _Trial:
+    """Inner folds of the budget, or the user's validation split beside it."""
+    n = len(X)
     if select is not None:
         known = np.isin(select[1], classes)
-        yield np.arange(len(X)), select[0][known], np.searchsorted(classes, select[1][known])
-        return
+        both = np.concatenate([codes, np.searchsorted(classes, select[1][known])])
+        parts = [(np.arange(n), np.arange(n, len(both)))] if known.any() else []
+        return _Trial(np.concatenate([X, select[0][known]]), both, parts)
     _, compact = np.unique(units, return_inverse=True)
     folds = assign_folds(codes, compact, INNER_FOLDS, np.random.default_rng(0))
-    every = len(classes)
-    present = [np.unique(codes[folds != fold]).size == every for fold in np.unique(folds)]
-    if not all(present):
-        return
-    for fold in np.unique(folds):
-        held = folds == fold
-        yield np.flatnonzero(~held), X[held], codes[held]
+    parts = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]
+    whole = all(np.unique(codes[rows]).size == len(classes) for rows, _ in parts)
+    return _Trial(X, codes, parts if whole else [])
 
 
 def _log_loss(proba: Scores, codes: Rows) -> float:
@@ -206,23 +216,23 @@ class LinearStrategy(_Tuned):
     def default(self, X: Matrix) -> Params:
         return {"C": 10.0 / _scale(X)}
 
-    def scores(self, X: Matrix, codes: Rows, held: Matrix, candidates: Sequence[Params]) -> Scores:
+    def judge(self, trial: _Trial) -> _Judged:
+        """The C with the least log-loss; all folds are solved together."""
         from tlengine.probes import probe_path
 
-        path = probe_path(X, codes, Cs=[c["C"] for c in candidates])
-        return _linear_scores(held, path)
+        candidates = self.candidates(trial.X, len(trial.X))
+        Cs = [params["C"] for params in candidates]
+        folds = probe_path(trial.X, trial.codes, Cs, folds=trial.parts).folds
+        sizes = [len(held) for _, held in trial.parts]
+        loss = np.average([fold.log_loss_ for fold in folds], axis=0, weights=sizes)
+        accuracy = np.average([fold.accuracy_ for fold in folds], axis=0, weights=sizes)
+        best = int(np.argmin(loss))
+        return _Judged(candidates[best], 1.0, (float(accuracy[best]), float(loss[best])))
 
     def estimator(self, params: Params) -> Any:
         from tlengine.probes import LinearProbe
 
         return LinearProbe(**params, tol=1e-4)
-
-    def _calibrate(self, scores: Scores, codes: Rows) -> float:
-        return 1.0
-
-    def _proba(self, scores: Scores, value: float) -> Scores:
-        # Two classes share one logit s, which [-s, s] doubles.
-        return softmax(scores, 2.0 if scores.shape[1] == 2 else 1.0)
 
 
 class ControlStrategy(LinearStrategy):
