@@ -37,6 +37,12 @@ class CacheHandle:
         """The table in the directory of this name, if there is one with an intact manifest."""
     def tables(self) -> list[tuple[str, tuple[int, str, bytes, bytes] | None]]:
         """Directory name, and (dim, dtype, recipe, info) if the manifest is intact, of every table."""
+    def sweep(self, dry_run: bool) -> tuple[int, int]:
+        """Remove leftovers that no reader looks at; files and bytes."""
+    def remove(self, name: str) -> None:
+        """Remove a table with all its files."""
+    def rewrite(self, table: TableHandle, segments: list[str], keep: bool) -> tuple[list[str], int, int]:
+        """Rewrite segments into one; the segments replaced, rows copied, rows lost."""
 
 @final
 class TableHandle:
@@ -73,6 +79,14 @@ class TableHandle:
         """The keys of the rows of a segment."""
     def seconds_per_row(self) -> float:
         """What a row costs to compute on average, in seconds."""
+    def summary(self) -> tuple[int, int, int, float, int, int]:
+        """Rows, segments, bytes, seconds, files out of service, seconds since the last use."""
+    def segment_names(self) -> list[str]:
+        """The names of all segments, damaged and empty ones too."""
+    def verify(self, segment: str, threads: int) -> tuple[int, bool, list[int], list[str], int]:
+        """Rows, whether sealed, bad rows, other damage, and unfinished bytes of a segment."""
+    def live_keys(self) -> npt.NDArray[np.uint8]:
+        """The key of every row that readers get, each once."""
     def quarantined(self) -> list[tuple[str, str]]:
         """Files that were taken out of service: path and reason."""
     def close(self) -> None:

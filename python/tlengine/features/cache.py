@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -35,8 +35,10 @@ from tlengine.errors import (
     KeyConflictWarning,
     ShapeMismatchError,
 )
+from tlengine.features import maintenance
 from tlengine.features.handles import Handles
 from tlengine.features.keys import Hasher, blake3_hex, canonical_json, sample_key
+from tlengine.features.maintenance import CacheStats, Progress, Removal, Repair, SegmentReport, TableInfo
 from tlengine.features.views import View
 from tlengine.settings import cache_root, num_threads
 
@@ -100,6 +102,115 @@ class EmbeddingCache:
             CacheFormatError: it was written by a newer tlengine.
         """
         return Table(self, canonical_json(recipe), dim, dtype)
+
+    def tables(self) -> list[TableInfo]:
+        """What is in the cache, sorted by name."""
+        return list(maintenance.describe(self._handles.cache()))
+
+    def stats(self) -> CacheStats:
+        """The sums over all tables, and how durable they are."""
+        tables = self.tables()
+        return CacheStats(
+            path=os.fspath(self.path),
+            tables=len(tables),
+            rows=sum(table.rows for table in tables),
+            segments=sum(table.segments for table in tables),
+            bytes=sum(table.bytes for table in tables),
+            seconds=sum(table.seconds for table in tables),
+            quarantined=sum(table.quarantined for table in tables),
+            durability=self.durability,
+            read_only=self.read_only,
+        )
+
+    def verify(
+        self, tables: Iterable[str] | None = None, *, progress: Progress = iter
+    ) -> list[SegmentReport]:
+        """Compare every byte on disk with its checksum.
+
+        Args:
+            tables: their names, or the beginnings of them; None is all.
+            progress: wraps the segments, as ``tqdm.tqdm`` does.
+        """
+        return maintenance.verify(self._handles.cache(), self._names(tables), progress)
+
+    def repair(
+        self, tables: Iterable[str] | None = None, *, dry_run: bool = False, progress: Progress = iter
+    ) -> list[Repair]:
+        """Copy the good rows of damaged segments into new ones; damaged rows become missing.
+
+        The old files are renamed to ``*.bad``, which :meth:`gc` removes.
+
+        Raises:
+            CacheLockTimeout: another process maintains this cache.
+            CacheReadOnlyError: it cannot be written.
+        """
+        return maintenance.repair(self._handles.cache(), self._names(tables), dry_run, progress)
+
+    def gc(
+        self, *, max_bytes: int | None = None, unused_for: float | None = None, dry_run: bool = False
+    ) -> Removal:
+        """Remove what is no longer needed: leftovers always, whole tables by age or size.
+
+        Args:
+            max_bytes: remove the longest unused tables until the cache is not larger.
+            unused_for: remove tables that nobody opened for so many seconds.
+            dry_run: only say what would go.
+
+        Raises:
+            CacheLockTimeout: another process maintains this cache, or writes to a table that should go.
+        """
+        return maintenance.collect(
+            self._handles.cache(), max_bytes=max_bytes, unused_for=unused_for, dry_run=dry_run
+        )
+
+    def clear(self, tables: Iterable[str] | None = None, *, dry_run: bool = False) -> Removal:
+        """Remove tables, by default all of them."""
+        names = self._names(tables)
+        if not dry_run:
+            self._handles.forget()
+        return maintenance.remove(self._handles.cache(), names, dry_run)
+
+    def export(self, table: Table | str, path: str | os.PathLike[str]) -> int:
+        """Write the rows and keys of a table to one file that needs no tlengine to be read.
+
+        Args:
+            table: the table, or the beginning of its name.
+            path: ``*.safetensors`` (tensors ``embeddings`` and ``keys``, the recipe as metadata),
+                ``*.npy`` (keys beside it in ``*.keys.npy``), or ``*.parquet`` (columns ``key`` and
+                ``embedding``; needs pyarrow).
+
+        Returns:
+            The number of rows. The file appears whole or not at all.
+
+        Raises:
+            InputError: no such table, or a suffix of another kind.
+            MissingPackageError: pyarrow is not installed.
+        """
+        from tlengine.features.exporting import export
+
+        name = table.name if isinstance(table, Table) else self._names([table])[0]
+        handle = self._handles.cache().open_table(name)
+        if handle is None:
+            raise InputError(f"no table {name}", hint="see 'tlengine cache ls'")
+        if isinstance(table, Table):
+            table.flush()
+        info = next(info for info in self.tables() if info.name == name)
+        return export(handle, info, Path(path))
+
+    def _names(self, wanted: Iterable[str] | None) -> list[str]:
+        known = [name for name, _ in self._handles.cache().tables()]
+        if wanted is None:
+            return known
+        names = []
+        for prefix in wanted:
+            matches = [name for name in known if prefix and name.startswith(prefix)]
+            if len(matches) != 1:
+                what = "no table" if not matches else f"{len(matches)} tables"
+                raise InputError(
+                    f"{what} with a name that begins with {prefix!r}", hint="see 'tlengine cache ls'"
+                )
+            names += matches
+        return names
 
     def close(self) -> None:
         """Flush every table and end this process's segments. Further calls raise ``CacheClosedError``."""
@@ -233,6 +344,17 @@ class Table:
     def segments(self) -> list[tuple[str, int, bool]]:
         """Name, number of rows, and whether it is sealed, of every segment with published rows."""
         return self._handle().segments()
+
+    def compact(self) -> int:
+        """Merge the segments that nobody writes into one, so that :meth:`view` shows the whole table.
+
+        Returns:
+            How many segments were merged.
+
+        Raises:
+            CacheLockTimeout: another process maintains this cache.
+        """
+        return len(maintenance.compact(self.cache._handles.cache(), self._handle()).segments)
 
     @property
     def seconds_per_row(self) -> float:

@@ -64,13 +64,17 @@ class Handles:
                 self._tables[key] = cache.table(recipe, dim, dtype, _libraries())
             return self._tables[key]
 
-    def close(self) -> None:
-        """Flush and end every table."""
+    def forget(self) -> None:
+        """Flush and end every table; they are opened again when needed."""
         with self._lock:
-            tables, self._closed = list(self._tables.values()), True
-            self._tables, self._cache = {}, None
+            tables, self._tables, self._cache = list(self._tables.values()), {}, None
         for table in tables:
             table.close()
+
+    def close(self) -> None:
+        """Flush and end every table for good."""
+        self._closed = True
+        self.forget()
 
     def after_fork(self) -> None:
         """Leave the parent's handles alone: its segments, locks and threads are its own."""

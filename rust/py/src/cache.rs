@@ -72,7 +72,41 @@ impl CacheHandle {
         };
         Ok(found.into_iter().map(list).collect())
     }
+
+    /// Removes leftovers that no reader looks at; returns files and bytes.
+    fn sweep(&self, py: Python<'_>, dry_run: bool) -> PyResult<(usize, u64)> {
+        interruptible(py, 1, |run| self.cache.sweep(run, dry_run))
+    }
+
+    /// Removes a table with all its files.
+    fn remove(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        interruptible(py, 1, |run| self.cache.remove(run, name))
+    }
+
+    /// Rewrites segments of `table` into one, under the maintenance lock.
+    fn rewrite(
+        &self,
+        py: Python<'_>,
+        table: &TableHandle,
+        segments: Vec<String>,
+        keep: bool,
+    ) -> PyResult<Rewritten> {
+        let done = interruptible(py, 1, |run| {
+            let _lock = self.cache.lock(run)?;
+            table.table.rewrite(run, &segments, keep)
+        })?;
+        Ok((done.segments, done.rows, done.lost))
+    }
 }
+
+/// What [`TableHandle::verify`] found: rows, sealed, bad rows, other damage, unfinished bytes.
+type Verified = (u64, bool, Vec<u64>, Vec<String>, u64);
+
+/// What [`TableHandle::rewrite`] did: segments replaced, rows copied, rows lost.
+type Rewritten = (Vec<String>, u64, u64);
+
+/// Rows, segments, bytes, seconds, files out of service, seconds since the last use.
+type Summary = (u64, usize, u64, f64, usize, u64);
 
 /// An open table.
 #[pyclass(frozen, module = "tlengine._core")]
@@ -164,6 +198,31 @@ impl TableHandle {
     /// What a row costs to compute on average, in seconds.
     fn seconds_per_row(&self, py: Python<'_>) -> PyResult<f64> {
         interruptible(py, 1, |_| self.table.seconds_per_row())
+    }
+
+    /// How much there is of the table.
+    fn summary(&self, py: Python<'_>) -> PyResult<Summary> {
+        let s = interruptible(py, 1, |_| self.table.summary())?;
+        Ok((s.rows, s.segments, s.bytes, s.seconds, s.quarantined, s.idle_seconds))
+    }
+
+    /// The names of all segments, damaged and empty ones too.
+    fn segment_names(&self, py: Python<'_>) -> Vec<String> {
+        py.detach(|| self.table.segment_names())
+    }
+
+    /// Compares every byte of a segment with its checksum.
+    fn verify(&self, py: Python<'_>, segment: &str, threads: usize) -> PyResult<Verified> {
+        let r = interruptible(py, threads, |run| self.table.verify(run, segment))?;
+        Ok((r.rows, r.sealed, r.bad_rows, r.damage, r.unfinished))
+    }
+
+    /// The key of every row that readers get, each once.
+    fn live_keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<u8>>> {
+        let live = interruptible(py, 1, |_| self.table.live())?;
+        let keys: Vec<Key> = live.into_iter().map(|(key, _)| key).collect();
+        let rows = keys.len();
+        PyArray1::from_vec(py, keys.into_flattened()).reshape([rows, 32])
     }
 
     /// Files that were taken out of service: path and reason.

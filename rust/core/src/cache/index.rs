@@ -45,11 +45,6 @@ impl Index {
         self.checks.len()
     }
 
-    /// Bytes of memory in use.
-    pub fn memory(&self) -> usize {
-        8 * self.slots.capacity() + 16 * self.checks.capacity() + 8 * self.places.capacity()
-    }
-
     /// Makes room for `additional` entries.
     pub fn reserve(&mut self, additional: usize) -> Result<()> {
         let total = self.len().saturating_add(additional);
@@ -76,7 +71,7 @@ impl Index {
         let entry = self.len() as u32;
         self.checks.push(check);
         self.places.push(place);
-        self.settle(u64::from(tag) << 32 | u64::from(entry));
+        self.settle((u64::from(tag) << 32) | u64::from(entry));
         entry
     }
 
@@ -90,7 +85,7 @@ impl Index {
     }
 
     fn home(&self, tag: u32) -> usize {
-        (u64::from(tag) * self.slots.len() as u64 >> 32) as usize
+        ((u64::from(tag) * self.slots.len() as u64) >> 32) as usize
     }
 
     /// The entries that a key with this tag may have, in no particular order.

@@ -22,24 +22,30 @@ mod checksum;
 mod convert;
 mod format;
 mod gather;
+mod gc;
 mod index;
+mod lock;
 mod log;
 mod manifest;
 mod mapping;
 mod problem;
+mod rewrite;
 mod root;
 mod segment;
 mod state;
 mod storage;
 mod table;
+mod verify;
 mod view;
 mod writer;
 
 pub use checksum::{Digest, Key};
 pub use format::{Dtype, Shape, VERSION};
 pub use manifest::Manifest;
+pub use rewrite::Rewritten;
 pub use root::{Cache, Durability, Found, hex};
 pub use table::{Got, Put, Table};
+pub use verify::{Report, Summary};
 pub use view::View;
 
 #[cfg(not(target_endian = "little"))]

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::checksum::Key;
 use super::format::Shape;
 use super::manifest::Manifest;
 use super::problem;
@@ -14,7 +13,8 @@ use crate::error::{Error, Result};
 
 /// The name of the manifest in a table's directory.
 pub const MANIFEST: &str = "table";
-const TEMPORARY: &str = "tmp-";
+/// What names of unfinished manifests begin with.
+pub const TEMPORARY: &str = "tmp-";
 const CREATE_ATTEMPTS: usize = 8;
 
 /// What an acknowledged row survives.
@@ -240,13 +240,4 @@ pub fn is_table(name: &str) -> bool {
 /// Lowercase hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The key that 64 hex digits spell.
-pub fn unhex(name: &str) -> Option<Key> {
-    let mut key = [0; 32];
-    for (byte, pair) in key.iter_mut().zip(name.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    is_table(name).then_some(key)
 }

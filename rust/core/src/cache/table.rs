@@ -51,7 +51,7 @@ pub struct Table {
     pub manifest: Manifest,
     pub(super) pool: Arc<Pool>,
     pub(super) writable: std::result::Result<(), String>,
-    durability: Durability,
+    pub(super) durability: Durability,
     state: RwLock<State>,
     writer: Mutex<Open>,
     /// Held while a commit is under way; taken before `writer`, which is taken before `state`.
@@ -280,15 +280,21 @@ impl Table {
 
     fn create(&self) -> Result<Writer> {
         let mut state = self.state_mut();
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&state.next_sequence().to_be_bytes());
-        rustix::rand::getrandom(&mut id[8..], rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| problem::io(&**self.dir(), "name a segment in", "", &error.into()))?;
+        let id = self.new_id(state.next_sequence())?;
         let durable = self.durability == Durability::Batch;
         let mut writer = Writer::create(self.dir(), &self.manifest.id, id, self.shape(), durable)?;
         let segment = Segment::new(Arc::clone(&self.pool), &self.manifest.id, id, self.shape());
         writer.segment = state.add(segment, false);
         Ok(writer)
+    }
+
+    /// The id of a new segment with this sequence number.
+    pub(super) fn new_id(&self, sequence: u64) -> Result<[u8; 16]> {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&sequence.to_be_bytes());
+        rustix::rand::getrandom(&mut id[8..], rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| problem::io(&**self.dir(), "name a segment in", "", &error.into()))?;
+        Ok(id)
     }
 
     /// Publishes all rows put so far by this handle. When it returns they survive the death of

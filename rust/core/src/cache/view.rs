@@ -135,7 +135,7 @@ impl Table {
         checked.iter().any(|(id, known)| *id == segment.id && *known >= rows)
     }
 
-    fn read_log(&self, segment: &Segment) -> Result<Log> {
+    pub(super) fn read_log(&self, segment: &Segment) -> Result<Log> {
         let mut log = Log::default();
         let fail =
             |error: io::Error| problem::io(&*self.pool.dir, "read", &name(&segment.id), &error);
@@ -144,7 +144,7 @@ impl Table {
         Ok(log)
     }
 
-    fn entries(
+    pub(super) fn entries(
         &self,
         segment: &Segment,
         log: &Log,

@@ -7,12 +7,15 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::checksum::Key;
 use super::format::{
     COMMIT_HEADER, Commit, ENTRY, Entry, Identity, LOG_HEADER, MAX_COMMIT_ROWS, Shape,
 };
 use super::log::Span;
 use super::problem;
+use super::root::TEMPORARY;
 use super::segment::{LOG, ROWS, name};
 use super::storage::{Dir, File, write_all_at};
 use crate::error::{Error, Result};
@@ -33,6 +36,17 @@ pub struct Writer {
     durable: bool,
     pending: Vec<Entry>,
     seconds: f64,
+}
+
+/// A new file that begins with `header`; nothing is left of it if that fails.
+fn start(dir: &Arc<dyn Dir>, file_name: &str, header: &[u8]) -> Result<Arc<dyn File>> {
+    let fail = |action, error: &io::Error| problem::io(&**dir, action, file_name, error);
+    let file = dir.create(file_name).map_err(|error| fail("create", &error))?;
+    if let Err(error) = write_all_at(&*file, header, 0) {
+        let _ = dir.remove(file_name);
+        return Err(problem::needing(fail("write", &error), header.len()));
+    }
+    Ok(file)
 }
 
 /// The rows that one commit is about to publish.
@@ -60,22 +74,18 @@ impl Writer {
         durable: bool,
     ) -> Result<Writer> {
         let identity = Identity { table: *table, segment: id, shape };
-        let make = |suffix: &str, header: &[u8]| -> Result<Arc<dyn File>> {
-            let file_name = name(&id) + suffix;
-            let fail = |error| problem::io(&**dir, "create", &file_name, &error);
-            let file = dir.create(&file_name).map_err(fail)?;
-            write_all_at(&*file, header, 0).map_err(|error| {
-                let _ = dir.remove(&file_name);
-                problem::needing(problem::io(&**dir, "write", &file_name, &error), header.len())
-            })?;
-            Ok(file)
-        };
-        let rows = make(ROWS, &identity.rows_header())?;
-        let log = make(LOG, &identity.log_header()).inspect_err(|_| {
-            let _ = dir.remove(&(name(&id) + ROWS));
-        })?;
-        // The lock tells maintenance that somebody lives here; correctness does not need it.
+        let log_name = name(&id) + LOG;
+        let rows_name = name(&id) + ROWS;
+        // The log gets its name when its lock is held: maintenance takes a log that nobody holds
+        // for one whose writer is gone.
+        let temporary = format!("{TEMPORARY}{}", name(&id));
+        let log = start(dir, &temporary, &identity.log_header())?;
         let _ = log.try_lock();
+        let named = dir.rename(&temporary, &log_name);
+        named.map_err(|error| problem::io(&**dir, "create", &log_name, &error))?;
+        let rows = start(dir, &rows_name, &identity.rows_header()).inspect_err(|_| {
+            let _ = dir.remove(&log_name);
+        })?;
         Ok(Writer {
             segment: 0,
             identity,
@@ -207,6 +217,15 @@ pub enum Failure {
     Abandon(Error),
 }
 
+impl Failure {
+    /// The error itself.
+    pub fn into_error(self) -> Error {
+        match self {
+            Failure::Retry(error) | Failure::Abandon(error) => error,
+        }
+    }
+}
+
 impl Committer {
     /// Publishes `batch`; returns where the log lists it and the new end of the log.
     pub fn commit(self, batch: &Batch) -> std::result::Result<(Vec<Span>, u64), Failure> {
@@ -224,6 +243,7 @@ impl Committer {
             });
         }
         self.sync(&*self.log, LOG)?;
+        self.still_there()?;
         Ok((spans, self.log_end + bytes.len() as u64))
     }
 
@@ -250,6 +270,17 @@ impl Committer {
             first += commit.rows;
         }
         (spans, bytes)
+    }
+
+    /// Rows in files that somebody removed are not kept, so their commit must fail.
+    fn still_there(&self) -> std::result::Result<(), Failure> {
+        for (file, suffix) in [(&self.rows, ROWS), (&self.log, LOG)] {
+            if !file.is_linked().unwrap_or(false) {
+                let removed = io::Error::from_raw_os_error(Errno::NOENT.raw_os_error());
+                return Err(Failure::Abandon(self.fail("commit", suffix, &removed)));
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self, file: &dyn File, suffix: &str) -> std::result::Result<(), Failure> {

@@ -35,6 +35,10 @@ impl Dir for Absent {
         missing()
     }
 
+    fn edit(&self, _name: &str) -> io::Result<Arc<dyn File>> {
+        missing()
+    }
+
     fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
         missing()
     }

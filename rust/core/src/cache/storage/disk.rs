@@ -100,6 +100,10 @@ impl Dir for Disk {
         self.file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
     }
 
+    fn edit(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.file(name, OFlags::RDWR, Mode::empty())
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         match fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
@@ -154,8 +158,8 @@ impl File for DiskFile {
         Ok(stat.st_size as u64)
     }
 
-    fn disk_bytes(&self) -> io::Result<u64> {
-        Ok(fs::fstat(&self.fd)?.st_blocks as u64 * 512)
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(fs::fstat(&self.fd)?.st_nlink > 0)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -28,6 +28,8 @@ pub trait Dir: Send + Sync + Debug {
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// A new file, for reading and writing; an existing name is an error.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// An existing file, for reading and writing.
+    fn edit(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Gives `from` the name `to`; an existing `to` is an error.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
@@ -52,8 +54,8 @@ pub trait File: Send + Sync + Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Bytes it occupies on the device.
-    fn disk_bytes(&self) -> io::Result<u64>;
+    /// Whether it still has a name in some directory.
+    fn is_linked(&self) -> io::Result<bool>;
     /// Reads at most `buffer.len()` bytes; 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes at most `bytes.len()` bytes.

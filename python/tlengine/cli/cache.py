@@ -1,0 +1,220 @@
+"""``tlengine cache``: what is kept, is it sound, and what may go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tlengine.cli.common import json_option, print_json, quiet_option, say
+
+if TYPE_CHECKING:
+    from tlengine.features.cache import EmbeddingCache
+
+__all__ = ["command"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class Quantity(click.ParamType):
+    """A number with a unit, such as ``20GB`` or ``30d``."""
+
+    def __init__(self, name: str, units: dict[str, int], suffix: str = "") -> None:
+        self.name, self.units, self.suffix = name, units, suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*([a-z]?){self.suffix}", str(value).strip().lower())
+        if match is None or match[2] not in self.units:
+            example = " or ".join(
+                f"20{unit.upper() if self.suffix else unit}" for unit in list(self.units)[1:4]
+            )
+            self.fail(f"{value!r} is not a number with a unit, such as {example}", param, ctx)
+        return int(float(match[1]) * self.units[match[2]])
+
+
+dir_option = click.option("--dir", "path", type=click.Path(), help="The cache. [default: the usual place]")
+dry_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")
+
+
+@click.group(name="cache")
+def command() -> None:
+    """Look after the embedding cache.
+
+    TABLE is a table's name as 'tlengine cache ls' shows it, or the beginning of one.
+    """
+
+
+@command.command()
+@dir_option
+@json_option
+def ls(path: str | None, as_json: bool) -> None:
+    """List the tables."""
+    tables = _open(path).tables()
+    if as_json:
+        print_json({"tables": [asdict(table) for table in tables]})
+        return
+    if not tables:
+        say("the cache is empty")
+    for table in tables:
+        kind = f"{table.dim} × {table.dtype}" if table.dim else "manifest lost"
+        click.echo(
+            f"{table.name[:16]}  {table.rows:>9,} rows  {kind:<14}  {_bytes(table.bytes):>9}  "
+            f"{_seconds(table.seconds):>9} to compute  {_title(table.recipe)}"
+        )
+
+
+@command.command()
+@dir_option
+@json_option
+def stats(path: str | None, as_json: bool) -> None:
+    """Show how large the cache is and what it saves."""
+    found = _open(path).stats()
+    if as_json:
+        print_json(asdict(found))
+        return
+    click.echo(f"path         {found.path}{' (read-only)' if found.read_only else ''}")
+    click.echo(f"tables       {found.tables}")
+    click.echo(f"rows         {found.rows:,} in {found.segments} segments")
+    click.echo(f"size         {_bytes(found.bytes)}")
+    click.echo(f"computed in  {_seconds(found.seconds)}")
+    click.echo(f"out of service  {found.quarantined} files")
+
+
+@command.command()
+@tables_argument
+@dir_option
+@json_option
+@quiet_option
+def verify(tables: tuple[str, ...], path: str | None, as_json: bool, quiet: bool) -> None:
+    """Compare every byte with its checksum. Exit code 1 if one is wrong."""
+    reports = _open(path, read_only=True).verify(tables or None, progress=_bar("verify", quiet))
+    broken = [report for report in reports if not report.is_sound]
+    if as_json:
+        rows, bad = sum(r.rows for r in reports), sum(len(r.bad_rows) for r in reports)
+        print_json(
+            {"sound": not broken, "rows": rows, "bad_rows": bad, "segments": [asdict(r) for r in reports]}
+        )
+    for report in broken if not as_json else ():
+        bad = [f"rows {_few(report.bad_rows)}"] if report.bad_rows else []
+        click.echo(f"{report.table[:16]}/{report.segment}: {'; '.join(bad + report.damage)}")
+    if broken:
+        say("hint: 'tlengine cache repair' keeps every good row; damaged ones are computed anew", quiet=quiet)
+        raise click.exceptions.Exit(1)
+    say(f"{sum(report.rows for report in reports):,} rows are what was written", quiet=quiet)
+
+
+@command.command()
+@tables_argument
+@dir_option
+@dry_option
+@json_option
+@quiet_option
+def repair(tables: tuple[str, ...], path: str | None, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    """Keep the good rows of damaged segments and drop the others."""
+    done = _open(path).repair(tables or None, dry_run=dry_run, progress=_bar("verify", quiet))
+    if as_json:
+        print_json({"dry_run": dry_run, "repaired": [asdict(repair) for repair in done]})
+        return
+    if not done:
+        say("nothing to repair", quiet=quiet)
+    for one in done:
+        click.echo(
+            f"{one.table[:16]}: {len(one.segments)} segments, {one.rows:,} rows kept, {one.lost:,} lost"
+        )
+
+
+@command.command()
+@click.option("--max-bytes", type=Quantity("size", _SIZES, "b?"), help="Keep no more than this, e.g. 20GB.")
+@click.option("--unused-for", type=Quantity("age", _AGES), help="Remove tables not opened for, e.g. 30d.")
+@dir_option
+@dry_option
+@json_option
+def gc(max_bytes: int | None, unused_for: int | None, path: str | None, dry_run: bool, as_json: bool) -> None:
+    """Remove leftovers, and tables by size or age."""
+    _print_removal(_open(path).gc(max_bytes=max_bytes, unused_for=unused_for, dry_run=dry_run), as_json)
+
+
+@command.command()
+@tables_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dir_option
+@dry_option
+@json_option
+def clear(tables: tuple[str, ...], yes: bool, path: str | None, dry_run: bool, as_json: bool) -> None:
+    """Remove tables, by default all."""
+    cache = _open(path)
+    if not (yes or dry_run):
+        size = sum(t.bytes for t in cache.tables() if not tables or t.name.startswith(tables))
+        click.confirm(f"Remove {_bytes(size)} of embeddings from {cache.path}?", abort=True, err=True)
+    _print_removal(cache.clear(tables or None, dry_run=dry_run), as_json)
+
+
+@command.command()
+@click.argument("table")
+@click.argument("file", type=click.Path(dir_okay=False))
+@dir_option
+@json_option
+def export(table: str, file: str, path: str | None, as_json: bool) -> None:
+    """Write TABLE to FILE (.safetensors, .npy or .parquet)."""
+    rows = _open(path, read_only=True).export(table, file)
+    if as_json:
+        print_json({"rows": rows, "file": file})
+    else:
+        say(f"{rows:,} rows in {file}")
+
+
+def _open(path: str | None, read_only: bool = False) -> EmbeddingCache:
+    from tlengine.features.cache import EmbeddingCache
+
+    return EmbeddingCache(path, read_only=read_only)
+
+
+def _bar(what: str, quiet: bool) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    from tqdm import tqdm
+
+    return lambda items: tqdm(items, desc=what, unit="segment", disable=quiet or None)
+
+
+def _print_removal(removal: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(removal))
+        return
+    verb = "would free" if removal.dry_run else "freed"
+    click.echo(
+        f"{verb} {_bytes(removal.bytes)}: {len(removal.tables)} tables, {removal.files} leftover files"
+    )
+    for name in removal.tables:
+        click.echo(f"  {name}")
+
+
+def _title(recipe: dict[str, Any] | None) -> str:
+    if not recipe:
+        return ""
+    return str(recipe.get("backbone") or recipe.get("name") or next(iter(recipe.values()), ""))[:40]
+
+
+def _few(rows: list[int]) -> str:
+    return ", ".join(map(str, rows[:8])) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _seconds(number: float) -> str:
+    if number < 60:
+        return f"{number:.1f} s"
+    minutes, seconds = divmod(round(number), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -1,0 +1,72 @@
+//! The lock of maintenance: one process at a time removes or rewrites files of a cache.
+//!
+//! Reading and writing rows never takes it. The kernel frees it with its holder.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::problem;
+use super::storage::{Dir, File, read_exact_at, write_all_at};
+use crate::error::{Error, Result};
+use crate::parallel::Run;
+
+/// The name of the lock file.
+pub const LOCK: &str = "lock";
+const PAUSE: Duration = Duration::from_millis(20);
+const HOLDER_BYTES: usize = 128;
+
+/// The lock, held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Arc<dyn File>,
+}
+
+impl Lock {
+    /// Takes the lock of the cache in `root`, waiting no longer than `patience`.
+    ///
+    /// # Errors
+    /// [`Error::CacheLocked`] names the holder.
+    pub fn acquire(run: Run<'_>, root: &dyn Dir, patience: Duration) -> Result<Lock> {
+        let fail = |error: io::Error| problem::io(root, "lock", LOCK, &error);
+        let file = open(root).map_err(fail)?;
+        let begin = Instant::now();
+        while !file.try_lock().map_err(fail)? {
+            run.check()?;
+            if begin.elapsed() >= patience {
+                return Err(Error::CacheLocked {
+                    path: root.path().join(LOCK).display().to_string(),
+                    holder: holder(&*file),
+                    seconds: patience.as_secs(),
+                });
+            }
+            std::thread::sleep(PAUSE);
+        }
+        // For people who wait; nothing is decided by it.
+        let mut note = [b' '; HOLDER_BYTES];
+        let text = format!("process {} on {}", std::process::id(), host());
+        let length = text.len().min(HOLDER_BYTES);
+        note[..length].copy_from_slice(&text.as_bytes()[..length]);
+        let _ = write_all_at(&*file, &note, 0);
+        Ok(Lock { _file: file })
+    }
+}
+
+fn open(root: &dyn Dir) -> io::Result<Arc<dyn File>> {
+    match root.create(LOCK) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => root.edit(LOCK),
+        outcome => outcome,
+    }
+}
+
+fn holder(file: &dyn File) -> String {
+    let mut note = [0; HOLDER_BYTES];
+    match read_exact_at(file, &mut note, 0) {
+        Ok(()) => String::from_utf8_lossy(&note).trim().to_owned(),
+        Err(_) => "another process".to_owned(),
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
