@@ -22,7 +22,7 @@ _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-class Quantity(click.ParamType):
+class Quantity(click.ParamType[int]):
     """A number with a unit, such as ``20GB`` or ``30d``."""
 
     def __init__(self, name: str, units: dict[str, int], suffix: str = "") -> None:
@@ -102,8 +102,8 @@ def verify(tables: tuple[str, ...], path: str | None, as_json: bool, quiet: bool
             {"sound": not broken, "rows": rows, "bad_rows": bad, "segments": [asdict(r) for r in reports]}
         )
     for report in broken if not as_json else ():
-        bad = [f"rows {_few(report.bad_rows)}"] if report.bad_rows else []
-        click.echo(f"{report.table[:16]}/{report.segment}: {'; '.join(bad + report.damage)}")
+        rows = [f"rows {_few(report.bad_rows)}"] if report.bad_rows else []
+        click.echo(f"{report.table[:16]}/{report.segment}: {'; '.join(rows + report.damage)}")
     if broken:
         say("hint: 'tlengine cache repair' keeps every good row; damaged ones are computed anew", quiet=quiet)
         raise click.exceptions.Exit(1)

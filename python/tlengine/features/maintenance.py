@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tlengine.errors import InputError
 from tlengine.settings import num_threads
@@ -130,14 +130,14 @@ def describe(cache: CacheHandle) -> Iterator[TableInfo]:
             continue
         dim, dtype, recipe, libraries = manifest
         table = cache.open_table(name)
-        size = table.summary() if table else (0, 0, 0, 0.0, 0, 0)
+        size = dict(zip(_SIZE, table.summary(), strict=True)) if table else {}
         yield TableInfo(
             name=name,
             recipe=json.loads(recipe),
             dim=dim,
             dtype=dtype,
             libraries=json.loads(libraries or b"{}"),
-            **dict(zip(_SIZE, size, strict=True)),
+            **cast("dict[str, Any]", size),
         )
 
 
@@ -184,6 +184,7 @@ def repair(cache: CacheHandle, names: Iterable[str], dry_run: bool, progress: Pr
 
 def compact(cache: CacheHandle, table: TableHandle) -> Repair:
     """Merge the segments of a table that nobody writes into one."""
+    table.flush()
     segments = [name for name, _, _ in table.segments()]
     replaced, rows, lost = cache.rewrite(table, segments, keep=False) if len(segments) > 1 else ([], 0, 0)
     return Repair(table=table.name, segments=replaced, rows=rows, lost=lost)

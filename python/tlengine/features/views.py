@@ -29,7 +29,7 @@ class View(np.ndarray[tuple[int, int], np.dtype[Any]]):
     @classmethod
     def over(cls, rows: Rows, table: TableHandle, segment: str | None) -> View:
         """The array over the memory of ``rows``."""
-        view = np.frombuffer(rows, dtype=_STORED[rows.dtype]).reshape(rows.shape).view(cls)
+        view: View = np.frombuffer(memoryview(rows), dtype=_STORED[rows.dtype]).reshape(rows.shape).view(cls)
         view.flags.writeable = False
         view._rows, view._table, view._segment = rows, table, segment
         return view
