@@ -15,7 +15,7 @@ RECIPE = {"backbone": "demo", "weights": "00"}
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    keys = np.arange(320, dtype=np.uint8).reshape(10, 32)
+    keys = np.repeat(np.arange(10, dtype=np.uint8), 32).reshape(10, 32)
     with EmbeddingCache(tmp_path / "cache") as opened:
         opened.table(RECIPE, dim=4).put(keys, np.ones((10, 4), "f4"), seconds=90.0)
     return tmp_path / "cache"
