@@ -13,6 +13,7 @@ from torch import nn
 
 from tlengine.errors import BackboneError, InputError, ResourceError
 from tlengine.features.images import ImagePreprocess
+from tlengine.features.memory import reused_buffers
 from tlengine.settings import num_threads
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Forward:
         self._stack.callback(torch.set_num_threads, threads)
         torch.set_num_threads(num_threads())
         self._stack.enter_context(torch.inference_mode())
+        if self._device.type == "cpu":
+            self._stack.enter_context(reused_buffers())
         if self._device.type == "cuda":
             self._stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
         module.eval().to(self._device)
