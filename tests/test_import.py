@@ -1,8 +1,10 @@
 """``import tlengine`` is quick: nothing heavy is loaded until it is used."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +66,28 @@ def test_public_name_exists(name: str) -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = tlengine.no_such_name
+
+
+def _modules_that_import(target: str) -> set[str]:
+    """Modules of the package whose source imports ``target``, as dotted names."""
+    root = Path(tlengine.__file__).parent
+    found = set()
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            if any(name == target or name.startswith(f"{target}.") for name in names):
+                found.add(".".join(file.relative_to(root).with_suffix("").parts))
+    return found
+
+
+def test_core_is_called_from_few_rooms() -> None:
+    """import-linter sees Python sources alone, so the compiled module has its rule here."""
+    allowed = ("features.cache", "probes.", "diagnostics.", "__init__")
+    callers = _modules_that_import("tlengine._core")
+    assert callers
+    assert not [name for name in callers if not name.startswith(allowed)]

@@ -7,6 +7,7 @@ code: 0 done, 1 failed, 2 usage, 3 a gate not met, 130 Ctrl-C.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 
 import click
@@ -50,16 +51,16 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if near:
-                error.message += f" Did you mean {near[0]!r}?"
-            raise
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         extra = {name: c.get_short_help_str() for name, c in self._plugin_commands().items()}
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items(), *sorted(extra.items())])
 
-    def _plugin_commands(self) -> dict[str, click.Command]:
+    def _plugin_commands(self) -> Mapping[str, click.Command]:
         if not self.commands:
             from tlengine.plugins import add_commands
 
