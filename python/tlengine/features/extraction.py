@@ -23,7 +23,7 @@ from tlengine.types import ExtractionStats, Failure, Features
 
 __all__ = ["extract"]
 
-_BATCH = {"cpu": 32, "cuda": 256, "mps": 64}
+_BATCH = {"cpu": 8, "cuda": 256, "mps": 64}
 """Samples per forward pass where the user names no number."""
 
 _SHOWN = 5
@@ -54,7 +54,7 @@ def extract(
         bb: a backbone, or its name.
         cache: where rows are kept; None keeps nothing.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        batch_size: samples per forward pass; None takes 32 on a CPU, 256 on CUDA. Halved when memory ends.
+        batch_size: samples per forward pass; None takes 8 on a CPU, 256 on CUDA. Halved when memory ends.
         workers: decoding processes for images; None takes half the cores.
         precision: ``float32``, ``bf16`` or ``fp16``; rows of each are cached apart.
         max_pixels: images with more are failures, by their header.

@@ -84,7 +84,7 @@ class Store:
         if table is not None and len(keys):
             self.X, self._have = table.get(keys)
         self.hits = int(self._have.sum())
-        self.seconds_saved = 0.0 if table is None else self.hits * table.seconds_per_row
+        self.seconds_saved = self.hits * table.seconds_per_row if table is not None and self.hits else 0.0
         self._since = time.perf_counter()
 
     def missing(self) -> list[int]:
