@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tlengine.features import RAW_DIM, RawPreprocess, load_raw
-from tlengine.plugins import BackboneSpec, ProbeSpec, hookimpl
+from tlengine.plugins import BackboneSpec, ExporterSpec, ProbeSpec, hookimpl
+from tlengine.reports import render_html
 
-__all__ = ["tlengine_backbones", "tlengine_probes"]
+__all__ = ["tlengine_backbones", "tlengine_exporters", "tlengine_probes"]
 
 
 @hookimpl
@@ -50,3 +51,11 @@ def tlengine_probes() -> Iterable[ProbeSpec]:
         ("ridge", "RidgeProbeCV", "Ridge classifier, alpha by leave-one-out."),
     ):
         yield ProbeSpec(name=name, estimator=_Lazy(estimator), description=description)
+
+
+@hookimpl
+def tlengine_exporters() -> Iterable[ExporterSpec]:
+    """The report."""
+    yield ExporterSpec(
+        name="html", suffix=".html", render=render_html, description="One self-contained page."
+    )

@@ -1,0 +1,144 @@
+"""``tlengine knn``: how far the nearest neighbours in feature space agree on the label."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlengine.cli.common import (
+    GateNotMet,
+    backbone_option,
+    column_options,
+    extraction_options,
+    json_option,
+    print_json,
+    quiet_option,
+    short_warnings,
+    threads_option,
+)
+from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
+
+if TYPE_CHECKING:
+    from tlengine.types import Features
+
+__all__ = ["command"]
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in value.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers from 1 on, such as 5,20")
+    return sorted(set(numbers))
+
+
+@click.command("knn")
+@click.argument("data", type=click.Path())
+@backbone_option
+@click.option(
+    "--k",
+    "ks",
+    default="5,20",
+    show_default=True,
+    callback=_numbers,
+    metavar="N,N",
+    help="Neighbours that vote, clamped to the rows there are.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.07,
+    show_default=True,
+    help="Of the votes' weights; small lets the nearest decide.",
+)
+@click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True)
+@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the best k stays below.")
+@column_options
+@extraction_options
+@threads_option
+@json_option
+@quiet_option
+def command(
+    data: str,
+    backbone: str | None,
+    ks: list[int],
+    temperature: float,
+    metric: str,
+    min_accuracy: float | None,
+    num_threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Classify every row of DATA by its nearest neighbours among the others, for each k.
+
+    With a split of your own, test rows are classified by the training rows; with a group column, rows by
+    those of other groups.
+
+    \b
+    tlengine knn features.npz --k 5,20
+    """
+    short_warnings()
+    use_threads(num_threads)
+    dataset = open_dataset(data, take(options, COLUMNS), quiet)
+    features = open_features(dataset, backbone, options, quiet)
+    document = vote(features, ks, temperature, metric)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+    best = max(record["accuracy"] for record in document["results"])
+    if min_accuracy is not None and best < min_accuracy:
+        raise GateNotMet(f"accuracy {best:.4f} is below --min-accuracy {min_accuracy:g}")
+
+
+def vote(features: Features, ks: list[int], temperature: float, metric: Any) -> dict[str, Any]:
+    """Accuracy, balanced accuracy, log-loss and calibration error for each k, as the command's document."""
+    import numpy as np
+
+    from tlengine.evaluation.metrics import Outcome, pool, scores
+    from tlengine.evaluation.resampled import fold_pairs, given_parts
+    from tlengine.probes import neighbor_votes
+
+    start = time.perf_counter()
+    classes, codes = np.unique(np.asarray(features.y), return_inverse=True)
+    train, test = given_parts(features)
+    if test is not None:
+        known = np.isin(codes[test], codes[train])
+        parts: list[tuple[Any, Any]] = [(train, test[known])]
+    else:
+        parts = fold_pairs(features, 5) if features.groups is not None else [(train, None)]
+    outcomes: list[list[Outcome]] = [[] for _ in ks]
+    for rows, held in parts:
+        queries = None if held is None else features.X[held]
+        votes = neighbor_votes(
+            queries, features.X[rows], codes[rows], k=ks, temperature=[temperature], metric=metric
+        )
+        asked = rows if held is None else held
+        for place in range(len(ks)):
+            proba = np.zeros((len(asked), len(classes)))
+            proba[:, votes.classes] = votes.proba[0, place]
+            outcomes[place].append(Outcome.of(asked, codes[asked], proba))
+    return {
+        "rows": len(features),
+        "dim": features.dim,
+        "classes": [str(label) for label in classes],
+        "backbone": features.backbone,
+        "metric": metric,
+        "temperature": temperature,
+        "results": [{"k": k, **scores(pool(found))} for k, found in zip(ks, outcomes, strict=True)],
+        "seconds": round(time.perf_counter() - start, 4),
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    click.echo(f"{'k':>5}  accuracy  balanced  log-loss")
+    for record in document["results"]:
+        click.echo(
+            f"{record['k']:>5}  {record['accuracy']:>8.2%}  {record['balanced_accuracy']:>8.2%}  "
+            f"{record['log_loss']:>8.4f}"
+        )

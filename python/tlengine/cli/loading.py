@@ -1,0 +1,76 @@
+"""From the command line's words to samples and features."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from tlengine.cli.common import say
+
+if TYPE_CHECKING:
+    from tlengine.data import Dataset
+    from tlengine.types import Features
+
+__all__ = ["COLUMNS", "EXTRACTION", "open_dataset", "open_features", "take", "use_threads"]
+
+COLUMNS = ("text", "image", "label", "group", "domain", "split")
+EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
+
+
+def take(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The named options, removed from ``options``."""
+    return {name: options.pop(name) for name in names}
+
+
+def use_threads(number: int | None) -> None:
+    """Make the core use that many threads; None leaves the environment's choice."""
+    if number is not None:
+        os.environ["TLENGINE_NUM_THREADS"] = str(number)
+
+
+def open_dataset(
+    data: str, columns: dict[str, Any], quiet: bool, labels: Literal["require", "ignore"] = "require"
+) -> Dataset:
+    """The dataset; guessed columns are named on stderr."""
+    from tlengine.data import load_dataset
+
+    dataset = load_dataset(data, labels=labels, **columns)
+    guessed = [f"{role} {dataset.metadata[role]!r}" for role in COLUMNS if role in dataset.metadata]
+    if guessed:
+        say(f"columns: {', '.join(guessed)}", quiet=quiet)
+    return dataset
+
+
+def open_features(
+    dataset: Dataset, backbone: str | None, extraction: dict[str, Any], quiet: bool
+) -> Features:
+    """The dataset's features: its own, or by one backbone through the cache.
+
+    Raises:
+        InputError: a backbone for features, or several backbones.
+    """
+    from tlengine.errors import InputError
+    from tlengine.types import Features
+
+    if dataset.modality == "features":
+        if backbone is not None:
+            raise InputError(f"{dataset.name} holds features already", hint="leave --backbone out")
+        return Features(
+            X=dataset.X,  # type: ignore[arg-type]
+            ids=dataset.ids,
+            y=dataset.y,
+            groups=dataset.groups,
+            splits=dataset.splits,
+            backbone=dataset.metadata.get("backbone") or None,
+            fingerprint=dataset.metadata.get("fingerprint") or None,
+            dataset=dataset.name,
+        )
+    from tlengine.features import EmbeddingCache, default_backbone, extract
+
+    if backbone is None:
+        backbone = default_backbone(dataset.modality)
+        say(f"backbone: {backbone} (the default for {dataset.modality} data)", quiet=quiet)
+    if "," in backbone:
+        raise InputError(f"one backbone at a time, not {backbone!r}", hint="tlengine compare takes several")
+    with EmbeddingCache() as cache:
+        return extract(dataset, backbone, cache=cache, progress=not quiet, **extraction)

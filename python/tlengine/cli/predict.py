@@ -1,0 +1,114 @@
+"""``tlengine predict``: a saved model applied to new data."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlengine.cli.common import (
+    column_options,
+    extraction_options,
+    json_option,
+    print_json,
+    quiet_option,
+    say,
+    short_warnings,
+    threads_option,
+)
+from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
+
+if TYPE_CHECKING:
+    from tlengine.data import Dataset
+    from tlengine.evaluation import Model
+    from tlengine.types import Features
+
+__all__ = ["command"]
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path())
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write the predictions: .json, or anything else for CSV. [default: CSV on stdout]",
+)
+@click.option(
+    "--top-k", type=click.IntRange(min=1), default=3, show_default=True, help="Labels to name for each row."
+)
+@column_options
+@extraction_options
+@threads_option
+@json_option
+@quiet_option
+def command(
+    model: Path,
+    data: str,
+    out: Path | None,
+    top_k: int,
+    num_threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Name the most probable labels of the samples of DATA with MODEL, the model/ that compare --out wrote.
+
+    DATA needs no labels. A backbone whose fingerprint is not the model's is refused.
+
+    \b
+    tlengine predict out/model new-photos/ --out predictions.csv
+    """
+    short_warnings()
+    use_threads(num_threads)
+    from tlengine.evaluation import Model, predictions_csv
+
+    start = time.perf_counter()
+    loaded = Model.load(model)
+    dataset = open_dataset(data, take(options, COLUMNS), quiet, labels="ignore")
+    features = _features(loaded, dataset, options, quiet)
+    predictions = loaded.predict(features, top_k=top_k)
+    document = {
+        "rows": len(dataset),
+        "failed": len(features.failures),
+        "failures": [{"id": f.id, "reason": f.reason} for f in features.failures],
+        "backbone": loaded.metadata["backbone"],
+        "classes": loaded.metadata["classes"],
+        "seconds": round(time.perf_counter() - start, 3),
+        "out": None if out is None else str(out),
+        "predictions": predictions,
+    }
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        wants_json = out.suffix.lower() == ".json"
+        text = json.dumps(predictions, indent=1) + "\n" if wants_json else predictions_csv(predictions)
+        out.write_text(text, encoding="utf-8")
+        say(f"{len(predictions)} predictions in {out}", quiet=quiet)
+    if as_json:
+        print_json(document)
+    elif out is None:
+        click.echo(predictions_csv(predictions), nl=False)
+
+
+def _features(model: Model, dataset: Dataset, extraction: dict[str, Any], quiet: bool) -> Features:
+    """The features of the model's backbone, refused before any sample is embedded if it is another one."""
+    from tlengine.errors import BackboneError
+
+    name = model.metadata["backbone"]
+    if dataset.modality == "features":
+        return open_features(dataset, None, extraction, quiet)
+    if dataset.modality != model.metadata["modality"]:
+        raise BackboneError(
+            f"the model takes {model.metadata['modality']} data, {dataset.name} is {dataset.modality} data",
+            hint="name the column with --text or --image",
+        )
+    from tlengine.features import EmbeddingCache, extract, load_backbone
+
+    backbone = load_backbone(name)
+    model.check_fingerprint(backbone.fingerprint, name)
+    with EmbeddingCache() as cache:
+        return extract(dataset, backbone, cache=cache, progress=not quiet, **extraction)

@@ -1,0 +1,182 @@
+"""``tlengine probe``: a whole path of linear probes, each with its certificate."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlengine.cli.common import (
+    GateNotMet,
+    backbone_option,
+    column_options,
+    extraction_options,
+    json_option,
+    print_json,
+    quiet_option,
+    short_warnings,
+    threads_option,
+)
+from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
+
+if TYPE_CHECKING:
+    from tlengine.types import Features
+
+__all__ = ["command"]
+
+
+@click.command("probe")
+@click.argument("data", type=click.Path())
+@backbone_option
+@click.option(
+    "--Cs",
+    "n_Cs",
+    type=click.IntRange(min=1),
+    default=45,
+    show_default=True,
+    help="How many values of C from 1e-6 to 1e5.",
+)
+@click.option(
+    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds to choose C by."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to save the probe.",
+)
+@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the accuracy stays below.")
+@column_options
+@extraction_options
+@threads_option
+@json_option
+@quiet_option
+def command(
+    data: str,
+    backbone: str | None,
+    n_Cs: int,
+    folds: int,
+    out: Path | None,
+    min_accuracy: float | None,
+    num_threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Fit linear probes for many C on the features of DATA, and choose C by cross-validated log-loss.
+
+    DATA is a .npz that extract wrote, or anything that extract takes. With a split of your own the probe
+    is fitted on its training part and scored on its test part as well.
+
+    \b
+    tlengine probe features.npz --Cs 45 --json
+    """
+    short_warnings()
+    use_threads(num_threads)
+    dataset = open_dataset(data, take(options, COLUMNS), quiet)
+    features = open_features(dataset, backbone, options, quiet)
+    document = fit_path(features, n_Cs, folds, out)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document)
+    accuracy = document["test_accuracy"] if document["test_accuracy"] is not None else document["accuracy"]
+    if min_accuracy is not None and accuracy < min_accuracy:
+        raise GateNotMet(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
+
+
+def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> dict[str, Any]:
+    """The path on the training rows, as the command's document; the probe is saved under ``out``."""
+    import numpy as np
+
+    from tlengine.evaluation.resampled import fold_pairs, given_parts
+    from tlengine.probes import LinearProbeCV, probe_path
+
+    train, test = given_parts(features)
+    X, y = features.X[train], np.asarray(features.y)[train]
+    pairs = fold_pairs(features.take(train), n_folds)
+    start = time.perf_counter()
+    probe = LinearProbeCV(Cs=n_Cs, cv=pairs).fit(X, y)
+    seconds = time.perf_counter() - start
+    best = int(np.flatnonzero(probe.Cs_ == probe.C_)[0])
+    accuracy = probe_path(X, y, [probe.C_], folds=pairs).folds
+    sizes = [len(held) for _, held in pairs]
+    document = {
+        "rows": len(X),
+        "dim": features.dim,
+        "classes": [str(label) for label in probe.classes_],
+        "backbone": features.backbone,
+        "C": probe.C_,
+        "log_loss": -float(probe.scores_.mean(axis=0)[best]),
+        "accuracy": float(np.average([fold.accuracy_[0] for fold in accuracy], weights=sizes)),
+        "test_accuracy": _score(probe, features, test),
+        "seconds": round(seconds, 4),
+        "path": _records(probe),
+        "model": None,
+    }
+    if out is not None:
+        document["model"] = _save(probe, features, len(X), out)
+    return document
+
+
+def _score(probe: Any, features: Features, test: Any) -> float | None:
+    if test is None:
+        return None
+    import numpy as np
+
+    return float((probe.predict(features.X[test]) == np.asarray(features.y)[test]).mean())
+
+
+def _records(probe: Any) -> list[dict[str, Any]]:
+    """One record per C, with its certificate."""
+    return [
+        {
+            "C": float(probe.Cs_[i]),
+            "log_loss": -float(probe.scores_[:, i].mean()),
+            "objective": float(probe.objective_[i]),
+            "gap_bound": float(probe.gap_bound_[i]),
+            "gradient_norm": float(probe.gradient_norm_[i]),
+            "n_passes": int(probe.n_passes_[i]),
+            "converged": bool(probe.converged_[i]),
+        }
+        for i in range(len(probe.Cs_))
+    ]
+
+
+def _save(probe: Any, features: Features, rows: int, out: Path) -> str:
+    from tlengine.evaluation import Model
+
+    metadata = {
+        "backbone": features.backbone,
+        "fingerprint": features.fingerprint,
+        "modality": "features",
+        "recipe": dict(features.recipe),
+        "strategy": "probe",
+        "chosen": {"C": probe.C_},
+        "classes": [str(label) for label in probe.classes_],
+        "rows": rows,
+    }
+    return str(
+        Model(estimator=probe, calibration={"kind": "none", "value": 1.0}, metadata=metadata).save(out)
+    )
+
+
+def _print(document: dict[str, Any]) -> None:
+    click.echo(f"{'C':>10}  {'log-loss':>9}  {'relative gap':>12}  passes")
+    for record in document["path"]:
+        mark = "*" if record["C"] == document["C"] else " "
+        gap = record["gap_bound"] / record["objective"] if record["objective"] else 0.0
+        certified = "" if record["converged"] else "  not certified"
+        click.echo(
+            f"{record['C']:>10.3g}{mark} {record['log_loss']:>9.4f}  {gap:>12.1e}  {record['n_passes']:>6}{certified}"
+        )
+    click.echo(
+        f"\nC = {document['C']:.3g}: cross-validated accuracy {document['accuracy']:.2%}, log-loss "
+        f"{document['log_loss']:.4f}; {len(document['path'])} values of C in {document['seconds']:.2f} s"
+    )
+    if document["test_accuracy"] is not None:
+        click.echo(f"test accuracy {document['test_accuracy']:.2%}")
+    if document["model"]:
+        click.echo(f"model: {document['model']}")
