@@ -118,6 +118,18 @@ def solve_paths(
     fit_intercept: bool,
     threads: int,
 ) -> list[dict[str, npt.NDArray[Any]]]: ...
+def solve_ridge(
+    x: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    targets: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint32] | None,
+    alphas: Sequence[float],
+    *,
+    fit_intercept: bool,
+    leave_one_out: bool,
+    predictions: bool,
+    threads: int,
+) -> dict[str, Any]: ...
 def instruction_sets() -> tuple[str, list[str]]:
     """The instruction set in use, and those of this machine, the portable one first."""
 

@@ -21,7 +21,7 @@ _HOMES = {
     "NearestCentroidProbe": "centroid",
     "NeighborIndex": "neighbors",
     "ProbePath": "paths",
-    "RidgePath": "paths",
+    "RidgePath": "ridge",
     "RidgeProbe": "ridge",
     "RidgeProbeCV": "ridge",
     "cpu_info": "cpu",
@@ -30,7 +30,7 @@ _HOMES = {
     "neighbor_votes": "neighbors",
     "probe_grid": "grid",
     "probe_path": "paths",
-    "ridge_path": "paths",
+    "ridge_path": "ridge",
 }
 
 __all__ = [

@@ -11,7 +11,16 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError, LabelError, NonFiniteError, SingleClassError
 
-__all__ = ["TrainingSet", "check_features", "check_finite", "check_positive", "training_set"]
+__all__ = [
+    "ClassWeight",
+    "TrainingSet",
+    "as_features",
+    "check_features",
+    "check_finite",
+    "check_positive",
+    "check_weights",
+    "training_set",
+]
 
 ClassWeight = Mapping[Any, float] | str | None
 
@@ -72,7 +81,7 @@ def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Training
         LabelError: labels that are missing or continuous.
         SingleClassError: fewer than two classes.
     """
-    from sklearn.utils.validation import _check_sample_weight, validate_data
+    from sklearn.utils.validation import validate_data
 
     X, y = validate_data(
         estimator,
@@ -82,22 +91,44 @@ def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Training
         order="C",
         ensure_all_finite=False,
     )
-    weight = np.ones(len(X))
+    weight = check_weights(sample_weight, X)
     rows = None
-    if sample_weight is not None:
-        check_finite(np.asarray(sample_weight, dtype=np.float64).reshape(-1, 1), "sample_weight")
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise InputError("every sample weight is zero", hint="give some rows a positive weight")
-        if not weight.all():
-            rows = np.flatnonzero(weight)
-            X, y, weight = X[rows], y[rows], weight[rows]
+    if not weight.all():
+        rows = np.flatnonzero(weight)
+        X, y, weight = X[rows], y[rows], weight[rows]
     classes, labels = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise SingleClassError(
             f"only one class to learn: {classes[0]!r}", hint="pass labels of at least two classes"
         )
     return TrainingSet(X, labels.reshape(-1).astype(np.uint32), classes, weight, rows)
+
+
+def check_weights(sample_weight: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """One float64 weight per row of X, 0 or more and not all zero; ones for None.
+
+    Raises:
+        NonFiniteError: NaN or infinity. InputError: all are zero. ValueError: negative, or of another length.
+    """
+    from sklearn.utils.validation import _check_sample_weight
+
+    if sample_weight is None:
+        return np.ones(len(X))
+    check_finite(np.asarray(sample_weight, dtype=np.float64).reshape(-1, 1), "sample_weight")
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weight.any():
+        raise InputError("every sample weight is zero", hint="give some rows a positive weight")
+    return np.asarray(weight)
+
+
+def as_features(X: Any) -> npt.NDArray[Any]:
+    """X as (n, d) float32 or float64, row-major; not yet checked for NaN."""
+    from sklearn.utils import check_array
+
+    checked: npt.NDArray[Any] = check_array(
+        _half_as_single(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+    )
+    return checked
 
 
 def _half_as_single(X: Any) -> Any:

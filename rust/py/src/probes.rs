@@ -3,7 +3,7 @@
 use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tlengine_core::probes::{self, Loss, Matrix, Options, Path, Target, Task};
+use tlengine_core::probes::{self, Loss, Matrix, Options, Path, RidgeTask, Target, Task};
 use tlengine_core::simd::pass;
 
 use crate::call::interruptible;
@@ -107,4 +107,63 @@ pub fn solve_paths<'py>(
         Ok(x) => solve(py, &x, &tasks, &options, threads),
         Err(_) => solve(py, &x.extract::<PyReadonlyArray2<'py, f64>>()?, &tasks, &options, threads),
     }
+}
+
+/// Ridge solutions for all alphas; see `tlengine.probes.ridge_path`.
+#[pyfunction]
+#[pyo3(signature = (x, targets, weight, labels, alphas, *, fit_intercept, leave_one_out, predictions, threads))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
+pub fn solve_ridge<'py>(
+    py: Python<'py>,
+    x: Bound<'py, PyAny>,
+    targets: PyReadonlyArray2<'py, f64>,
+    weight: PyReadonlyArray1<'py, f64>,
+    labels: Option<PyReadonlyArray1<'py, u32>>,
+    alphas: Vec<f64>,
+    fit_intercept: bool,
+    leave_one_out: bool,
+    predictions: bool,
+    threads: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let task = RidgeTask {
+        targets: targets.as_slice()?,
+        weight: weight.as_slice()?,
+        labels: labels.as_ref().map_or(Ok(&[] as &[u32]), |labels| labels.as_slice())?,
+        alphas: &alphas,
+        intercept: fit_intercept,
+        leave_one_out,
+        predictions,
+    };
+    match x.extract::<PyReadonlyArray2<'py, f32>>() {
+        Ok(x) => solve_ridge_as(py, &x, &task, threads),
+        Err(_) => solve_ridge_as(py, &x.extract::<PyReadonlyArray2<'py, f64>>()?, &task, threads),
+    }
+}
+
+fn solve_ridge_as<'py, T: pass::Element + Element>(
+    py: Python<'py>,
+    x: &PyReadonlyArray2<'py, T>,
+    task: &RidgeTask<'_>,
+    threads: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (n, d) = (x.as_array().nrows(), x.as_array().ncols());
+    let matrix = Matrix::new(x.as_slice()?, d).map_err(|error| to_python(py, error))?;
+    let path = interruptible(py, threads, |run| probes::ridge_path(matrix, task, run))?;
+    let (alphas, columns) = (task.alphas.len(), task.targets.len() / n);
+    let found = PyDict::new(py);
+    let coefficients = PyArray1::from_vec(py, path.coefficients);
+    found.set_item("coef", coefficients.reshape([alphas, columns, d])?)?;
+    let intercepts = PyArray1::from_vec(py, path.intercepts);
+    found.set_item("intercept", intercepts.reshape([alphas, columns])?)?;
+    found.set_item("rank", path.rank)?;
+    if task.leave_one_out {
+        let errors = PyArray1::from_vec(py, path.errors);
+        found.set_item("error", errors.reshape([alphas, columns])?)?;
+        found.set_item("accuracy", PyArray1::from_vec(py, path.accuracies))?;
+    }
+    if task.predictions {
+        let values = PyArray1::from_vec(py, path.predictions);
+        found.set_item("prediction", values.reshape([alphas, columns, n])?)?;
+    }
+    Ok(found)
 }

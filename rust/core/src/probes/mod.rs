@@ -10,13 +10,16 @@
 
 mod certificate;
 pub mod data;
+mod eigen;
 pub mod lbfgs;
 pub mod pass;
 pub mod path;
+mod ridge;
 mod solve;
 
 pub use crate::simd::pass::Loss;
 pub use certificate::Certificate;
 pub use data::Matrix;
 pub use pass::{Target, Task};
+pub use ridge::{RidgePath, RidgeTask, ridge_path};
 pub use solve::{Options, Path, Solution, solve_paths};

@@ -49,7 +49,7 @@ pub struct LossBlock<'a, T> {
 }
 
 type Products<T> = unsafe fn(*const T, usize, usize, *const T, *const T, usize, *mut T, usize);
-type Outer<T> = unsafe fn(*const T, usize, usize, *const T, usize, usize, usize, *mut f64);
+type Outer<T> = unsafe fn(*const T, usize, usize, usize, *const T, usize, usize, usize, *mut f64);
 type LossKernel<T> =
     unsafe fn(*mut T, usize, usize, usize, *const T, *const T, *mut T, *mut T, *mut T);
 
@@ -95,18 +95,27 @@ impl<T: Real> Kernels<T> {
         assert!(g.len() == classes * stride && ld >= rows && r.len() >= classes * ld);
         let kernel = if squared { self.outer_squared } else { self.outer };
         // SAFETY: lengths were just checked; the table holds kernels of an available set.
-        unsafe { kernel(x.as_ptr(), rows, stride, r.as_ptr(), ld, 1, classes, g.as_mut_ptr()) }
+        unsafe {
+            kernel(x.as_ptr(), rows, stride, stride, r.as_ptr(), ld, 1, classes, g.as_mut_ptr())
+        }
     }
 
-    /// `g[j * stride + l] += sum over i of x_ij x_il` for the rows `first..first + count` of the Gram matrix.
+    /// `g[j * stride + l] += sum over i of x_ij x_il` for j in `first..first + count` and l from `first`
+    /// on: a panel of the upper triangle of the Gram matrix `g`.
     pub fn gram(&self, x: &[T], stride: usize, first: usize, count: usize, g: &mut [f64]) {
         let rows = x.len() / stride;
         assert!(stride.is_multiple_of(LANES) && x.len() == rows * stride);
-        assert!(first + count <= stride && g.len() == count * stride);
-        // SAFETY: lengths were just checked: the factors are columns of `x` itself.
-        unsafe {
-            let columns = x.as_ptr().add(first);
-            (self.outer)(x.as_ptr(), rows, stride, columns, 1, stride, count, g.as_mut_ptr());
+        assert!(first.is_multiple_of(LANES) && first + count <= stride);
+        assert!(g.len() == stride * stride);
+        if rows > 0 {
+            // SAFETY: lengths were just checked: the factors are columns of `x` itself, and the
+            // panel's rows end within `g`.
+            unsafe {
+                let columns = x.as_ptr().add(first);
+                let panel = g.as_mut_ptr().add(first * stride + first);
+                let width = stride - first;
+                (self.outer)(columns, rows, stride, width, columns, 1, stride, count, panel);
+            }
         }
     }
 
@@ -170,14 +179,14 @@ macro_rules! table {
                 unsafe { kernels::products::<V>(x, n, s, w, b, k, out, ld) }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn outer(x: *const T, n: usize, s: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
+            unsafe fn outer(x: *const T, n: usize, s: usize, d: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
                 // SAFETY: forwarded.
-                unsafe { kernels::outer::<V, false>(x, n, s, r, rk, ri, k, g) }
+                unsafe { kernels::outer::<V, false>(x, n, s, d, r, rk, ri, k, g) }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn outer_squared(x: *const T, n: usize, s: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
+            unsafe fn outer_squared(x: *const T, n: usize, s: usize, d: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
                 // SAFETY: forwarded.
-                unsafe { kernels::outer::<V, true>(x, n, s, r, rk, ri, k, g) }
+                unsafe { kernels::outer::<V, true>(x, n, s, d, r, rk, ri, k, g) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn softmax(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {

@@ -93,17 +93,19 @@ unsafe fn product_tile<V: Vector, const K: usize>(
     }
 }
 
-/// `g[k * stride + j] += sum over rows of r[k * r_class + i * r_row] * x_ij`, with x squared if SQUARED.
+/// `g[k * stride + j] += sum over rows of r[k * r_class + i * r_row] * x_ij` for the first `width`
+/// columns, a multiple of every vector length; x is squared if SQUARED.
 ///
 /// # Safety
-/// V's instruction set; `x`: rows * stride elements, `g`: classes * stride doubles, `r` readable at
-/// every `k * r_class + i * r_row`.
+/// V's instruction set; `x`: `width` elements in each row, `g`: `width` doubles for each class, `r`
+/// readable at every `k * r_class + i * r_row`.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a flat kernel: pointers and sizes")]
 pub unsafe fn outer<V: Vector, const SQUARED: bool>(
     x: *const V::Elem,
     rows: usize,
     stride: usize,
+    width: usize,
     r: *const V::Elem,
     r_class: usize,
     r_row: usize,
@@ -112,16 +114,16 @@ pub unsafe fn outer<V: Vector, const SQUARED: bool>(
 ) {
     let wide = SPAN * V::LANES;
     let mut column = 0;
-    while column < stride {
-        let span = if column + wide <= stride { SPAN } else { 1 };
+    while column < width {
+        let span = if column + wide <= width { SPAN } else { 1 };
         let mut first = 0;
         while first < classes {
-            let width = tile_width(classes - first, V::COLUMNS);
+            let tile = tile_width(classes - first, V::COLUMNS);
             // SAFETY: the columns column..column + span * LANES and these classes exist.
             unsafe {
                 let at = (x.add(column), r.add(first * r_class), g.add(first * stride + column));
                 let size = (rows, stride, r_class, r_row);
-                match (width, span) {
+                match (tile, span) {
                     (1, SPAN) => outer_tile::<V, 1, SPAN, SQUARED>(at, size),
                     (2, SPAN) => outer_tile::<V, 2, SPAN, SQUARED>(at, size),
                     (3, SPAN) => outer_tile::<V, 3, SPAN, SQUARED>(at, size),
@@ -136,7 +138,7 @@ pub unsafe fn outer<V: Vector, const SQUARED: bool>(
                     _ => outer_tile::<V, 6, 1, SQUARED>(at, size),
                 }
             }
-            first += width;
+            first += tile;
         }
         column += span * V::LANES;
     }
