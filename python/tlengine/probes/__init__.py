@@ -68,8 +68,16 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from tlengine.probes.centroid import NearestCentroidProbe as NearestCentroidProbe
     from tlengine.probes.cpu import cpu_info as cpu_info
+    from tlengine.probes.linear import LinearProbe as LinearProbe
+    from tlengine.probes.linear import LinearProbeCV as LinearProbeCV
     from tlengine.probes.neighbors import KNeighborsProbe as KNeighborsProbe
     from tlengine.probes.neighbors import NeighborIndex as NeighborIndex
     from tlengine.probes.neighbors import nearest as nearest
     from tlengine.probes.neighbors import neighbor_votes as neighbor_votes
+    from tlengine.probes.paths import ProbePath as ProbePath
+    from tlengine.probes.paths import probe_path as probe_path
     from tlengine.probes.persistence import from_pretrained as from_pretrained
+    from tlengine.probes.ridge import RidgePath as RidgePath
+    from tlengine.probes.ridge import RidgeProbe as RidgeProbe
+    from tlengine.probes.ridge import RidgeProbeCV as RidgeProbeCV
+    from tlengine.probes.ridge import ridge_path as ridge_path
