@@ -169,9 +169,8 @@ def _print(document: dict[str, Any]) -> None:
         mark = "*" if record["C"] == document["C"] else " "
         gap = record["gap_bound"] / record["objective"] if record["objective"] else 0.0
         certified = "" if record["converged"] else "  not certified"
-        click.echo(
-            f"{record['C']:>10.3g}{mark} {record['log_loss']:>9.4f}  {gap:>12.1e}  {record['n_passes']:>6}{certified}"
-        )
+        numbers = f"{record['log_loss']:>9.4f}  {gap:>12.1e}  {record['n_passes']:>6}"
+        click.echo(f"{record['C']:>10.3g}{mark} {numbers}{certified}")
     click.echo(
         f"\nC = {document['C']:.3g}: cross-validated accuracy {document['accuracy']:.2%}, log-loss "
         f"{document['log_loss']:.4f}; {len(document['path'])} values of C in {document['seconds']:.2f} s"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data import Dataset
+from tlengine.data import Dataset, load_dataset
 from tlengine.data.budgets import (
     DEFAULT_BUDGETS,
     Budget,
@@ -23,7 +23,7 @@ from tlengine.data.budgets import (
 from tlengine.data.resamples import Plan, Resample, make_resamples
 from tlengine.errors import EmptyInputError, InputError, TlengineWarning
 from tlengine.evaluation import findings
-from tlengine.evaluation.embedding import Failed, Samples, View, see_samples
+from tlengine.evaluation.embedding import Failed, Samples, View, samples_of_features, see_samples
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.metrics import Outcome, scores
 from tlengine.evaluation.model import refit
@@ -46,7 +46,7 @@ class _Evaluation:
 
 
 def compare(
-    dataset: Dataset,
+    dataset: Any,
     backbones: Any = None,
     *,
     strategies: Sequence[str] | None = None,
@@ -65,7 +65,8 @@ def compare(
     the rest goes on.
 
     Args:
-        dataset: labelled samples; features (modality ``"features"``) are compared without a control.
+        dataset: labelled samples, or anything that :func:`tlengine.load_dataset` takes; features (modality
+            ``"features"``) are compared without a control.
         backbones: a backbone or its name, or several; None for the installed default of the modality.
         strategies: names among ``knn probe ridge centroid raw`` and the probes of plugins; None for all of
             the former.
@@ -97,6 +98,7 @@ def compare(
     asked = None if budgets is None else parse_budgets(budgets)
     if seeds < 1:
         raise InputError(f"{seeds} seeds; at least 1 is needed", hint="5 is the default")
+    dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     dataset.labels()
     ledger = Ledger()
     samples = _see(dataset, backbones, cache, progress, extraction, ledger)
@@ -130,7 +132,9 @@ def _see(
     ledger: Ledger,
 ) -> Samples:
     if dataset.modality == "features":
-        return see_samples(dataset, [], [], _no_backbone, ledger)
+        if backbones is not None:
+            raise InputError(f"{dataset.name} holds features already", hint="leave the backbone out")
+        return samples_of_features(dataset)
     from tlengine.features import default_backbone, extract, load_backbone
 
     if backbones is None:
@@ -145,10 +149,6 @@ def _see(
         return extract(dataset, backbone, cache=cache, progress=progress, **extraction)
 
     return see_samples(dataset, several, asked, embed, ledger)
-
-
-def _no_backbone(name: Any) -> Any:
-    raise InputError(f"features need no backbone, {name!r} was given")
 
 
 def _warn(plan: Plan) -> None:

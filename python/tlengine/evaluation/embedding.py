@@ -15,7 +15,7 @@ from tlengine.errors import DecodeError, TlengineError
 from tlengine.evaluation.ledger import Ledger
 from tlengine.types import Features
 
-__all__ = ["Failed", "Samples", "View", "content_digests", "see_samples"]
+__all__ = ["Failed", "Samples", "View", "content_digests", "samples_of_features", "see_samples"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,7 +98,7 @@ def see_samples(
 
     Args:
         dataset: labelled samples.
-        names: backbones or their names, the control among them; empty for features.
+        names: backbones or their names, the control among them.
         asked: the names that the user asked for.
         embed: turns one of them into features.
         ledger: books the seconds.
@@ -107,8 +107,6 @@ def see_samples(
         DecodeError: no sample can be read, or with ``strict`` any cannot.
         TlengineError: every backbone but the control failed; the error of the first.
     """
-    if dataset.modality == "features":
-        return _given(dataset)
     seen: list[tuple[str, Features]] = []
     failed: list[Failed] = []
     errors: list[Exception] = []
@@ -127,7 +125,7 @@ def see_samples(
     return _aligned(dataset, seen, asked, failed)
 
 
-def _given(dataset: Dataset) -> Samples:
+def samples_of_features(dataset: Dataset) -> Samples:
     """A dataset that is features already."""
     X = np.ascontiguousarray(dataset.X, dtype=np.float32)
     name = dataset.metadata.get("backbone", "features")
