@@ -16,7 +16,7 @@ Use = Callable[..., PluginManager]
 
 @pytest.fixture
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
-    """Write a distribution ``name`` with one module of ``code``; its entry point is ``point``, or ``name``."""
+    """Write a distribution with one module of ``code``; its entry point is ``point``, or its name."""
     modules = set(sys.modules)
     monkeypatch.syspath_prepend(str(tmp_path))
 

@@ -1,0 +1,134 @@
+"""Inference: what may come out, memory that ends, and that everything is put back."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.features.conftest import PREPROCESS, TinyNet
+from tlengine.errors import BackboneError, InputError, PluginError, ResourceError
+from tlengine.features import Backbone, available_devices
+from tlengine.features.forward import Forward, choose_device
+
+ROWS = list(np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8))
+
+
+class Out(torch.nn.Module):
+    """Returns whatever it is told to."""
+
+    def __init__(self, out: Any) -> None:
+        super().__init__()
+        self.out = out
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.out(images)
+
+
+def backbone_of(module: torch.nn.Module, dim: int = 8) -> Backbone:
+    return Backbone(module, preprocess=PREPROCESS, modality="image", name="odd", embedding_dim=dim)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (lambda x: x.new_ones(len(x), 9), r"returned shape \(7, 9\), expected \(7, 8\)"),
+        (lambda x: x.new_ones(len(x) - 1, 8), r"returned shape \(6, 8\)"),
+        (lambda x: x, r"returned \(7, 3, 16, 16\), not a tensor"),
+        (lambda x: [1], "returned list, not a tensor"),
+        (lambda x: x.new_full((len(x), 8), torch.nan), "NaN or inf in 7 of 7 rows"),
+        (lambda x: x.new_full((len(x), 8), torch.inf), "NaN or inf"),
+    ],
+)
+def test_outputs_that_break_the_contract(out: Any, message: str) -> None:
+    backbone = backbone_of(Out(out))
+    with Forward(backbone, "cpu", "float32") as forward, pytest.raises(BackboneError, match=message):
+        forward(ROWS)
+    backbone.origin = "odd (tlengine-odd 1.0)"
+    with (
+        Forward(backbone, "cpu", "float32") as forward,
+        pytest.raises(PluginError, match=r"tlengine-odd 1\.0"),
+    ):
+        forward(ROWS)
+
+
+def hungry(limit: int) -> Any:
+    """A network that runs out of memory above ``limit`` samples; notes the sizes it was asked for."""
+    asked: list[int] = []
+
+    def out(images: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        if len(images) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return images.mean(dim=(2, 3)).repeat(1, 3)[:, :8]
+
+    return out, asked
+
+
+def test_memory_that_ends_halves_the_batch() -> None:
+    out, asked = hungry(2)
+    with Forward(backbone_of(Out(out)), "cpu", "float32") as forward:
+        rows = forward(ROWS)
+        again = forward(ROWS)
+    assert asked[:3] == [7, 3, 1]
+    assert max(asked[3:]) == 1, "the smaller batch is remembered"
+    enough, _ = hungry(100)
+    with Forward(backbone_of(Out(enough)), "cpu", "float32") as forward:
+        assert np.array_equal(rows, forward(ROWS))
+    assert np.array_equal(rows, again)
+
+
+def test_memory_that_ends_at_one_sample_is_an_error_with_the_shape() -> None:
+    out, _ = hungry(0)
+    with (
+        Forward(backbone_of(Out(out)), "cpu", "float32") as forward,
+        pytest.raises(ResourceError, match=r"one sample of shape \(16, 16, 3\)"),
+    ):
+        forward(ROWS)
+
+
+def test_other_errors_of_the_network_surface() -> None:
+    def out(images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("sizes do not match")
+
+    with (
+        Forward(backbone_of(Out(out)), "cpu", "float32") as forward,
+        pytest.raises(RuntimeError, match="sizes do not match"),
+    ):
+        forward(ROWS)
+
+
+def test_everything_is_put_back(net: TinyNet, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TLENGINE_NUM_THREADS", "1")
+    net.dropout.eval()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with Forward(backbone, "cpu", "float32"):
+            assert not net.training
+            assert not torch.is_grad_enabled()
+            assert torch.get_num_threads() == 1
+        assert (net.training, net.conv.training, net.dropout.training) == (True, True, False)
+        assert torch.is_grad_enabled()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_close_and_not_equal(backbone: Backbone, precision: str) -> None:
+    with Forward(backbone, "cpu", "float32") as forward:
+        exact = forward(ROWS)
+    with Forward(backbone, "cpu", precision) as forward:
+        half = forward(ROWS)
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - exact).max() < 0.05
+
+
+def test_devices_and_precisions_are_checked(backbone: Backbone) -> None:
+    assert available_devices()[-1] == "cpu"
+    assert choose_device("auto") == available_devices()[0]
+    with pytest.raises(BackboneError, match="no device 'abacus'"):
+        choose_device("abacus")
+    with pytest.raises(InputError, match="precision 'fp7'"):
+        Forward(backbone, "cpu", "fp7")
