@@ -75,22 +75,29 @@ class TrainingSet:
 def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> TrainingSet:
     """Checks X, y and sample_weight as scikit-learn does; drops the rows of weight zero.
 
+    ``n_features_in_`` is set on the estimator, if there is one.
+
     Raises:
         ValueError: shapes that do not fit (scikit-learn's own messages).
         NonFiniteError: NaN or infinity, with row and column.
         LabelError: labels that are missing or continuous.
         SingleClassError: fewer than two classes.
     """
-    from sklearn.utils.validation import validate_data
+    from sklearn.utils.validation import check_consistent_length, validate_data
 
-    X, y = validate_data(
-        estimator,
-        _half_as_single(X),
-        _check_labels(y),
-        dtype=[np.float64, np.float32],
-        order="C",
-        ensure_all_finite=False,
-    )
+    y = _check_labels(y)
+    if estimator is None:
+        X = as_features(X)
+        check_consistent_length(X, y)
+    else:
+        X, y = validate_data(
+            estimator,
+            _half_as_single(X),
+            y,
+            dtype=[np.float64, np.float32],
+            order="C",
+            ensure_all_finite=False,
+        )
     weight = check_weights(sample_weight, X)
     rows = None
     if not weight.all():

@@ -98,7 +98,7 @@ def probe_path(
     >>> path.coef_.shape, bool(path.converged_.all())
     ((3, 1, 5), True)
     """
-    train = training_set(_Anonymous(), X, y, sample_weight)
+    train = training_set(None, X, y, sample_weight)
     splits = fold_rows(folds, train)
     return solve(
         train, grid(Cs), splits, class_weight=class_weight, fit_intercept=fit_intercept, tol=tol,
@@ -106,15 +106,11 @@ def probe_path(
     )  # fmt: skip
 
 
-class _Anonymous:
-    """Takes ``n_features_in_`` where there is no estimator."""
-
-
 def grid(Cs: int | npt.ArrayLike) -> npt.NDArray[np.float64]:
     """The values of C: as given, or ``logspace(-6, 5, n)`` for an integer n.
 
-    >>> grid(12).tolist()[:2]
-    [1e-06, 1e-05]
+    >>> grid(12).round(6).tolist()[:3]
+    [1e-06, 1e-05, 0.0001]
     """
     if isinstance(Cs, int | np.integer):
         if Cs < 1:
