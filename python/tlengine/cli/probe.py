@@ -92,7 +92,7 @@ def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> d
     import numpy as np
 
     from tlengine.evaluation.resampled import fold_pairs, given_parts
-    from tlengine.probes import LinearProbeCV, probe_path
+    from tlengine.probes import LinearProbeCV
 
     train, test = given_parts(features)
     X, y = features.X[train], np.asarray(features.y)[train]
@@ -101,8 +101,7 @@ def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> d
     probe = LinearProbeCV(Cs=n_Cs, cv=pairs).fit(X, y)
     seconds = time.perf_counter() - start
     best = int(np.flatnonzero(probe.Cs_ == probe.C_)[0])
-    accuracy = probe_path(X, y, [probe.C_], folds=pairs).folds
-    sizes = [len(held) for _, held in pairs]
+    right = LinearProbeCV(Cs=[probe.C_], cv=pairs, scoring="accuracy").fit(X, y)
     document = {
         "rows": len(X),
         "dim": features.dim,
@@ -110,7 +109,7 @@ def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> d
         "backbone": features.backbone,
         "C": probe.C_,
         "log_loss": -float(probe.scores_.mean(axis=0)[best]),
-        "accuracy": float(np.average([fold.accuracy_[0] for fold in accuracy], weights=sizes)),
+        "accuracy": float(right.scores_.mean()),
         "test_accuracy": _score(probe, features, test),
         "seconds": round(seconds, 4),
         "path": _records(probe),
