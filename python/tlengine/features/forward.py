@@ -77,15 +77,16 @@ class Forward:
         threads = torch.get_num_threads()
         self._stack.callback(torch.set_num_threads, threads)
         torch.set_num_threads(num_threads())
+        module.eval().to(self._device)
+        self._channels_last = any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
+        if self._channels_last:
+            module.to(memory_format=torch.channels_last)
+        # Only now: weights that are moved in inference mode could never be trained again.
         self._stack.enter_context(torch.inference_mode())
         if self._device.type == "cpu":
             self._stack.enter_context(reused_buffers())
         if self._device.type == "cuda":
             self._stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-        module.eval().to(self._device)
-        self._channels_last = any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
-        if self._channels_last:
-            module.to(memory_format=torch.channels_last)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,6 +131,10 @@ class Forward:
         preprocess = self._backbone.preprocess
         if hasattr(preprocess, "pad_id"):
             return {name: t.to(self._device) for name, t in _padded(rows, preprocess.pad_id).items()}
+        if len(shapes := {row.shape for row in rows}) > 1:
+            raise self._backbone.fault(
+                f"preprocesses samples to different shapes, such as {sorted(shapes)[:2]}"
+            )
         stacked = torch.from_numpy(np.stack(rows)).to(self._device)
         if isinstance(preprocess, ImagePreprocess) and stacked.dtype == torch.uint8:
             stacked = preprocess.normalized(stacked)
