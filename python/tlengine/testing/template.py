@@ -61,7 +61,7 @@ from {module} import tlengine_backbones
 from tlengine.testing import check_backbone
 
 
-@pytest.mark.parametrize("spec", tlengine_backbones(), ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [*tlengine_backbones()], ids=lambda spec: spec.name)
 def test_backbone_keeps_its_promises(spec):
     check_backbone(spec)
 """
