@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from tlengine.evaluation.metrics import Outcome, scores
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.strategies import DEFAULT_STRATEGIES, Fit, Strategy, resolve_strategy
 from tlengine.evaluation.verdict import CONTROL, Cell
+from tlengine.settings import num_threads
 
 __all__ = ["compare"]
 
@@ -164,21 +167,25 @@ def _evaluate(
     ledger: Ledger,
     progress: bool,
 ) -> Evaluation:
+    from sklearn.exceptions import ConvergenceWarning
     from tqdm import tqdm
 
     found = Evaluation(failed=list(samples.failed))
     pairs = list(_pairs(samples, strategies))
-    fits = len(pairs) * len(plan.resamples) * len(budgets)
-    with tqdm(total=fits, desc="compare", unit="fit", disable=None if progress else True) as bar:
+    fits = len(plan.resamples) * len(budgets)
+    bar = tqdm(total=len(pairs) * fits, desc="compare", unit="fit", disable=None if progress else True)
+    with bar, warnings.catch_warnings():
+        # Candidates for hyper-parameters need no certificate; the fits with the chosen ones are counted.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         for view, strategy in pairs:
             bar.set_postfix_str(f"{view.name} {strategy.name}", refresh=False)
-            before = bar.n
+            done = bar.n
             try:
                 _run_strategy(view, strategy, codes, plan, budgets, found, ledger, bar.update)
             except Exception as error:  # the other strategies go on
                 found.failed.append(Failed.of(view.name, strategy.name, error))
                 found.errors.append(error)
-            bar.update(before + len(plan.resamples) * len(budgets) - bar.n)
+            bar.update(done + fits - bar.n)
     if not found.cells:
         raise (
             found.errors[0]
@@ -187,7 +194,15 @@ def _evaluate(
                 "no strategy can be run", hint="the raw control needs images or texts; features have none"
             )
         )
+    _warn_uncertified(found)
     return found
+
+
+def _warn_uncertified(found: Evaluation) -> None:
+    missed = sum(not fit["converged"] for fit in found.fits)
+    if missed:
+        note = f"{missed} of {len(found.fits)} fits are not certified to their tolerance"
+        warnings.warn(note, TlengineWarning, stacklevel=4)
 
 
 def _pairs(samples: Samples, strategies: Sequence[Strategy]) -> Iterator[tuple[View, Strategy]]:
@@ -211,14 +226,9 @@ def _run_strategy(
     """All fits of one strategy on one backbone; nothing is kept of a strategy that fails half-way."""
     cells = {budget: Cell(backbone=view.name, strategy=strategy.name, budget=budget) for budget in budgets}
     results, fits = [], []
-    known: dict[bytes, tuple[Fit, Outcome, float]] = {}
-    for resample in plan.resamples:
-        for draw in draw_budgets(codes, resample.train, budgets, resample.seed):
-            key = draw.rows.tobytes() + resample.test.tobytes()
-            if key not in known:
-                known[key] = _fit(view, strategy, codes, plan.units, resample, draw)
-                ledger.add("fit", f"{view.name} {strategy.name}", known[key][2])
-            fit, outcome, seconds = known[key]
+    with ledger.stage("fit", f"{view.name} {strategy.name}"):
+        for task, (fit, outcome, seconds) in _fit_all(view, strategy, codes, plan, budgets):
+            resample, draw = task
             cell = cells[draw.budget]
             labels = draw.labels + (0 if resample.select is None else len(resample.select))
             cell.outcomes[resample.seed, resample.fold] = outcome
@@ -227,11 +237,40 @@ def _run_strategy(
                 cell.inner.append(fit.inner)
             where = {**cell.name, "seed": resample.seed, "fold": resample.fold}
             results += [{**where, "metric": m, "value": v} for m, v in scores(outcome).items()]
-            fits.append({**where, "labels": labels, "chosen": dict(fit.chosen), "seconds": round(seconds, 5)})
+            fits.append({**where, "labels": labels, **_describe_fit(fit), "seconds": round(seconds, 5)})
             advance(1)
     found.cells += cells.values()
     found.results += results
     found.fits += fits
+
+
+Task = tuple[Resample, Draw]
+Fitted = tuple[Fit, Outcome, float]
+
+
+def _fit_all(
+    view: View, strategy: Strategy, codes: npt.NDArray[np.intp], plan: Plan, budgets: Sequence[Budget]
+) -> Iterator[tuple[Task, Fitted]]:
+    """Fits for every resample and budget, several at a time; the same rows are fitted once."""
+    tasks = [
+        (resample, draw)
+        for resample in plan.resamples
+        for draw in draw_budgets(codes, resample.train, budgets, resample.seed)
+    ]
+    pool = ThreadPoolExecutor(max_workers=num_threads())
+    try:
+        running: dict[bytes, Future[Fitted]] = {}
+        for resample, draw in tasks:
+            if (key := _rows_key(resample, draw)) not in running:
+                running[key] = pool.submit(_fit, view, strategy, codes, plan.units, resample, draw)
+        for task in tasks:
+            yield task, running[_rows_key(*task)].result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _rows_key(resample: Resample, draw: Draw) -> bytes:
+    return draw.rows.tobytes() + resample.test.tobytes()
 
 
 def _fit(
@@ -241,9 +280,13 @@ def _fit(
     units: npt.NDArray[np.intp],
     resample: Resample,
     draw: Draw,
-) -> tuple[Fit, Outcome, float]:
+) -> Fitted:
     start = time.perf_counter()
     select = None if resample.select is None else (view.X[resample.select], codes[resample.select])
     fit = strategy.fit(view.X[draw.rows], codes[draw.rows], units=units[draw.rows], select=select)
     outcome = Outcome.of(resample.test, codes[resample.test], fit.predict_proba(view.X[resample.test]))
-    return fit, outcome, time.perf_counter() - start
+    return replace(fit, estimator=None), outcome, time.perf_counter() - start
+
+
+def _describe_fit(fit: Fit) -> dict[str, Any]:
+    return {"chosen": dict(fit.chosen), "calibration": dict(fit.calibration), "converged": fit.converged}

@@ -51,6 +51,7 @@ class Fit:
     calibration: Mapping[str, Any]
     chosen: Params
     inner: tuple[float, float] | None
+    converged: bool = True
 
     def predict_proba(self, X: Matrix) -> Scores:
         """Probabilities (n, K) of features (n, d)."""
@@ -119,8 +120,10 @@ class Tuned:
         classes, codes = np.unique(y, return_inverse=True)
         trial = make_trial(X, codes, units, select, classes)
         judged = self.judge(trial) if trial.parts else Judged(self.default(X), self.uncalibrated, None)
+        fitted = judged.fitted if judged.fitted is not None else self.estimator(judged.params).fit(X, y)
         return Fit(
-            estimator=self.estimator(judged.params).fit(X, y),
+            estimator=fitted,
+            converged=bool(np.all(getattr(fitted, "converged_", True))),
             calibration={"kind": self.calibration, "value": judged.calibration},
             chosen=judged.params,
             inner=judged.inner,
@@ -158,6 +161,7 @@ class Trial:
 
     X: Matrix
     codes: Rows
+    classes: Array
     parts: list[tuple[Rows, Rows]]
     single: bool = False
     """Whether every row is a unit of its own, and none was brought for selection."""
@@ -165,11 +169,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Judged:
-    """The chosen hyper-parameters, the calibration, and accuracy and log-loss on the held-out rows."""
+    """The chosen hyper-parameters, the calibration, and accuracy and log-loss on the held-out rows.
+
+    ``fitted`` is the classifier of all rows where the choice left it behind.
+    """
 
     params: Params
     calibration: float
     inner: tuple[float, float] | None
+    fitted: Any = None
 
 
 def make_trial(X: Matrix, codes: Rows, units: Rows, select: Select, classes: Array) -> Trial:
@@ -179,12 +187,12 @@ def make_trial(X: Matrix, codes: Rows, units: Rows, select: Select, classes: Arr
         known = np.isin(select[1], classes)
         both = np.concatenate([codes, np.searchsorted(classes, select[1][known])])
         parts = [(np.arange(n), np.arange(n, len(both)))] if known.any() else []
-        return Trial(np.concatenate([X, select[0][known]]), both, parts)
+        return Trial(np.concatenate([X, select[0][known]]), both, classes, parts)
     _, compact = np.unique(units, return_inverse=True)
     folds = assign_folds(codes, compact, INNER_FOLDS, np.random.default_rng(0))
     parts = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]
     whole = all(np.unique(codes[rows]).size == len(classes) for rows, _ in parts)
-    return Trial(X, codes, parts if whole else [], single=int(compact.max()) == n - 1)
+    return Trial(X, codes, classes, parts if whole else [], single=int(compact.max()) == n - 1)
 
 
 def log_loss(proba: Scores, codes: Rows) -> float:
