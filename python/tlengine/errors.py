@@ -56,11 +56,13 @@ class TlengineError(Exception):
     """Base of all errors; ``code`` is a stable name, ``context`` the facts, ``hint`` the way out."""
 
     code: ClassVar[str] = "error"
+    usual_hint: ClassVar[str | None] = None
+    """The way out where the place that raises knows none better."""
 
     def __init__(self, message: str, *, hint: str | None = None, **context: Any) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.context = context
 
     def __str__(self) -> str:
@@ -86,6 +88,7 @@ class CacheCorruptionError(CacheError):
     """Bytes on disk are not the bytes that were written."""
 
     code = "cache-corruption"
+    usual_hint = "run: tlengine cache repair"
 
 
 class CacheFormatError(CacheError):
@@ -98,12 +101,14 @@ class CacheFullError(CacheError, OSError):
     """No space, quota or file size left; rows committed earlier are intact."""
 
     code = "cache-full"
+    usual_hint = "free some space, or point TLENGINE_HOME at another disk; committed rows are kept"
 
 
 class CacheIOError(CacheError, OSError):
     """The operating system refused a read or a write."""
 
     code = "cache-io"
+    usual_hint = "check the disk and the permissions of the cache folder, or set TLENGINE_HOME"
 
 
 class CacheReadOnlyError(CacheError):
@@ -140,6 +145,7 @@ class NonFiniteError(InputError):
     """NaN or infinity where only finite numbers make sense."""
 
     code = "non-finite"
+    usual_hint = "drop or impute such rows first"
 
 
 class EmptyInputError(InputError):
@@ -152,6 +158,7 @@ class ShapeMismatchError(InputError):
     """Arrays whose shapes do not fit together."""
 
     code = "shape"
+    usual_hint = "give each row one entry in every column"
 
 
 class DtypeError(InputError, TypeError):
@@ -206,18 +213,21 @@ class HeadFormatError(TlengineError, ValueError):
     """A saved model whose files are not what they should be."""
 
     code = "head-format"
+    usual_hint = "use a folder that save_pretrained or compare --out wrote"
 
 
 class UnsafeArtifactError(TlengineError, ValueError):
     """A file that could execute code when loaded; it was not loaded."""
 
     code = "unsafe-artifact"
+    usual_hint = "ask for it as safetensors; a pickle can run any code"
 
 
 class RunFormatError(TlengineError, ValueError):
     """A run document that tlengine did not write, or wrote in a newer version."""
 
     code = "run-format"
+    usual_hint = "use a run.json that compare --out wrote, with this version or an older one"
 
 
 class BackboneError(TlengineError, ValueError):
@@ -242,12 +252,14 @@ class ResourceError(TlengineError, MemoryError):
     """Memory ran out."""
 
     code = "resource"
+    usual_hint = "close other programs, or use fewer rows at a time"
 
 
 class InternalError(TlengineError, RuntimeError):
     """A fault of tlengine itself."""
 
     code = "internal"
+    usual_hint = "this is a bug in tlengine: please report it with the output of tlengine doctor"
 
 
 class TlengineWarning(UserWarning):
