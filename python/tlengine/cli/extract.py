@@ -56,6 +56,10 @@ def command(
 ) -> None:
     """Turn the images or texts of DATA into features.
 
+    \b
+    tlengine extract photos/ --out features.npz
+    tlengine extract reviews.csv --text review --backbone minilm
+
     Rows are kept in the embedding cache as soon as their batch is done: stop it when you like, and the same
     command goes on where it stopped. Without --out it fills the cache.
     """

@@ -16,7 +16,14 @@ __all__ = ["command"]
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List, show, check and create plugins."""
+    """List, show, check and create plugins.
+
+    \b
+    tlengine plugins
+    tlengine plugins show minilm
+    tlengine plugins check efficientnet-lite0
+    tlengine plugins new mynet
+    """
     short_warnings()
     if ctx.invoked_subcommand is None:
         _list(as_json)

@@ -72,7 +72,9 @@ def _labels(values: Any, n: int, name: str) -> npt.NDArray[Any]:
             f"{name}: y has {np.ndim(values)} dimensions, not 1", hint="one label per row; not one-hot"
         )
     if len(values) != n:
-        raise ShapeMismatchError(f"{name}: X has {n} rows, y has {len(values)}")
+        raise ShapeMismatchError(
+            f"{name}: X has {n} rows, y has {len(values)}", hint="X and y have one row per sample"
+        )
     return class_labels(values, lambda row: f"{name}, y[{row}]")
 
 

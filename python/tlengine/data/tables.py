@@ -58,20 +58,35 @@ def dataset_from_table(
         raise EmptyInputError(f"{table.name}: the table has no rows", hint="it holds a header alone")
     label = _label_column(table, columns, labels)
     kind, content = _content_column(table, columns, modality, label)
-    taken = (content, label)
+    chosen = {
+        kind: content,
+        **({} if label is None else {"label": label}),
+        **_others(table, columns, content, label),
+    }
     values = table.column(content)
-    ids = _ids(table, values if kind == "image" else None, taken)
+    splits = _splits(table, chosen, columns.split)
     return Dataset(
         name=table.name,
         modality=kind,  # type: ignore[arg-type]
-        ids=ids,
+        ids=_ids(table, chosen.pop("id", None), values if kind == "image" else None),
         contents=_texts(table, values) if kind == "text" else _images(table, values),
         y=None if label is None else _labels(table, label),
-        groups=_strings(table, "group", columns.group, taken),
-        domains=_strings(table, "domain", columns.domain, taken),
-        splits=_splits(table, columns.split, taken),
-        metadata={"columns": ", ".join(table.names), kind: content, **({"label": label} if label else {})},
+        groups=_strings(table, "group", chosen.get("group")),
+        domains=_strings(table, "domain", chosen.get("domain")),
+        splits=splits,
+        metadata={"columns": ", ".join(table.names), **chosen},
     )
+
+
+def _others(table: Table, columns: Columns, *taken: str | None) -> dict[str, str]:
+    """The columns of ids, groups, domains and splits: as named, or by their usual names."""
+    found = {role: getattr(columns, role) for role in ("group", "domain", "split")}
+    for role, column in found.items():
+        if column is not None:
+            named(column, role, table.names, table.name)
+    used = (*taken, *found.values())
+    guessed = {role: guess(role, table.names, used) for role in (*found, "id") if found.get(role) is None}
+    return {role: column for role, column in {**found, **guessed}.items() if column is not None}
 
 
 def _label_column(table: Table, columns: Columns, labels: LabelMode) -> str | None:
@@ -161,9 +176,9 @@ def _labels(table: Table, label: str) -> npt.NDArray[Any]:
     return class_labels(values, lambda row: f"{table.place(row)}, column {label!r}")
 
 
-def _ids(table: Table, paths: Sequence[Any] | None, taken: tuple[str | None, ...]) -> npt.NDArray[np.str_]:
-    found = guess("id", table.names, taken)
-    for values in (table.column(found) if found else None, paths):
+def _ids(table: Table, column: str | None, paths: Sequence[Any] | None) -> npt.NDArray[np.str_]:
+    """The column of ids if no two are equal, else the paths if no two are equal, else row numbers."""
+    for values in (table.column(column) if column else None, paths):
         if values is not None and _are_names(values):
             return np.array([str(value) for value in values])
     return np.array([str(row) for row in range(table.rows)])
@@ -173,41 +188,34 @@ def _are_names(values: Sequence[Any]) -> bool:
     return all(isinstance(value, str | int) for value in values) and len(set(values)) == len(values)
 
 
-def _strings(
-    table: Table, role: str, column: str | None, taken: tuple[str | None, ...]
-) -> npt.NDArray[np.str_] | None:
-    """A column of names; missing ones are refused where the user named the column, else it is left."""
-    found = (
-        guess(role, table.names, taken) if column is None else named(column, role, table.names, table.name)
-    )
-    if found is None:
+def _strings(table: Table, role: str, column: str | None) -> npt.NDArray[np.str_] | None:
+    """A column of names, none of them missing: a row without a group could stand on both sides."""
+    if column is None:
         return None
-    values = table.column(found)
+    values = table.column(column)
     for row, value in enumerate(values):
         if value is None or value != value or (isinstance(value, str) and not value.strip()):
             raise DatasetError(
-                f"{table.place(row)}: {role} column {found!r} is empty",
+                f"{table.place(row)}: {role} column {column!r} is empty",
                 hint="fill it in or rename the column",
             )
     return np.array([str(value) for value in values])
 
 
-def _splits(table: Table, column: str | None, taken: tuple[str | None, ...]) -> npt.NDArray[np.str_] | None:
-    """Roles; a guessed column that holds anything but split names is something else and left alone."""
-    found = (
-        guess("split", table.names, taken)
-        if column is None
-        else named(column, "split", table.names, table.name)
-    )
-    if found is None:
+def _splits(table: Table, chosen: dict[str, str], asked: str | None) -> npt.NDArray[np.str_] | None:
+    """Roles; a guessed column that holds anything else is no split and goes from ``chosen``."""
+    column = chosen.get("split")
+    if column is None:
         return None
-    roles = [ROLE_NAMES.get(str(value).strip().lower()) for value in table.column(found)]
-    if None in roles:
-        if column is None:
-            return None
-        row = roles.index(None)
-        raise DatasetError(
-            f"{table.place(row)}: {table.column(found)[row]!r} is no split",
-            hint=f"splits are: {', '.join(sorted(ROLE_NAMES))}",
-        )
-    return np.array(roles)
+    values = table.column(column)
+    roles = [ROLE_NAMES.get(str(value).strip().lower()) for value in values]
+    if None not in roles:
+        return np.array(roles)
+    if asked is None:
+        del chosen["split"]
+        return None
+    row = roles.index(None)
+    raise DatasetError(
+        f"{table.place(row)}: {values[row]!r} is no split",
+        hint=f"splits are: {', '.join(sorted(ROLE_NAMES))}",
+    )
