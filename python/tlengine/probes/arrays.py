@@ -11,7 +11,6 @@ from tlengine.errors import (
     DtypeError,
     EmptyInputError,
     LabelError,
-    NonFiniteError,
     ShapeMismatchError,
     SingleClassError,
 )
