@@ -58,7 +58,7 @@ proptest! {
 
     #[test]
     fn ties_go_to_the_lowest_row(
-        (d, k, queries, rows) in (1usize..12, 1usize..60, 1usize..30).prop_flat_map(|(d, k, m)| {
+        (d, k, queries, rows) in (1usize..36, 1usize..60, 1usize..30).prop_flat_map(|(d, k, m)| {
             (Just(d), Just(k), small_integers(d * m), small_integers(d * 150))
         })
     ) {

@@ -161,3 +161,25 @@ fn widths_fit_the_queries() {
     let widths: Vec<_> = [0, 1, 3, 5, 8, 9, 12, 100].map(tile_width).into();
     assert_eq!(widths, [1, 1, 4, 8, 8, 12, 12, 12]);
 }
+
+#[test]
+fn a_rotation_keeps_inner_products_and_spreads_a_spike() {
+    for kernels in Kernels::available() {
+        for length in [1, 2, 3, 7, 64, 100, 768] {
+            let vector = |seed: usize| -> Vec<f64> {
+                (0..length).map(|i| (((i + 1) * seed) % 17) as f64 - 8.0).collect()
+            };
+            let (mut a, mut b) = (vector(5), vector(11));
+            let before = kernels.dot_f64(&a, &b);
+            let size = (kernels.squared_norm(&a) * kernels.squared_norm(&b)).sqrt();
+            kernels.rotate(&mut a);
+            kernels.rotate(&mut b);
+            let lost = (kernels.dot_f64(&a, &b) - before).abs();
+            assert!(lost <= 2.0 * tlengine_core::simd::rotation::RELATIVE_ERROR * size);
+        }
+        let mut spike = vec![0.0; 768];
+        spike[3] = 1.0;
+        kernels.rotate(&mut spike);
+        assert!(kernels.largest(&spike) < 0.2);
+    }
+}

@@ -1,16 +1,19 @@
 //! Codes in which the first pass multiplies: single precision or 8 bits.
 
-use super::frame::Placed;
+use super::frame::{Frame, Placed};
+use super::matrix::Matrix;
 use crate::simd::Kernels;
 use crate::simd::bounds::{QueryBounds, RowBounds};
 use crate::simd::encode::Coded;
+use crate::simd::exact::Real;
+use crate::simd::rotation::RELATIVE_ERROR as ROTATION_ERROR;
 use crate::simd::tile::{Products, StepF32, StepI8};
 
 /// Room for the roundings of the bounds themselves, relative to the products they bound.
 const ROUNDINGS: f64 = 1.0 / (1 << 19) as f64;
 
 /// How vectors are coded, stored and multiplied.
-pub trait Coding: Sized {
+pub trait Coding: Sized + Send + Sync {
     /// One or more dimensions of a panel.
     type Step: Copy + Send + Sync;
     /// One or more dimensions of one query.
@@ -23,7 +26,10 @@ pub trait Coding: Sized {
 
     fn steps(depth: usize) -> usize;
     fn codes(depth: usize) -> Self::Codes;
-    fn encode(kernels: Kernels, vector: &[f64], codes: &mut Self::Codes) -> Coded;
+    /// The coding that suits these rows.
+    fn fit<T: Real>(kernels: Kernels, frame: &Frame, rows: Matrix<'_, T>) -> Self;
+    /// Codes a vector, whose contents are lost.
+    fn encode(&self, kernels: Kernels, vector: &mut [f64], codes: &mut Self::Codes) -> Coded;
     /// Writes the codes as row `r` of a panel.
     fn store(codes: &Self::Codes, panel: &mut [Self::Step], r: usize);
     /// The codes as one column of a tile.
@@ -57,7 +63,11 @@ impl Coding for F32 {
         vec![0.0; depth]
     }
 
-    fn encode(kernels: Kernels, vector: &[f64], codes: &mut Vec<f32>) -> Coded {
+    fn fit<T: Real>(_: Kernels, _: &Frame, _: Matrix<'_, T>) -> Self {
+        Self
+    }
+
+    fn encode(&self, kernels: Kernels, vector: &mut [f64], codes: &mut Vec<f32>) -> Coded {
         kernels.encode_f32(vector, codes)
     }
 
@@ -83,8 +93,16 @@ impl Coding for F32 {
     }
 }
 
-/// 8-bit codes, each vector with a scale of its own.
-pub struct I8;
+/// 8-bit codes, each vector with a scale of its own; after a rotation where that makes the numbers
+/// of a vector more alike in size, and so the codes more precise.
+pub struct I8 {
+    rotate: bool,
+}
+
+/// Rows on which rotated and plain codes are compared.
+const SAMPLE: usize = 64;
+/// A rotation is made if it brings the error of the codes below this part of what it was.
+const WORTHWHILE: f64 = 0.85;
 
 impl Coding for I8 {
     type Step = StepI8;
@@ -100,8 +118,27 @@ impl Coding for I8 {
         vec![0; depth.next_multiple_of(4)]
     }
 
-    fn encode(kernels: Kernels, vector: &[f64], codes: &mut Vec<i8>) -> Coded {
-        kernels.encode_i8(vector, codes)
+    fn fit<T: Real>(kernels: Kernels, frame: &Frame, rows: Matrix<'_, T>) -> Self {
+        let stride = rows.rows().div_ceil(SAMPLE).max(1);
+        let (mut vector, mut codes) = (vec![0.0; rows.columns()], Self::codes(rows.columns()));
+        let mut errors = [0.0; 2];
+        for i in (0..rows.rows()).step_by(stride) {
+            for (error, rotate) in errors.iter_mut().zip([false, true]) {
+                frame.place_row(rows.row(i), &mut vector);
+                *error += Self { rotate }.encode(kernels, &mut vector, &mut codes).error;
+            }
+        }
+        Self { rotate: errors[1] < WORTHWHILE * errors[0] }
+    }
+
+    fn encode(&self, kernels: Kernels, vector: &mut [f64], codes: &mut Vec<i8>) -> Coded {
+        let mut lost = 0.0;
+        if self.rotate {
+            kernels.rotate(vector);
+            lost = ROTATION_ERROR * kernels.squared_norm(vector).sqrt();
+        }
+        let coded = kernels.encode_i8(vector, codes);
+        Coded { error: coded.error + lost, ..coded }
     }
 
     fn store(codes: &Vec<i8>, panel: &mut [StepI8], r: usize) {

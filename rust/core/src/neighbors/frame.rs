@@ -50,6 +50,10 @@ pub struct Placed {
     pub bias_weight: f64,
     /// Scores closer than this may be equal once rounded (queries).
     pub slack: f64,
+    /// Score in the frame of a row whose exact score is nothing (queries).
+    pub offset: f64,
+    /// Largest error of the offset (queries).
+    pub offset_error: f64,
 }
 
 /// Rows whose mean is the centre.
@@ -131,21 +135,46 @@ impl Frame {
         };
         out.iter_mut().for_each(|value| *value *= shrink);
         let norm = norm * shrink;
-        let (error, slack) = match self.metric {
-            Metric::Cosine => ((depth + 16.0) * ROUNDOFF, 8.0 * ROUNDOFF),
-            Metric::Inner => (4.0 * ROUNDOFF * norm, 8.0 * ROUNDOFF * norm * depth.sqrt()),
-            Metric::Euclidean => (4.0 * ROUNDOFF * norm, 8.0 * ROUNDOFF * norm * norm / shrink),
+        let (slack, offset, relative) = match self.metric {
+            Metric::Cosine => {
+                let shared = self.kernels.dot_f64(out, &self.centre) + self.centre_norm.powi(2);
+                (8.0 * ROUNDOFF, -shared, 1.0 + self.centre_norm)
+            }
+            Metric::Inner => {
+                let shared = self.kernels.dot_f64(out, &self.centre);
+                (8.0 * ROUNDOFF * norm * depth.sqrt(), -shared, norm * self.centre_norm)
+            }
+            Metric::Euclidean => {
+                let offset = norm * norm / (2.0 * shrink);
+                (16.0 * ROUNDOFF * offset, offset, 4.0 * offset)
+            }
         };
-        Placed { bias_weight: shrink, error, slack, ..Placed::default() }
+        let error = match self.metric {
+            Metric::Cosine => (depth + 16.0) * ROUNDOFF,
+            _ => 4.0 * ROUNDOFF * norm,
+        };
+        let offset_error = (2.0 * depth + 32.0) * ROUNDOFF * relative;
+        Placed { bias_weight: shrink, error, slack, offset, offset_error, ..Placed::default() }
     }
 
-    /// The score of a row: cosine, inner product, or the distance with its sign turned.
-    pub fn score<T: Real>(&self, query: &[T], query_norm: Double, row: &[T]) -> f64 {
-        match self.metric {
-            Metric::Cosine => {
-                let product = self.kernels.exact_dot(query, row);
-                product.cosine(query_norm, self.kernels.exact_dot(row, row))
+    /// The least score in the frame of a row whose exact score for a query is `score`.
+    pub fn least(&self, query: &Placed, score: f64) -> f64 {
+        let term = match self.metric {
+            Metric::Cosine => score,
+            Metric::Inner => score * self.unit * (self.unit * query.bias_weight),
+            Metric::Euclidean => {
+                let distance = score * self.unit;
+                -distance * distance * query.bias_weight / 2.0
             }
+        };
+        term + query.offset - query.offset_error - 16.0 * ROUNDOFF * term.abs()
+    }
+
+    /// The score of a row: cosine (for which it takes the squared norms of query and row), inner
+    /// product, or the distance with its sign turned.
+    pub fn score<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> f64 {
+        match self.metric {
+            Metric::Cosine => self.kernels.exact_dot(query, row).cosine(norms[0], norms[1]),
             Metric::Inner => self.kernels.exact_dot(query, row).hi,
             Metric::Euclidean => -self.kernels.exact_distance(query, row).root(),
         }

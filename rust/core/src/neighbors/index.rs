@@ -1,19 +1,17 @@
 //! An index that is built once and searched many times.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::coding::{Coding, F32, I8};
 use super::distinct::Distinct;
 use super::frame::{Frame, Metric};
 use super::matrix::Matrix;
-use super::rank::best;
-use super::scan::Codes;
-use super::shortlist::Shortlist;
+use super::rank::{Ranking, Scored};
+use super::scan::{Codes, Found};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
-use crate::simd::bounds::QueryBounds;
-use crate::simd::exact::Real;
+use crate::simd::exact::{Double, Real};
 use crate::simd::{Kernels, MAX_DEPTH_I8};
 
 /// What the first pass computes in; the result does not depend on it.
@@ -45,6 +43,7 @@ pub struct Index {
     precision: Precision,
     shape: (usize, usize),
     distinct: Distinct,
+    norms: Vec<Double>,
     float32: OnceLock<Codes<F32>>,
     int8: OnceLock<Codes<I8>>,
 }
@@ -67,12 +66,18 @@ impl Index {
     ) -> Result<Self> {
         check_shape(rows, precision)?;
         let largest = rows.largest(run, kernels, "X")?;
+        let distinct = Distinct::find(run, kernels, rows)?;
+        let norms = match metric {
+            Metric::Cosine => squared_norms(run, kernels, rows, &distinct)?,
+            _ => Vec::new(),
+        };
         let index = Self {
             frame: Frame::fit(metric, rows, largest, kernels),
             kernels,
             precision,
             shape: (rows.rows(), rows.columns()),
-            distinct: Distinct::find(run, kernels, rows)?,
+            distinct,
+            norms,
             float32: OnceLock::new(),
             int8: OnceLock::new(),
         };
@@ -168,7 +173,7 @@ impl Index {
         rows: Matrix<'_, T>,
         queries: Matrix<'_, T>,
         k: usize,
-    ) -> Result<Vec<Vec<(u32, f64)>>> {
+    ) -> Result<Vec<Vec<Scored>>> {
         if self.first_choice() == Precision::Int8 {
             let codes = self.codes(run, &self.int8, rows)?;
             if self.precision == Precision::Int8 || self.tells_apart(run, codes, queries, k)? {
@@ -193,7 +198,7 @@ impl Index {
         let stride = queries.rows() / TRIAL_QUERIES;
         let some: Vec<_> = (0..TRIAL_QUERIES).map(|i| queries.row(i * stride)).collect();
         let found = codes.scan(run, &self.frame, &some, k, 0..codes.blocks())?;
-        let left: usize = found.iter().map(|(_, list)| list.candidates().len()).sum();
+        let left: usize = found.iter().map(|found| found.list.len()).sum();
         Ok(left <= TRIAL_QUERIES * (8 * k + 64 + self.distinct.firsts.len() / 100))
     }
 
@@ -204,41 +209,37 @@ impl Index {
         rows: Matrix<'_, T>,
         queries: Matrix<'_, T>,
         k: usize,
-    ) -> Result<Vec<Vec<(u32, f64)>>>
+    ) -> Result<Vec<Vec<Scored>>>
     where
         Codes<C>: Sync,
     {
+        let (kernels, frame) = (self.kernels, &self.frame);
+        let ranking = Ranking::new(kernels, frame, rows, &self.distinct, &self.norms);
+        let rank = |q: usize, found: Found| {
+            ranking.best(run, queries.row(q), &found.placed, found.list, k)
+        };
         let parts = self.parts(run, queries.rows(), codes.blocks());
-        let query_parts = parts.queries.len();
-        let scanned = run.collect(query_parts * parts.blocks.len(), |i| {
-            let range = parts.queries[i % query_parts].clone();
-            let some: Vec<_> = range.map(|q| queries.row(q)).collect();
-            let blocks = parts.blocks[i / query_parts].clone();
-            let lists = codes.scan(run, &self.frame, &some, k, blocks)?;
-            if parts.blocks.len() > 1 {
-                return Ok((lists, Vec::new()));
-            }
-            let ranked = some.iter().zip(&lists).map(|(query, (_, list))| {
-                run.check()?;
-                Ok(self.rank(rows, query, list, k))
-            });
-            Ok((Vec::new(), ranked.collect::<Result<Vec<_>>>()?))
-        })?;
+        let scan = |part: Range<usize>, blocks: Range<usize>| {
+            let some: Vec<_> = part.map(|q| queries.row(q)).collect();
+            codes.scan(run, frame, &some, k, blocks)
+        };
         if parts.blocks.len() == 1 {
-            return Ok(scanned.into_iter().flat_map(|(_, ranked)| ranked).collect());
+            let ranked = run.collect(parts.queries.len(), |i| {
+                let part = parts.queries[i].clone();
+                let found = scan(part.clone(), parts.blocks[0].clone())?;
+                part.zip(found).map(|(q, found)| rank(q, found)).collect::<Result<Vec<_>>>()
+            })?;
+            return Ok(ranked.into_iter().flatten().collect());
         }
-        let merged = merge(codes, scanned.into_iter().map(|(lists, _)| lists));
-        run.collect(merged.len(), |q| Ok(self.rank(rows, queries.row(q), &merged[q], k)))
-    }
-
-    fn rank<T: Real>(
-        &self,
-        rows: Matrix<'_, T>,
-        query: &[T],
-        list: &Shortlist,
-        k: usize,
-    ) -> Vec<(u32, f64)> {
-        best(self.kernels, &self.frame, rows, &self.distinct, query, list, k)
+        let scanned = run.collect(parts.blocks.len(), |i| {
+            scan(parts.queries[0].clone(), parts.blocks[i].clone())
+        })?;
+        let merged: Vec<_> =
+            merge(codes, scanned).into_iter().map(|found| Mutex::new(Some(found))).collect();
+        run.collect(merged.len(), |q| {
+            let found = merged[q].lock().unwrap_or_else(PoisonError::into_inner).take();
+            found.map_or(Ok(Vec::new()), |found| rank(q, found))
+        })
     }
 
     /// Cuts a search into parts that each scan some queries against some blocks.
@@ -251,7 +252,7 @@ impl Index {
         Parts { queries, blocks: cut(blocks, 1, 1) }
     }
 
-    fn gather(&self, found: Vec<Vec<(u32, f64)>>, k: usize) -> Neighbors {
+    fn gather(&self, found: Vec<Vec<Scored>>, k: usize) -> Neighbors {
         let sign = if self.frame.metric == Metric::Euclidean { -1.0 } else { 1.0 };
         let (rows, scores) = found
             .into_iter()
@@ -275,21 +276,33 @@ fn cut(length: usize, parts: usize, step: usize) -> Vec<Range<usize>> {
     (0..length).step_by(size).map(|start| start..length.min(start + size)).collect()
 }
 
-fn merge<C: Coding>(
-    codes: &Codes<C>,
-    parts: impl Iterator<Item = Vec<(QueryBounds, Shortlist)>>,
-) -> Vec<Shortlist> {
-    let joined = parts.reduce(|mut joined, part| {
-        for (mine, (_, theirs)) in joined.iter_mut().zip(part) {
-            mine.1.absorb(theirs);
+/// Joins what was found for the same queries in different blocks.
+fn merge<C: Coding>(codes: &Codes<C>, parts: Vec<Vec<Found>>) -> Vec<Found> {
+    let joined = parts.into_iter().reduce(|mut joined, part| {
+        for (mine, theirs) in joined.iter_mut().zip(part) {
+            mine.list.absorb(theirs.list);
         }
         joined
     });
-    let pruned = joined.unwrap_or_default().into_iter().map(|(query, mut list)| {
-        codes.prune(&query, &mut list);
-        list
-    });
-    pruned.collect()
+    let mut joined = joined.unwrap_or_default();
+    for found in &mut joined {
+        codes.prune(&found.bounds, &mut found.list);
+    }
+    joined
+}
+
+fn squared_norms<T: Real>(
+    run: &Run<'_>,
+    kernels: Kernels,
+    rows: Matrix<'_, T>,
+    distinct: &Distinct,
+) -> Result<Vec<Double>> {
+    let parts: Vec<_> = distinct.firsts.chunks(1024).collect();
+    let norms = run.collect(parts.len(), |i| {
+        let norm = |&row: &u32| kernels.exact_dot(rows.row(row as usize), rows.row(row as usize));
+        Ok(parts[i].iter().map(norm).collect::<Vec<_>>())
+    })?;
+    Ok(norms.into_iter().flatten().collect())
 }
 
 fn check_shape<T: Real>(rows: Matrix<'_, T>, precision: Precision) -> Result<()> {

@@ -1,40 +1,104 @@
 //! The second pass: exact scores of the rows that are left.
 
 use super::distinct::Distinct;
-use super::frame::Frame;
+use super::frame::{Frame, Placed};
 use super::matrix::Matrix;
-use super::shortlist::Shortlist;
+use super::shortlist::{Candidate, Shortlist};
+use crate::error::Result;
+use crate::parallel::Run;
 use crate::simd::Kernels;
-use crate::simd::exact::Real;
+use crate::simd::exact::{Double, Real};
 
-/// The `k` best rows of a shortlist with their scores, best first, equal scores by the lowest row.
-pub fn best<T: Real>(
+/// A row and its exact score.
+pub type Scored = (u32, f64);
+
+/// What exact scores are computed from.
+pub struct Ranking<'a, T> {
     kernels: Kernels,
-    frame: &Frame,
-    rows: Matrix<'_, T>,
-    distinct: &Distinct,
-    query: &[T],
-    list: &Shortlist,
-    k: usize,
-) -> Vec<(u32, f64)> {
-    let query_norm = kernels.exact_dot(query, query);
-    let score = |place: u32| {
-        let row = rows.row(distinct.firsts[place as usize] as usize);
-        frame.score(query, query_norm, row)
-    };
-    let mut scored: Vec<_> = list.candidates().iter().map(|c| (c.row, score(c.row))).collect();
-    keep_best(&mut scored, k);
-    let expanded = scored
-        .iter()
-        .flat_map(|&(place, score)| distinct.rows_at(place).take(k).map(move |row| (row, score)));
-    let mut expanded = expanded.collect();
-    keep_best(&mut expanded, k);
-    expanded
+    frame: &'a Frame,
+    rows: Matrix<'a, T>,
+    distinct: &'a Distinct,
+    /// For the cosine, squared norms of the distinct rows.
+    norms: &'a [Double],
+}
+
+impl<'a, T: Real> Ranking<'a, T> {
+    pub fn new(
+        kernels: Kernels,
+        frame: &'a Frame,
+        rows: Matrix<'a, T>,
+        distinct: &'a Distinct,
+        norms: &'a [Double],
+    ) -> Self {
+        Self { kernels, frame, rows, distinct, norms }
+    }
+
+    /// The `k` best rows of a shortlist, best first, equal scores by the lowest row.
+    pub fn best(
+        &self,
+        run: &Run<'_>,
+        query: &[T],
+        placed: &Placed,
+        list: Shortlist,
+        k: usize,
+    ) -> Result<Vec<Scored>> {
+        let places = self.best_places(run, query, placed, list, k)?;
+        let mut found: Vec<Scored> = Vec::with_capacity(k);
+        for (place, score) in places {
+            found.extend(self.distinct.rows_at(place).take(k).map(|row| (row, score)));
+        }
+        keep_best(&mut found, k);
+        Ok(found)
+    }
+
+    /// Scores candidates from the most promising on, until no other can be among the `k` best.
+    fn best_places(
+        &self,
+        run: &Run<'_>,
+        query: &[T],
+        placed: &Placed,
+        list: Shortlist,
+        k: usize,
+    ) -> Result<Vec<Scored>> {
+        let mut candidates = list.into_candidates();
+        candidates.sort_unstable_by(|a, b| b.upper.total_cmp(&a.upper).then(a.row.cmp(&b.row)));
+        let query_norm = self.kernels.exact_dot(query, query);
+        let mut scored: Vec<Scored> = Vec::with_capacity(2 * k);
+        let mut rest = &candidates[..];
+        let mut floor = f64::NEG_INFINITY;
+        while let Some(first) = rest.first() {
+            run.check()?;
+            // Not a number is no floor.
+            if f64::from(first.upper) < floor {
+                break;
+            }
+            let (batch, others) = rest.split_at(rest.len().min((k / 4).max(16)));
+            scored.extend(batch.iter().map(|c| (c.row, self.score(query, query_norm, c))));
+            rest = others;
+            if scored.len() >= k {
+                keep_best(&mut scored, k);
+                floor = self.frame.least(placed, scored[k - 1].1);
+            }
+        }
+        keep_best(&mut scored, k);
+        Ok(scored)
+    }
+
+    fn score(&self, query: &[T], query_norm: Double, candidate: &Candidate) -> f64 {
+        let place = candidate.row as usize;
+        let row = self.rows.row(self.distinct.firsts[place] as usize);
+        let row_norm = self.norms.get(place).copied().unwrap_or_default();
+        self.frame.score(query, row, [query_norm, row_norm])
+    }
 }
 
 /// Sorts by score, then row, and keeps the first `k`.
-fn keep_best(scored: &mut Vec<(u32, f64)>, k: usize) {
+fn keep_best(scored: &mut Vec<Scored>, k: usize) {
     // Adding zero turns -0 into 0, which compares equal to it.
-    scored.sort_unstable_by(|a, b| (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0)));
-    scored.truncate(k);
+    let order = |a: &Scored, b: &Scored| (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0));
+    if scored.len() > k {
+        scored.select_nth_unstable_by(k, order);
+        scored.truncate(k);
+    }
+    scored.sort_unstable_by(order);
 }

@@ -1,7 +1,7 @@
 //! The first pass: panels of codes against tiles of queries.
 
 use super::coding::{Coding, bound_query, bound_row};
-use super::frame::Frame;
+use super::frame::{Frame, Placed};
 use super::matrix::Matrix;
 use super::shortlist::{Candidate, Shortlist};
 use crate::error::Result;
@@ -25,13 +25,22 @@ pub struct Codes<C: Coding> {
     blocks: Vec<Block<C>>,
     panels_per_block: usize,
     kernels: Kernels,
+    coding: C,
 }
 
 /// Up to [`TILE_QUERIES`] coded queries.
 struct Tile<C: Coding> {
     words: Vec<C::Word>,
     width: usize,
+    placed: [Placed; TILE_QUERIES],
     bounds: [QueryBounds; TILE_QUERIES],
+}
+
+/// What the scan has found for one query.
+pub struct Found {
+    pub placed: Placed,
+    pub bounds: QueryBounds,
+    pub list: Shortlist,
 }
 
 impl<C: Coding> Codes<C> {
@@ -46,9 +55,10 @@ impl<C: Coding> Codes<C> {
         let panel_bytes = C::steps(rows.columns()).max(1) * size_of::<C::Step>();
         let panels_per_block = (BLOCK_BYTES / panel_bytes).max(1);
         let parts: Vec<&[u32]> = chosen.chunks(panels_per_block * PANEL_ROWS).collect();
-        let blocks =
-            run.collect(parts.len(), |i| Ok(Block::build(kernels, frame, rows, parts[i])))?;
-        Ok(Self { blocks, panels_per_block, kernels })
+        let coding = C::fit(kernels, frame, rows);
+        let blocks = run
+            .collect(parts.len(), |i| Ok(Block::build(&coding, kernels, frame, rows, parts[i])))?;
+        Ok(Self { blocks, panels_per_block, kernels, coding })
     }
 
     /// The number of blocks into which the rows are cut.
@@ -64,7 +74,7 @@ impl<C: Coding> Codes<C> {
         queries: &[&[T]],
         k: usize,
         blocks: std::ops::Range<usize>,
-    ) -> Result<Vec<(QueryBounds, Shortlist)>> {
+    ) -> Result<Vec<Found>> {
         let mut tiles = self.tiles(frame, queries);
         let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(k)).collect();
         let mut sums = Products::ZERO;
@@ -75,10 +85,11 @@ impl<C: Coding> Codes<C> {
                 self.scan_block(block, tile, lists, &mut sums);
             }
         }
-        let bounds = tiles.iter().flat_map(|tile| tile.bounds);
-        let found = bounds.zip(lists).map(|(bounds, mut list)| {
-            self.prune(&bounds, &mut list);
-            (bounds, list)
+        let queries = tiles.iter().flat_map(|tile| tile.placed.into_iter().zip(tile.bounds));
+        let found = queries.zip(lists).map(|((placed, bounds), list)| {
+            let mut found = Found { placed, bounds, list };
+            self.prune(&found.bounds, &mut found.list);
+            found
         });
         Ok(found.collect())
     }
@@ -133,12 +144,16 @@ impl<C: Coding> Codes<C> {
 
     fn tiles<T: Real>(&self, frame: &Frame, queries: &[&[T]]) -> Vec<Tile<C>> {
         let width = tile_width(queries.len());
-        queries.chunks(width).map(|part| Tile::build(self.kernels, frame, part, width)).collect()
+        queries
+            .chunks(width)
+            .map(|part| Tile::build(&self.coding, self.kernels, frame, part, width))
+            .collect()
     }
 }
 
 impl<C: Coding> Block<C> {
     fn build<T: Real>(
+        coding: &C,
         kernels: Kernels,
         frame: &Frame,
         rows: Matrix<'_, T>,
@@ -152,7 +167,7 @@ impl<C: Coding> Block<C> {
         for (i, &row) in chosen.iter().enumerate() {
             let (panel, r) = (i / PANEL_ROWS, i % PANEL_ROWS);
             let placed = frame.place_row(rows.row(row as usize), &mut vector);
-            let coded = C::encode(kernels, &vector, &mut codes);
+            let coded = coding.encode(kernels, &mut vector, &mut codes);
             C::store(&codes, &mut steps[panel * C::steps(depth)..][..C::steps(depth)], r);
             bound_row::<C>(&mut bounds[panel], r, depth, placed, coded);
         }
@@ -161,19 +176,26 @@ impl<C: Coding> Block<C> {
 }
 
 impl<C: Coding> Tile<C> {
-    fn build<T: Real>(kernels: Kernels, frame: &Frame, queries: &[&[T]], width: usize) -> Self {
+    fn build<T: Real>(
+        coding: &C,
+        kernels: Kernels,
+        frame: &Frame,
+        queries: &[&[T]],
+        width: usize,
+    ) -> Self {
+        let mut placed = [Placed::default(); TILE_QUERIES];
         let mut bounds = [QueryBounds::NONE; TILE_QUERIES];
         let mut columns = Vec::new();
-        for (query, bounds) in queries.iter().zip(&mut bounds) {
+        for (m, query) in queries.iter().enumerate() {
             let (mut vector, mut codes) = (vec![0.0; query.len()], C::codes(query.len()));
-            let placed = frame.place_query(query, &mut vector);
-            let coded = C::encode(kernels, &vector, &mut codes);
-            *bounds = bound_query(query.len(), placed, coded);
+            placed[m] = frame.place_query(query, &mut vector);
+            let coded = coding.encode(kernels, &mut vector, &mut codes);
+            bounds[m] = bound_query(query.len(), placed[m], coded);
             columns.push(C::words(&codes));
         }
         let steps = columns.first().map_or(0, Vec::len);
         let column = |step: usize, m: usize| columns.get(m).map_or(C::padding(), |c| c[step]);
         let words = (0..steps).flat_map(|step| (0..width).map(move |m| (step, m)));
-        Self { words: words.map(|(step, m)| column(step, m)).collect(), width, bounds }
+        Self { words: words.map(|(step, m)| column(step, m)).collect(), width, placed, bounds }
     }
 }

@@ -52,8 +52,12 @@ impl Shortlist {
         self.capacity = self.capacity.max(2 * self.candidates.len());
     }
 
-    pub fn candidates(&self) -> &[Candidate] {
-        &self.candidates
+    pub fn len(&self) -> usize {
+        self.candidates.len()
+    }
+
+    pub fn into_candidates(self) -> Vec<Candidate> {
+        self.candidates
     }
 }
 

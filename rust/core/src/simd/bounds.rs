@@ -4,6 +4,7 @@
 //! For a query `u`, a row `v` and their codes `u'`, `v'` the Cauchy-Schwarz inequality gives
 //! `|u.v - u'.v'| <= |u| |v - v'| + |u - u'| |v'|`; the terms below are these norms, rounded up by
 //! whoever fills them in, with room for the roundings made here.
+#![expect(clippy::needless_range_loop, reason = "plain loops, for the reason given in `exact`")]
 
 use super::kernels::multiversion;
 use super::tile::{PANEL_ROWS, Products, TILE_QUERIES};
@@ -80,16 +81,19 @@ fn raise_body(
     queries: &[QueryBounds],
 ) -> [u32; TILE_QUERIES] {
     let mut marks = [0; TILE_QUERIES];
-    for ((mark, sums), query) in marks.iter_mut().zip(&mut sums.0).zip(queries) {
+    for m in 0..queries.len() {
+        let (query, sums) = (&queries[m], &mut sums.0[m]);
         let mut any = false;
-        for (r, sum) in sums.iter_mut().enumerate() {
+        for r in 0..PANEL_ROWS {
             let error = query.norm * rows.error[r] + query.error * rows.norm[r] + query.slack;
-            let product = *sum * rows.scale[r] * query.scale;
-            *sum = product + query.bias_weight * rows.bias[r] + error;
-            any |= *sum >= query.floor;
+            let product = sums[r] * rows.scale[r] * query.scale;
+            sums[r] = product + query.bias_weight * rows.bias[r] + error;
+            any |= sums[r] >= query.floor;
         }
         if any {
-            *mark = (0..PANEL_ROWS).fold(0, |m, r| m | u32::from(sums[r] >= query.floor) << r);
+            for r in 0..PANEL_ROWS {
+                marks[m] |= ((sums[r] >= query.floor) as u32) << r;
+            }
         }
     }
     marks

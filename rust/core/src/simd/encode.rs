@@ -1,6 +1,12 @@
 //! From rows to codes: centring, rounding, and the norms that certify what the rounding lost.
+#![expect(
+    clippy::needless_range_loop,
+    clippy::cast_lossless,
+    clippy::eq_op,
+    reason = "see the comment on loops below"
+)]
 
-use super::exact::Real;
+use super::exact::{LANES, Real, padded};
 use super::kernels::multiversion;
 
 /// What became of a vector: `scale * codes` stands for it.
@@ -14,33 +20,54 @@ pub struct Coded {
     pub error: f64,
 }
 
-const LANES: usize = 16;
+// Plain loops over fixed arrays, for the reason given in `exact`.
 
-/// Sums `term(i)` over `0..length` in a fixed order of 16 lanes.
 #[inline(always)]
-fn lane_sums<const N: usize>(length: usize, mut term: impl FnMut(usize) -> [f64; N]) -> [f64; N] {
-    let mut lanes = [[0.0; LANES]; N];
-    let whole = length - length % LANES;
-    for start in (0..whole).step_by(LANES) {
-        for lane in 0..LANES {
-            let terms = term(start + lane);
-            for (lanes, term) in lanes.iter_mut().zip(terms) {
-                lanes[lane] += term;
-            }
-        }
+fn total(lanes: &[f64; LANES]) -> f64 {
+    let mut sum = 0.0;
+    for lane in 0..LANES {
+        sum += lanes[lane];
     }
-    for i in whole..length {
-        for (lanes, term) in lanes.iter_mut().zip(term(i)) {
-            lanes[i - whole] += term;
+    sum
+}
+
+/// `$body` for each block of 16 numbers of `$row`, the last one filled up with zeros.
+macro_rules! for_blocks {
+    ($row:expr, |$block:ident| $body:expr) => {
+        let (blocks, rest) = $row.as_chunks::<LANES>();
+        for i in 0..blocks.len() {
+            let $block = &blocks[i];
+            $body
         }
-    }
-    lanes.map(|lanes| lanes.into_iter().sum())
+        let $block = &padded(rest);
+        $body
+    };
+}
+
+/// As [`for_blocks`], with the block of `$codes` that belongs to it.
+macro_rules! for_coded_blocks {
+    ($row:expr, $codes:expr, |$block:ident, $out:ident| $body:expr) => {
+        let (blocks, rest) = $row.as_chunks::<LANES>();
+        let (outs, out_rest) = $codes[..$row.len()].as_chunks_mut::<LANES>();
+        let outs = &mut outs[..blocks.len()];
+        for i in 0..blocks.len() {
+            let ($block, $out) = (&blocks[i], &mut outs[i]);
+            $body
+        }
+        let ($block, last) = (&padded(rest), &mut [Default::default(); LANES]);
+        {
+            let $out = &mut *last;
+            $body
+        }
+        out_rest[..rest.len()].copy_from_slice(&last[..rest.len()]);
+    };
 }
 
 #[inline(always)]
 fn centre_body<T: Real>(row: &[T], factor: f64, centre: &[f64], out: &mut [f64]) {
-    for ((out, &value), centre) in out.iter_mut().zip(row).zip(centre) {
-        *out = value.into() * factor - centre;
+    let (centre, out) = (&centre[..row.len()], &mut out[..row.len()]);
+    for i in 0..row.len() {
+        out[i] = row[i].into() * factor - centre[i];
     }
 }
 
@@ -51,11 +78,12 @@ multiversion! {
 
 #[inline(always)]
 fn squared_norm_body<T: Real>(row: &[T]) -> f64 {
-    let [sum] = lane_sums(row.len(), |i| {
-        let value: f64 = row[i].into();
-        [value * value]
+    let mut sums = [0.0; LANES];
+    for_blocks!(row, |block| for lane in 0..LANES {
+        let value: f64 = block[lane].into();
+        sums[lane] += value * value;
     });
-    sum
+    total(&sums)
 }
 
 multiversion! {
@@ -65,9 +93,17 @@ multiversion! {
 
 #[inline(always)]
 fn dot_f64_body(a: &[f64], b: &[f64]) -> f64 {
-    let b = &b[..a.len()];
-    let [sum] = lane_sums(a.len(), |i| [a[i] * b[i]]);
-    sum
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b[..a.len()].as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for i in 0..a.len() {
+        for lane in 0..LANES {
+            sums[lane] += a[i][lane] * b[i][lane];
+        }
+    }
+    for lane in 0..a_rest.len() {
+        sums[lane] += a_rest[lane] * b_rest[lane];
+    }
+    total(&sums)
 }
 
 multiversion! {
@@ -77,13 +113,18 @@ multiversion! {
 
 #[inline(always)]
 fn encode_f32_body(row: &[f64], codes: &mut [f32]) -> Coded {
-    let codes = &mut codes[..row.len()];
-    let [norm, error] = lane_sums(row.len(), |i| {
-        codes[i] = row[i] as f32;
-        let code = f64::from(codes[i]);
-        [code * code, (row[i] - code) * (row[i] - code)]
+    let (mut norms, mut errors) = ([0.0; LANES], [0.0; LANES]);
+    for_coded_blocks!(row, codes, |block, out| {
+        for lane in 0..LANES {
+            out[lane] = block[lane] as f32;
+        }
+        for lane in 0..LANES {
+            let value = out[lane] as f64;
+            norms[lane] += value * value;
+            errors[lane] += (block[lane] - value) * (block[lane] - value);
+        }
     });
-    Coded { scale: 1.0, norm: norm.sqrt(), error: error.sqrt() }
+    Coded { scale: 1.0, norm: total(&norms).sqrt(), error: total(&errors).sqrt() }
 }
 
 multiversion! {
@@ -91,19 +132,25 @@ multiversion! {
     encode_f32(row: &[f64], codes: &mut [f32]) -> Coded = encode_f32_body
 }
 
+/// Adding and taking away `1.5 * 2^52` rounds a small number to the nearest integer, ties to even.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
+
 #[inline(always)]
 fn encode_i8_body(row: &[f64], codes: &mut [i8]) -> Coded {
-    let codes = &mut codes[..row.len()];
     let scale = (largest_body(row) / 127.0) as f32;
-    let unit = f64::from(scale);
+    let unit = scale as f64;
     let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / unit } else { 0.0 };
-    let [norm, error] = lane_sums(row.len(), |i| {
-        let code = (row[i] * inverse).round_ties_even().clamp(-127.0, 127.0);
-        codes[i] = code as i8;
-        let value = code * unit;
-        [value * value, (row[i] - value) * (row[i] - value)]
+    let (mut norms, mut errors) = ([0.0; LANES], [0.0; LANES]);
+    for_coded_blocks!(row, codes, |block, out| for lane in 0..LANES {
+        // At most 127.00002 in size, so it rounds to 127 at most; the low bits of the sum are its
+        // two's complement.
+        let shifted = block[lane] * inverse + ROUNDER;
+        out[lane] = shifted.to_bits() as i8;
+        let value = (shifted - ROUNDER) * unit;
+        norms[lane] += value * value;
+        errors[lane] += (block[lane] - value) * (block[lane] - value);
     });
-    Coded { scale, norm: norm.sqrt(), error: error.sqrt() }
+    Coded { scale, norm: total(&norms).sqrt(), error: total(&errors).sqrt() }
 }
 
 multiversion! {
@@ -115,15 +162,16 @@ multiversion! {
 fn hash_body<T: Real>(row: &[T]) -> u64 {
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut lanes = [FACTOR; LANES];
-    for part in row.chunks(LANES) {
-        for (hash, &value) in lanes.iter_mut().zip(part) {
-            let value: f64 = value.into();
-            *hash = (hash.rotate_left(27) ^ (value + 0.0).to_bits()).wrapping_mul(FACTOR);
-        }
+    for_blocks!(row, |block| for lane in 0..LANES {
+        let value: f64 = block[lane].into();
+        let mixed = lanes[lane] ^ (value + 0.0).to_bits();
+        lanes[lane] = (mixed ^ (mixed >> 29)).wrapping_mul(FACTOR);
+    });
+    let mut hash = row.len() as u64;
+    for lane in 0..LANES {
+        hash = (hash ^ lanes[lane] ^ (lanes[lane] >> 32)).wrapping_mul(FACTOR);
     }
-    lanes.into_iter().fold(row.len() as u64, |hash, lane| {
-        (hash.rotate_left(27) ^ lane ^ (lane >> 32)).wrapping_mul(FACTOR)
-    })
+    hash
 }
 
 multiversion! {
@@ -134,15 +182,21 @@ multiversion! {
 #[inline(always)]
 fn largest_body<T: Real>(row: &[T]) -> f64 {
     let mut lanes = [0.0f64; LANES];
-    let mut numbers = true;
-    for part in row.chunks(LANES) {
-        for (largest, &value) in lanes.iter_mut().zip(part) {
-            let size = value.into().abs();
-            numbers &= size >= 0.0;
-            *largest = if size > *largest { size } else { *largest };
+    let mut strange = [false; LANES];
+    for_blocks!(row, |block| for lane in 0..LANES {
+        let value: f64 = block[lane].into();
+        let size = f64::from_bits(value.to_bits() & (u64::MAX >> 1));
+        strange[lane] |= size != size;
+        lanes[lane] = if size > lanes[lane] { size } else { lanes[lane] };
+    });
+    let mut largest = 0.0;
+    for lane in 0..LANES {
+        if strange[lane] {
+            return f64::NAN;
         }
+        largest = if lanes[lane] > largest { lanes[lane] } else { largest };
     }
-    if numbers { lanes.into_iter().fold(0.0, f64::max) } else { f64::NAN }
+    largest
 }
 
 multiversion! {

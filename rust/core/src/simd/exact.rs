@@ -15,7 +15,7 @@ pub struct Double {
 }
 
 /// An element of a feature row: `f32` or `f64`.
-pub trait Real: Copy + Send + Sync + Into<f64> + PartialEq + 'static {
+pub trait Real: Copy + Default + Send + Sync + Into<f64> + PartialEq + 'static {
     /// Whether a product of two elements is exact in double precision.
     const EXACT_PRODUCTS: bool;
 }
@@ -28,7 +28,20 @@ impl Real for f64 {
     const EXACT_PRODUCTS: bool = false;
 }
 
-const LANES: usize = 16;
+/// Numbers that are worked on side by side, whatever the width of a vector.
+pub(super) const LANES: usize = 16;
+
+// The loops below walk fixed arrays by index. Closures and iterator adapters would be functions
+// without the vector features that `multiversion` adds, which the compiler does not inline into its
+// versions, and indices that need a check keep it from using vectors at all.
+
+/// The numbers of a last, shorter block, and zeros.
+#[inline(always)]
+pub(super) fn padded<T: Copy + Default>(rest: &[T]) -> [T; LANES] {
+    let mut block = [T::default(); LANES];
+    block[..rest.len()].copy_from_slice(rest);
+    block
+}
 
 /// Running sums, one per lane.
 struct Sums {
@@ -37,6 +50,28 @@ struct Sums {
 }
 
 impl Sums {
+    const ZERO: Self = Self { hi: [0.0; LANES], lo: [0.0; LANES] };
+
+    #[inline(always)]
+    fn add_products<T: Real>(&mut self, a: &[T; LANES], b: &[T; LANES]) {
+        for lane in 0..LANES {
+            let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
+            let value = a * b;
+            let error = if T::EXACT_PRODUCTS { 0.0 } else { a.mul_add(b, -value) };
+            self.add(lane, value, error);
+        }
+    }
+
+    #[inline(always)]
+    fn add_squared_differences<T: Real>(&mut self, a: &[T; LANES], b: &[T; LANES]) {
+        for lane in 0..LANES {
+            let (difference, lost) = two_sum(a[lane].into(), -b[lane].into());
+            let square = difference * difference;
+            let error = difference.mul_add(difference, -square) + 2.0 * difference * lost;
+            self.add(lane, square, error);
+        }
+    }
+
     #[inline(always)]
     fn add(&mut self, lane: usize, term: f64, error: f64) {
         let (sum, lost) = two_sum(self.hi[lane], term);
@@ -45,7 +80,7 @@ impl Sums {
     }
 
     #[inline(always)]
-    fn total(self) -> Double {
+    fn total(&self) -> Double {
         let (mut hi, mut lo) = (0.0, 0.0);
         for lane in 0..LANES {
             let (sum, lost) = two_sum(hi, self.hi[lane]);
@@ -65,45 +100,25 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 }
 
 #[inline(always)]
-fn accumulate<T: Real>(a: &[T], b: &[T], term: impl Fn(f64, f64) -> (f64, f64)) -> Double {
-    let mut sums = Sums { hi: [0.0; LANES], lo: [0.0; LANES] };
-    let (a_steps, b_steps) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_steps.remainder().iter().zip(b_steps.remainder());
-    for (a, b) in a_steps.zip(b_steps) {
-        for lane in 0..LANES {
-            let (value, error) = term(a[lane].into(), b[lane].into());
-            sums.add(lane, value, error);
-        }
+fn dot_body<T: Real>(a: &[T], b: &[T]) -> Double {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
+    let mut sums = Sums::ZERO;
+    for i in 0..a.len() {
+        sums.add_products(&a[i], &b[i]);
     }
-    for (lane, (&a, &b)) in rest.enumerate() {
-        let (value, error) = term(a.into(), b.into());
-        sums.add(lane, value, error);
-    }
+    sums.add_products(&padded(a_rest), &padded(b_rest));
     sums.total()
 }
 
 #[inline(always)]
-fn product<T: Real>(a: f64, b: f64) -> (f64, f64) {
-    let value = a * b;
-    (value, if T::EXACT_PRODUCTS { 0.0 } else { a.mul_add(b, -value) })
-}
-
-#[inline(always)]
-fn dot_body<T: Real>(a: &[T], b: &[T]) -> Double {
-    accumulate(a, b, product::<T>)
-}
-
-/// `(a - b)^2` and what rounding took from it, to first order.
-#[inline(always)]
-fn squared_difference(a: f64, b: f64) -> (f64, f64) {
-    let (difference, lost) = two_sum(a, -b);
-    let square = difference * difference;
-    (square, difference.mul_add(difference, -square) + 2.0 * difference * lost)
-}
-
-#[inline(always)]
 fn distance_body<T: Real>(a: &[T], b: &[T]) -> Double {
-    accumulate(a, b, squared_difference)
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
+    let mut sums = Sums::ZERO;
+    for i in 0..a.len() {
+        sums.add_squared_differences(&a[i], &b[i]);
+    }
+    sums.add_squared_differences(&padded(a_rest), &padded(b_rest));
+    sums.total()
 }
 
 multiversion! {

@@ -17,6 +17,7 @@ mod pass_vector;
 mod pass_x86;
 mod product_f32;
 mod product_i8;
+pub mod rotation;
 pub mod tile;
 
 pub use isa::Isa;

@@ -1,4 +1,5 @@
 //! Single-precision products of a query tile with a panel of rows.
+#![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
 use super::tile::{PANEL_ROWS, Products, StepF32, with_width};
 use super::{Isa, Kernels};
@@ -49,27 +50,33 @@ fn portable<const M: usize>(queries: &[f32], panel: &[StepF32], out: &mut Produc
     }
 }
 
+// Loops over vectors walk by index: iterator adapters are functions without the vector features,
+// and the compiler does not inline those into functions that have them.
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn avx512<const M: usize>(queries: &[f32], panel: &[StepF32], out: &mut Products) {
     use std::arch::x86_64::*;
     let mut acc = [[_mm512_setzero_ps(); 2]; M];
-    for (step, query) in panel.iter().zip(queries.chunks_exact(M)) {
-        let rows = step.0.as_ptr();
+    for i in 0..panel.len() {
+        let rows = panel[i].0.as_ptr();
         // SAFETY: a step is 32 floats, aligned to 64 bytes.
         let rows = unsafe { [_mm512_load_ps(rows), _mm512_load_ps(rows.add(16))] };
+        // SAFETY: the caller has checked that there are `M` floats for each step of the panel.
+        let query = unsafe { queries.as_ptr().add(i * M) };
         for m in 0..M {
-            let factor = _mm512_set1_ps(query[m]);
+            // SAFETY: `m < M`.
+            let factor = _mm512_set1_ps(unsafe { *query.add(m) });
             acc[m][0] = _mm512_fmadd_ps(factor, rows[0], acc[m][0]);
             acc[m][1] = _mm512_fmadd_ps(factor, rows[1], acc[m][1]);
         }
     }
-    for (sums, acc) in out.0.iter_mut().zip(acc) {
-        let sums = sums.as_mut_ptr();
+    for m in 0..M {
+        let sums = out.0[m].as_mut_ptr();
         // SAFETY: a row of products is 32 floats, aligned to 64 bytes.
         unsafe {
-            _mm512_store_ps(sums, acc[0]);
-            _mm512_store_ps(sums.add(16), acc[1]);
+            _mm512_store_ps(sums, acc[m][0]);
+            _mm512_store_ps(sums.add(16), acc[m][1]);
         }
     }
 }
@@ -78,8 +85,9 @@ fn avx512<const M: usize>(queries: &[f32], panel: &[StepF32], out: &mut Products
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2<const M: usize>(queries: &[f32], panel: &[StepF32], out: &mut Products) {
-    for first in (0..M).step_by(6) {
-        for half in [0, PANEL_ROWS / 2] {
+    let mut first = 0;
+    while first < M {
+        for half in 0..2 {
             match M - first {
                 1 => avx2_part::<M, 1>(queries, panel, out, first, half),
                 2 => avx2_part::<M, 2>(queries, panel, out, first, half),
@@ -87,6 +95,7 @@ fn avx2<const M: usize>(queries: &[f32], panel: &[StepF32], out: &mut Products) 
                 _ => avx2_part::<M, 6>(queries, panel, out, first, half),
             }
         }
+        first += 6;
     }
 }
 
@@ -100,24 +109,29 @@ fn avx2_part<const M: usize, const G: usize>(
     half: usize,
 ) {
     use std::arch::x86_64::*;
+    let column = half * (PANEL_ROWS / 2);
     let mut acc = [[_mm256_setzero_ps(); 2]; G];
-    for (step, query) in panel.iter().zip(queries.chunks_exact(M)) {
-        let rows = step.0[half..half + PANEL_ROWS / 2].as_ptr();
-        // SAFETY: the slice holds the 16 floats; unaligned loads ask for no alignment.
-        let rows = unsafe { [_mm256_loadu_ps(rows), _mm256_loadu_ps(rows.add(8))] };
-        let query = &query[first..first + G];
+    for i in 0..panel.len() {
+        // SAFETY: a step is 32 floats, of which this half is 16, aligned to 32 bytes.
+        let rows = unsafe {
+            let rows = panel[i].0.as_ptr().add(column);
+            [_mm256_load_ps(rows), _mm256_load_ps(rows.add(8))]
+        };
+        // SAFETY: the caller has checked that there are `M` floats for each step of the panel.
+        let query = unsafe { queries.as_ptr().add(i * M + first) };
         for g in 0..G {
-            let factor = _mm256_set1_ps(query[g]);
+            // SAFETY: `first + g < M`.
+            let factor = _mm256_set1_ps(unsafe { *query.add(g) });
             acc[g][0] = _mm256_fmadd_ps(factor, rows[0], acc[g][0]);
             acc[g][1] = _mm256_fmadd_ps(factor, rows[1], acc[g][1]);
         }
     }
-    for (sums, acc) in out.0[first..first + G].iter_mut().zip(acc) {
-        let sums = sums[half..half + PANEL_ROWS / 2].as_mut_ptr();
-        // SAFETY: the slice holds the 16 floats; unaligned stores ask for no alignment.
+    for g in 0..G {
+        // SAFETY: a row of products is 32 floats, of which this half is 16, aligned to 32 bytes.
         unsafe {
-            _mm256_storeu_ps(sums, acc[0]);
-            _mm256_storeu_ps(sums.add(8), acc[1]);
+            let sums = out.0[first + g].as_mut_ptr().add(column);
+            _mm256_store_ps(sums, acc[g][0]);
+            _mm256_store_ps(sums.add(8), acc[g][1]);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `vpdpbusd` multiplies unsigned by signed bytes, so the rows' codes are stored shifted by 128 and
 //! each sum starts at `-128 * (sum of the query's codes)`, which undoes the shift. The arithmetic
 //! is exact for up to [`MAX_DEPTH`] dimensions.
+#![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
 use super::tile::{PANEL_ROWS, Products, StepI8, with_width};
 use super::{Isa, Kernels};
@@ -52,31 +53,35 @@ fn portable<const M: usize>(queries: &[i32], panel: &[StepI8], out: &mut Product
     }
 }
 
+// Loops over vectors walk by index, for the reason given in `product_f32`.
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn vnni<const M: usize>(queries: &[i32], panel: &[StepI8], out: &mut Products) {
     use std::arch::x86_64::*;
-    let (starts, queries) = queries.split_at(M);
     let mut acc = [[_mm512_setzero_si512(); 2]; M];
-    for (acc, &start) in acc.iter_mut().zip(starts) {
-        *acc = [_mm512_set1_epi32(start); 2];
+    for m in 0..M {
+        acc[m] = [_mm512_set1_epi32(queries[m]); 2];
     }
-    for (step, query) in panel.iter().zip(queries.chunks_exact(M)) {
-        let rows = step.0.as_ptr().cast::<__m512i>();
+    for i in 0..panel.len() {
+        let rows = panel[i].0.as_ptr().cast::<__m512i>();
         // SAFETY: a step is 128 bytes, aligned to 64.
         let rows = unsafe { [_mm512_load_si512(rows), _mm512_load_si512(rows.add(1))] };
+        // SAFETY: the caller has checked that `M` words follow the starting sums for each step.
+        let query = unsafe { queries.as_ptr().add((i + 1) * M) };
         for m in 0..M {
-            let codes = _mm512_set1_epi32(query[m]);
+            // SAFETY: `m < M`.
+            let codes = _mm512_set1_epi32(unsafe { *query.add(m) });
             acc[m][0] = _mm512_dpbusd_epi32(acc[m][0], rows[0], codes);
             acc[m][1] = _mm512_dpbusd_epi32(acc[m][1], rows[1], codes);
         }
     }
-    for (sums, acc) in out.0.iter_mut().zip(acc) {
-        let sums = sums.as_mut_ptr();
+    for m in 0..M {
+        let sums = out.0[m].as_mut_ptr();
         // SAFETY: a row of products is 32 floats, aligned to 64 bytes.
         unsafe {
-            _mm512_store_ps(sums, _mm512_cvtepi32_ps(acc[0]));
-            _mm512_store_ps(sums.add(16), _mm512_cvtepi32_ps(acc[1]));
+            _mm512_store_ps(sums, _mm512_cvtepi32_ps(acc[m][0]));
+            _mm512_store_ps(sums.add(16), _mm512_cvtepi32_ps(acc[m][1]));
         }
     }
 }
@@ -86,26 +91,28 @@ fn vnni<const M: usize>(queries: &[i32], panel: &[StepI8], out: &mut Products) {
 #[target_feature(enable = "avx2")]
 fn avx2<const M: usize>(queries: &[i32], panel: &[StepI8], out: &mut Products) {
     use std::arch::x86_64::*;
-    let (starts, queries) = queries.split_at(M);
-    for (m, sums) in out.0.iter_mut().enumerate().take(M) {
-        for first in (0..PANEL_ROWS).step_by(16) {
+    for m in 0..M {
+        for first in [0, PANEL_ROWS / 2] {
             let mut acc = [_mm256_setzero_si256(); 4];
-            for (step, query) in panel.iter().zip(queries.chunks_exact(M)) {
-                let codes = _mm256_cvtepi8_epi16(_mm_set1_epi32(query[m]));
-                let rows = step.0[first..first + 16].as_ptr().cast::<__m128i>();
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    // SAFETY: the slice holds 64 bytes; unaligned loads ask for no alignment.
-                    let rows = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(rows.add(i)) });
-                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(rows, codes));
+            for i in 0..panel.len() {
+                let codes = _mm256_cvtepi8_epi16(_mm_set1_epi32(queries[(i + 1) * M + m]));
+                for part in 0..4 {
+                    // SAFETY: four rows of a step are 16 bytes; `first + 4 * part + 4 <= 32`.
+                    let rows = unsafe {
+                        let rows = panel[i].0.as_ptr().add(first + 4 * part);
+                        _mm256_cvtepu8_epi16(_mm_loadu_si128(rows.cast()))
+                    };
+                    acc[part] = _mm256_add_epi32(acc[part], _mm256_madd_epi16(rows, codes));
                 }
             }
-            for (i, acc) in acc.into_iter().enumerate() {
+            for part in 0..4 {
                 let mut pairs = [0i32; 8];
                 // SAFETY: the array holds 32 bytes; unaligned stores ask for no alignment.
-                unsafe { _mm256_storeu_si256(pairs.as_mut_ptr().cast(), acc) };
-                for (r, pair) in pairs.chunks_exact(2).enumerate() {
-                    let total = starts[m].wrapping_add(pair[0]).wrapping_add(pair[1]);
-                    sums[first + 4 * i + r] = total as f32;
+                unsafe { _mm256_storeu_si256(pairs.as_mut_ptr().cast(), acc[part]) };
+                for r in 0..4 {
+                    let total =
+                        queries[m].wrapping_add(pairs[2 * r]).wrapping_add(pairs[2 * r + 1]);
+                    out.0[m][first + 4 * part + r] = total as f32;
                 }
             }
         }
