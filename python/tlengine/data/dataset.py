@@ -56,12 +56,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if not len(self.ids):
-            raise EmptyInputError(f"{self.name}: no samples")
+            raise EmptyInputError(f"{self.name}: no samples", hint="it needs one row at least")
         for name in (*self._ARRAYS, "contents"):
             column = getattr(self, name)
             if column is not None and len(column) != len(self.ids):
                 raise ShapeMismatchError(
-                    f"{self.name}: {name} has {len(column)} rows, there are {len(self.ids)} samples"
+                    f"{self.name}: {name} has {len(column)} rows, there are {len(self.ids)} samples",
+                    hint="every column has one row per sample",
                 )
 
     def __len__(self) -> int:

@@ -180,7 +180,9 @@ def _parquet(path: Path) -> Table:
         try:
             values: list[Any] = parquet.read_table(path, columns=[name]).column(0).to_pylist()
         except (ArrowException, OSError) as error:
-            raise DatasetError(f"{path}, column {name!r}: cannot be read ({error})") from None
+            raise DatasetError(
+                f"{path}, column {name!r}: cannot be read ({error})", hint="write the file again"
+            ) from None
         return values
 
     return Table(

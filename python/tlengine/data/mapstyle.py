@@ -33,7 +33,7 @@ def dataset_from_map_style(
     """
     name = type(source).__name__
     if not len(source):
-        raise EmptyInputError(f"{name}: no items")
+        raise EmptyInputError(f"{name}: no items", hint="it needs one item at least")
     reader = _Reader(source, name, columns)
     first = reader.content(0)
     return Dataset(
@@ -72,7 +72,9 @@ class _Reader:
         try:
             return self._source[row]
         except Exception as error:
-            raise DatasetError(f"{self._name}[{row}]: {type(error).__name__}: {error}") from error
+            raise DatasetError(
+                f"{self._name}[{row}]: {type(error).__name__}: {error}", hint="mend the dataset's __getitem__"
+            ) from error
 
     def content(self, row: int) -> Any:
         """What is to be embedded."""

@@ -60,7 +60,9 @@ class Backbone:
         from torch import nn
 
         if not isinstance(module, nn.Module):
-            raise InputError(f"backbone {name!r}: a {type(module).__name__} is no torch.nn.Module")
+            raise InputError(
+                f"backbone {name!r}: a {type(module).__name__} is no torch.nn.Module", hint="pass one"
+            )
         if modality not in MODALITIES:
             raise InputError(f"backbone {name!r}: modality {modality!r}", hint=f"use one of {MODALITIES}")
         self.module = module

@@ -118,7 +118,11 @@ class PluginManager(pluggy.PluginManager):
         reason = f"{type(error).__name__}: {error}"
         self._infos[name] = replace(info, status="failed", error=reason)
         if flag("TLENGINE_STRICT_PLUGINS"):
-            raise PluginError(f"plugin {info} failed: {reason}", plugin=name) from error
+            raise PluginError(
+                f"plugin {info} failed: {reason}",
+                hint="mend or uninstall it, or unset TLENGINE_STRICT_PLUGINS to skip it",
+                plugin=name,
+            ) from error
         warnings.warn(f"plugin {info} is skipped: {reason}", PluginWarning, stacklevel=2)
 
     def info(self, name: str) -> PluginInfo:

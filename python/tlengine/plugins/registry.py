@@ -132,7 +132,10 @@ def _resolve_in(source: BackboneSource, rest: str) -> BackboneSpec:
     except LookupError:
         raise _unknown("backbone", name, (f"{source.prefix}/{n}" for n in source.list())) from None
     except Exception as error:
-        raise PluginError(f"backbone {name!r}: its source failed: {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"backbone {name!r}: its source failed: {type(error).__name__}: {error}",
+            hint="see 'tlengine plugins' for the plugin behind it",
+        ) from error
     if not isinstance(spec, BackboneSpec):
         raise PluginError(f"backbone {name!r}: its source returned {type(spec).__name__}, not a BackboneSpec")
     return spec
