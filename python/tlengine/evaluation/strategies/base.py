@@ -80,6 +80,7 @@ def calibrated(estimator: Any, calibration: Mapping[str, Any], X: Matrix) -> Sco
     if calibration["kind"] == "temperature":
         return softmax(two_sided(estimator.decision_function(X)), calibration["value"])
     proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+    proba = proba / proba.sum(axis=1, keepdims=True)
     return smooth(proba, calibration["value"]) if calibration["kind"] == "smoothing" else proba
 
 

@@ -33,7 +33,7 @@ class LinearStrategy(Tuned):
 
     name = "probe"
     calibration = "none"
-    stretches: Sequence[Array] = np.logspace(-3, 1.5, 10), np.logspace(2, 3.5, 4), np.logspace(4, 6, 5)
+    stretches: Sequence[Array] = np.logspace(-3, 1.5, 10), np.logspace(2, 3.5, 4)
     """C times the mean squared distance of the features from their mean."""
 
     def default(self, X: Matrix) -> Params:
@@ -55,7 +55,7 @@ class LinearStrategy(Tuned):
     def estimator(self, params: Params) -> Any:
         from tlengine.probes import LinearProbe
 
-        return LinearProbe(**params, tol=1e-4)
+        return LinearProbe(**params, tol=1e-3)
 
 
 def _path_scores(trial: Trial, Cs: Array) -> tuple[Array, Array]:
