@@ -97,9 +97,13 @@ def verify(tables: tuple[str, ...], path: str | None, as_json: bool, quiet: bool
     reports = _open(path, read_only=True).verify(tables or None, progress=_bar("verify", quiet))
     broken = [report for report in reports if not report.is_sound]
     if as_json:
-        rows, bad = sum(r.rows for r in reports), sum(len(r.bad_rows) for r in reports)
         print_json(
-            {"sound": not broken, "rows": rows, "bad_rows": bad, "segments": [asdict(r) for r in reports]}
+            {
+                "sound": not broken,
+                "rows": sum(report.rows for report in reports),
+                "bad_rows": sum(len(report.bad_rows) for report in reports),
+                "segments": [asdict(report) for report in reports],
+            }
         )
     for report in broken if not as_json else ():
         rows = [f"rows {_few(report.bad_rows)}"] if report.bad_rows else []

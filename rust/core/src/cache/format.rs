@@ -202,6 +202,8 @@ pub struct Commit {
     pub seconds: f64,
     /// Whether this is the last commit of its segment.
     pub seal: bool,
+    /// Whether everything before it in its segment, and the names of the files, was synced first.
+    pub synced: bool,
     /// The checksum of the entries.
     pub entries: Check,
 }
@@ -211,7 +213,8 @@ impl Commit {
     pub fn encode(&self, binding: Binding, offset: u64) -> [u8; COMMIT_HEADER] {
         let mut bytes = [0; COMMIT_HEADER];
         bytes[..4].copy_from_slice(COMMIT_MAGIC);
-        bytes[4..8].copy_from_slice(&u32::from(self.seal).to_le_bytes());
+        let flags = u32::from(self.seal) | (u32::from(self.synced) << 1);
+        bytes[4..8].copy_from_slice(&flags.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.first.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.rows.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.seconds.to_le_bytes());
@@ -233,7 +236,8 @@ impl Commit {
             first: u64_at(bytes, 8),
             rows: u64_at(bytes, 16),
             seconds: f64::from_le_bytes(array_at(bytes, 24)),
-            seal: u32_at(bytes, 4) == 1,
+            seal: u32_at(bytes, 4) & 1 == 1,
+            synced: u32_at(bytes, 4) & 2 == 2,
             entries: u128::from_le_bytes(array_at(bytes, 32)),
         };
         (commit.rows <= MAX_COMMIT_ROWS).then_some(commit)

@@ -29,6 +29,8 @@ pub struct Log {
     pub spans: Vec<Span>,
     /// One more than the last published row.
     pub rows: u64,
+    /// One more than the last row that is known to be durable.
+    pub synced: u64,
     /// What the published rows cost to compute, in seconds.
     pub seconds: f64,
     /// Whether the segment is complete: nothing will ever be appended.
@@ -42,7 +44,7 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         let end = LOG_HEADER as u64;
-        Log { spans: vec![], rows: 0, seconds: 0.0, sealed: false, end, damage: vec![] }
+        Log { spans: vec![], rows: 0, synced: 0, seconds: 0.0, sealed: false, end, damage: vec![] }
     }
 }
 
@@ -95,6 +97,9 @@ impl Log {
             publish(commit.first, entries)?;
             if commit.rows > 0 {
                 self.spans.push(Span { first: commit.first, rows: commit.rows, entries: start });
+            }
+            if commit.synced {
+                self.synced = self.rows;
             }
             self.rows = commit.first + commit.rows;
             self.seconds += commit.seconds;

@@ -19,21 +19,24 @@
 //! byte by byte in `docs/cache-format.md`.
 
 mod checksum;
+mod commit;
 mod convert;
 mod format;
 mod gather;
 mod gc;
+mod get;
 mod index;
 mod lock;
 mod log;
 mod manifest;
 mod mapping;
 mod problem;
+mod put;
 mod rewrite;
 mod root;
 mod segment;
 mod state;
-mod storage;
+pub mod storage;
 mod table;
 mod verify;
 mod view;
@@ -41,10 +44,12 @@ mod writer;
 
 pub use checksum::{Digest, Key};
 pub use format::{Dtype, Shape, VERSION};
+pub use get::Got;
 pub use manifest::Manifest;
+pub use put::Put;
 pub use rewrite::Rewritten;
 pub use root::{Cache, Durability, Found, hex};
-pub use table::{Got, Put, Table};
+pub use table::Table;
 pub use verify::{Report, Summary};
 pub use view::View;
 

@@ -48,9 +48,7 @@ impl Table {
         }
         let rows = self.winners(&sources)?;
         self.copy(run, &sources, &rows, &mut done)?;
-        for which in &sources {
-            self.retire(which, keep)?;
-        }
+        self.retire(&sources, keep)?;
         done.segments = sources;
         self.pool.clear();
         self.refresh()?;
@@ -135,7 +133,8 @@ impl Table {
             let (_, end) = outcome.map_err(Failure::into_error)?;
             writer.committed(end);
         }
-        writer.seal()
+        writer.seal()?;
+        Ok(())
     }
 
     /// The stored bytes of a row, or of another row of the same key, if they match.
@@ -159,22 +158,29 @@ impl Table {
         };
         let id = self.new_id(u64::from_be_bytes(array_at(&first, 0)))?;
         let durable = self.durability == Durability::Batch;
-        Writer::create(&self.pool.dir, &self.manifest.id, id, self.shape(), durable)
+        Writer::create(self.dir(), &self.home, &self.manifest.id, id, self.shape(), durable)
     }
 
-    /// Removes the files of a segment, or takes them out of service.
-    fn retire(&self, which: &str, keep: bool) -> Result<()> {
-        let dir = &self.pool.dir;
+    /// Removes the files of segments, or takes them out of service: all logs for good, then the
+    /// rows, because a log without rows looks like damage.
+    fn retire(&self, segments: &[String], keep: bool) -> Result<()> {
+        let dir = self.dir();
         for suffix in [LOG, ROWS] {
-            let file = format!("{which}{suffix}");
-            let outcome =
-                if keep { dir.rename(&file, &format!("{file}{BAD}")) } else { dir.remove(&file) };
-            match outcome {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(problem::io(&**dir, "remove", &file, &error));
+            for which in segments {
+                let file = format!("{which}{suffix}");
+                let outcome = if keep {
+                    dir.rename(&file, &format!("{file}{BAD}"))
+                } else {
+                    dir.remove(&file)
+                };
+                match outcome {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(problem::io(&**dir, "remove", &file, &error));
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
+            dir.sync().map_err(|error| problem::io(&**dir, "sync", "", &error))?;
         }
         Ok(())
     }

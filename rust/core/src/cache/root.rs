@@ -99,7 +99,7 @@ impl Cache {
             )));
         }
         let _ = dir.touch(MANIFEST);
-        Ok(Table::new(dir, stored, writable, self.durability))
+        Ok(Table::new(dir, Arc::clone(&self.root), stored, writable, self.durability))
     }
 
     /// The table in the directory `name`, if it has an intact manifest.
@@ -110,7 +110,8 @@ impl Cache {
         let Some(manifest) = found.manifest else { return Ok(None) };
         let dir = self.root.subdir(name, false);
         let dir = dir.map_err(|error| problem::io(&*self.root, "open", name, &error))?;
-        Ok(Some(Table::new(dir, manifest, self.writable.clone(), self.durability)))
+        let home = Arc::clone(&self.root);
+        Ok(Some(Table::new(dir, home, manifest, self.writable.clone(), self.durability)))
     }
 
     /// Every table, sorted by name.

@@ -17,7 +17,7 @@ use super::log::Span;
 use super::problem;
 use super::root::TEMPORARY;
 use super::segment::{LOG, ROWS, name};
-use super::storage::{Dir, File, write_all_at};
+use super::storage::{Dir, File, read_exact_at, write_all_at};
 use crate::error::{Error, Result};
 
 /// The open end of one segment.
@@ -27,6 +27,7 @@ pub struct Writer {
     pub segment: u32,
     identity: Identity,
     dir: Arc<dyn Dir>,
+    home: Arc<dyn Dir>,
     rows: Arc<dyn File>,
     log: Arc<dyn File>,
     /// Rows written, published or not.
@@ -58,6 +59,16 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Its rows, the first of which has the number [`Batch::first`].
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The number of its first row.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
     /// What its rows cost to compute.
     pub fn seconds(&self) -> f64 {
         self.seconds
@@ -65,9 +76,10 @@ impl Batch {
 }
 
 impl Writer {
-    /// Creates the files of the segment `id`.
+    /// Creates the files of the segment `id` in `dir`, which lies in `home`.
     pub fn create(
         dir: &Arc<dyn Dir>,
+        home: &Arc<dyn Dir>,
         table: &Key,
         id: [u8; 16],
         shape: Shape,
@@ -90,6 +102,7 @@ impl Writer {
             segment: 0,
             identity,
             dir: Arc::clone(dir),
+            home: Arc::clone(home),
             rows,
             log,
             next: 0,
@@ -149,11 +162,30 @@ impl Writer {
         self.seconds += batch.seconds;
     }
 
+    /// The keys and bytes of the rows from `first` on that can still be read back; the keys of
+    /// the others.
+    pub fn salvage(&self, entries: &[Entry], first: u64) -> (Vec<Key>, Vec<u8>, Vec<Key>) {
+        let shape = self.identity.shape;
+        let (mut keys, mut bytes, mut lost) = (vec![], vec![], vec![]);
+        let mut row = vec![0; shape.stride()];
+        for (number, entry) in (first..).zip(entries) {
+            let read = read_exact_at(&*self.rows, &mut row, shape.offset(number)).is_ok();
+            if read && self.identity.binding().row(number, &entry.key, &row) == entry.check {
+                keys.push(entry.key);
+                bytes.extend_from_slice(&row);
+            } else {
+                lost.push(entry.key);
+            }
+        }
+        (keys, bytes, lost)
+    }
+
     /// What a commit needs, so that it can run while more rows are appended.
     pub fn committer(&self) -> Committer {
         Committer {
             identity: self.identity,
             dir: Arc::clone(&self.dir),
+            home: Arc::clone(&self.home),
             rows: Arc::clone(&self.rows),
             log: Arc::clone(&self.log),
             log_end: self.log_end,
@@ -169,21 +201,30 @@ impl Writer {
     }
 
     /// Ends the segment: nothing can be appended afterwards. Without a commit its files go.
-    pub fn seal(self) -> Result<()> {
+    /// Returns the end of the log.
+    pub fn seal(self) -> Result<u64> {
         if !self.named {
             for suffix in [LOG, ROWS] {
                 let _ = self.dir.remove(&(name(&self.identity.segment) + suffix));
             }
-            return Ok(());
+            return Ok(self.log_end);
         }
         let first = self.next - self.pending.len() as u64;
-        let seal = Commit { first, rows: 0, seconds: 0.0, seal: true, entries: empty(&self) };
+        let seal = Commit {
+            first,
+            rows: 0,
+            seconds: 0.0,
+            seal: true,
+            synced: self.durable,
+            entries: empty(&self),
+        };
         let bytes = seal.encode(self.identity.binding(), self.log_end);
         write_all_at(&*self.log, &bytes, self.log_end)
             .and_then(|()| if self.durable { self.log.sync() } else { Ok(()) })
             .and_then(|()| self.log.protect())
             .and_then(|()| self.rows.protect())
-            .map_err(|error| self.fail("seal", LOG, &error))
+            .map_err(|error| self.fail("seal", LOG, &error))?;
+        Ok(self.log_end + bytes.len() as u64)
     }
 
     fn fail(&self, action: &'static str, suffix: &str, error: &io::Error) -> Error {
@@ -201,6 +242,7 @@ fn empty(writer: &Writer) -> u128 {
 pub struct Committer {
     identity: Identity,
     dir: Arc<dyn Dir>,
+    home: Arc<dyn Dir>,
     rows: Arc<dyn File>,
     log: Arc<dyn File>,
     log_end: u64,
@@ -231,8 +273,10 @@ impl Committer {
     pub fn commit(self, batch: &Batch) -> std::result::Result<(Vec<Span>, u64), Failure> {
         self.sync(&*self.rows, ROWS)?;
         if self.durable && !self.named {
-            let fail = |error| Failure::Abandon(problem::io(&*self.dir, "sync", "", &error));
-            self.dir.sync().map_err(fail)?;
+            for dir in [&self.dir, &self.home] {
+                let fail = |error| Failure::Abandon(problem::io(&**dir, "sync", "", &error));
+                dir.sync().map_err(fail)?;
+            }
         }
         let (spans, bytes) = self.encode(batch);
         if let Err(error) = write_all_at(&*self.log, &bytes, self.log_end) {
@@ -242,7 +286,10 @@ impl Committer {
                 Err(_) => Failure::Abandon(error),
             });
         }
-        self.sync(&*self.log, LOG)?;
+        self.sync(&*self.log, LOG).inspect_err(|_| {
+            // Nobody shall rely on a commit that may never reach the disk.
+            let _ = self.log.truncate(self.log_end);
+        })?;
         self.still_there()?;
         Ok((spans, self.log_end + bytes.len() as u64))
     }
@@ -261,6 +308,7 @@ impl Committer {
                 rows: chunk.len() as u64,
                 seconds: batch.seconds * share,
                 seal: false,
+                synced: self.durable,
                 entries: binding.block(offset + COMMIT_HEADER as u64, &entries),
             };
             bytes.extend_from_slice(&commit.encode(binding, offset));
@@ -275,10 +323,12 @@ impl Committer {
     /// Rows in files that somebody removed are not kept, so their commit must fail.
     fn still_there(&self) -> std::result::Result<(), Failure> {
         for (file, suffix) in [(&self.rows, ROWS), (&self.log, LOG)] {
-            if !file.is_linked().unwrap_or(false) {
-                let removed = io::Error::from_raw_os_error(Errno::NOENT.raw_os_error());
-                return Err(Failure::Abandon(self.fail("commit", suffix, &removed)));
-            }
+            let reason = match file.is_linked() {
+                Ok(true) => continue,
+                Ok(false) => io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()),
+                Err(error) => error,
+            };
+            return Err(Failure::Abandon(self.fail("commit", suffix, &reason)));
         }
         Ok(())
     }

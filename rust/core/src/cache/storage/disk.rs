@@ -36,8 +36,7 @@ impl Disk {
     /// Opens a directory; with `create` it and its parents are made where missing.
     pub fn open(path: &Path, create: bool) -> io::Result<Disk> {
         if create {
-            use std::os::unix::fs::DirBuilderExt;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            make(path)?;
         }
         let fd = fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Disk { path: path.to_owned(), maps: is_local(&fd), fd })
@@ -48,6 +47,22 @@ impl Disk {
         let fd = fs::openat(&self.fd, name, flags, mode)?;
         Ok(Arc::new(DiskFile { fd, maps: self.maps }))
     }
+}
+
+/// Makes a directory and its parents, each durable in the one above it.
+fn make(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    make(parent)?;
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::fs::File::open(parent)?.sync_all()
 }
 
 #[cfg(target_os = "linux")]

@@ -1,10 +1,12 @@
 //! What the cache asks of a file system, as two small traits: [`Dir`] and [`File`].
 //!
-//! [`Disk`] is the real one.
+//! [`Disk`] is the real one. [`Sim`] keeps everything in memory, fails or stops at the n-th
+//! operation and forgets, reorders or tears what was not synced: the crash tests run on it.
 //! Every name is one component made by the cache itself (hex digits and a fixed suffix).
 
 mod absent;
 mod disk;
+mod sim;
 
 use std::fmt::Debug;
 use std::io;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 pub use absent::Absent;
 pub use disk::Disk;
+pub use sim::{Fault, Sim};
 
 use super::mapping::Map;
 

@@ -1,0 +1,243 @@
+//! The open files and directories of the simulated file system.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::node::{Folder, Inode, Target};
+use super::{Sim, World};
+use crate::cache::mapping::Map;
+use crate::cache::storage::{Dir, File};
+
+#[derive(Debug)]
+pub struct SimDir {
+    pub sim: Sim,
+    pub folder: usize,
+    pub path: PathBuf,
+}
+
+fn refuse<T>(error: Errno) -> io::Result<T> {
+    Err(io::Error::from_raw_os_error(error.raw_os_error()))
+}
+
+impl SimDir {
+    fn target(&self, world: &World, name: &str) -> Option<Target> {
+        world.folders[self.folder].names.get(name).copied()
+    }
+
+    fn file(&self, world: &mut World, name: &str) -> io::Result<Arc<dyn File>> {
+        world.holders += 1;
+        let holder = world.holders;
+        match self.target(world, name) {
+            Some(Target::File(inode)) => {
+                Ok(Arc::new(SimFile { sim: self.sim.clone(), inode, holder }))
+            }
+            Some(Target::Folder(_)) => refuse(Errno::ISDIR),
+            None => refuse(Errno::NOENT),
+        }
+    }
+}
+
+impl Dir for SimDir {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Dir>> {
+        let mut world = self.sim.lock();
+        let killed = world.begin(create)?;
+        let folder = match self.target(&world, name) {
+            Some(Target::Folder(folder)) => folder,
+            Some(Target::File(_)) => return refuse(Errno::NOTDIR),
+            None if create => {
+                let folder = world.folders.len();
+                world.folders.push(Folder::default());
+                world.folders[self.folder].add(name, Target::Folder(folder));
+                if !killed {
+                    world.folders[self.folder].sync();
+                }
+                folder
+            }
+            None => return refuse(Errno::NOENT),
+        };
+        Ok(Arc::new(SimDir { sim: self.sim.clone(), folder, path: self.path.join(name) }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut world = self.sim.lock();
+        world.begin(false)?;
+        Ok(world.folders[self.folder].names.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let mut world = self.sim.lock();
+        world.begin(false)?;
+        self.file(&mut world, name)
+    }
+
+    fn edit(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.open(name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let mut world = self.sim.lock();
+        world.begin(true)?;
+        if self.target(&world, name).is_some() {
+            return refuse(Errno::EXIST);
+        }
+        let inode = world.inodes.len();
+        world.inodes.push(Inode::new());
+        world.folders[self.folder].add(name, Target::File(inode));
+        self.file(&mut world, name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut world = self.sim.lock();
+        world.begin(true)?;
+        match (self.target(&world, from), self.target(&world, to)) {
+            (None, _) => refuse(Errno::NOENT),
+            (_, Some(_)) => refuse(Errno::EXIST),
+            (Some(target), None) => {
+                world.folders[self.folder].rename(from, to, target);
+                Ok(())
+            }
+        }
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut world = self.sim.lock();
+        world.begin(true)?;
+        let Some(Target::File(inode)) = self.target(&world, name) else {
+            return refuse(Errno::NOENT);
+        };
+        world.inodes[inode].links -= 1;
+        world.folders[self.folder].remove(name);
+        Ok(())
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        let mut world = self.sim.lock();
+        world.begin(true)?;
+        match self.target(&world, name) {
+            Some(Target::Folder(folder)) if world.folders[folder].names.is_empty() => {
+                world.folders[self.folder].remove(name);
+                Ok(())
+            }
+            Some(_) => refuse(Errno::NOTEMPTY),
+            None => refuse(Errno::NOENT),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.sim.lock();
+        if !world.begin(true)? {
+            world.folders[self.folder].sync();
+        }
+        Ok(())
+    }
+
+    fn touch(&self, _name: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn idle_seconds(&self, _name: &str) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    fn free_bytes(&self) -> u64 {
+        0
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    sim: Sim,
+    inode: usize,
+    holder: u64,
+}
+
+impl File for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        let mut world = self.sim.lock();
+        world.begin(false)?;
+        Ok(world.inodes[self.inode].current.len() as u64)
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        let mut world = self.sim.lock();
+        world.begin(false)?;
+        Ok(world.inodes[self.inode].links > 0)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut world = self.sim.lock();
+        world.begin(false)?;
+        let content = &world.inodes[self.inode].current;
+        let rest = content.get(offset as usize..).unwrap_or(&[]);
+        let length = rest.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&rest[..length]);
+        Ok(length)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut world = self.sim.lock();
+        let killed = world.begin(true)?;
+        let length = world.accepted(bytes.len())?;
+        let length = if killed { length / 2 } else { length };
+        world.inodes[self.inode].write(offset as usize, &bytes[..length]);
+        Ok(length)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        let mut world = self.sim.lock();
+        world.begin(false)?; // giving space back needs none
+        world.inodes[self.inode].cut(length as usize);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.sim.lock();
+        match world.begin(true) {
+            Ok(false) => world.inodes[self.inode].sync(),
+            Ok(true) => {}
+            Err(error) => {
+                world.inodes[self.inode].fail_sync();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn protect(&self) -> io::Result<()> {
+        let mut world = self.sim.lock();
+        world.begin(true)?;
+        Ok(())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        let mut world = self.sim.lock();
+        world.begin(false)?;
+        let holder = &mut world.inodes[self.inode].holder;
+        if holder.is_some_and(|holder| holder != self.holder) {
+            return Ok(false);
+        }
+        *holder = Some(self.holder);
+        Ok(true)
+    }
+
+    fn map(&self, _length: usize) -> io::Result<Option<Map>> {
+        Ok(None)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut world = self.sim.lock();
+        let holder = &mut world.inodes[self.inode].holder;
+        if *holder == Some(self.holder) {
+            *holder = None;
+        }
+    }
+}
