@@ -50,13 +50,10 @@ fn hits(table: &Table, salt: u8) -> usize {
     let mut hit = vec![true; ROWS];
     let got = table.get(run(), &keys, &mut out, &mut hit).unwrap();
     let expected = rows(&keys);
-    for row in 0..ROWS {
-        let at = row * DIM..(row + 1) * DIM;
-        if hit[row] {
-            assert_eq!(out[at.clone()], expected[at], "a wrong row");
-        } else {
-            assert_eq!(out[at], [0.0; DIM], "no row, no numbers");
-        }
+    let pairs = out.chunks(DIM).zip(expected.chunks(DIM));
+    for ((found, expected), hit) in pairs.zip(hit) {
+        // A wrong row, or numbers where there is no row.
+        assert_eq!(found, if hit { expected } else { &[0.0; DIM] });
     }
     got.hits
 }

@@ -199,8 +199,9 @@ fn write_manifest(dir: &dyn Dir, manifest: &Manifest) -> io::Result<()> {
     let written = write_all_at(&*file, &manifest.encode(), 0)
         .and_then(|()| file.sync())
         .and_then(|()| match read_manifest(dir) {
-            Ok(None) => dir.remove(MANIFEST).or_else(ignore_missing),
-            _ => Ok(()),
+            Ok(Some(stored)) if stored.id == manifest.id => Ok(()),
+            Ok(_) => dir.remove(MANIFEST).or_else(ignore_missing),
+            Err(error) => Err(io::Error::other(error)),
         })
         .and_then(|()| dir.rename(&temporary, MANIFEST))
         .and_then(|()| dir.sync());
