@@ -107,9 +107,13 @@ class Rows(Buffer):
         """Whether the bytes are those of the file, mapped; False where they had to be copied."""
 
 def solve_paths(
-    x: npt.NDArray[np.float32] | npt.NDArray[np.float64],
-    tasks: Sequence[
-        tuple[str, int, npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
+    problems: Sequence[
+        tuple[
+            npt.NDArray[Any],
+            Sequence[
+                tuple[str, int, npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
+            ],
+        ]
     ],
     cs: Sequence[float],
     *,
@@ -117,7 +121,9 @@ def solve_paths(
     max_iter: int,
     fit_intercept: bool,
     threads: int,
-) -> list[dict[str, npt.NDArray[Any]]]: ...
+) -> list[list[dict[str, npt.NDArray[Any]]]]:
+    """For each problem (X, tasks that share it) and each task, the solutions for every C."""
+
 def solve_ridge(
     x: npt.NDArray[np.float32] | npt.NDArray[np.float64],
     targets: npt.NDArray[np.float64],

@@ -20,6 +20,7 @@ _HOMES = {
     "LinearProbeCV": "linear",
     "NearestCentroidProbe": "centroid",
     "NeighborIndex": "neighbors",
+    "ProbeGrid": "grid",
     "ProbePath": "paths",
     "RidgePath": "ridge",
     "RidgeProbe": "ridge",
@@ -39,6 +40,7 @@ __all__ = [
     "LinearProbeCV",
     "NearestCentroidProbe",
     "NeighborIndex",
+    "ProbeGrid",
     "ProbePath",
     "RidgePath",
     "RidgeProbe",
@@ -68,6 +70,8 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from tlengine.probes.centroid import NearestCentroidProbe as NearestCentroidProbe
     from tlengine.probes.cpu import cpu_info as cpu_info
+    from tlengine.probes.grid import ProbeGrid as ProbeGrid
+    from tlengine.probes.grid import probe_grid as probe_grid
     from tlengine.probes.linear import LinearProbe as LinearProbe
     from tlengine.probes.linear import LinearProbeCV as LinearProbeCV
     from tlengine.probes.neighbors import KNeighborsProbe as KNeighborsProbe

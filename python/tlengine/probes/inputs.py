@@ -17,6 +17,7 @@ __all__ = [
     "as_features",
     "check_features",
     "check_finite",
+    "check_labels",
     "check_positive",
     "check_weights",
     "training_set",
@@ -85,7 +86,7 @@ def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Training
     """
     from sklearn.utils.validation import check_consistent_length, validate_data
 
-    y = _check_labels(y)
+    y = check_labels(y)
     if estimator is None:
         X = as_features(X)
         check_consistent_length(X, y)
@@ -143,7 +144,12 @@ def _half_as_single(X: Any) -> Any:
     return X.astype(np.float32) if isinstance(X, np.ndarray) and X.dtype == np.float16 else X
 
 
-def _check_labels(y: Any) -> Any:
+def check_labels(y: Any) -> Any:
+    """Labels as a one-dimensional array.
+
+    Raises:
+        LabelError: labels that are missing or continuous.
+    """
     from sklearn.utils import column_or_1d
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import _check_y

@@ -134,13 +134,14 @@ def solve(
     check_positive("tol", tol)
     if max_iter < 1:
         raise InputError(f"max_iter={max_iter}; it must be 1 or more")
-    tasks = [_task(train, train.weight(class_weight), None)]
+    classes = len(train.classes)
+    tasks = [task(train.labels, classes, train.weight(class_weight), None)]
     for rows, test in splits:
         held_out = np.zeros(len(train.X))
         held_out[test] = train.sample_weight[test]
-        tasks.append(_task(train, train.weight(class_weight, rows), held_out))
-    found = _core.solve_paths(
-        train.X, tasks, Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
+        tasks.append(task(train.labels, classes, train.weight(class_weight, rows), held_out))
+    (found,) = _core.solve_paths(
+        [(train.X, tasks)], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
         threads=num_threads(n_jobs),
     )  # fmt: skip
     folds = tuple(_path(f, Cs, train.classes, t[4]) for f, t in zip(found[1:], tasks[1:], strict=True))
@@ -149,13 +150,17 @@ def solve(
     return path
 
 
-def _task(
-    train: TrainingSet, weight: npt.NDArray[np.float64], held_out: npt.NDArray[np.float64] | None
+def task(
+    labels: npt.NDArray[np.uint32],
+    classes: int,
+    weight: npt.NDArray[np.float64],
+    held_out: npt.NDArray[np.float64] | None,
 ) -> Any:
-    if len(train.classes) == 2:
-        signs = np.where(train.labels == 1, 1, -1).astype(np.int8).reshape(1, -1)
+    """A problem as the core takes it: binomial for two classes, softmax for more."""
+    if classes == 2:
+        signs = np.where(labels == 1, 1, -1).astype(np.int8).reshape(1, -1)
         return ("logistic", 1, signs, weight, held_out)
-    return ("softmax", len(train.classes), train.labels, weight, held_out)
+    return ("softmax", classes, labels, weight, held_out)
 
 
 def _path(

@@ -25,6 +25,11 @@ impl<'a> Run<'a> {
         self.threads
     }
 
+    /// The same run on the calling thread alone.
+    pub fn alone(self) -> Self {
+        Self { threads: 1, ..self }
+    }
+
     /// [`Error::Interrupted`] once the stop flag is set; long loops ask at least every 50 ms.
     pub fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }

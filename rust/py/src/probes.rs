@@ -1,9 +1,11 @@
 //! Probe solvers: arrays in, a dictionary of arrays per task out.
 
-use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{
+    Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tlengine_core::probes::{self, Loss, Matrix, Options, Path, RidgeTask, Target, Task};
+use tlengine_core::probes::{self, Loss, Matrix, Options, Path, Problem, RidgeTask, Target, Task};
 use tlengine_core::simd::pass;
 
 use crate::call::interruptible;
@@ -44,18 +46,28 @@ fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> Py
 
 fn solve<'py, T: pass::Element + Element>(
     py: Python<'py>,
-    x: &PyReadonlyArray2<'py, T>,
-    tasks: &[Task<'_>],
+    problems: &[(PyReadonlyArray2<'py, T>, Vec<TaskArrays<'py>>)],
     options: &Options,
     threads: usize,
 ) -> PyResult<Bound<'py, PyList>> {
-    let columns = x.as_array().ncols();
-    let matrix = Matrix::new(x.as_slice()?, columns).map_err(|error| to_python(py, error))?;
-    let paths = interruptible(py, threads, |run| probes::solve_paths(matrix, tasks, options, run))?;
-    let paths = paths.into_iter().zip(tasks);
-    let paths: PyResult<Vec<_>> =
-        paths.map(|(path, task)| to_dict(py, path, task.columns, columns)).collect();
-    PyList::new(py, paths?)
+    let tasks: Vec<Vec<Task<'_>>> = problems
+        .iter()
+        .map(|(_, tasks)| tasks.iter().map(task).collect())
+        .collect::<PyResult<_>>()?;
+    let mut borrowed: Vec<Problem<'_, T>> = Vec::with_capacity(problems.len());
+    for ((x, _), tasks) in problems.iter().zip(&tasks) {
+        let matrix = Matrix::new(x.as_slice()?, x.shape()[1]);
+        borrowed.push((matrix.map_err(|error| to_python(py, error))?, tasks));
+    }
+    let found = interruptible(py, threads, |run| probes::solve_many(&borrowed, options, run))?;
+    let all = PyList::empty(py);
+    for (paths, (x, tasks)) in found.into_iter().zip(&borrowed) {
+        let paths = paths.into_iter().zip(tasks.iter());
+        let dicts: PyResult<Vec<_>> =
+            paths.map(|(path, task)| to_dict(py, path, task.columns, x.columns())).collect();
+        all.append(PyList::new(py, dicts?)?)?;
+    }
+    Ok(all)
 }
 
 fn to_dict<'py, T: pass::Element + Element>(
@@ -86,26 +98,28 @@ fn to_dict<'py, T: pass::Element + Element>(
     Ok(found)
 }
 
-/// Solves every task on the shared `x` for every C; see `tlengine.probes.probe_path`.
+/// Solves problems, each an X with the tasks that share it, for every C; see
+/// `tlengine.probes.probe_path`. All X have the same type.
 #[pyfunction]
-#[pyo3(signature = (x, tasks, cs, *, tol, max_iter, fit_intercept, threads))]
-#[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
+#[pyo3(signature = (problems, cs, *, tol, max_iter, fit_intercept, threads))]
 pub fn solve_paths<'py>(
     py: Python<'py>,
-    x: Bound<'py, PyAny>,
-    tasks: Vec<TaskArrays<'py>>,
+    problems: Bound<'py, PyAny>,
     cs: Vec<f64>,
     tol: f64,
     max_iter: usize,
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyList>> {
-    let tasks: Vec<Task<'_>> = tasks.iter().map(task).collect::<PyResult<_>>()?;
     let options =
         Options { cs, tolerance: tol, max_iterations: max_iter, intercept: fit_intercept };
-    match x.extract::<PyReadonlyArray2<'py, f32>>() {
-        Ok(x) => solve(py, &x, &tasks, &options, threads),
-        Err(_) => solve(py, &x.extract::<PyReadonlyArray2<'py, f64>>()?, &tasks, &options, threads),
+    match problems.extract::<Vec<(PyReadonlyArray2<'py, f32>, Vec<TaskArrays<'py>>)>>() {
+        Ok(problems) => solve(py, &problems, &options, threads),
+        Err(_) => {
+            let problems: Vec<(PyReadonlyArray2<'py, f64>, Vec<TaskArrays<'py>>)> =
+                problems.extract()?;
+            solve(py, &problems, &options, threads)
+        }
     }
 }
 

@@ -61,6 +61,15 @@ impl<T: Element> Memory<T> {
         self.pairs.retain(|pair| pair.product > 0.0);
     }
 
+    /// The part of the diagonal that the last step has shown to be right (Nocedal & Wright, 7.20).
+    fn scale(&self, inverse: &[f64]) -> f64 {
+        let Some(pair) = self.pairs.back() else { return 1.0 };
+        let terms = pair.change.iter().zip(inverse);
+        let size: f64 =
+            terms.map(|(change, inverse)| change.wide() * change.wide() * inverse).sum();
+        pair.product / size
+    }
+
     /// The quasi-Newton direction `-H g`, with `H` started from the inverse of the diagonal.
     fn direction(&self, gradient: &[f64], inverse: &[f64]) -> Vec<T> {
         let mut q: Vec<T> = gradient.iter().map(|&g| T::of(-g)).collect();
@@ -71,8 +80,9 @@ impl<T: Element> Memory<T> {
             self.kernels.add_scaled(-factor, &pair.change, &mut q);
             factors.push(factor);
         }
+        let scale = self.scale(inverse);
         for (q, inverse) in q.iter_mut().zip(inverse) {
-            *q = T::of(q.wide() * inverse);
+            *q = T::of(q.wide() * inverse * scale);
         }
         for (pair, factor) in self.pairs.iter().zip(factors.into_iter().rev()) {
             let correction = factor - self.kernels.inner(&pair.change, &q) / pair.product;

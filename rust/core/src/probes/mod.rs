@@ -22,4 +22,4 @@ pub use certificate::Certificate;
 pub use data::Matrix;
 pub use pass::{Target, Task};
 pub use ridge::{RidgePath, RidgeTask, ridge_path};
-pub use solve::{Options, Path, Solution, solve_paths};
+pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths};

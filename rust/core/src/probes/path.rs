@@ -20,13 +20,16 @@ pub struct Scaling {
     pub penalty: Vec<f64>,
     /// Whether the intercept is free; it is zero otherwise.
     pub intercept: bool,
+    /// Rows that count.
+    pub rows: usize,
 }
 
 impl Scaling {
     /// The scaling of a task whose X has these penalties.
     pub fn new(task: &Task<'_>, penalty: &[f64], intercept: bool) -> Self {
         let (total, columns) = (task.total(), task.columns);
-        Self { total, columns, penalty: penalty.to_vec(), intercept }
+        let rows = task.weight.iter().filter(|&&weight| weight > 0.0).count();
+        Self { total, columns, penalty: penalty.to_vec(), intercept, rows }
     }
 
     /// Where the intercepts start in the vector of all coefficients.
@@ -118,7 +121,7 @@ impl<T: Element> PathSolver<T> {
         max_iterations: usize,
         start: Vec<f64>,
     ) -> Result<Self> {
-        let minimiser = Minimiser::new(capacity(start.len()))?;
+        let minimiser = Minimiser::new(capacity(scaling.rows, start.len()))?;
         Ok(Self {
             scaling,
             cs,
@@ -240,10 +243,10 @@ impl<T: Element> PathSolver<T> {
     }
 }
 
-/// Pairs to remember: more when a pair costs little beside a pass.
-fn capacity(length: usize) -> usize {
-    const BYTES: usize = 256 << 20;
-    (BYTES / (length * 16)).clamp(5, 50)
+/// Pairs to remember: the work on them stays below a fifth of a pass, and their memory is bounded.
+fn capacity(rows: usize, length: usize) -> usize {
+    const BYTES: usize = 512 << 20;
+    (rows / 10).clamp(20, 100).min((BYTES / (length * 16)).max(5))
 }
 
 /// A good place to start: no weights, and intercepts that give the class shares.

@@ -1,7 +1,9 @@
 //! Whole paths for any number of tasks on one X: solve, certify, mend what is not certified.
 
+use std::sync::Mutex;
+
 use super::certificate::{Certificate, ExactPoint, certify};
-use super::data::{Design, Matrix, Source};
+use super::data::{Design, Matrix, Source, lock};
 use super::pass::{Pass, Point, Target, Task};
 use super::path::{PathSolver, Scaling, Solved, cold_start};
 use crate::error::{Error, Result};
@@ -73,6 +75,25 @@ pub fn solve_paths<T: Element>(
         }
     }
     finish(&design, tasks, options, found, &order, run)
+}
+
+/// A problem with an X of its own, for [`solve_many`].
+pub type Problem<'a, T> = (Matrix<'a, T>, &'a [Task<'a>]);
+
+/// Solves many independent problems; as many at a time as there are threads.
+pub fn solve_many<T: Element>(
+    problems: &[Problem<'_, T>],
+    options: &Options,
+    run: Run<'_>,
+) -> Result<Vec<Vec<Path<T>>>> {
+    let found: Vec<Mutex<Vec<Path<T>>>> = problems.iter().map(|_| Mutex::default()).collect();
+    let inner = if problems.len() < run.threads() { run } else { run.alone() };
+    run.for_each(problems.len(), |i| {
+        let (x, tasks) = problems[i];
+        *lock(&found[i]) = solve_paths(x, tasks, options, inner)?;
+        Ok(())
+    })?;
+    Ok(found.into_iter().map(|paths| paths.into_inner().unwrap_or_default()).collect())
 }
 
 /// A solution on its way to the caller.
