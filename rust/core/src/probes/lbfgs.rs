@@ -252,7 +252,10 @@ impl<T: Element> Minimiser<T> {
                 let width = high - low;
                 let secant = low - low_slope * width / (high_slope - low_slope);
                 let inside = if secant.is_finite() { secant } else { low + 0.5 * width };
-                inside.clamp(low + 0.1 * width, high - 0.1 * width)
+                // Where the value rose, a parabola has its minimum in the lower half. The slope alone would
+                // creep there: that of a logistic loss hardly grows far out, and its secant ends close by.
+                let top = if decreased { high - 0.1 * width } else { low + 0.5 * width };
+                inside.clamp(low + 0.1 * width, top)
             }
         };
     }
