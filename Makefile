@@ -30,7 +30,7 @@ $(VENV)/.packages: pyproject.toml $(PLUGINS)
 # The extension: again only when Rust changes.
 $(VENV)/.core-$(PROFILE): $(VENV)/.packages $(RUST)
 	rm -f $(VENV)/.core-*
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile $(PROFILE)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked --profile $(PROFILE) >/dev/null
 	touch $@
 
 dev: $(VENV)/.core-$(PROFILE) ## Make .venv with everything in it (PROFILE=quick builds in seconds)
