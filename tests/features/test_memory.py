@@ -1,6 +1,8 @@
 """Buffers are used again inside, and given back outside."""
 
+import os
 import resource
+import subprocess
 import sys
 
 import numpy as np
@@ -26,3 +28,16 @@ def test_pages_are_touched_once() -> None:
     assert active
     one_buffer = BYTES // resource.getpagesize()
     assert inside < one_buffer
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_do_not_spin_unless_you_say_so(chosen: str | None, expected: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_DISPLAY_ENV": "TRUE"} | ({"OMP_WAIT_POLICY": chosen} if chosen else {})
+    code = "import tlengine.features, torch"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    if "OMP_WAIT_POLICY" not in done.stderr:
+        pytest.skip("this build of torch does not show its OpenMP settings")
+    assert f"OMP_WAIT_POLICY = '{expected}'" in done.stderr

@@ -7,6 +7,7 @@ using a backbone does.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ __all__ = [
     "load_raw",
     "sample_key",
 ]
+
+# OpenMP threads that spin while they wait for each other make a busy machine slow: two threads on two cores
+# that others use as well took ten times as long. torch reads this once, when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "Backbone": "backbone",

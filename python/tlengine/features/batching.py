@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ def image_batches(
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=_gather,
+        worker_init_fn=_leave_interrupts_to_the_parent,
     )
     try:
         yield from loader
@@ -77,6 +79,11 @@ def image_batches(
             f"a decoding process died: {str(error).splitlines()[0]}",
             hint="run again with --workers 0; rows so far are kept",
         ) from error
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    """Ctrl-C reaches the whole process group; a worker that dies of it makes the parent wait for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Decoding:
