@@ -1,6 +1,11 @@
 """``tlengine extract``: the document, the file, labels that are none."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,3 +111,30 @@ def test_features_are_refused(tmp_path: Path, run: Run) -> None:
     code, _, err = run(tmp_path / "f.npz", "--backbone", "raw")
     assert code == 1
     assert "features need no backbone" in err
+
+
+def test_ctrl_c_ends_it_without_a_traceback_and_keeps_what_was_done(tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(0)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(1500):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(photos / f"{i}.png")
+    options = [photos, "--backbone", "raw", "--batch-size", "1", "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tlengine", "extract", *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    home = Path(os.environ["TLENGINE_HOME"])
+    while sum(file.stat().st_size for file in home.rglob("*") if file.is_file()) < 40 * 3072 * 4:
+        assert process.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    document = json.loads(run(photos, "--backbone", "raw", "--json")[1])
+    assert document["cached"] > 0
+    assert document["cached"] + document["embedded"] == 1500
