@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +20,13 @@ from tlengine.cli.common import (
     short_warnings,
     threads_option,
 )
+from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
     from tlengine.types import Features
 
 __all__ = ["command"]
-
-_COLUMNS = ("text", "image", "label", "group", "domain", "split")
 
 
 @click.command("extract")
@@ -64,36 +62,28 @@ def command(
     command goes on where it stopped. Without --out it fills the cache.
     """
     short_warnings()
-    if num_threads is not None:
-        os.environ["TLENGINE_NUM_THREADS"] = str(num_threads)
-    columns = {name: options.pop(name) for name in _COLUMNS}
-    from tlengine.features import EmbeddingCache, default_backbone, extract
-
-    dataset = _load(data, columns, quiet)
-    if backbone is None:
-        backbone = default_backbone(dataset.modality)
-        say(f"backbone: {backbone} (the default for {dataset.modality} data)", quiet=quiet)
-    with EmbeddingCache() as cache:
-        features = extract(dataset, backbone, cache=cache, progress=not quiet, **options)
+    use_threads(num_threads)
+    dataset = _open(data, take(options, COLUMNS), quiet)
+    features = open_features(dataset, backbone, options, quiet)
     if out is not None:
         _save(features, out)
     document = _document(features, out)
     print_json(document) if as_json else click.echo(_summary(document))
 
 
-def _load(data: str, columns: dict[str, Any], quiet: bool) -> Dataset:
-    """The dataset; labels that are none are left out, with a word, since no label is needed here."""
-    from tlengine.data import load_dataset
-    from tlengine.errors import LabelError
+def _open(data: str, columns: dict[str, Any], quiet: bool) -> Dataset:
+    """Samples to embed; labels that are none are left out, with a word, since no label is needed here."""
+    from tlengine.errors import InputError, LabelError
 
     try:
-        dataset = load_dataset(data, **columns)
+        dataset = open_dataset(data, columns, quiet, labels="auto")
     except LabelError as error:
         say(f"warning: labels are left out: {error.message}")
-        dataset = load_dataset(data, **{**columns, "label": None}, labels="ignore")
-    guessed = [f"{role} {dataset.metadata[role]!r}" for role in _COLUMNS if role in dataset.metadata]
-    if guessed:
-        say(f"columns: {', '.join(guessed)}", quiet=quiet)
+        dataset = open_dataset(data, {**columns, "label": None}, quiet, labels="ignore")
+    if dataset.modality == "features":
+        raise InputError(
+            f"{dataset.name} holds features already", hint="use it as it is: tlengine probe, knn"
+        )
     return dataset
 
 
@@ -106,13 +96,15 @@ def _save(features: Features, path: Path) -> None:
     for name in ("backbone", "fingerprint"):
         arrays[name] = np.array(getattr(features, name) or "")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        try:
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with part.open("wb") as file:
             np.savez(file, **arrays)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _document(features: Features, out: Path | None) -> dict[str, Any]:

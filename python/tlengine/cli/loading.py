@@ -29,7 +29,7 @@ def use_threads(number: int | None) -> None:
 
 
 def open_dataset(
-    data: str, columns: dict[str, Any], quiet: bool, labels: Literal["require", "ignore"] = "require"
+    data: str, columns: dict[str, Any], quiet: bool, labels: Literal["auto", "require", "ignore"] = "require"
 ) -> Dataset:
     """The dataset; guessed columns are named on stderr."""
     from tlengine.data import load_dataset
