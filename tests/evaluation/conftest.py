@@ -17,8 +17,8 @@ def digits():
 
 @pytest.fixture(scope="session")
 def digit_images(digits):
-    """240 digits as 32 x 32 images."""
+    """120 digits as 32 x 32 images."""
     X, names = digits
-    small = (X[:240].reshape(-1, 8, 8) * 15.9).astype(np.uint8)
+    small = (X[:120].reshape(-1, 8, 8) * 15.9).astype(np.uint8)
     large = np.kron(small, np.ones((1, 4, 4), dtype=np.uint8))
-    return load_dataset((np.repeat(large[..., None], 3, axis=3), names[:240]), name="digits")
+    return load_dataset((np.repeat(large[..., None], 3, axis=3), names[:120]), name="digits")

@@ -42,8 +42,9 @@ class LinearStrategy(Tuned):
     def judge(self, trial: Trial) -> Judged:
         """The C with the least log-loss; all folds are solved together."""
         best = (np.inf, 0.0, 0.0)
+        scale = feature_scale(trial.X)
         for stretch in self.stretches:
-            Cs = stretch / feature_scale(trial.X)
+            Cs = stretch / scale
             losses, accuracies = _path_scores(trial, Cs)
             at = int(np.argmin(losses))
             best = min(best, (losses[at], accuracies[at], Cs[at]))

@@ -1,0 +1,168 @@
+"""The page itself: complete, self-contained, and inert whatever the document says."""
+
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+from base64 import b64encode
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.reports.conftest import make_document, thumbnail
+from tests.requirements import require_tools
+from tlengine.errors import RunFormatError
+from tlengine.reports import render_html
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "javascript:alert(1)",
+    '" onmouseover="alert(1)',
+    "\u2028{{ 7 * 7 }}",
+    "</style><svg onload=alert(1)>",
+    "{% include 'report.css' %}",
+]
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+        self.text = []
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parsed(page):
+    tags = Tags()
+    tags.feed(page)
+    return tags
+
+
+def hostile_document():
+    previews = [
+        {"kind": "image", "src": "javascript:alert(1)"},
+        {"kind": "image", "src": "data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9ImFsZXJ0KDEpIi8+"},
+        {"kind": "image", "src": "https://example.org/x.png"},
+        {"kind": "text", "text": HOSTILE[1]},
+        {"kind": "image", "src": thumbnail()},
+    ]
+    document = make_document(classes=HOSTILE, name=HOSTILE[0], previews=previews)
+    return json.loads(
+        json.dumps(document).replace('"net"', json.dumps(HOSTILE[0])).replace("broken.jpg", "<b>x</b>")
+    )
+
+
+def test_every_part_is_on_the_page(document):
+    page = html.unescape(re.sub(r"<[^>]+>", " ", render_html(document)))
+    for expected in (
+        "Use net with knn: 94.0 % test accuracy.",
+        "Transfer helps",
+        "20 per class",
+        "+20.0 points",
+        "p < 0.001",
+        "yak (2)",
+        "broken.jpg: truncated",
+        "net with ridge failed: out of order",
+        "a.jpg ≈ b.jpg",
+        "p.jpg, q.jpg: cat / dog",
+        "saved 31.5 s",
+        "ab" * 12,
+        "a text",
+        "have a twin inside it",
+    ):
+        assert expected in page, expected
+
+
+def test_the_page_loads_nothing_and_runs_nothing(document):
+    page = render_html(document)
+    tags = parsed(page).found
+    assert {tag for tag, _ in tags} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
+    for tag, attributes in tags:
+        assert not [
+            name for name in attributes if name.startswith("on") or name in ("style", "href", "srcset")
+        ], tag
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/jpeg;base64,")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_the_policy_allows_this_style_and_nothing_else(document):
+    page = render_html(document)
+    policy = next(
+        a["content"] for tag, a in parsed(page).found if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)[1]
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "script-src" not in policy
+
+
+def test_hostile_names_are_text():
+    page = render_html(hostile_document())
+    tags = parsed(page)
+    names = {tag for tag, _ in tags.found}
+    assert names & {"script", "b"} <= {"b"}
+    assert not any(name.startswith("on") for _, attributes in tags.found for name in attributes)
+    assert [a["src"][:22] for tag, a in tags.found if tag == "img"] == ["data:image/jpeg;base64"]
+    text = "".join(tags.text)
+    for name in HOSTILE:
+        assert name in text
+
+
+def test_headless_chromium_shows_no_dialog_and_asks_for_nothing(tmp_path):
+    require_tools("chromium")
+    (tmp_path / "report.html").write_text(render_html(hostile_document()))
+    command = [
+        shutil.which("chromium"),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--v=0",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+        (tmp_path / "report.html").as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "What it cost" in done.stdout
+    assert "CONSOLE" not in done.stderr, "the browser reports an error or a refused request"
+    assert "alert(1)" in done.stdout
+    assert len(parsed(done.stdout).found) == len(parsed(render_html(hostile_document())).found)
+
+
+@pytest.mark.parametrize("n", [2, 12, 13, 60])
+def test_many_classes_become_a_list_of_confusions(n):
+    page = render_html(make_document(classes=[f"class-{i}" for i in range(n)]))
+    assert ('class="matrix"' in page) == (n <= 12)
+    assert ("most frequent confusions" in page) == (n > 12)
+
+
+def test_one_budget_has_a_table_and_no_curve(document):
+    document["configuration"]["budgets"] = ["all"]
+    assert "<polyline" not in render_html(document)
+
+
+def test_a_run_without_a_control_renders(document):
+    document["comparisons"] = []
+    document["verdict"].update(dict.fromkeys(("control", "effect", "low", "high", "p_value", "p_adjusted")))
+    document["verdict"]["outcome"] = "undecided"
+    page = render_html(document)
+    assert "Undecided" in page
+    assert "Gain over" not in page
+
+
+def test_an_incomplete_document_is_refused(document):
+    del document["summary"]
+    with pytest.raises(RunFormatError, match="summary"):
+        render_html(document)
