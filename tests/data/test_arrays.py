@@ -224,3 +224,5 @@ def test_hub_images_stay_encoded() -> None:
     assert ds.contents is not None
     assert ds.modality == "image"
     assert ds.contents[1][:4] == b"\x89PNG"
+    again = pickle.loads(pickle.dumps(ds.take([1]).contents))  # noqa: S301 - what a decoding process is sent
+    assert again[0][:4] == b"\x89PNG"

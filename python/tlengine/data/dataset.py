@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -114,11 +115,15 @@ def select(contents: Contents, index: npt.NDArray[np.intp]) -> Contents:
         return contents[index]
     if isinstance(contents, list | tuple):
         return [contents[i] for i in index.tolist()]
-    return LazyContents(len(index), lambda row: contents[int(index[row])])
+    return LazyContents(len(index), partial(_at, contents, index))
+
+
+def _at(contents: Contents, index: npt.NDArray[np.intp], row: int) -> Any:
+    return contents[int(index[row])]
 
 
 class LazyContents(Sequence[Any]):
-    """``n`` samples that are read when they are asked for.
+    """``n`` samples that are read when they are asked for; as picklable as ``read`` is.
 
     >>> squares = LazyContents(3, lambda row: row * row)
     >>> squares[-1], squares[:2], list(squares)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,12 @@ def _column(source: Any, name: str) -> Sequence[Any]:
     from datasets import Image
 
     encoded = source.select_columns([name]).cast_column(name, Image(decode=False))
-    return LazyContents(len(source), lambda row: _image_file(encoded[row][name]))
+    return LazyContents(len(source), partial(_image_file, encoded, name))
 
 
-def _image_file(value: Mapping[str, Any] | None) -> Path | bytes:
+def _image_file(encoded: Any, name: str, row: int) -> Path | bytes:
     """The bytes of an image, or where they are; nothing where there is none."""
-    value = value or {}
+    value: Mapping[str, Any] = encoded[row][name] or {}
     if value.get("bytes") is None and value.get("path"):
         return Path(value["path"])
     return value.get("bytes") or b""

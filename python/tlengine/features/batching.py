@@ -23,6 +23,9 @@ __all__ = ["Batch", "image_batches", "text_batches"]
 _WINDOW = 4096
 """Texts that are tokenised and sorted at a time: bounds memory and the work lost in a crash."""
 
+_FEW = 64
+"""So many images are decoded sooner than a process is started."""
+
 _TOKENS = 128
 """A batch of texts holds at most batch_size times this many tokens, padding included."""
 
@@ -55,14 +58,14 @@ def image_batches(
         rows: which of them.
         preprocess: takes an RGB ``PIL.Image``.
         batch_size: samples per batch.
-        workers: decoding processes; None takes half the cores, and none for two batches or fewer.
+        workers: decoding processes; None takes half the cores (8 at most), and none for 64 images or fewer.
         max_pixels: larger images fail.
 
     Raises:
         ResourceError: a worker process died.
     """
     if workers is None:
-        workers = 0 if len(rows) <= 2 * batch_size else max(1, min(8, num_threads() // 2))
+        workers = 0 if len(rows) <= _FEW else max(1, min(8, num_threads() // 2))
     loader: DataLoader[Any] = DataLoader(
         _Decoding(contents, rows, preprocess, max_pixels),  # type: ignore[arg-type]
         batch_size=batch_size,

@@ -71,7 +71,13 @@ class Forward:
         self._stack = ExitStack()
 
     def __enter__(self) -> Forward:
-        module = self._backbone.module
+        with self._stack:
+            self._prepare(self._backbone.module)
+            self._stack = self._stack.pop_all()
+        return self
+
+    def _prepare(self, module: nn.Module) -> None:
+        """Everything here is undone by the stack, also when the next step fails."""
         training = [part for part in module.modules() if part.training]
         self._stack.callback(_set_training, training)
         threads = torch.get_num_threads()
@@ -87,7 +93,6 @@ class Forward:
             self._stack.enter_context(reused_buffers())
         if self._device.type == "cuda":
             self._stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
