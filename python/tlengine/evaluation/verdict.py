@@ -218,14 +218,22 @@ def _beats_control(cells: Sequence[Cell], cell: Cell, largest: Budget) -> Budget
     return next((budget for budget, value in _curve(cells, cell) if value > reached), None)
 
 
+_SPOKEN = {
+    "knn": "nearest neighbours",
+    "probe": "a linear probe",
+    "ridge": "a ridge probe",
+    "centroid": "nearest centroids",
+}
+
+
 def _sentence(chosen: Cell, recommended: Cell, accuracy: Estimate, facts: Mapping[str, Any]) -> str:
-    score = f"{accuracy.value:.1%} test accuracy (95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})"
+    low, high = 100 * accuracy.low, 100 * accuracy.high
+    score = f"{100 * accuracy.value:.1f} % test accuracy (95 % interval {low:.1f} to {high:.1f})"
+    way = f"{chosen.backbone} with {_SPOKEN.get(chosen.strategy, chosen.strategy)}"
     if recommended is not chosen:
-        return (
-            f"Use no pretrained network here: the {CONTROL} control reaches {score}, and "
-            f"{chosen.backbone} with {chosen.strategy} is {-100 * facts['effect']:.1f} points worse."
-        )
-    return f"Use {chosen.backbone} with {chosen.strategy}: {score}{_gain(facts)}{_labels(chosen, facts)}."
+        worse = f"{-100 * facts['effect']:.1f} points worse"
+        return f"Use no pretrained network: the {CONTROL} control reaches {score}, and {way} is {worse}."
+    return f"Use {way}: {score}{_gain(facts)}{_labels(chosen, facts)}."
 
 
 def _gain(facts: Mapping[str, Any]) -> str:
@@ -242,5 +250,5 @@ def _gain(facts: Mapping[str, Any]) -> str:
 def _labels(chosen: Cell, facts: Mapping[str, Any]) -> str:
     needed = facts["labels_needed"]
     if needed == chosen.budget:
-        return ", and more labels may still help"
+        return ""
     return f", and {needed} labels per class come within one point of that"

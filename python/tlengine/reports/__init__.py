@@ -14,8 +14,8 @@ __all__ = ["render_html"]
 def render_html(document: Mapping[str, Any]) -> str:
     """The report of a run document.
 
-    Everything in the document is text to it: names, labels and messages are escaped, thumbnails are decoded and
-    encoded anew, and the page's content security policy allows neither scripts nor requests.
+    Everything in the document is text to it: names, labels and messages are escaped, thumbnails are
+    decoded and encoded anew, and the page's content security policy allows neither scripts nor requests.
 
     Raises:
         RunFormatError: not a run document, or an incomplete one.

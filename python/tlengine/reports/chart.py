@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["Series", "label_curve"]
@@ -23,7 +24,7 @@ LINE = 17
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One curve: its name, its role (``best``, ``control`` or ``other``), and (value, low, high) per budget."""
+    """One curve: name, role (``best``, ``control`` or ``other``), and (value, low, high) per budget."""
 
     name: str
     role: str
@@ -61,9 +62,7 @@ def label_curve(budgets: Sequence[int | str], series: Sequence[Series], *, width
     ticks = _ticks(series)
     height = 300 if width < 500 else 340
     margin = min(190, 16 + 7.2 * max((len(s.name) for s in series), default=4))
-    frame = _Frame(
-        width, height, 44, width - margin, 14, height - 46, ticks[0], ticks[-1], len(budgets)
-    )
+    frame = _Frame(width, height, 44, width - margin, 14, height - 46, ticks[0], ticks[-1], len(budgets))
     order = {"other": 0, "control": 1, "best": 2}
     drawn = [_curve(s, frame) for s in sorted(series, key=lambda s: order[s.role])]
     _spread(drawn, frame)
@@ -111,7 +110,7 @@ def _curve(series: Series, frame: _Frame) -> dict[str, Any]:
 def _spread(drawn: list[dict[str, Any]], frame: _Frame) -> None:
     """Move end labels apart, as little as it takes, within the frame."""
     labels = sorted(drawn, key=lambda s: s["label_y"])
-    for above, below in zip(labels, labels[1:], strict=False):
+    for above, below in pairwise(labels):
         below["label_y"] = max(below["label_y"], above["label_y"] + LINE)
     floor = frame.bottom
     for label in reversed(labels):

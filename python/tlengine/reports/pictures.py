@@ -27,7 +27,9 @@ def clean_picture(source: Any) -> str | None:
     if found is None:
         return None
     try:
-        with Image.open(io.BytesIO(base64.b64decode(found[1], validate=True)), formats=("JPEG", "PNG")) as image:
+        with Image.open(
+            io.BytesIO(base64.b64decode(found[1], validate=True)), formats=("JPEG", "PNG")
+        ) as image:
             if max(image.size) > _SIDE:
                 return None
             out = io.BytesIO()

@@ -1,0 +1,99 @@
+"""The lower part of a report: what to know about the data, what it cost, how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tlengine.reports.text import count, duration, plural
+
+__all__ = ["costs", "details", "notes"]
+
+Document = Mapping[str, Any]
+
+SHOWN = 50
+KINDS = {
+    "holdout": "a stratified holdout for each seed",
+    "folds": "repeated stratified folds, five for each seed",
+    "given": "your own split",
+}
+
+
+def notes(document: Document) -> list[dict[str, Any]]:
+    """One sentence for each thing the reader should know, with the samples it is about."""
+    found = [_note(str(note)) for note in document["resamples"].get("notes", [])]
+    excluded, unreadable, conflicts = document["excluded"], document["unreadable"], document["conflicts"]
+    if excluded:
+        items = [f"{e['label']} ({count(e['count'])})" for e in excluded]
+        found.append(_note(f"{plural(len(items), 'class')} too small to train and test, left out", items))
+    if unreadable:
+        total = f"{count(len(unreadable))} of {count(document['dataset']['rows'])} samples"
+        items = [f"{u['id']}: {u['reason']}" for u in unreadable]
+        found.append(_note(f"{total} could not be read, left out", items))
+    if document["duplicates"]["count"]:
+        found.append(_near_duplicates(document["duplicates"]))
+    if conflicts:
+        sets = [(map(str, c["ids"]), map(str, c["labels"])) for c in conflicts]
+        items = [f"{', '.join(ids)}: {' / '.join(labels)}" for ids, labels in sets]
+        found.append(_note("The same content has more than one label", items))
+    for failed in document["failed"]:
+        name = " with ".join(str(part) for part in (failed["backbone"], failed["strategy"]) if part)
+        found.append(_note(f"{name} failed: {failed['error']}"))
+    return found
+
+
+def _note(text: str, items: Sequence[str] = ()) -> dict[str, Any]:
+    return {"text": text, "items": list(items)[:SHOWN]}
+
+
+def _near_duplicates(found: Mapping[str, Any]) -> dict[str, Any]:
+    total = f"{count(found['count'])} of {count(found['tested'])} tested samples"
+    items = [f"{p['id']} ≈ {p['twin']} ({p['similarity']:.4f})" for p in found["pairs"]]
+    text = (
+        f"{total} nearly repeat a training sample (cosine above {found['threshold']}); their scores flatter"
+    )
+    return _note(text, items)
+
+
+def costs(document: Document) -> dict[str, Any]:
+    """Seconds of every stage with the length of its bar, the total, and what the cache saved."""
+    stages = [stage for stage in document["costs"]["stages"] if stage["seconds"] >= 0.005]
+    longest = max((stage["seconds"] for stage in stages), default=1.0)
+    extraction = document["costs"]["extraction"]
+    saved = sum(float(e.get("seconds_saved") or 0.0) for e in extraction)
+    cached = sum(e["cached"] for e in extraction)
+    return {
+        "stages": [
+            {
+                "name": f"{stage['stage']} {stage['what']}".strip(),
+                "seconds": duration(stage["seconds"]),
+                "width": round(max(0.5, 100 * stage["seconds"] / longest), 1),
+            }
+            for stage in stages
+        ],
+        "total": duration(document["costs"]["total_seconds"]),
+        "saved": f"The cache served {count(cached)} embeddings and saved {duration(saved)}."
+        if cached
+        else "",
+    }
+
+
+def details(document: Document) -> list[dict[str, str]]:
+    """Names and values that a repetition needs."""
+    resamples, environment = document["resamples"], document["environment"]
+    settings = document["configuration"]
+    versions = [f"{name} {version}" for name, version in environment["versions"].items() if version]
+    rows = {
+        "Resamples": f"{resamples['count']}: {KINDS.get(resamples['kind'], resamples['kind'])}; "
+        f"{count(resamples['train'])} rows train, {count(resamples['test'])} test",
+        "Seeds": ", ".join(str(seed) for seed in range(min(settings["seeds"], 20))),
+        "Labels per class": ", ".join(str(budget) for budget in settings["budgets"]),
+        **{f"Backbone {b['name']}": _backbone(b) for b in document["backbones"]},
+        "Versions": ", ".join([f"Python {environment['python']}", *versions]),
+        "Machine": environment["platform"],
+    }
+    return [{"name": name, "text": text} for name, text in rows.items()]
+
+
+def _backbone(record: Mapping[str, Any]) -> str:
+    return f"{record['dim']} columns, fingerprint {str(record.get('fingerprint') or 'none')[:24]}"
