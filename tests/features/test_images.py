@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision import transforms
@@ -157,3 +159,17 @@ def test_sizes_as_pairs_and_none() -> None:
 def test_impossible_preprocessing_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ImagePreprocess(**options)  # type: ignore[arg-type]
+
+
+@given(st.sampled_from(["JPEG", "PNG", "WEBP"]), st.data())
+def test_damaged_files_give_an_image_or_a_decode_error(kind: str, data: st.DataObject) -> None:
+    whole = bytearray(encoded(Image.fromarray(PIXELS), kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    damaged = bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    try:
+        image = decode_image(damaged, max_pixels=10_000)
+    except DecodeError:
+        return
+    assert image.mode == "RGB"
+    assert image.width * image.height <= 10_000

@@ -168,8 +168,10 @@ def _features(
     recipe: Mapping[str, Any],
 ) -> Features:
     kept = ds if len(rows) == len(ds) else ds.take(rows)
+    index = samples.distinct[rows]
+    in_order = np.array_equal(index, np.arange(len(store.X)))
     return Features(
-        X=store.X[samples.distinct[rows]],
+        X=store.X if in_order else store.X[index],
         ids=kept.ids,
         y=kept.y,
         groups=kept.groups,
