@@ -63,11 +63,11 @@ def hostile_document():
 def test_every_part_is_on_the_page(document):
     page = html.unescape(re.sub(r"<[^>]+>", " ", render_html(document)))
     for expected in (
-        "Use net with knn: 94.0 % test accuracy.",
+        "Use net with knn: 94.0\u202f% test accuracy.",
         "Transfer helps",
         "20 per class",
         "+20.0 points",
-        "p < 0.001",
+        "p\u00a0<\u00a00.001",
         "yak (2)",
         "broken.jpg: truncated",
         "net with ridge failed: out of order",

@@ -35,7 +35,7 @@ def confusion(outcomes: Sequence[Outcome], n_classes: int) -> list[list[int]]:
     return counts
 
 
-def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 12) -> list[dict[str, Any]]:
+def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 10) -> list[dict[str, Any]]:
     """Rows wrong in at least half of the seeds that tested them, the least believed truth first.
 
     Returns:

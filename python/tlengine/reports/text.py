@@ -6,6 +6,7 @@ __all__ = ["count", "duration", "interval", "p_value", "percent", "plural", "poi
 
 NARROW = "\u202f"
 """The narrow no-break space between a number and its unit."""
+NBSP = "\u00a0"
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -38,10 +39,10 @@ def points(difference: float) -> str:
 def p_value(p: float) -> str:
     """A p-value.
 
-    >>> p_value(0.00001), p_value(0.0312)
-    ('p < 0.001', 'p = 0.031')
+    >>> p_value(0.00001).split(NBSP), p_value(0.0312).split(NBSP)
+    (['p', '<', '0.001'], ['p', '=', '0.031'])
     """
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return f"p{NBSP}<{NBSP}0.001" if p < 0.001 else f"p{NBSP}={NBSP}{p:.3f}"
 
 
 def count(number: float) -> str:

@@ -32,7 +32,7 @@ def page_view(document: Document) -> dict[str, Any]:
     return {
         "title": f"{document['dataset']['name']}: which backbone, and does transfer help?",
         "eyebrow": _eyebrow(document),
-        "answer": verdict["answer"],
+        "answer": verdict["answer"].replace(" %", f"{NARROW}%"),
         "outcome": {"kind": outcome, "text": OUTCOMES[outcome]},
         "facts": _facts(document),
         "charts": _charts(cells, rows, budgets),
