@@ -79,7 +79,7 @@ class EmbeddingCache:
         self.path = cache_root() / "embeddings" if path is None else Path(path)
         self.durability, self.on_corrupt = durability, on_corrupt
         self._handles = Handles(self.path.absolute(), read_only, durability == "batch")
-        self._finalizer = weakref.finalize(self, self._handles.close)
+        self._finalizer = weakref.finalize(self, self._handles.close_at_exit)
 
     @property
     def read_only(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tlengine._core import CacheHandle, TableHandle
-from tlengine.errors import CacheClosedError
+from tlengine.errors import CacheClosedError, TlengineError
 from tlengine.features.keys import canonical_json
 
 __all__ = ["Handles"]
 
+_LOG = logging.getLogger("tlengine")
 _LIBRARIES = ("tlengine", "numpy", "torch", "pillow", "tokenizers", "transformers", "torchvision", "timm")
 
 
@@ -75,6 +77,13 @@ class Handles:
         """Flush and end every table for good."""
         self._closed = True
         self.forget()
+
+    def close_at_exit(self) -> None:
+        """As :meth:`close`, for when nobody is left to catch an error."""
+        try:
+            self.close()
+        except TlengineError as error:
+            _LOG.warning("closing the cache: %s", error.message)
 
     def after_fork(self) -> None:
         """Leave the parent's handles alone: its segments, locks and threads are its own."""
