@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from requirements import require_root, require_tools
+from tests.requirements import require_root, require_tools
 from tlengine.features.cache import EmbeddingCache, blake3_hex
 
 RECIPE = {"backbone": "crash"}
@@ -64,7 +64,7 @@ CHILD = """
     import os, sys
     import numpy as np
     sys.path.insert(0, {tests!r})
-    from test_crash_consistency import *
+    from tests.test_crash_consistency import *
     cache = EmbeddingCache({path!r})
     table = cache.table(RECIPE, dim=DIM)
     for batch in range(3):
@@ -78,7 +78,7 @@ CHILD = """
 
 def strace(path: Path, injection: str, log: Path) -> tuple[int, int]:
     """Run the child with an injected fault; how many batches it acknowledged, and how often it fired."""
-    code = textwrap.dedent(CHILD.format(tests=str(Path(__file__).parent), path=str(path)))
+    code = textwrap.dedent(CHILD.format(tests=str(Path(__file__).parents[1]), path=str(path)))
     calls = injection.partition(":")[0]
     tracer = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={injection}"]
     done = subprocess.run(

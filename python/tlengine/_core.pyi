@@ -27,7 +27,9 @@ class Blake3:
 class CacheHandle:
     """An open cache directory."""
 
-    def __new__(cls, path: str | os.PathLike[str], *, read_only: bool, durable: bool) -> CacheHandle: ...
+    def __new__(
+        cls, path: str | os.PathLike[str], *, read_only: bool, durable: bool, patience: float
+    ) -> CacheHandle: ...
     @property
     def read_only_reason(self) -> str | None:
         """Why the cache cannot be written; None if it can."""

@@ -66,6 +66,9 @@ class EmbeddingCache:
         InputError: an unknown option.
     """
 
+    lock_timeout = 10.0
+    """Seconds that maintenance waits for maintenance by another process."""
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -78,7 +81,7 @@ class EmbeddingCache:
         _one_of("on_corrupt", on_corrupt, ("recompute", "raise"))
         self.path = cache_root() / "embeddings" if path is None else Path(path)
         self.durability, self.on_corrupt = durability, on_corrupt
-        self._handles = Handles(self.path.absolute(), read_only, durability == "batch")
+        self._handles = Handles(self.path.absolute(), read_only, durability == "batch", self.lock_timeout)
         self._finalizer = weakref.finalize(self, self._handles.close_at_exit)
 
     @property

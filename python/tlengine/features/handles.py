@@ -28,10 +28,12 @@ class Handles:
         path: of the cache.
         read_only: never write.
         durable: sync on flush.
+        patience: seconds to wait for the maintenance lock.
     """
 
-    def __init__(self, path: Path, read_only: bool, durable: bool) -> None:
+    def __init__(self, path: Path, read_only: bool, durable: bool, patience: float) -> None:
         self.path, self.read_only, self.durable = path, read_only, durable
+        self.patience = patience
         self._closed = False
         self._reset()
         self.cache()
@@ -52,7 +54,9 @@ class Handles:
             if self._closed:
                 raise CacheClosedError(f"{self.path}: the cache was closed", hint="open it again")
             if self._cache is None:
-                self._cache = CacheHandle(self.path, read_only=self.read_only, durable=self.durable)
+                self._cache = CacheHandle(
+                    self.path, read_only=self.read_only, durable=self.durable, patience=self.patience
+                )
             return self._cache
 
     def table(self, recipe: bytes, dim: int, dtype: str) -> TableHandle:
@@ -79,9 +83,9 @@ class Handles:
         self.forget()
 
     def close_at_exit(self) -> None:
-        """As :meth:`close`, for when nobody is left to catch an error."""
+        """Flush and end every table when nobody is left to catch an error; daemon threads may go on."""
         try:
-            self.close()
+            self.forget()
         except TlengineError as error:
             _LOG.warning("closing the cache: %s", error.message)
 

@@ -1,16 +1,20 @@
 //! The embedding cache for Python: arrays in, arrays out.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use numpy::PyArrayMethods;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray2, PyReadwriteArray1, PyReadwriteArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tlengine_core::cache::{self, Cache, Dtype, Durability, Key, Shape, Table};
-use tlengine_core::{Error, Result};
+use tlengine_core::{Error, Result, Run};
 
-use crate::call::interruptible;
+use crate::call::{brief, interruptible};
 use crate::views::Rows;
+
+/// Fewer numbers than this are copied before anybody could press Ctrl-C.
+const SMALL: usize = 1 << 18;
 
 /// A table as listed: directory name, and (dim, dtype, recipe, info) if its manifest is intact.
 type Listed<'py> =
@@ -25,10 +29,17 @@ pub struct CacheHandle {
 #[pymethods]
 impl CacheHandle {
     #[new]
-    #[pyo3(signature = (path, *, read_only, durable))]
-    fn new(py: Python<'_>, path: PathBuf, read_only: bool, durable: bool) -> PyResult<CacheHandle> {
+    #[pyo3(signature = (path, *, read_only, durable, patience))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        read_only: bool,
+        durable: bool,
+        patience: f64,
+    ) -> PyResult<CacheHandle> {
         let durability = if durable { Durability::Batch } else { Durability::Process };
-        let cache = interruptible(py, 1, |_| Cache::open(&path, read_only, durability))?;
+        let mut cache = brief(py, |_| Cache::open(&path, read_only, durability))?;
+        cache.patience = Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX);
         Ok(CacheHandle { cache })
     }
 
@@ -50,12 +61,12 @@ impl CacheHandle {
         let open = || -> Result<Table> {
             self.cache.table(recipe, Shape::new(dim, Dtype::parse(dtype)?)?, info)
         };
-        Ok(TableHandle { table: interruptible(py, 1, |_| open())? })
+        Ok(TableHandle { table: brief(py, |_| open())? })
     }
 
     /// The table in the directory of this name, if there is one with an intact manifest.
     fn open_table(&self, py: Python<'_>, name: &str) -> PyResult<Option<TableHandle>> {
-        let table = interruptible(py, 1, |_| self.cache.open_table(name))?;
+        let table = brief(py, |_| self.cache.open_table(name))?;
         Ok(table.map(|table| TableHandle { table }))
     }
 
@@ -143,14 +154,15 @@ impl TableHandle {
         seconds: f64,
     ) -> PyResult<(usize, Bound<'py, PyArray1<i64>>)> {
         let (keys, rows) = (keys.as_slice()?, rows.as_slice()?);
-        let put = interruptible(py, 1, |run| self.table.put(run, as_keys(keys)?, rows, seconds))?;
+        let work = |run: Run<'_>| self.table.put(run, as_keys(keys)?, rows, seconds);
+        let put = if rows.len() < SMALL { brief(py, work) } else { interruptible(py, 1, work) }?;
         let conflicts = put.conflicts.into_iter().map(|row| row as i64);
         Ok((put.new, PyArray1::from_iter(py, conflicts)))
     }
 
     /// Makes everything that was put durable.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        interruptible(py, 1, |_| self.table.flush())
+        brief(py, |_| self.table.flush())
     }
 
     /// Fills `rows` and `hit`; returns the damaged rows as (path, row number).
@@ -164,7 +176,9 @@ impl TableHandle {
     ) -> PyResult<Vec<(String, u64)>> {
         let keys = keys.as_slice()?;
         let (rows, hit) = (rows.as_slice_mut()?, hit.as_slice_mut()?);
-        let got = interruptible(py, threads, |run| self.table.get(run, as_keys(keys)?, rows, hit))?;
+        let is_small = rows.len() < SMALL;
+        let work = |run: Run<'_>| self.table.get(run, as_keys(keys)?, rows, hit);
+        let got = if is_small { brief(py, work) } else { interruptible(py, threads, work) }?;
         Ok(got.damaged)
     }
 
@@ -232,7 +246,7 @@ impl TableHandle {
 
     /// Publishes what is pending and ends this handle's segment.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        interruptible(py, 1, |_| self.table.close())
+        brief(py, |_| self.table.close())
     }
 }
 

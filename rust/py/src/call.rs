@@ -13,6 +13,21 @@ use crate::errors::to_python;
 /// How often a waiting call looks for Ctrl-C.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
+/// Runs `work` without the GIL on the calling thread: for what ends within some milliseconds.
+/// Ctrl-C surfaces afterwards; a panic becomes `InternalError`.
+pub fn brief<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(Run<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let stop = AtomicBool::new(false);
+    let outcome = py.detach(|| {
+        catch_unwind(AssertUnwindSafe(|| work(Run::new(1, &stop)))).unwrap_or_else(|_| {
+            Err(Error::Internal("the core panicked; this is a bug, please report it".into()))
+        })
+    });
+    outcome.map_err(|error| to_python(py, error))
+}
+
 /// Runs `work` without the GIL on `threads` threads. Ctrl-C raises the stop flag and surfaces as
 /// `KeyboardInterrupt` once `work` has returned; a panic becomes `InternalError`.
 pub fn interruptible<T: Send>(

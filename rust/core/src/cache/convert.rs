@@ -12,6 +12,11 @@ use crate::error::{Error, Result};
 /// [`Error::OutOfRange`] for a finite number that becomes infinite in the storage type.
 pub fn encode(shape: Shape, rows: &[f32], first: usize, bytes: &mut Vec<u8>) -> Result<()> {
     bytes.clear();
+    let needed = std::mem::size_of_val(rows);
+    bytes.try_reserve(needed).map_err(|_| Error::OutOfMemory {
+        what: "rows on their way to the cache",
+        bytes: needed,
+    })?;
     match shape.dtype {
         Dtype::F32 => bytes.extend_from_slice(bytemuck::cast_slice(rows)),
         Dtype::F16 => {

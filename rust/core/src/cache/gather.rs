@@ -1,4 +1,4 @@
-//! Reading rows by key: look every key up, then copy and verify in parallel.
+//! Copying rows that were found, and checking every copy, in parallel.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,32 +7,63 @@ use super::convert;
 use super::format::{Dtype, Shape};
 use super::index::Candidate;
 use super::segment::Segment;
+use super::storage::{File, read_exact_at};
 use crate::error::Result;
 use crate::parallel::Run;
 
 /// Rows per unit of work.
 const BLOCK: usize = 128;
+/// Files that one call keeps open by itself; rows of other segments go through the pool.
+const OPEN_FILES: usize = 8;
 
-/// A row that was found: its place and the files it lies in.
-#[derive(Clone, Debug)]
-pub struct Hit {
-    /// Where it lies and what its checksum must be.
-    pub candidate: Candidate,
-    /// The position of its segment in the list that goes with the hits.
-    pub segment: u32,
+/// The segments that hits lie in, by number; None for those without a hit.
+#[derive(Debug, Default)]
+pub struct Holders(Vec<Option<Holder>>);
+
+#[derive(Debug)]
+struct Holder {
+    segment: Arc<Segment>,
+    file: Option<Arc<dyn File>>,
 }
 
-/// The segments that hits refer to.
-pub type Segments = Vec<Arc<Segment>>;
+impl Holders {
+    /// The segments of `hits`, each found once by `segment`.
+    pub fn of(hits: &[Option<Candidate>], segment: impl Fn(u32) -> Arc<Segment>) -> Holders {
+        let mut holders = Holders::default();
+        let mut open = 0;
+        for hit in hits.iter().flatten() {
+            let number = hit.place.segment as usize;
+            if holders.0.len() <= number {
+                holders.0.resize_with(number + 1, || None);
+            }
+            holders.0[number].get_or_insert_with(|| {
+                let segment = segment(hit.place.segment);
+                open += 1;
+                let file = if open <= OPEN_FILES { segment.rows_file().ok() } else { None };
+                Holder { segment, file }
+            });
+        }
+        holders
+    }
+}
+
+impl Holder {
+    fn read(&self, first: u64, bytes: &mut [u8]) -> bool {
+        match &self.file {
+            Some(file) => read_exact_at(&**file, bytes, self.segment.shape.offset(first)).is_ok(),
+            None => self.segment.read_rows(first, bytes).is_ok(),
+        }
+    }
+}
 
 /// Copies the row of every hit to its place in `out` (n rows of `shape.dim`) and checks the copy.
 /// Rows without a hit, and rows whose copy does not match, become zeros; the latter are returned.
 pub fn gather(
     run: Run<'_>,
     shape: Shape,
-    segments: &Segments,
+    holders: &Holders,
     keys: &[Key],
-    hits: &[Option<Hit>],
+    hits: &[Option<Candidate>],
     out: &mut [f32],
 ) -> Result<Vec<usize>> {
     let failed = Mutex::new(Vec::new());
@@ -41,17 +72,13 @@ pub fn gather(
         let mut out = parts[part].lock().unwrap_or_else(PoisonError::into_inner);
         let from = part * BLOCK;
         let to = (from + BLOCK).min(keys.len());
-        let mut block = Block {
-            shape,
-            segments,
-            keys: &keys[from..to],
-            hits: &hits[from..to],
-            stored: vec![],
-            failed: vec![],
-        };
+        let (keys, hits) = (&keys[from..to], &hits[from..to]);
+        let mut block = Block { shape, holders, keys, hits, stored: vec![], failed: vec![] };
         block.fill(&mut out);
-        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.extend(block.failed.into_iter().map(|row| from + row));
+        if !block.failed.is_empty() {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.extend(block.failed.into_iter().map(|row| from + row));
+        }
         Ok(())
     })?;
     let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -61,9 +88,9 @@ pub fn gather(
 
 struct Block<'a> {
     shape: Shape,
-    segments: &'a Segments,
+    holders: &'a Holders,
     keys: &'a [Key],
-    hits: &'a [Option<Hit>],
+    hits: &'a [Option<Candidate>],
     stored: Vec<u8>,
     failed: Vec<usize>,
 }
@@ -72,69 +99,55 @@ impl Block<'_> {
     fn fill(&mut self, out: &mut [f32]) {
         let mut row = 0;
         while row < self.keys.len() {
-            let run = self.run_at(row);
-            let place = &mut out[row * self.shape.dim..(row + run.max(1)) * self.shape.dim];
-            match &self.hits[row] {
+            let run = self.run_at(row).max(1);
+            let place = &mut out[row * self.shape.dim..(row + run) * self.shape.dim];
+            match self.hits[row] {
                 None => place.fill(0.0),
-                Some(hit) => {
-                    let hit = hit.clone();
-                    self.copy(row, run, &hit, place);
-                }
+                Some(hit) => self.copy(row, run, hit, place),
             }
-            row += run.max(1);
+            row += run;
         }
     }
 
     /// How many hits from `row` on lie one after the other in one segment.
     fn run_at(&self, row: usize) -> usize {
-        let Some(first) = &self.hits[row] else { return 0 };
-        let follows = |(step, hit): (usize, &Option<Hit>)| {
-            hit.as_ref().is_some_and(|hit| {
-                hit.segment == first.segment
-                    && u64::from(hit.candidate.place.row)
-                        == u64::from(first.candidate.place.row) + step as u64
+        let Some(first) = self.hits[row] else { return 0 };
+        let follows = |(step, hit): &(usize, &Option<Candidate>)| {
+            hit.is_some_and(|hit| {
+                hit.place.segment == first.place.segment
+                    && u64::from(hit.place.row) == u64::from(first.place.row) + *step as u64
             })
         };
-        self.hits[row..].iter().enumerate().take_while(|at| follows(*at)).count()
+        self.hits[row..].iter().enumerate().take_while(follows).count()
     }
 
-    fn copy(&mut self, row: usize, run: usize, hit: &Hit, out: &mut [f32]) {
-        let segment = &self.segments[hit.segment as usize];
-        let first = u64::from(hit.candidate.place.row);
+    fn copy(&mut self, row: usize, run: usize, hit: Candidate, out: &mut [f32]) {
+        let holders = self.holders;
+        let Some(Some(holder)) = holders.0.get(hit.place.segment as usize) else { return };
         let stride = self.shape.stride();
         let direct = self.shape.dtype == Dtype::F32;
         let mut stored = std::mem::take(&mut self.stored);
         stored.resize(if direct { 0 } else { run * stride }, 0);
         let bytes =
             if direct { bytemuck::cast_slice_mut(&mut *out) } else { stored.as_mut_slice() };
-        let read = segment.read_rows(first, bytes).is_ok();
-        if !read && run > 1 {
-            for (step, part) in out.chunks_exact_mut(self.shape.dim).enumerate() {
-                if let Some(hit) = &self.hits[row + step] {
-                    let hit = hit.clone();
-                    self.copy(row + step, 1, &hit, part);
-                }
-            }
-            return;
-        }
+        let read = holder.read(u64::from(hit.place.row), bytes);
         for step in 0..run {
-            let expected = self.hits[row + step].as_ref().map(|hit| hit.candidate.check);
             let slot = &mut out[step * self.shape.dim..(step + 1) * self.shape.dim];
-            let copied: &[u8] = if direct {
-                bytemuck::cast_slice(&*slot)
-            } else {
-                &stored[step * stride..(step + 1) * stride]
-            };
-            let found = segment.binding.row(first + step as u64, &self.keys[row + step], copied);
-            if !read || expected != Some(found) {
+            let part = step * stride..(step + 1) * stride;
+            if !read && run > 1 {
+                if let Some(hit) = self.hits[row + step] {
+                    self.copy(row + step, 1, hit, slot);
+                }
+                continue;
+            }
+            let copied = if direct { bytemuck::cast_slice(&*slot) } else { &stored[part.clone()] };
+            let number = u64::from(hit.place.row) + step as u64;
+            let found = holder.segment.binding.row(number, &self.keys[row + step], copied);
+            if !read || self.hits[row + step].map(|hit| hit.check) != Some(found) {
                 slot.fill(0.0);
                 self.failed.push(row + step);
             } else if !direct {
-                convert::decode(
-                    self.shape.dtype,
-                    &stored[step * stride..(step + 1) * stride],
-                    slot,
-                );
+                convert::decode(self.shape.dtype, &stored[part], slot);
             }
         }
         self.stored = stored;

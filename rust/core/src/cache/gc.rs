@@ -1,7 +1,6 @@
 //! Removing files: leftovers, files out of service, whole tables.
 
 use std::io;
-use std::time::Duration;
 
 use super::lock::{LOCK, Lock};
 use super::problem;
@@ -11,14 +10,11 @@ use super::storage::Dir;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 
-/// How long maintenance waits for other maintenance.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl Cache {
     /// Takes the maintenance lock.
     pub fn lock(&self, run: Run<'_>) -> Result<Lock> {
         self.check_writable()?;
-        Lock::acquire(run, &**self.root(), PATIENCE)
+        Lock::acquire(run, &**self.root(), self.patience)
     }
 
     /// Removes what no reader will ever look at, from every table: files out of service, temporary

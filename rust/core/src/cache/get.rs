@@ -1,13 +1,16 @@
 //! Reading rows by key, and what happens when a copy does not match.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checksum::Key;
-use super::gather::{Hit, Segments, gather};
-use super::index::Place;
+use super::gather::{Holders, gather};
+use super::index::{Candidate, Place};
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
+
+/// Keys per unit of work.
+const BLOCK: usize = 2048;
 
 /// What a [`Table::get`] found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,12 +36,13 @@ impl Table {
         if out.len() != keys.len() * dim || hit.len() != keys.len() {
             return Err(Error::Shape(format!("{} keys need as many rows of {dim}", keys.len())));
         }
-        let (mut segments, mut hits) = self.look_up(keys);
+        let mut hits = self.look_up(run, keys)?;
         if hits.iter().any(Option::is_none) {
             self.refresh()?;
-            (segments, hits) = self.look_up(keys);
+            hits = self.look_up(run, keys)?;
         }
-        let failed = gather(run, self.shape(), &segments, keys, &hits, out)?;
+        let holders = Holders::of(&hits, |number| Arc::clone(self.state().segment(number)));
+        let failed = gather(run, self.shape(), &holders, keys, &hits, out)?;
         for (hit, found) in hit.iter_mut().zip(&hits) {
             *hit = found.is_some();
         }
@@ -51,16 +55,26 @@ impl Table {
         Ok(got)
     }
 
-    fn look_up(&self, keys: &[Key]) -> (Segments, Vec<Option<Hit>>) {
+    fn look_up(&self, run: Run<'_>, keys: &[Key]) -> Result<Vec<Option<Candidate>>> {
+        let mut hits = Vec::new();
+        hits.try_reserve_exact(keys.len()).map_err(|_| Error::OutOfMemory {
+            what: "the rows of a lookup",
+            bytes: keys.len() * size_of::<Option<Candidate>>(),
+        })?;
+        hits.resize(keys.len(), None);
         let state = self.state();
-        let segments = state.segments.iter().map(|known| Arc::clone(&known.segment)).collect();
-        let mut found = Vec::new();
-        let mut look = |key: &Key| {
-            state.find(key, &mut found);
-            let candidate = *found.first()?;
-            Some(Hit { candidate, segment: candidate.place.segment })
-        };
-        (segments, keys.iter().map(&mut look).collect())
+        let parts: Vec<_> = hits.chunks_mut(BLOCK).map(Mutex::new).collect();
+        run.for_each(parts.len(), |part| {
+            let mut hits = parts[part].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut found = Vec::new();
+            for (hit, key) in hits.iter_mut().zip(&keys[part * BLOCK..]) {
+                state.find(key, &mut found);
+                *hit = found.first().copied();
+            }
+            Ok(())
+        })?;
+        drop(parts);
+        Ok(hits)
     }
 
     /// Tries every place that a key may have, after the first did not match, and notes the
@@ -75,16 +89,17 @@ impl Table {
                 let state = self.state();
                 (Arc::clone(state.segment(segment)), state.stored_key(candidate.place))
             };
-            let hit = Hit { candidate, segment: 0 };
-            let path = holder.path();
-            let failed = gather(run, self.shape(), &vec![holder], &[*key], &[Some(hit)], out)?;
-            if failed.is_empty() {
+            let hits = [Some(candidate)];
+            let holders = Holders::of(&hits, |_| Arc::clone(&holder));
+            if gather(run, self.shape(), &holders, &[*key], &hits, out)?.is_empty() {
                 return Ok(true);
             }
-            // Another key with the same tag is no damage.
+            // Another key with the same tag is no damage, and neither is a segment that is gone.
             if stored.is_none_or(|stored| stored == *key) {
                 self.state_mut().dead.insert(candidate.entry);
-                got.damaged.push((path, u64::from(row)));
+                if holder.is_there() {
+                    got.damaged.push((holder.path(), u64::from(row)));
+                }
             }
         }
         Ok(false)

@@ -19,8 +19,9 @@ use crate::parallel::Run;
 const COMMIT_BYTES: usize = 32 << 20;
 /// How long rows may wait for a commit, as long as more keep coming.
 const COMMIT_AFTER: Duration = Duration::from_secs(5);
-/// Rows that a put converts and writes at a time.
+/// Rows that a put converts and writes at a time, and their bytes.
 const PUT_ROWS: usize = 1024;
+const PUT_BYTES: usize = 4 << 20;
 
 /// What a [`Table::put`] did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,12 +46,13 @@ impl Table {
         let mut put = Put::default();
         let per_row = seconds / keys.len().max(1) as f64;
         let mut bytes = Vec::new();
-        for (chunk, part) in keys.chunks(PUT_ROWS).enumerate() {
+        let at_once = (PUT_BYTES / self.shape().stride()).clamp(1, PUT_ROWS);
+        for (chunk, part) in keys.chunks(at_once).enumerate() {
             run.check()?;
             if self.is_full() {
                 self.close()?;
             }
-            let first = chunk * PUT_ROWS;
+            let first = chunk * at_once;
             let rows = &rows[first * dim..(first + part.len()) * dim];
             convert::encode(self.shape(), rows, first, &mut bytes)?;
             if self.put_chunk(part, &bytes, first, per_row, &mut put)? {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::format::Shape;
 use super::manifest::Manifest;
@@ -16,6 +17,7 @@ pub const MANIFEST: &str = "table";
 /// What names of unfinished manifests begin with.
 pub const TEMPORARY: &str = "tmp-";
 const CREATE_ATTEMPTS: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an acknowledged row survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct Cache {
     root: Arc<dyn Dir>,
     writable: std::result::Result<(), String>,
     durability: Durability,
+    /// How long maintenance waits for other maintenance.
+    pub patience: Duration,
 }
 
 /// A table as `ls` finds it.
@@ -66,12 +70,12 @@ impl Cache {
             }
             Err(error) => return Err(fail(error)),
         };
-        Ok(Cache { root, writable, durability })
+        Ok(Cache { root, writable, durability, patience: PATIENCE })
     }
 
     /// A cache on any storage, for tests of the storage.
     pub fn on(root: Arc<dyn Dir>, durability: Durability) -> Cache {
-        Cache { root, writable: Ok(()), durability }
+        Cache { root, writable: Ok(()), durability, patience: PATIENCE }
     }
 
     /// Why it cannot be written, if it cannot.
@@ -168,7 +172,10 @@ impl Cache {
                 // Somebody else was quicker, or swept the temporary file away.
                 Err(error) if is_race(&error) => {}
                 Err(error) if is_refusal(&error) => return Ok(wanted.clone()),
-                Err(error) => return Err(problem::io(dir, "write", MANIFEST, &error)),
+                Err(error) => {
+                    let error = problem::io(dir, "write", MANIFEST, &error);
+                    return Err(problem::needing(error, wanted.encode().len()));
+                }
             }
         }
         Err(Error::Internal(format!("{}: the manifest keeps vanishing", dir.path().display())))

@@ -59,6 +59,11 @@ impl Segment {
         self.pool.open(&(name(&self.id) + LOG))
     }
 
+    /// Whether its log still has its name.
+    pub fn is_there(&self) -> bool {
+        self.pool.dir.open(&(name(&self.id) + LOG)).is_ok()
+    }
+
     /// Where its rows lie, for messages.
     pub fn path(&self) -> String {
         self.pool.dir.path().join(name(&self.id) + ROWS).display().to_string()

@@ -39,6 +39,18 @@ pub struct Writer {
     seconds: f64,
 }
 
+/// A new file whose lock is held. Whoever sweeps temporary files may be holding it for a moment,
+/// and then removes it. Where there are no locks, none is needed to be safe.
+fn start_locked(dir: &Arc<dyn Dir>, file_name: &str, header: &[u8]) -> Result<Arc<dyn File>> {
+    loop {
+        let file = start(dir, file_name, header)?;
+        if file.try_lock().unwrap_or(true) {
+            return Ok(file);
+        }
+        let _ = dir.remove(file_name);
+    }
+}
+
 /// A new file that begins with `header`; nothing is left of it if that fails.
 fn start(dir: &Arc<dyn Dir>, file_name: &str, header: &[u8]) -> Result<Arc<dyn File>> {
     let fail = |action, error: &io::Error| problem::io(&**dir, action, file_name, error);
@@ -91,8 +103,7 @@ impl Writer {
         // The log gets its name when its lock is held: maintenance takes a log that nobody holds
         // for one whose writer is gone.
         let temporary = format!("{TEMPORARY}{}", name(&id));
-        let log = start(dir, &temporary, &identity.log_header())?;
-        let _ = log.try_lock();
+        let log = start_locked(dir, &temporary, &identity.log_header())?;
         let named = dir.rename(&temporary, &log_name);
         named.map_err(|error| problem::io(&**dir, "create", &log_name, &error))?;
         let rows = start(dir, &rows_name, &identity.rows_header()).inspect_err(|_| {
