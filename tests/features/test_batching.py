@@ -44,6 +44,15 @@ def test_texts_that_fail_are_told_and_the_others_go_on() -> None:
     assert sorted(row for batch in batches for row in batch.rows) == [0, 2]
 
 
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [({"input_ids": [1]}, "a dict, not"), (None, "a NoneType, not"), ([[1], [1, 2]], "failed")],
+)
+def test_preprocessing_that_returns_no_numbers_is_told(result: Any, reason: str) -> None:
+    (batch,) = text_batches(["a"], [0], lambda text: result, batch_size=1)
+    assert reason in batch.failures[0]
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_images_keep_their_order(workers: int) -> None:
     images = [np.full((20, 20, 3), i, np.uint8) for i in range(7)]

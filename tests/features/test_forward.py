@@ -87,15 +87,17 @@ def test_memory_that_ends_at_one_sample_is_an_error_with_the_shape() -> None:
         forward(ROWS)
 
 
-def test_other_errors_of_the_network_surface() -> None:
+def test_other_errors_of_the_network_bear_its_name() -> None:
     def out(images: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("sizes do not match")
 
     with (
         Forward(backbone_of(Out(out)), "cpu", "float32") as forward,
-        pytest.raises(RuntimeError, match="sizes do not match"),
+        pytest.raises(BackboneError, match="failed: RuntimeError: sizes do not match") as caught,
     ):
         forward(ROWS)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert caught.value.hint
 
 
 def test_everything_is_put_back(net: TinyNet, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:

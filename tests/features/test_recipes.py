@@ -1,6 +1,9 @@
 """Fingerprints: equal exactly when the embeddings must be equal."""
 
 import functools
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,3 +150,18 @@ def test_a_name_stands_for_what_cannot_be_described() -> None:
     with pytest.raises(UnhashableRecipeError):
         make(None)
     assert make("one").fingerprint == make("one").fingerprint != make("two").fingerprint
+
+
+def test_no_seed_of_the_interpreter_enters() -> None:
+    code = "import tlengine as tl; print(tl.load_backbone('raw').fingerprint)"
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "LC_ALL": locale},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, locale in (("0", "C"), ("7", "C.UTF-8"))
+    }
+    assert len(prints) == 1

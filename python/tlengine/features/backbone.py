@@ -99,8 +99,10 @@ class Backbone:
 
     def fault(self, message: str) -> TlengineError:
         """The error for an output that breaks the contract: of the plugin, or of the user's module."""
-        kind = BackboneError if self.origin == "your module" else PluginError
-        return kind(f"backbone {self.name!r} ({self.origin}) {message}", backbone=self.name)
+        text = f"backbone {self.name!r} ({self.origin}) {message}"
+        if self.origin == "your module":
+            return BackboneError(text, hint="see help(tlengine.Backbone) for what a module gets and returns")
+        return PluginError(text, hint=f"check it with: tlengine plugins check {self.name}")
 
     def _probe_dim(self) -> int:
         from tlengine.features.forward import Forward

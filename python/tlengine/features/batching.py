@@ -111,11 +111,15 @@ class _Decoding:
 
 
 def _preprocessed(preprocess: Callable[[Any], Any], sample: Any) -> npt.NDArray[Any] | str:
-    """An array, or why there is none."""
+    """An array of numbers, or why there is none."""
     try:
-        return np.asarray(preprocess(sample))
+        result = preprocess(sample)
+        array = np.asarray(result)
     except Exception as error:
         return f"preprocessing failed: {type(error).__name__}: {error}"
+    if array.dtype.kind not in "biuf":
+        return f"preprocessing returned a {type(result).__name__}, not an array of numbers"
+    return array
 
 
 def _gather(items: list[tuple[int, npt.NDArray[Any] | str]]) -> Batch:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tlengine.errors import BackboneError, InputError, ResourceError
+from tlengine.errors import BackboneError, InputError, ResourceError, TlengineError
 from tlengine.features.images import ImagePreprocess
 from tlengine.features.memory import reused_buffers
 from tlengine.settings import num_threads
@@ -110,6 +110,8 @@ class Forward:
             try:
                 parts.append(self._checked(self.raw(part), len(part)))
             except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
                 self._halve(error, part)
                 continue
             start += len(part)
@@ -117,15 +119,23 @@ class Forward:
 
     def raw(self, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """One forward pass of all ``rows``; nothing is checked but that a tensor with rows comes out."""
-        inputs = self._inputs(rows)
-        with self._autocast():
-            out = (
-                self._backbone.module(**inputs) if isinstance(inputs, dict) else self._backbone.module(inputs)
-            )
+        out = self._output(self._inputs(rows))
         if not isinstance(out, torch.Tensor) or out.ndim != 2:
             shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
             raise self._backbone.fault(f"returned {shape}, not a tensor (rows, columns)")
         return out.float().cpu().numpy()
+
+    def _output(self, inputs: torch.Tensor | dict[str, torch.Tensor]) -> Any:
+        """What the network returns; what it raises gets its name, unless memory ended."""
+        module = self._backbone.module
+        try:
+            with self._autocast():
+                return module(**inputs) if isinstance(inputs, dict) else module(inputs)
+        except Exception as error:
+            if isinstance(error, TlengineError) or _is_out_of_memory(error):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise self._backbone.fault(f"failed: {type(error).__name__}: {reason}") from error
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._precision == "float32":
@@ -158,9 +168,7 @@ class Forward:
         return out
 
     def _halve(self, error: RuntimeError, part: Sequence[npt.NDArray[Any]]) -> None:
-        """Allow half as many rows from now on, if memory was the trouble and there is more than one."""
-        if not _is_out_of_memory(error):
-            raise error
+        """Allow half as many rows from now on, if there is more than one."""
         if len(part) == 1:
             raise ResourceError(
                 f"no memory on {self._device} for one sample of shape {part[0].shape}",
@@ -178,7 +186,7 @@ def _set_training(parts: list[nn.Module]) -> None:
         part.training = True
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 

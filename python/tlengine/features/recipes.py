@@ -119,7 +119,7 @@ def _described_object(what: Any, where: str) -> Any:
 def _function(function: types.FunctionType, where: str) -> Any:
     if function.__name__ == "<lambda>":
         raise _unhashable(f"{where}: a lambda cannot be told apart from another one")
-    if function.__closure__ or "<locals>" in function.__qualname__:
+    if function.__closure__:
         raise _unhashable(f"{where}: {function.__qualname__} is a closure, which hides what it depends on")
     try:
         source = inspect.getsource(function)
