@@ -123,10 +123,9 @@ def check_weights(sample_weight: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.flo
     if sample_weight is None:
         return np.ones(len(X))
     check_finite(np.asarray(sample_weight, dtype=np.float64).reshape(-1, 1), "sample_weight")
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weight.any():
+    if not np.any(np.asarray(sample_weight)):
         raise InputError("every sample weight is zero", hint="give some rows a positive weight")
-    return np.asarray(weight)
+    return np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
 
 
 def as_features(X: Any) -> npt.NDArray[Any]:

@@ -78,7 +78,7 @@ class LinearProbe(PretrainedMixin, _LogisticMixin, BaseEstimator):  # type: igno
 
     Attributes:
         classes_: (K,). ``coef_``: (K, d), or (1, d) for two classes, in the dtype of X.
-        intercept_: (K,), or (1,).
+        intercept_: (K,), or (1,), float64.
         converged_: bool: ``gap_bound_ <= tol * objective_``, in float64 at these coefficients.
         objective_, gap_bound_, gradient_norm_: see :class:`tlengine.probes.ProbePath`.
         separable_: bool: every training row lies on its own side.

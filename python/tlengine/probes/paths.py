@@ -26,7 +26,7 @@ class ProbePath:
         Cs: (n_C,) float64.
         classes_: (K,) sorted labels.
         coef_: (n_C, K, d) in the dtype of X; (n_C, 1, d) for two classes.
-        intercept_: (n_C, K), or (n_C, 1).
+        intercept_: (n_C, K), or (n_C, 1), float64.
         objective_: (n_C,) ``C * sum(weight * loss) + |W|^2 / 2``, in float64 at these coefficients.
         gap_bound_: (n_C,) certified distance of ``objective_`` to the optimum, at most.
         gradient_norm_: (n_C,) norm of the gradient of ``objective_ / (C * sum(weight))``.

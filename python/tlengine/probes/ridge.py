@@ -36,7 +36,7 @@ class RidgePath:
 
     Attributes:
         alphas: (n_alphas,) float64.
-        coef_: (n_alphas, m, d) in the dtype of X. ``intercept_``: (n_alphas, m).
+        coef_: (n_alphas, m, d) in the dtype of X. ``intercept_``: (n_alphas, m) float64.
         loo_error_: (n_alphas, m) weighted mean squared leave-one-out error, exact.
         rank_: the number of directions in which X varies.
     """
@@ -157,7 +157,7 @@ class RidgeProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type
 
     Attributes:
         classes_: (K,). ``coef_``: (K, d), or (1, d) for two classes, in the dtype of X.
-        intercept_: (K,), or (1,). ``rank_``: directions in which X varies.
+        intercept_: (K,), or (1,), float64. ``rank_``: directions in which X varies.
 
     >>> import numpy as np
     >>> RidgeProbe(alpha=0.1).fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[0.2], [2.9]])

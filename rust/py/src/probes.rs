@@ -91,7 +91,7 @@ fn to_dict<'py, T: pass::Element + Element>(
     let counts = |values: Vec<i64>| PyArray1::from_vec(py, values);
     found.set_item("n_iter", counts(path.iter().map(|s| s.iterations as i64).collect()))?;
     found.set_item("n_passes", counts(path.iter().map(|s| s.passes as i64).collect()))?;
-    let intercepts: Vec<T> = path.iter().flat_map(|s| s.intercepts.iter().copied()).collect();
+    let intercepts: Vec<f64> = path.iter().flat_map(|s| s.intercepts.iter().copied()).collect();
     found.set_item("intercept", PyArray1::from_vec(py, intercepts).reshape([count, columns])?)?;
     let coefficients: Vec<T> = path.into_iter().flat_map(|s| s.coefficients).collect();
     found.set_item("coef", PyArray1::from_vec(py, coefficients).reshape([count, columns, d])?)?;

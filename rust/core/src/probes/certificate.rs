@@ -1,11 +1,14 @@
 //! How far a solution is from the optimum, at most: one pass in double precision at the numbers
 //! that are handed out.
 //!
-//! With `f(W, b) = mean loss + lambda |W|^2 / 2`, strong convexity in W and Newton's decrement in b give
-//! `f - f* <= |g_W|^2 / (2 lambda) + g_b' H_b^+ g_b / 2`.
+//! Let `f(W, b) = mean loss + lambda |W|^2 / 2` and `q = g_b' H_b^+ g_b`, Newton's decrement in b. The
+//! minimum over b is strongly convex in W, and its gradient differs from `g_W` by `H_Wb H_b^+ g_b`, at most
+//! `sqrt(L q)` with L the largest eigenvalue of the loss's Hessian in W, itself at most
+//! `max |x|^2 trace H_b`. Hence `f - f* <= (|g_W| + sqrt(L q))^2 / (2 lambda) + q / 2`; the solver makes q
+//! vanish by a Newton step in b, so that the second terms do not count.
 
 use super::data::{Design, Source};
-use super::pass::{Evaluation, MAX_INTERCEPT_HESSIAN, Pass, Point, Task};
+use super::pass::{Evaluation, MAX_INTERCEPT_HESSIAN, Pass, Point, Task, Wanted};
 use super::path::Scaling;
 use crate::error::Result;
 use crate::parallel::Run;
@@ -63,12 +66,18 @@ pub(crate) fn certify<T: Element>(
         for points in points.chunks(group) {
             let asked: Vec<Point<'_>> = points
                 .iter()
-                .map(|p| Point { task: p.task, w: &p.w, b: &p.b, curvature: false, certify: true })
+                .map(|p| Point { task: p.task, w: &p.w, b: &p.b, wanted: Wanted::Certificate })
                 .collect();
             for (point, at) in points.iter().zip(evaluate(&asked)?) {
                 let task = &tasks[point.task];
                 let scaling = Scaling::new(task, &penalty, intercept);
-                certificates.push(conclude(design.mean(), task.loss, &scaling, point, &at));
+                certificates.push(conclude(
+                    (design.mean(), design.reach()),
+                    task.loss,
+                    &scaling,
+                    point,
+                    &at,
+                ));
             }
         }
         Ok(())
@@ -77,7 +86,7 @@ pub(crate) fn certify<T: Element>(
 }
 
 fn conclude(
-    mean: &[f64],
+    (mean, reach): (&[f64], f64),
     loss: Loss,
     scaling: &Scaling,
     point: &ExactPoint,
@@ -87,7 +96,14 @@ fn conclude(
     let x = [point.w.as_slice(), &point.b].concat();
     let iterate = scaling.iterate(x, at, lambda);
     let (weights, intercepts) = iterate.gradient.split_at(scaling.split());
-    let gap = scaling.weight_gap(weights, lambda) + intercept_gap(loss, scaling, intercepts, at);
+    let decrement = match intercept_step(loss, scaling, intercepts, at) {
+        Some(step) => step.iter().zip(intercepts).map(|(step, g)| step * g).sum::<f64>().max(0.0),
+        None => f64::INFINITY,
+    };
+    let largest = reach * at.curvature.1.iter().sum::<f64>() / scaling.total;
+    let norm = (2.0 * lambda * scaling.weight_gap(weights, lambda)).sqrt();
+    let moved = if decrement > 0.0 { (largest * decrement).sqrt() } else { 0.0 };
+    let gap = (norm + moved).powi(2) / (2.0 * lambda) + 0.5 * decrement;
     // By the original coefficients: moving W moves the centred intercept along with the mean.
     let raw = weights.chunks(scaling.penalty.len()).zip(intercepts).map(|(row, b)| {
         let moved = row.iter().zip(mean).map(|(g, mean)| (g + b * mean).powi(2));
@@ -102,18 +118,22 @@ fn conclude(
     }
 }
 
-/// `g' H^+ g / 2` over the intercepts.
-fn intercept_gap(loss: Loss, scaling: &Scaling, gradient: &[f64], at: &Evaluation) -> f64 {
-    if !scaling.intercept || gradient.iter().all(|&g| g == 0.0) {
-        return 0.0;
-    }
+/// `H^+ g` over the intercepts: Newton's step, to be subtracted. Nothing where H is not definite.
+pub(crate) fn intercept_step(
+    loss: Loss,
+    scaling: &Scaling,
+    gradient: &[f64],
+    at: &Evaluation,
+) -> Option<Vec<f64>> {
     let n = gradient.len();
+    if !scaling.intercept || gradient.iter().all(|&g| g == 0.0) {
+        return Some(vec![0.0; n]);
+    }
     if loss != Loss::Softmax || n > MAX_INTERCEPT_HESSIAN {
-        // Beyond the limit: half the diagonal bounds the Hessian from below unless one class has
-        // more than half of the probability of most rows.
-        let safety = if loss == Loss::Softmax { 2.0 } else { 1.0 };
+        // Exact for independent columns; for very many classes p p' is small beside diag p.
         let terms = gradient.iter().zip(&at.curvature.1);
-        return 0.5 * safety * terms.map(|(g, h)| g * g * scaling.total / h).sum::<f64>();
+        let step: Vec<f64> = terms.map(|(g, h)| g * scaling.total / h).collect();
+        return step.iter().all(|value| value.is_finite()).then_some(step);
     }
     let mean = gradient.iter().sum::<f64>() / n as f64;
     let centred: Vec<f64> = gradient.iter().map(|g| g - mean).collect();
@@ -121,10 +141,7 @@ fn intercept_gap(loss: Loss, scaling: &Scaling, gradient: &[f64], at: &Evaluatio
     let size = at.curvature.1.iter().sum::<f64>() / (scaling.total * n as f64);
     let mut matrix: Vec<f64> =
         at.intercept_hessian.iter().map(|h| h / scaling.total + size / n as f64).collect();
-    match solve_definite(&mut matrix, n, &centred) {
-        Some(solution) => 0.5 * solution.iter().zip(&centred).map(|(x, g)| x * g).sum::<f64>(),
-        None => f64::INFINITY,
-    }
+    solve_definite(&mut matrix, n, &centred)
 }
 
 /// Solves `A x = b` by Cholesky in place; nothing where A is not numerically definite.

@@ -72,6 +72,7 @@ pub struct Design<'a, T> {
     mean: Vec<f64>,
     scale: Vec<f64>,
     penalty: Vec<f64>,
+    reach: f64,
     stride: usize,
     storage: Vec<T>,
     start: usize,
@@ -97,7 +98,8 @@ impl<'a, T: Element> Design<'a, T> {
         })?;
         storage.resize(length, T::default());
         let start = storage.as_ptr().align_offset(LINE).min(slack);
-        let mut design = Self { original: x, mean, scale, penalty, stride, storage, start };
+        let mut design =
+            Self { original: x, mean, scale, penalty, reach: 0.0, stride, storage, start };
         design.fill(run)?;
         Ok(design)
     }
@@ -110,16 +112,31 @@ impl<'a, T: Element> Design<'a, T> {
         let end = self.start + x.rows() * stride;
         let blocks: Vec<Mutex<&mut [T]>> =
             self.storage[self.start..end].chunks_mut(rows * stride).map(Mutex::new).collect();
+        let reach = Mutex::new(0.0f64);
         run.for_each(blocks.len(), |block| {
             let mut target = lock(&blocks[block]);
+            let mut farthest = 0.0f64;
             for (i, target) in target.chunks_mut(stride).enumerate() {
                 let row = x.row(block * rows + i);
+                let mut distance = 0.0;
                 for (j, (target, &value)) in target.iter_mut().zip(row).enumerate() {
-                    *target = T::of((value.wide() - mean[j]) * inverse[j]);
+                    let centred = value.wide() - mean[j];
+                    distance += centred * centred;
+                    *target = T::of(centred * inverse[j]);
                 }
+                farthest = farthest.max(distance);
             }
+            let mut reach = lock(&reach);
+            *reach = reach.max(farthest);
             Ok(())
-        })
+        })?;
+        self.reach = reach.into_inner().unwrap_or(f64::INFINITY);
+        Ok(())
+    }
+
+    /// The largest squared distance of a row from the mean.
+    pub fn reach(&self) -> f64 {
+        self.reach
     }
 
     /// What was subtracted from each column.

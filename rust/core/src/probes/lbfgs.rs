@@ -158,6 +158,12 @@ impl<T: Element> Minimiser<T> {
         self.aim();
     }
 
+    /// Goes on from another point of the same objective.
+    pub fn restart(&mut self, at: Iterate) {
+        self.current = at;
+        self.aim();
+    }
+
     /// The objective gains `shift / 2 * sum of penalty_j x_j^2`: pairs and gradient follow exactly.
     /// `penalty` repeats over the first `length` coefficients; the others have none.
     pub fn shift(&mut self, shift: f64, penalty: &[f64], length: usize) {
@@ -194,8 +200,7 @@ impl<T: Element> Minimiser<T> {
         self.trials += 1;
         let slope: f64 = at.gradient.iter().zip(&self.direction).map(|(g, d)| g * d.wide()).sum();
         // Below the rounding of the values only the slopes can be trusted (Hager & Zhang 2005).
-        let noise = 1e-7 * self.current.value.abs() * f64::from(size_of::<T>() == 4)
-            + 1e-15 * self.current.value.abs();
+        let noise = if size_of::<T>() == 4 { 1e-7 } else { 1e-12 } * self.current.value.abs();
         let decreased = at.value <= self.current.value + DECREASE * self.step * self.slope
             || (at.value <= self.current.value + noise
                 && slope <= -(1.0 - 2.0 * DECREASE) * self.slope);

@@ -48,6 +48,17 @@ impl Task<'_> {
     }
 }
 
+/// What a point is evaluated for, besides the loss and its gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing else.
+    Gradient,
+    /// The diagonal of the Hessian, and the Hessian by the intercepts.
+    Curvature,
+    /// Margins, held-out scores, and the Hessian by the intercepts.
+    Certificate,
+}
+
 /// Coefficients at which a task is evaluated: `w` has `columns * stride` elements, `b` `columns`.
 #[derive(Clone, Copy, Debug)]
 pub struct Point<'a> {
@@ -57,10 +68,8 @@ pub struct Point<'a> {
     pub w: &'a [f64],
     /// Intercepts.
     pub b: &'a [f64],
-    /// Whether the diagonal of the Hessian is wanted.
-    pub curvature: bool,
-    /// Whether the facts of a certificate are wanted.
-    pub certify: bool,
+    /// What else is wanted.
+    pub wanted: Wanted,
 }
 
 /// Sums over the weighted rows of a task at a point.
@@ -72,7 +81,7 @@ pub struct Evaluation {
     pub gradient: (Vec<f64>, Vec<f64>),
     /// Its second derivatives by each `w` and each `b`, if asked for.
     pub curvature: (Vec<f64>, Vec<f64>),
-    /// The Hessian by `b` (softmax only, if certifying): columns x columns.
+    /// The Hessian by `b` (softmax only, unless only the gradient is wanted).
     pub intercept_hessian: Vec<f64>,
     /// The smallest distance to the decision boundary, in logits (if certifying).
     pub margin: f64,
@@ -94,8 +103,7 @@ struct Entry {
     task: usize,
     first: usize,
     columns: usize,
-    curvature: bool,
-    certify: bool,
+    wanted: Wanted,
 }
 
 /// Buffers of one thread.
@@ -176,8 +184,8 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
             let first = round.bias.len();
             round.w.extend(point.w.iter().map(|&value| T::of(value)));
             round.bias.extend(point.b.iter().map(|&value| T::of(value)));
-            let (task, curvature, certify) = (point.task, point.curvature, point.certify);
-            round.entries.push(Entry { task, first, columns, curvature, certify });
+            let (task, wanted) = (point.task, point.wanted);
+            round.entries.push(Entry { task, first, columns, wanted });
         }
         self.next.store(0, Ordering::Relaxed);
     }
@@ -247,7 +255,7 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
     ) {
         let task = &self.tasks[entry.task];
         let (stride, ld) = (self.source.stride(), padded(rows.len()));
-        scratch.describe(task, rows.clone(), ld, entry.curvature || entry.certify);
+        scratch.describe(task, rows.clone(), ld, entry.wanted != Wanted::Gradient);
         let mut block = LossBlock {
             logits,
             ld,
@@ -264,42 +272,19 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
             *sum += residuals[..rows.len()].iter().map(|value| value.wide()).sum::<f64>();
         }
         self.kernels.outer(x, stride, logits, ld, &mut sum.gradient.0, false);
-        if entry.curvature {
+        if entry.wanted == Wanted::Curvature {
             self.kernels.outer(x, stride, &scratch.curvature, ld, &mut sum.curvature.0, true);
         }
-        if entry.curvature || entry.certify {
+        if entry.wanted != Wanted::Gradient {
             for (sum, spread) in sum.curvature.1.iter_mut().zip(scratch.curvature.chunks(ld)) {
                 *sum += spread[..rows.len()].iter().map(|value| value.wide()).sum::<f64>();
             }
-        }
-        if entry.certify {
-            self.certify(task, rows, logits, scratch, sum);
-        }
-    }
-
-    /// Adds what only a certificate needs: margins, held-out scores and the Hessian by intercepts.
-    fn certify(
-        &self,
-        task: &Task<'_>,
-        rows: std::ops::Range<usize>,
-        residuals: &[T],
-        scratch: &mut Scratch<T>,
-        sum: &mut Evaluation,
-    ) {
-        let ld = padded(rows.len());
-        for (losses, margins) in scratch.loss.chunks(ld).zip(scratch.margin.chunks(ld)) {
-            for (i, row) in rows.clone().enumerate() {
-                if task.weight[row] > 0.0 {
-                    sum.margin = sum.margin.min(margins[i].wide());
-                }
-                if let Some(&weight) = task.held_out.get(row) {
-                    sum.held_out.0 += weight * losses[i].wide();
-                    sum.held_out.1 += if margins[i].wide() > 0.0 { weight } else { 0.0 };
-                }
+            if !sum.intercept_hessian.is_empty() {
+                self.add_intercept_hessian(task, rows.clone(), logits, scratch, sum);
             }
         }
-        if task.loss == Loss::Softmax && !sum.intercept_hessian.is_empty() {
-            self.add_intercept_hessian(task, rows, residuals, scratch, sum);
+        if entry.wanted == Wanted::Certificate {
+            sum.add_margins(task, rows, scratch);
         }
     }
 
@@ -379,6 +364,27 @@ impl<T: Element> Scratch<T> {
 }
 
 impl Evaluation {
+    /// Adds what only a certificate needs: margins and held-out scores.
+    fn add_margins<T: Element>(
+        &mut self,
+        task: &Task<'_>,
+        rows: std::ops::Range<usize>,
+        scratch: &Scratch<T>,
+    ) {
+        let ld = padded(rows.len());
+        for (losses, margins) in scratch.loss.chunks(ld).zip(scratch.margin.chunks(ld)) {
+            for (i, row) in rows.clone().enumerate() {
+                if task.weight[row] > 0.0 {
+                    self.margin = self.margin.min(margins[i].wide());
+                }
+                if let Some(&weight) = task.held_out.get(row) {
+                    self.held_out.0 += weight * losses[i].wide();
+                    self.held_out.1 += if margins[i].wide() > 0.0 { weight } else { 0.0 };
+                }
+            }
+        }
+    }
+
     fn reset(&mut self, entry: &Entry, stride: usize, loss: Loss) {
         let zero = |values: &mut Vec<f64>, length: usize| {
             values.clear();
@@ -388,9 +394,10 @@ impl Evaluation {
         self.loss = 0.0;
         zero(&mut self.gradient.0, wide);
         zero(&mut self.gradient.1, k);
-        zero(&mut self.curvature.0, if entry.curvature { wide } else { 0 });
+        zero(&mut self.curvature.0, if entry.wanted == Wanted::Curvature { wide } else { 0 });
         zero(&mut self.curvature.1, k);
-        let full = entry.certify && loss == Loss::Softmax && k <= MAX_INTERCEPT_HESSIAN;
+        let full =
+            entry.wanted != Wanted::Gradient && loss == Loss::Softmax && k <= MAX_INTERCEPT_HESSIAN;
         zero(&mut self.intercept_hessian, if full { k * k } else { 0 });
         self.margin = f64::INFINITY;
         self.held_out = (0.0, 0.0);

@@ -1,13 +1,14 @@
 //! One problem along its path of C: warm starts, carried curvature, and when to stop.
 
+use super::certificate::intercept_step;
 use super::data::Design;
 use super::lbfgs::{Iterate, Minimiser, Progress};
-use super::pass::{Evaluation, Task};
+use super::pass::{Evaluation, Task, Wanted};
 use crate::error::Result;
 use crate::simd::pass::{Element, Loss};
 
 /// The part of the tolerance that the solver aims at: the rest is for the rounding of the result.
-const AIM: f64 = 0.8;
+const AIM: f64 = 0.7;
 
 /// The scaled problem of a task: `f = loss / total + lambda / 2 sum penalty_j w_j^2`.
 #[derive(Clone, Debug)]
@@ -94,19 +95,23 @@ enum Stage {
     Starting(Vec<f64>),
     /// A line search is under way.
     Descending,
+    /// The solution, after a Newton step in the intercepts, is to be checked.
+    Polishing(Vec<f64>),
     /// All done.
     Finished,
 }
 
 /// The solver of one task along ascending C.
 pub struct PathSolver<T: 'static> {
+    loss: Loss,
     scaling: Scaling,
     cs: Vec<f64>,
     tolerance: f64,
     max_iterations: usize,
     minimiser: Minimiser<T>,
     stage: Stage,
-    intercept_curvature: Vec<f64>,
+    /// The Hessian by the intercepts at the start of this C.
+    intercepts: Evaluation,
     iterations: usize,
     passes: usize,
     solved: Vec<Solved>,
@@ -115,6 +120,7 @@ pub struct PathSolver<T: 'static> {
 impl<T: Element> PathSolver<T> {
     /// A solver for `cs`, ascending, started from `start` (in the coordinates of the design).
     pub fn new(
+        loss: Loss,
         scaling: Scaling,
         cs: Vec<f64>,
         tolerance: f64,
@@ -123,24 +129,26 @@ impl<T: Element> PathSolver<T> {
     ) -> Result<Self> {
         let minimiser = Minimiser::new(capacity(scaling.rows, start.len()))?;
         Ok(Self {
+            loss,
             scaling,
             cs,
             tolerance,
             max_iterations,
             minimiser,
             stage: Stage::Starting(start),
-            intercept_curvature: Vec::new(),
+            intercepts: Evaluation::default(),
             iterations: 0,
             passes: 0,
             solved: Vec::new(),
         })
     }
 
-    /// The point to evaluate next and whether its curvature is wanted; nothing when finished.
-    pub fn ask(&self) -> Option<(Vec<f64>, bool)> {
+    /// The point to evaluate next and what is wanted there; nothing when finished.
+    pub fn ask(&self) -> Option<(Vec<f64>, Wanted)> {
         match &self.stage {
-            Stage::Starting(start) => Some((start.clone(), true)),
-            Stage::Descending => Some((self.minimiser.trial(), false)),
+            Stage::Starting(start) => Some((start.clone(), Wanted::Curvature)),
+            Stage::Descending => Some((self.minimiser.trial(), Wanted::Gradient)),
+            Stage::Polishing(x) => Some((x.clone(), Wanted::Certificate)),
             Stage::Finished => None,
         }
     }
@@ -171,6 +179,7 @@ impl<T: Element> PathSolver<T> {
         let lambda = self.lambda();
         let iterate = self.scaling.iterate(x, at, lambda);
         let stalled = match self.stage {
+            Stage::Polishing(_) => return self.check(iterate, at),
             Stage::Starting(_) => {
                 self.begin(iterate, at, lambda);
                 false
@@ -184,9 +193,36 @@ impl<T: Element> PathSolver<T> {
                 }
             },
         };
-        if stalled || self.is_done() {
-            self.finish_c();
+        if stalled {
+            self.finish_c(self.minimiser.current().x.clone());
+        } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
+            let current = self.minimiser.current();
+            self.stage = Stage::Polishing(self.polished(current, &self.intercepts));
         }
+    }
+
+    /// The point after Newton's step in the intercepts, with their Hessian as in `at`.
+    fn polished(&self, iterate: &Iterate, at: &Evaluation) -> Vec<f64> {
+        let split = self.scaling.split();
+        let mut x = iterate.x.clone();
+        if let Some(step) = intercept_step(self.loss, &self.scaling, &iterate.gradient[split..], at)
+        {
+            x[split..].iter_mut().zip(step).for_each(|(b, step)| *b -= step);
+        }
+        x
+    }
+
+    /// Ends the current C at a polished point, or goes on from it if it is not good enough after all.
+    fn check(&mut self, iterate: Iterate, at: &Evaluation) {
+        if self.is_done(&iterate) || self.iterations >= self.max_iterations {
+            let x = self.polished(&iterate, at);
+            return self.finish_c(x);
+        }
+        self.iterations += 1;
+        let before = self.minimiser.current().clone();
+        self.minimiser.learn(&before, &iterate);
+        self.minimiser.restart(iterate);
+        self.stage = Stage::Descending;
     }
 
     fn lambda(&self) -> f64 {
@@ -195,8 +231,11 @@ impl<T: Element> PathSolver<T> {
 
     fn begin(&mut self, at: Iterate, evaluation: &Evaluation, lambda: f64) {
         let inverse = self.scaling.inverse_diagonal(evaluation, lambda);
-        self.intercept_curvature =
-            inverse[self.scaling.split()..].iter().map(|i| 1.0 / i).collect();
+        self.intercepts = Evaluation {
+            curvature: (Vec::new(), evaluation.curvature.1.clone()),
+            intercept_hessian: evaluation.intercept_hessian.clone(),
+            ..Evaluation::default()
+        };
         if !self.solved.is_empty() {
             // The move to the warm start is a step like any other: what it shows is not wasted.
             let before = self.minimiser.current().clone();
@@ -206,19 +245,17 @@ impl<T: Element> PathSolver<T> {
         self.stage = Stage::Descending;
     }
 
-    fn is_done(&self) -> bool {
-        let current = self.minimiser.current();
-        let (weights, intercepts) = current.gradient.split_at(self.scaling.split());
-        let intercepts = intercepts.iter().zip(&self.intercept_curvature);
+    fn is_done(&self, at: &Iterate) -> bool {
+        let (weights, intercepts) = at.gradient.split_at(self.scaling.split());
+        let intercepts = intercepts.iter().zip(&self.intercepts.curvature.1);
         let gap = self.scaling.weight_gap(weights, self.lambda())
-            + intercepts.map(|(g, h)| g * g / h).sum::<f64>();
-        gap <= AIM * self.tolerance * current.value || self.iterations >= self.max_iterations
+            + intercepts.map(|(g, h)| g * g * self.scaling.total / h.max(1e-300)).sum::<f64>();
+        gap <= AIM * self.tolerance * at.value
     }
 
     /// Keeps the solution and moves on to the next C, extrapolating along log C.
-    fn finish_c(&mut self) {
+    fn finish_c(&mut self, x: Vec<f64>) {
         let index = self.solved.len();
-        let x = self.minimiser.current().x.clone();
         let start = self.next_start(&x, index);
         let (iterations, passes) = (self.iterations, self.passes);
         self.solved.push(Solved { x, iterations, passes });

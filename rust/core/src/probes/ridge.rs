@@ -49,8 +49,8 @@ pub struct RidgeTask<'a> {
 pub struct RidgePath<T> {
     /// alphas x columns x d.
     pub coefficients: Vec<T>,
-    /// alphas x columns.
-    pub intercepts: Vec<T>,
+    /// alphas x columns, in double precision: an offset in X would cost them their digits.
+    pub intercepts: Vec<f64>,
     /// alphas x columns: the weighted mean squared leave-one-out error.
     pub errors: Vec<f64>,
     /// One per alpha: the weighted share of rows whose largest leave-one-out prediction is their class.
@@ -295,7 +295,7 @@ fn coefficients<T: Element>(
         path.coefficients.extend(row[..d].iter().map(|&w| T::of(w)));
         let rounded = path.coefficients[start..].iter().zip(design.mean());
         let offset: f64 = rounded.map(|(w, mean)| w.wide() * mean).sum();
-        path.intercepts.push(T::of(centres[at % centres.len()] - offset));
+        path.intercepts.push(centres[at % centres.len()] - offset);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::certificate::{Certificate, ExactPoint, certify};
 use super::data::{Design, Matrix, Source, lock};
-use super::pass::{Pass, Point, Target, Task};
+use super::pass::{Pass, Point, Target, Task, Wanted};
 use super::path::{PathSolver, Scaling, Solved, cold_start};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
@@ -28,8 +28,8 @@ pub struct Options {
 pub struct Solution<T> {
     /// columns x d coefficients.
     pub coefficients: Vec<T>,
-    /// One intercept per column.
-    pub intercepts: Vec<T>,
+    /// One intercept per column, in double precision: an offset in X would cost it its digits.
+    pub intercepts: Vec<f64>,
     /// What double precision says about exactly these numbers.
     pub certificate: Certificate,
     /// Whether the certified relative gap is within the tolerance.
@@ -62,8 +62,15 @@ pub fn solve_paths<T: Element>(
     for (index, task) in tasks.iter().enumerate() {
         let scaling = Scaling::new(task, design.penalty(), options.intercept);
         let start = cold_start(task, &design, options.intercept);
-        let solver =
-            PathSolver::new(scaling, cs.clone(), options.tolerance, options.max_iterations, start)?;
+        let tolerance = target(&design, task, options.tolerance);
+        let solver = PathSolver::new(
+            task.loss,
+            scaling,
+            cs.clone(),
+            tolerance,
+            options.max_iterations,
+            start,
+        )?;
         solvers.push((index, solver));
     }
     drive(&design, tasks, &mut solvers, run)?;
@@ -75,6 +82,14 @@ pub fn solve_paths<T: Element>(
         }
     }
     finish(&design, tasks, options, found, &order, run)
+}
+
+/// What the solver aims at: small problems in double precision are solved as far as double precision
+/// goes, which costs next to nothing and makes a weight of two the same as a repeated row.
+fn target<T: Element>(design: &Design<'_, T>, task: &Task<'_>, tolerance: f64) -> f64 {
+    const SMALL: usize = 1 << 18;
+    let work = Source::<T>::rows(design) * Source::<T>::stride(design) * task.columns;
+    if size_of::<T>() == 8 && work <= SMALL { tolerance.min(1e-18) } else { tolerance }
 }
 
 /// A problem with an X of its own, for [`solve_many`].
@@ -100,7 +115,7 @@ pub fn solve_many<T: Element>(
 struct Found<T> {
     task: usize,
     c: f64,
-    point: (Vec<T>, Vec<T>),
+    point: (Vec<T>, Vec<f64>),
     solved: Solved,
 }
 
@@ -160,6 +175,7 @@ fn mend<T: Element>(
         let start = [points[i].w.as_slice(), &points[i].b].concat();
         let left = options.max_iterations - found[i].solved.iterations;
         let solver = PathSolver::<f64>::new(
+            tasks[found[i].task].loss,
             scaling,
             vec![found[i].c],
             0.5 * options.tolerance,
@@ -190,20 +206,20 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
     let pass = Pass::new(source, tasks, columns)?;
     pass.with_threads(run, |evaluate| {
         loop {
-            let asked: Vec<(usize, Vec<f64>, bool)> = solvers
+            let asked: Vec<(usize, Vec<f64>, Wanted)> = solvers
                 .iter()
                 .enumerate()
-                .filter_map(|(i, (_, solver))| solver.ask().map(|(x, curvature)| (i, x, curvature)))
+                .filter_map(|(i, (_, solver))| solver.ask().map(|(x, wanted)| (i, x, wanted)))
                 .collect();
             if asked.is_empty() {
                 return Ok(());
             }
             let points: Vec<Point<'_>> = asked
                 .iter()
-                .map(|(i, x, curvature)| {
+                .map(|(i, x, wanted)| {
                     let task = solvers[*i].0;
                     let (w, b) = x.split_at(tasks[task].columns * source.stride());
-                    Point { task, w, b, curvature: *curvature, certify: false }
+                    Point { task, w, b, wanted: *wanted }
                 })
                 .collect();
             let evaluations = evaluate(&points)?;
@@ -223,7 +239,7 @@ fn unscale<T: Element>(
     task: &Task<'_>,
     x: &[f64],
     scale: Option<&[f64]>,
-) -> (Vec<T>, Vec<T>) {
+) -> (Vec<T>, Vec<f64>) {
     let (stride, columns) = (Source::<T>::stride(design), task.columns);
     let d = design.mean().len();
     let (w, b) = x.split_at(columns * stride);
@@ -245,7 +261,7 @@ fn unscale<T: Element>(
         .map(|(row, b)| b - row.iter().zip(design.mean()).map(|(w, m)| w.wide() * m).sum::<f64>())
         .collect();
     let shared = centre(&|k| offset[k]);
-    (coefficients, offset.iter().map(|b| T::of(b - shared)).collect())
+    (coefficients, offset.iter().map(|b| b - shared).collect())
 }
 
 /// The point of a rounded solution in the centred, unscaled coordinates of [`Design::exact`].
@@ -253,7 +269,7 @@ fn exact_point<T: Element>(design: &Design<'_, T>, found: &Found<T>) -> ExactPoi
     let (stride, d) = (Source::<T>::stride(design), design.mean().len());
     let (coefficients, intercepts) = &found.point;
     let mut w = vec![0.0; intercepts.len() * stride];
-    let mut b: Vec<f64> = intercepts.iter().map(|b| b.wide()).collect();
+    let mut b = intercepts.clone();
     for ((w, row), b) in w.chunks_mut(stride).zip(coefficients.chunks(d)).zip(&mut b) {
         for ((w, value), mean) in w.iter_mut().zip(row).zip(design.mean()) {
             *w = value.wide();

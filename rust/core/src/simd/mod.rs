@@ -12,6 +12,8 @@ mod isa;
 mod kernels;
 pub mod pass;
 mod pass_kernels;
+#[cfg(test)]
+mod pass_tests;
 mod pass_vector;
 #[cfg(target_arch = "x86_64")]
 mod pass_x86;
