@@ -14,7 +14,7 @@ from PIL import Image
 
 import tlengine as tl
 from tlengine.errors import UnhashableRecipeError
-from tlengine.features.keys import Hasher, blake3_hex, canonical_json, sample_key
+from tlengine.features.cache.keys import Hasher, blake3_hex, canonical_json, sample_key
 
 GOLDEN = {
     "bytes": (b"abc", "9c55792e4c0a48e7fddb154eb8943adfad3168af0d646f603cd7ede63aa16f17"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from tlengine._core import CacheHandle, TableHandle
 from tlengine.errors import CacheClosedError, TlengineError
-from tlengine.features.keys import canonical_json
+from tlengine.features.cache.keys import canonical_json
 
 __all__ = ["Handles"]
 

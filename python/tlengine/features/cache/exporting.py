@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import CacheCorruptionError, InputError, MissingPackageError
-from tlengine.features.keys import canonical_json
+from tlengine.features.cache.keys import canonical_json
 from tlengine.settings import num_threads
 
 if TYPE_CHECKING:
     from tlengine._core import TableHandle
-    from tlengine.features.maintenance import TableInfo
+    from tlengine.features.cache.maintenance import TableInfo
 
 __all__ = ["export"]
 
