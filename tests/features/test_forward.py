@@ -105,15 +105,20 @@ def test_everything_is_put_back(net: TinyNet, backbone: Backbone, monkeypatch: p
     net.dropout.eval()
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
     try:
         with Forward(backbone, "cpu", "float32"):
             assert not net.training
             assert not torch.is_grad_enabled()
             assert torch.get_num_threads() == 1
+            assert torch.get_float32_matmul_precision() == "highest"
         assert (net.training, net.conv.training, net.dropout.training) == (True, True, False)
         assert torch.is_grad_enabled()
         assert torch.get_num_threads() == 2
+        assert torch.get_float32_matmul_precision() == "medium"
     finally:
+        torch.set_float32_matmul_precision(precision)
         torch.set_num_threads(threads)
 
 

@@ -83,6 +83,8 @@ class Forward:
         threads = torch.get_num_threads()
         self._stack.callback(torch.set_num_threads, threads)
         torch.set_num_threads(num_threads())
+        self._stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        torch.set_float32_matmul_precision("highest")
         module.eval().to(self._device)
         self._channels_last = any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
         if self._channels_last:
