@@ -73,11 +73,10 @@ impl Table {
         let fail = |error: io::Error| {
             problem::io(&*self.pool.dir, "map", &(name(&segment.id) + ROWS), &error)
         };
-        let bytes = rows as usize * segment.shape.stride();
         let file = segment.rows_file().map_err(fail)?;
-        if file.len().map_err(fail)? < (ROWS_HEADER + bytes) as u64 {
-            return Err(cut(&segment, rows));
-        }
+        let end = segment.shape.offset(rows);
+        let length = usize::try_from(end).ok().filter(|_| file.len().is_ok_and(|l| l >= end));
+        let bytes = length.ok_or_else(|| cut(&segment, rows))? - ROWS_HEADER;
         let memory = match file.map(ROWS_HEADER + bytes).map_err(fail)? {
             Some(map) => Memory::Mapped(map),
             None => {
