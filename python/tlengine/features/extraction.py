@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,16 +86,17 @@ def extract(
     recipe = bb.recipe(precision)
     table = None if cache is None else cache.table(recipe, dim=bb.embedding_dim, dtype="float32")
     store = Store(table, samples.keys[samples.first], bb.embedding_dim)
-    if todo := [samples.first[i] for i in store.missing()]:
-        if ds.modality == "image":
-            batches = image_batches(
-                contents, todo, bb.preprocess, batch_size=size, workers=workers, max_pixels=max_pixels
-            )
-        else:
-            batches = text_batches(contents, todo, bb.preprocess, batch_size=size)
-        with Forward(bb, device, precision) as forward:
-            for batch in _shown(batches, len(todo), ds.modality, progress):
-                _embed(batch, forward, samples, store)
+    with contextlib.closing(store):
+        if todo := [samples.first[i] for i in store.missing()]:
+            if ds.modality == "image":
+                batches = image_batches(
+                    contents, todo, bb.preprocess, batch_size=size, workers=workers, max_pixels=max_pixels
+                )
+            else:
+                batches = text_batches(contents, todo, bb.preprocess, batch_size=size)
+            with Forward(bb, device, precision) as forward:
+                for batch in _shown(batches, len(todo), ds.modality, progress):
+                    _embed(batch, forward, samples, store)
     rows = _readable(ds, samples, strict)
     stats = ExtractionStats(
         rows=len(ds),

@@ -13,8 +13,12 @@ import numpy.typing as npt
 
 from tlengine.errors import CacheReadOnlyError, CacheReadOnlyWarning, TlengineError
 from tlengine.features.cache import Table, sample_key
+from tlengine.features.cache.claims import Claim
 
 __all__ = ["Samples", "Store"]
+
+_PAUSE, _PATIENCE = 0.05, 30.0
+"""Seconds between two looks for another process's rows, and without news until they are computed here."""
 
 
 @dataclass(kw_only=True)
@@ -86,11 +90,45 @@ class Store:
         self.hits = int(self._have.sum())
         self.seconds_saved = self.hits * table.seconds_per_row if table is not None and self.hits else 0.0
         self._since = time.perf_counter()
+        self._claim: Claim | None = None
 
     def missing(self) -> list[int]:
-        """Indices of the contents that are yet to be embedded."""
+        """Indices of the contents that are yet to be embedded.
+
+        Where another process embeds the same contents now, its rows are waited for, as long as more of
+        them keep coming; if it dies, the rest is missing here.
+        """
+        if self._table is not None and len(self._keys) and not self._have.all():
+            self._claim = self._table.claim(self._keys)
+            self._wait(self._claim)
         found: list[int] = np.flatnonzero(~self._have).tolist()
         return found
+
+    def _wait(self, claim: Claim) -> None:
+        assert self._table is not None
+        last_news = time.monotonic()
+        while not claim.take() and time.monotonic() - last_news < _PATIENCE:
+            time.sleep(_PAUSE)
+            if self._look():
+                last_news = time.monotonic()
+            if self._have.all():
+                return
+        self._look()
+        self._since = time.perf_counter()
+
+    def _look(self) -> bool:
+        """Takes the rows that came to the cache meanwhile; whether there were any."""
+        assert self._table is not None
+        index = np.flatnonzero(~self._have)
+        X, hit = self._table.get(self._keys[index])
+        self.X[index[hit]], self._have[index[hit]] = X[hit], True
+        self.hits += int(hit.sum())
+        return bool(hit.any())
+
+    def close(self) -> None:
+        """Let other processes have what is still missing."""
+        if self._claim is not None:
+            self._claim.release()
 
     def put(self, index: npt.NDArray[np.intp], X: npt.NDArray[np.float32]) -> None:
         """Keep new rows: once this returns, they survive a crash."""

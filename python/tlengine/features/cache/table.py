@@ -18,6 +18,7 @@ from tlengine.errors import (
     ShapeMismatchError,
 )
 from tlengine.features.cache import maintenance
+from tlengine.features.cache.claims import Claim
 from tlengine.features.cache.keys import blake3_hex
 from tlengine.features.cache.views import View
 from tlengine.settings import num_threads
@@ -139,6 +140,15 @@ class Table:
     def segments(self) -> list[tuple[str, int, bool]]:
         """Name, number of rows, and whether it is sealed, of every segment with published rows."""
         return self._handle().segments()
+
+    def claim(self, keys: Keys) -> Claim:
+        """The right to compute these rows, so that processes which want the same ones do not all do it.
+
+        ``claim.take()`` is True for one process at a time. Whoever does not get it looks for the rows
+        with :meth:`get` until they are there or the claim is free.
+        """
+        digest = bytes.fromhex(blake3_hex([self.name.encode(), _as_keys(keys)]))
+        return Claim(self.cache.path, digest)
 
     def compact(self) -> int:
         """Merge the segments that nobody writes into one, so that :meth:`view` shows the whole table.
