@@ -12,6 +12,9 @@ use crate::simd::exact::{Double, Real};
 /// A row and its exact score.
 pub type Scored = (u32, f64);
 
+/// How many candidates ahead a row is asked for: one takes less time to score than to come.
+const AHEAD: usize = 3;
+
 /// What exact scores are computed from.
 pub struct Ranking<'a, T> {
     kernels: Kernels,
@@ -73,7 +76,12 @@ impl<'a, T: Real> Ranking<'a, T> {
                 break;
             }
             let (batch, others) = rest.split_at(rest.len().min((k / 4).max(16)));
-            scored.extend(batch.iter().map(|c| (c.row, self.score(query, query_norm, c))));
+            for (i, candidate) in batch.iter().enumerate() {
+                if let Some(ahead) = rest.get(i + AHEAD) {
+                    self.kernels.prefetch(self.row(ahead));
+                }
+                scored.push((candidate.row, self.score(query, query_norm, candidate)));
+            }
             rest = others;
             if scored.len() >= k {
                 keep_best(&mut scored, k);
@@ -85,10 +93,12 @@ impl<'a, T: Real> Ranking<'a, T> {
     }
 
     fn score(&self, query: &[T], query_norm: Double, candidate: &Candidate) -> f64 {
-        let place = candidate.row as usize;
-        let row = self.rows.row(self.distinct.firsts[place] as usize);
-        let row_norm = self.norms.get(place).copied().unwrap_or_default();
-        self.frame.score(query, row, [query_norm, row_norm])
+        let row_norm = self.norms.get(candidate.row as usize).copied().unwrap_or_default();
+        self.frame.score(query, self.row(candidate), [query_norm, row_norm])
+    }
+
+    fn row(&self, candidate: &Candidate) -> &'a [T] {
+        self.rows.row(self.distinct.firsts[candidate.row as usize] as usize)
     }
 }
 

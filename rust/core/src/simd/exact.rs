@@ -132,6 +132,20 @@ multiversion! {
     exact_distance<T: Real>(a: &[T], b: &[T]) -> Double = distance_body
 }
 
+impl super::Kernels {
+    /// Asks for a row that is needed soon, so that its way from memory is over by then.
+    pub fn prefetch<T: Real>(self, row: &[T]) {
+        #[cfg(target_arch = "x86_64")]
+        for line in row.chunks(64 / size_of::<T>()) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch reads nothing that a program could see, from any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = row;
+    }
+}
+
 impl Double {
     fn times(self, other: Self) -> Self {
         let hi = self.hi * other.hi;
