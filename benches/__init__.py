@@ -1,0 +1,1 @@
+"""Benchmarks beside their peers; `make bench` measures, `make bench-check` asserts the floors."""

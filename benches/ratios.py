@@ -1,0 +1,163 @@
+"""Ratios against peers: contenders take turns, the best of five counts, and results come first."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tlengine import _core
+
+Contender = Callable[[], float]
+"""Does the work once and returns the seconds it took."""
+
+SHIPPED: Mapping[str, str] = {}
+"""No settings: also none that this process happens to have."""
+TUNED: Mapping[str, str] = {"OPENBLAS_CORETYPE": "SkylakeX"}
+"""What makes an OpenBLAS that does not know this chip use its 512-bit kernels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """How many times faster than a peer, and how many times it has to be."""
+
+    work: str
+    peer: str
+    ours: float
+    theirs: float
+    floor: float
+    target: float
+
+    @property
+    def value(self) -> float:
+        """Their seconds over ours."""
+        return self.theirs / self.ours
+
+    def __str__(self) -> str:
+        mark = "ok  " if self.value >= self.floor else "FAIL"
+        return (
+            f"{mark} {self.work:<44} {self.peer:<22} {self.value:7.2f}x  floor {self.floor:g}x  "
+            f"target {self.target:g}x  ({self.ours:.4f} s / {self.theirs:.4f} s)"
+        )
+
+
+def timed(work: Callable[[], Any]) -> Contender:
+    """A contender that runs in this process."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return run
+
+
+def take_turns(contenders: Mapping[str, Contender], rounds: int = 5) -> dict[str, float]:
+    """Seconds of each contender: A B A B ..., the best of ``rounds``, after one that does not count.
+
+    Raises:
+        RuntimeError: the core is a debug build.
+    """
+    if _core.build_profile != "release":
+        raise RuntimeError(f"this is a {_core.build_profile} build; benchmarks need `make dev`")
+    best = {name: float("inf") for name in contenders}
+    for counts in [False, *[True] * rounds]:
+        for name, contender in contenders.items():
+            seconds = contender()
+            if counts:
+                best[name] = min(best[name], seconds)
+    return best
+
+
+def assert_ratio(
+    ours: Contender, peer: Contender, floor: float, *, work: str, name: str, target: float | None = None
+) -> Ratio:
+    """Fails where ``ours`` is not ``floor`` times faster than ``peer``, twice in a row."""
+    for _ in range(2):
+        best = take_turns({"ours": ours, "peer": peer})
+        found = Ratio(
+            work=work,
+            peer=name,
+            ours=best["ours"],
+            theirs=best["peer"],
+            floor=floor,
+            target=target or floor,
+        )
+        if found.value >= floor:
+            return found
+    raise AssertionError(str(found))
+
+
+class Peer:
+    """A contender in a process of its own, so that its threads and its BLAS meet no other's."""
+
+    def __init__(self, process: Any, pipe: Any) -> None:
+        self._process = process
+        self._pipe = pipe
+
+    def __call__(self) -> float:
+        """Does the work once; seconds as the peer's own process measured them."""
+        return float(self._ask("run"))
+
+    def result(self) -> Any:
+        """What the last run returned."""
+        return self._ask("result")
+
+    def _ask(self, what: str) -> Any:
+        self._pipe.send(what)
+        outcome, value = self._pipe.recv()
+        if outcome == "error":
+            raise RuntimeError(value)
+        return value
+
+
+@contextmanager
+def peer(
+    prepare: Callable[..., Callable[[], Any]], *args: Any, env: Mapping[str, str] = SHIPPED
+) -> Iterator[Peer]:
+    """A process in which ``prepare(*args)`` has returned the work to be timed."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, prepare, args), daemon=True)
+    with _environment(env):
+        process.start()
+    theirs.close()
+    try:
+        yield Peer(process, mine)
+    finally:
+        process.terminate()
+        process.join()
+
+
+@contextmanager
+def _environment(env: Mapping[str, str]) -> Iterator[None]:
+    """The settings of a peer for the moment in which its process starts, and no other of OpenBLAS."""
+    kept = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("OPENBLAS_")]:
+        del os.environ[name]
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def _serve(pipe: Any, prepare: Callable[..., Callable[[], Any]], args: tuple[Any, ...]) -> None:
+    try:
+        work, found = prepare(*args), None
+        while True:
+            if pipe.recv() == "result":
+                pipe.send(("value", found))
+                continue
+            start = time.perf_counter()
+            found = work()
+            pipe.send(("value", time.perf_counter() - start))
+    except EOFError:
+        return
+    except Exception as error:
+        pipe.send(("error", f"{type(error).__name__}: {error}"))
