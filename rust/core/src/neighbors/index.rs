@@ -235,7 +235,7 @@ impl Index {
             scan(parts.queries[0].clone(), parts.blocks[i].clone())
         })?;
         let merged: Vec<_> =
-            merge(codes, scanned).into_iter().map(|found| Mutex::new(Some(found))).collect();
+            merge(scanned).into_iter().map(|found| Mutex::new(Some(found))).collect();
         run.collect(merged.len(), |q| {
             let found = merged[q].lock().unwrap_or_else(PoisonError::into_inner).take();
             found.map_or(Ok(Vec::new()), |found| rank(q, found))
@@ -277,7 +277,7 @@ fn cut(length: usize, parts: usize, step: usize) -> Vec<Range<usize>> {
 }
 
 /// Joins what was found for the same queries in different blocks.
-fn merge<C: Coding>(codes: &Codes<C>, parts: Vec<Vec<Found>>) -> Vec<Found> {
+fn merge(parts: Vec<Vec<Found>>) -> Vec<Found> {
     let joined = parts.into_iter().reduce(|mut joined, part| {
         for (mine, theirs) in joined.iter_mut().zip(part) {
             mine.list.absorb(theirs.list);
@@ -286,7 +286,7 @@ fn merge<C: Coding>(codes: &Codes<C>, parts: Vec<Vec<Found>>) -> Vec<Found> {
     });
     let mut joined = joined.unwrap_or_default();
     for found in &mut joined {
-        codes.prune(&found.bounds, &mut found.list);
+        found.list.prune();
     }
     joined
 }

@@ -64,32 +64,53 @@ impl<'a, T: Real> Ranking<'a, T> {
         k: usize,
     ) -> Result<Vec<Scored>> {
         let mut candidates = list.into_candidates();
-        candidates.sort_unstable_by(|a, b| b.upper.total_cmp(&a.upper).then(a.row.cmp(&b.row)));
+        let by_upper =
+            |a: &Candidate, b: &Candidate| b.upper.total_cmp(&a.upper).then(a.row.cmp(&b.row));
         let query_norm = self.kernels.exact_dot(query, query);
         let mut scored: Vec<Scored> = Vec::with_capacity(2 * k);
-        let mut rest = &candidates[..];
-        let mut floor = f64::NEG_INFINITY;
-        while let Some(first) = rest.first() {
+        if candidates.len() > k {
+            candidates.select_nth_unstable_by(k, by_upper);
+            self.score_all(query, query_norm, &candidates[..k], &mut scored);
+            let floor = self.floor(placed, &mut scored, k);
+            candidates.drain(..k);
+            candidates.retain(|candidate| f64::from(candidate.upper) >= floor);
+            candidates.sort_unstable_by(by_upper);
+        }
+        for batch in candidates.chunks((k / 4).max(16)) {
             run.check()?;
-            // Not a number is no floor.
-            if f64::from(first.upper) < floor {
+            let floor = self.floor(placed, &mut scored, k);
+            if f64::from(batch[0].upper) < floor {
                 break;
             }
-            let (batch, others) = rest.split_at(rest.len().min((k / 4).max(16)));
-            for (i, candidate) in batch.iter().enumerate() {
-                if let Some(ahead) = rest.get(i + AHEAD) {
-                    self.kernels.prefetch(self.row(ahead));
-                }
-                scored.push((candidate.row, self.score(query, query_norm, candidate)));
-            }
-            rest = others;
-            if scored.len() >= k {
-                keep_best(&mut scored, k);
-                floor = self.frame.least(placed, scored[k - 1].1);
-            }
+            self.score_all(query, query_norm, batch, &mut scored);
         }
         keep_best(&mut scored, k);
         Ok(scored)
+    }
+
+    /// What a row has to reach to be among the `k` best of those that are scored.
+    fn floor(&self, placed: &Placed, scored: &mut Vec<Scored>, k: usize) -> f64 {
+        if scored.len() < k {
+            return f64::NEG_INFINITY;
+        }
+        keep_best(scored, k);
+        let floor = self.frame.least(placed, scored[k - 1].1);
+        if floor.is_nan() { f64::NEG_INFINITY } else { floor }
+    }
+
+    fn score_all(
+        &self,
+        query: &[T],
+        query_norm: Double,
+        candidates: &[Candidate],
+        scored: &mut Vec<Scored>,
+    ) {
+        for (i, candidate) in candidates.iter().enumerate() {
+            if let Some(ahead) = candidates.get(i + AHEAD) {
+                self.kernels.prefetch(self.row(ahead));
+            }
+            scored.push((candidate.row, self.score(query, query_norm, candidate)));
+        }
     }
 
     fn score(&self, query: &[T], query_norm: Double, candidate: &Candidate) -> f64 {

@@ -39,7 +39,6 @@ struct Tile<C: Coding> {
 /// What the scan has found for one query.
 pub struct Found {
     pub placed: Placed,
-    pub bounds: QueryBounds,
     pub list: Shortlist,
 }
 
@@ -85,24 +84,12 @@ impl<C: Coding> Codes<C> {
                 self.scan_block(block, tile, lists, &mut sums);
             }
         }
-        let queries = tiles.iter().flat_map(|tile| tile.placed.into_iter().zip(tile.bounds));
-        let found = queries.zip(lists).map(|((placed, bounds), list)| {
-            let mut found = Found { placed, bounds, list };
-            self.prune(&found.bounds, &mut found.list);
-            found
+        let queries = tiles.iter().flat_map(|tile| tile.placed);
+        let found = queries.zip(lists).map(|(placed, mut list)| {
+            list.prune();
+            Found { placed, list }
         });
         Ok(found.collect())
-    }
-
-    /// Drops the candidates that the others rule out.
-    pub fn prune(&self, query: &QueryBounds, list: &mut Shortlist) {
-        list.prune(|candidate| {
-            let (panel, r) =
-                (candidate.row as usize / PANEL_ROWS, candidate.row as usize % PANEL_ROWS);
-            let block = &self.blocks[panel / self.panels_per_block];
-            let rows = &block.bounds[panel % self.panels_per_block];
-            f64::from(candidate.upper) - 2.0 * query.error_of(rows, r)
-        });
     }
 
     fn scan_block(
@@ -119,25 +106,7 @@ impl<C: Coding> Codes<C> {
             let marks = self.kernels.upper_bounds(sums, rows, &tile.bounds[..tile.width]);
             let first = (block * self.panels_per_block + panel) * PANEL_ROWS;
             for (m, list) in lists.iter_mut().enumerate() {
-                self.add_marked(marks[m], &sums.0[m], first, &mut tile.bounds[m], list);
-            }
-        }
-    }
-
-    fn add_marked(
-        &self,
-        mut marks: u32,
-        uppers: &[f32; PANEL_ROWS],
-        first: usize,
-        query: &mut QueryBounds,
-        list: &mut Shortlist,
-    ) {
-        while marks != 0 {
-            let r = marks.trailing_zeros() as usize;
-            marks &= marks - 1;
-            if list.push(Candidate { upper: uppers[r], row: (first + r) as u32 }) {
-                self.prune(query, list);
-                query.floor = list.floor();
+                add_marked(marks[m], &sums.0[m], rows, first, &mut tile.bounds[m], list);
             }
         }
     }
@@ -148,6 +117,25 @@ impl<C: Coding> Codes<C> {
             .chunks(width)
             .map(|part| Tile::build(&self.coding, self.kernels, frame, part, width))
             .collect()
+    }
+}
+
+fn add_marked(
+    mut marks: u32,
+    uppers: &[f32; PANEL_ROWS],
+    rows: &RowBounds,
+    first: usize,
+    query: &mut QueryBounds,
+    list: &mut Shortlist,
+) {
+    while marks != 0 {
+        let r = marks.trailing_zeros() as usize;
+        marks &= marks - 1;
+        let error = query.error_of(rows, r);
+        if list.push(Candidate::new((first + r) as u32, uppers[r], error)) {
+            list.prune();
+            query.floor = list.floor();
+        }
     }
 }
 

@@ -1,10 +1,18 @@
 //! The rows that may still be among the nearest of one query.
 
-/// A row and the largest score it can have.
+/// A row and what its score lies between.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
+    pub lower: f32,
     pub upper: f32,
     pub row: u32,
+}
+
+impl Candidate {
+    /// A row whose score is at most `error` away from `upper - error`.
+    pub fn new(row: u32, upper: f32, error: f64) -> Self {
+        Self { lower: round_down(f64::from(upper) - 2.0 * error), upper, row }
+    }
 }
 
 /// Candidates for the `k` best; those that cannot be are thrown out whenever it is full.
@@ -39,14 +47,13 @@ impl Shortlist {
         self.candidates.extend(other.candidates);
     }
 
-    /// Raises the floor to the `k`-th best lower bound and drops what lies below it;
-    /// `lower(candidate)` is the least score a candidate can have.
-    pub fn prune(&mut self, lower: impl Fn(&Candidate) -> f64) {
+    /// Raises the floor to the `k`-th best lower bound and drops what lies below it.
+    pub fn prune(&mut self) {
         if self.candidates.len() > self.k {
-            let mut lowers: Vec<f64> = self.candidates.iter().map(lower).collect();
+            let mut lowers: Vec<f32> = self.candidates.iter().map(|c| c.lower).collect();
             let (_, &mut kth, _) =
-                lowers.select_nth_unstable_by(self.k - 1, |a, b| f64::total_cmp(b, a));
-            self.floor = self.floor.max(round_down(kth));
+                lowers.select_nth_unstable_by(self.k - 1, |a, b| f32::total_cmp(b, a));
+            self.floor = self.floor.max(kth);
             self.candidates.retain(|candidate| candidate.upper >= self.floor);
         }
         self.capacity = self.capacity.max(2 * self.candidates.len());
