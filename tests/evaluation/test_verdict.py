@@ -64,6 +64,12 @@ def test_the_recommendation_looks_at_cross_validation_not_at_the_test():
     assert "cross-validation" in found.selected_on
 
 
+def test_among_equals_the_better_probabilities_win():
+    sure, honest = cell("ridge", "all", 0.9, 0.9), cell("probe", "all", 0.9, 0.89, seed=3)
+    sure.inner, honest.inner = [(0.90, 0.6)], [(0.89, 0.3)]
+    assert verdict(sure, honest, cell(CONTROL, "all", 0.5, 0.5, seed=9)).strategy == "probe"
+
+
 def test_labels_needed_is_the_smallest_budget_that_comes_close():
     cells = [
         cell("probe", 5, 0.6),

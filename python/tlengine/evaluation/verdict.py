@@ -168,13 +168,14 @@ def decide(
 ) -> Verdict:
     """The recommendation and the verdict on it.
 
-    Among the strategies at the largest budget the best cross-validated accuracy wins, the log-loss decides
-    ties. If that strategy is worse than the control, the control is recommended.
+    Of the strategies whose cross-validated accuracy at the largest budget is within a standard error of the
+    best, the one with the least cross-validated log-loss wins. If it is worse than the control, the
+    control is recommended.
     """
     largest = cells[-1].budget
     final = [cell for cell in cells if cell.budget == largest]
     candidates = [cell for cell in final if cell.strategy != CONTROL] or final
-    chosen = max(candidates, key=Cell.inner_score)
+    chosen = _choose(candidates)
     found = {(c["backbone"], c["strategy"], c["budget"]): c for c in comparisons}
     effect = found.get(chosen.key)
     recommended = chosen
@@ -197,6 +198,16 @@ def decide(
         accuracy_high=accuracy.high,
         **facts,
     )
+
+
+def _choose(candidates: Sequence[Cell]) -> Cell:
+    """By cross-validation; the first where nothing could be held out."""
+    best, _ = max(cell.inner_score() for cell in candidates)
+    if not np.isfinite(best):
+        return candidates[0]
+    error = (best * (1 - best) / max(1.0, candidates[0].labels)) ** 0.5
+    close = [cell for cell in candidates if cell.inner_score()[0] >= best - error]
+    return max(close, key=lambda cell: cell.inner_score()[1])
 
 
 def _curve(cells: Sequence[Cell], like: Cell) -> list[tuple[Budget, float]]:

@@ -165,7 +165,9 @@ class Trial:
     classes: Array
     parts: list[tuple[Rows, Rows]]
     single: bool = False
-    """Whether every row is a unit of its own, and none was brought for selection."""
+    """Whether every row is a unit of its own."""
+    selected: bool = False
+    """Whether the held-out rows are the user's, beside the budget."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def make_trial(X: Matrix, codes: Rows, units: Rows, select: Select, classes: Arr
         known = np.isin(select[1], classes)
         both = np.concatenate([codes, np.searchsorted(classes, select[1][known])])
         parts = [(np.arange(n), np.arange(n, len(both)))] if known.any() else []
-        return Trial(np.concatenate([X, select[0][known]]), both, classes, parts)
+        return Trial(np.concatenate([X, select[0][known]]), both, classes, parts, selected=True)
     _, compact = np.unique(units, return_inverse=True)
     folds = assign_folds(codes, compact, INNER_FOLDS, np.random.default_rng(0))
     parts = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]

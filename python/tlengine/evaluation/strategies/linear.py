@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -94,13 +94,14 @@ class RidgeStrategy(Tuned):
         return {"alpha": 0.1 * feature_scale(X) * len(X)}
 
     def judge(self, trial: Trial) -> Judged:
-        if not trial.single:
+        if trial.selected:
             return super().judge(trial)
         from tlengine.probes import RidgeProbeCV
 
         alphas = [params["alpha"] for params in self.candidates(trial.X, len(trial.X))]
-        probe = RidgeProbeCV(alphas=alphas).fit(trial.X, trial.classes[trial.codes])
-        scores = _leave_one_out(trial.X, trial.codes, probe)
+        cv = None if trial.single else trial.parts
+        probe = RidgeProbeCV(alphas=alphas, cv=cv).fit(trial.X, trial.classes[trial.codes])
+        scores = _fold_scores(trial, probe)
         judged = self.settle([{"alpha": probe.alpha_}], scores[None], trial.codes)
         return replace(judged, fitted=probe)
 
@@ -122,27 +123,33 @@ class RidgeStrategy(Tuned):
         return RidgeProbe(**params)
 
 
-def _leave_one_out(X: Matrix, codes: Rows, probe: Any) -> Scores:
-    """Scores (n, K) of each row by the ridge classifier of the others, from its leverage (Allen 1974)."""
-    targets = _indicators(codes)
-    fitted = two_sided(probe.decision_function(X))
-    left = 1.0 - _leverage(X.astype(np.float64), probe.alpha_)[:, None]
-    return np.asarray(targets - (targets - fitted) / left)
+def _fold_scores(trial: Trial, probe: Any) -> Scores:
+    """Scores (n, K) of each fold by the ridge classifier of the others, without fitting it.
+
+    With the hat matrix H of all rows, the residuals of a fold f that is left out are
+    ``(I - H_ff)^-1 (y - Hy)_f``: Allen's leave-one-out (1974) for blocks of rows.
+    """
+    targets = _indicators(trial.codes)
+    residuals = targets - two_sided(probe.decision_function(trial.X))
+    blocks = _unexplained(trial.X.astype(np.float64), probe.alpha_, [held for _, held in trial.parts])
+    for (_, held), block in zip(trial.parts, blocks, strict=True):
+        residuals[held] = np.linalg.solve(block, residuals[held])
+    return np.asarray(targets - residuals)
 
 
-def _leverage(X: Scores, alpha: float) -> Scores:
-    """The diagonal of the hat matrix of ridge regression with a free intercept: (n,)."""
+def _unexplained(X: Scores, alpha: float, folds: Sequence[Rows]) -> Iterator[Scores]:
+    """``I - H_ff`` of ridge regression with a free intercept, for every fold."""
     from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
     n, d = X.shape
     X = X - X.mean(axis=0)
     if n <= d:
-        kernel = cho_factor(X @ X.T + alpha * np.eye(n), lower=True)
-        own = 1.0 - alpha * np.diag(cho_solve(kernel, np.eye(n)))
-    else:
-        factor, _ = cho_factor(X.T @ X + alpha * np.eye(d), lower=True)
-        own = (solve_triangular(factor, X.T, lower=True) ** 2).sum(axis=0)
-    return np.asarray(own + 1.0 / n)
+        inverse = cho_solve(cho_factor(X @ X.T + alpha * np.eye(n)), np.eye(n))
+        yield from (alpha * inverse[np.ix_(fold, fold)] - 1.0 / n for fold in folds)
+        return
+    factor, _ = cho_factor(X.T @ X + alpha * np.eye(d), lower=True)
+    rows = solve_triangular(factor, X.T, lower=True)
+    yield from (np.eye(len(fold)) - rows[:, fold].T @ rows[:, fold] - 1.0 / n for fold in folds)
 
 
 def _indicators(codes: Rows, n_classes: int | None = None) -> Matrix:
