@@ -1,8 +1,86 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tlengine.probes import RidgeProbe, RidgeProbeCV
+from tlengine.errors import EmptyInputError, InputError, NonFiniteError, ShapeMismatchError
+from tlengine.probes import RidgeProbe, RidgeProbeCV, ridge_path
 
 
 @parametrize_with_checks([RidgeProbe(), RidgeProbeCV(), RidgeProbeCV(cv=3)])
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(4, 50),
+    d=st.integers(1, 60),
+    outputs=st.integers(1, 3),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    intercept=st.booleans(),
+    weighted=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_path_and_leave_one_out_match_refits(n, d, outputs, dtype, intercept, weighted, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)).astype(dtype)
+    Y = rng.normal(size=(n, outputs))
+    weight = rng.integers(0, 3, n).astype(float) if weighted else np.ones(n)
+    weight[:3] = 1.0
+    path = ridge_path(X, Y, [0.1, 10.0], sample_weight=weight, fit_intercept=intercept)
+    for i, alpha in enumerate(path.alphas):
+        wide = X.astype(float)
+        make = Ridge(alpha=alpha, fit_intercept=intercept)
+        expected = make.fit(wide, Y, sample_weight=weight)
+        np.testing.assert_allclose(path.coef_[i], expected.coef_.reshape(outputs, d), atol=2e-4)
+        errors = []
+        used = np.flatnonzero(weight)
+        for row in used:
+            without = weight.copy()
+            without[row] = 0
+            refit = make.fit(wide, Y, sample_weight=without)
+            errors.append((Y[row] - refit.predict(wide[row : row + 1]).reshape(outputs)) ** 2)
+        loo = np.average(errors, axis=0, weights=weight[used])
+        np.testing.assert_allclose(path.loo_error_[i], loo, rtol=2e-3)
+
+
+def test_classifier_equals_scikit_learn(digits):
+    X, y = digits
+    for classes in (2, 10):
+        target = y % 2 if classes == 2 else y
+        ours = RidgeProbe(alpha=10.0, class_weight="balanced").fit(X, target)
+        theirs = RidgeClassifier(alpha=10.0, class_weight="balanced").fit(X.astype(float), target)
+        np.testing.assert_allclose(ours.coef_, np.atleast_2d(theirs.coef_), atol=1e-5)
+        np.testing.assert_allclose(ours.intercept_, theirs.intercept_, atol=1e-4)
+
+
+def test_leave_one_out_and_folds_choose_alike(digits):
+    X, y = digits
+    alphas = np.logspace(-2, 5, 8)
+    loo = RidgeProbeCV(alphas).fit(X, y)
+    folds = RidgeProbeCV(alphas, cv=10).fit(X, y)
+    assert loo.scores_.shape == (1, 8)
+    assert folds.scores_.shape == (10, 8)
+    assert abs(np.log10(loo.alpha_ / folds.alpha_)) <= 1
+    accuracy = RidgeProbeCV(alphas, scoring="accuracy").fit(X, y)
+    assert 0.9 < accuracy.scores_.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"Y": np.zeros(3)}, ShapeMismatchError),
+        ({"Y": np.zeros((20, 0))}, EmptyInputError),
+        ({"Y": np.full(20, np.nan)}, NonFiniteError),
+        ({"X": np.full((20, 2), np.inf)}, NonFiniteError),
+        ({"alphas": []}, InputError),
+        ({"alphas": [-1.0]}, InputError),
+    ],
+)
+def test_bad_input(change, error):
+    arguments = {"X": np.ones((20, 2)), "Y": np.ones(20), "alphas": [1.0]}
+    with pytest.raises(error):
+        ridge_path(**(arguments | change))

@@ -17,6 +17,9 @@ use crate::simd::pass::{Element, Loss};
 /// Columns certified in one pass.
 const COLUMNS: usize = 96;
 
+/// Part of the curvature below which a class has no say.
+const NO_ROWS: f64 = 1e-7;
+
 /// What double precision says about a solution.
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -135,13 +138,21 @@ pub(crate) fn intercept_step(
         let step: Vec<f64> = terms.map(|(g, h)| g * scaling.total / h).collect();
         return step.iter().all(|value| value.is_finite()).then_some(step);
     }
-    let mean = gradient.iter().sum::<f64>() / n as f64;
-    let centred: Vec<f64> = gradient.iter().map(|g| g - mean).collect();
+    // A class without rows (in a fold, say) has no optimum: its intercept only falls. It is left out.
+    let floor = NO_ROWS * at.curvature.1.iter().sum::<f64>();
+    let live: Vec<usize> = (0..n).filter(|&k| at.curvature.1[k] > floor).collect();
+    let m = live.len();
+    let mean = live.iter().map(|&k| gradient[k]).sum::<f64>() / m as f64;
+    let centred: Vec<f64> = live.iter().map(|&k| gradient[k] - mean).collect();
     // H has the vector of ones as its null space; adding its projector makes it definite.
-    let size = at.curvature.1.iter().sum::<f64>() / (scaling.total * n as f64);
+    let size = at.curvature.1.iter().sum::<f64>() / (scaling.total * m as f64);
+    let pairs = live.iter().flat_map(|&i| live.iter().map(move |&j| i * n + j));
     let mut matrix: Vec<f64> =
-        at.intercept_hessian.iter().map(|h| h / scaling.total + size / n as f64).collect();
-    solve_definite(&mut matrix, n, &centred)
+        pairs.map(|ij| at.intercept_hessian[ij] / scaling.total + size / m as f64).collect();
+    let solution = solve_definite(&mut matrix, m, &centred)?;
+    let mut step = vec![0.0; n];
+    live.iter().zip(solution).for_each(|(&k, value)| step[k] = value);
+    Some(step)
 }
 
 /// Solves `A x = b` by Cholesky in place; nothing where A is not numerically definite.
