@@ -78,7 +78,7 @@ def test_a_class_in_one_unit_leaves_nothing_to_hold_out():
     assert trial.parts == []
 
 
-@pytest.mark.parametrize("shape", [(40, 10), (25, 50)])
+@pytest.mark.parametrize("shape", [(40, 10), (25, 50), (200, 6)])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_left_out_folds_of_ridge_equal_fits_without_them(shape, n_classes):
     n, d = shape

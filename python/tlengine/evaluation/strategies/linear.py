@@ -131,25 +131,39 @@ def _fold_scores(trial: Trial, probe: Any) -> Scores:
     """
     targets = _indicators(trial.codes)
     residuals = targets - two_sided(probe.decision_function(trial.X))
-    blocks = _unexplained(trial.X.astype(np.float64), probe.alpha_, [held for _, held in trial.parts])
-    for (_, held), block in zip(trial.parts, blocks, strict=True):
-        residuals[held] = np.linalg.solve(block, residuals[held])
+    folds = [held for _, held in trial.parts]
+    X = trial.X - trial.X.mean(axis=0, dtype=np.float64)
+    left_out = _left_out_wide if len(X) <= X.shape[1] else _left_out_long
+    for held, left in zip(folds, left_out(X, probe.alpha_, folds, residuals), strict=True):
+        residuals[held] = left
     return np.asarray(targets - residuals)
 
 
-def _unexplained(X: Scores, alpha: float, folds: Sequence[Rows]) -> Iterator[Scores]:
-    """``I - H_ff`` of ridge regression with a free intercept, for every fold."""
-    from scipy.linalg import cho_factor, cho_solve, solve_triangular
+def _left_out_wide(X: Scores, alpha: float, folds: Sequence[Rows], residuals: Scores) -> Iterator[Scores]:
+    """For at most as many rows as columns: ``I - H`` is alpha times the inverse of an (n, n) matrix."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    n = len(X)
+    inverse = cho_solve(cho_factor(X @ X.T + alpha * np.eye(n)), np.eye(n))
+    for fold in folds:
+        own = alpha * inverse[np.ix_(fold, fold)] - 1.0 / n
+        yield np.asarray(np.linalg.solve(own, residuals[fold]), dtype=np.float64)
+
+
+def _left_out_long(X: Scores, alpha: float, folds: Sequence[Rows], residuals: Scores) -> Iterator[Scores]:
+    """For more rows than columns: ``H = Z'Z`` with Z (d + 1, n); Woodbury's identity where a fold is long."""
+    from scipy.linalg import cholesky, solve_triangular
 
     n, d = X.shape
-    X = X - X.mean(axis=0)
-    if n <= d:
-        inverse = cho_solve(cho_factor(X @ X.T + alpha * np.eye(n)), np.eye(n))
-        yield from (alpha * inverse[np.ix_(fold, fold)] - 1.0 / n for fold in folds)
-        return
-    factor, _ = cho_factor(X.T @ X + alpha * np.eye(d), lower=True)
-    rows = solve_triangular(factor, X.T, lower=True)
-    yield from (np.eye(len(fold)) - rows[:, fold].T @ rows[:, fold] - 1.0 / n for fold in folds)
+    factor = cholesky(X.T @ X + alpha * np.eye(d), lower=True)
+    Z = np.vstack([solve_triangular(factor, X.T, lower=True), np.full((1, n), n**-0.5)])
+    for fold in folds:
+        part, left = Z[:, fold], residuals[fold]
+        if len(fold) <= d:
+            yield np.asarray(np.linalg.solve(np.eye(len(fold)) - part.T @ part, left))
+        else:
+            inner = np.linalg.solve(np.eye(d + 1) - part @ part.T, part @ left)
+            yield np.asarray(left + part.T @ inner)
 
 
 def _indicators(codes: Rows, n_classes: int | None = None) -> Matrix:
