@@ -49,7 +49,7 @@ pub struct Index {
 }
 
 /// Queries that pass over a block of rows together.
-const QUERIES_PER_BLOCK: usize = 480;
+const QUERIES_PER_BLOCK: usize = 1008;
 /// With fewer queries a thread than this, threads share the rows instead of the queries.
 const FEW_QUERIES: usize = 96;
 /// Searches of fewer queries than this are not worth a trial of 8-bit codes.
@@ -215,31 +215,29 @@ impl Index {
     {
         let (kernels, frame) = (self.kernels, &self.frame);
         let ranking = Ranking::new(kernels, frame, rows, &self.distinct, &self.norms);
-        let rank = |q: usize, found: Found| {
-            ranking.best(run, queries.row(q), &found.placed, found.list, k)
-        };
         let parts = self.parts(run, queries.rows(), codes.blocks());
-        let scan = |part: Range<usize>, blocks: Range<usize>| {
-            let some: Vec<_> = part.map(|q| queries.row(q)).collect();
-            codes.scan(run, frame, &some, k, blocks)
-        };
-        if parts.blocks.len() == 1 {
+        let some = |part: &Range<usize>| part.clone().map(|q| queries.row(q)).collect::<Vec<_>>();
+        if let [all] = &parts.blocks[..] {
             let ranked = run.collect(parts.queries.len(), |i| {
-                let part = parts.queries[i].clone();
-                let found = scan(part.clone(), parts.blocks[0].clone())?;
-                part.zip(found).map(|(q, found)| rank(q, found)).collect::<Result<Vec<_>>>()
+                let queries = some(&parts.queries[i]);
+                let found = codes.scan(run, frame, &queries, k, all.clone())?;
+                ranking.best(run, &queries, found, k)
             })?;
             return Ok(ranked.into_iter().flatten().collect());
         }
+        let all = some(&(0..queries.rows()));
         let scanned = run.collect(parts.blocks.len(), |i| {
-            scan(parts.queries[0].clone(), parts.blocks[i].clone())
+            codes.scan(run, frame, &all, k, parts.blocks[i].clone())
         })?;
-        let merged: Vec<_> =
-            merge(scanned).into_iter().map(|found| Mutex::new(Some(found))).collect();
-        run.collect(merged.len(), |q| {
-            let found = merged[q].lock().unwrap_or_else(PoisonError::into_inner).take();
-            found.map_or(Ok(Vec::new()), |found| rank(q, found))
-        })
+        let mut merged = merge(scanned);
+        let each = merged.len().div_ceil(run.threads()).max(1);
+        let shares: Vec<_> = merged.chunks_mut(each).map(Mutex::new).collect();
+        let ranked = run.collect(shares.len(), |i| {
+            let mut share = shares[i].lock().unwrap_or_else(PoisonError::into_inner);
+            let found = share.iter_mut().map(std::mem::take).collect();
+            ranking.best(run, &all[i * each..], found, k)
+        })?;
+        Ok(ranked.into_iter().flatten().collect())
     }
 
     /// Cuts a search into parts that each scan some queries against some blocks.

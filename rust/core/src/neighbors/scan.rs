@@ -37,6 +37,7 @@ struct Tile<C: Coding> {
 }
 
 /// What the scan has found for one query.
+#[derive(Default)]
 pub struct Found {
     pub placed: Placed,
     pub list: Shortlist,

@@ -16,7 +16,7 @@ impl Candidate {
 }
 
 /// Candidates for the `k` best; those that cannot be are thrown out whenever it is full.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shortlist {
     k: usize,
     capacity: usize,
