@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
-.PHONY: help dev demo test lint check-python check-rust bench bench-check docs clean
+.PHONY: help dev demo test lint check-python check-rust bench bench-check soak docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -60,6 +60,10 @@ bench: dev ## All benchmarks, beside their peers
 
 bench-check: dev ## Assert the ratios to the peers
 	$(BIN)/python -m benches.check
+
+SECONDS ?= 600
+soak: dev ## Storm the embedding cache for SECONDS (default 600): kills, power cuts, writers beside readers
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
 
 docs: dev ## Run the documentation's snippets and check its links
 	$(PYTEST) -q tests/test_docs.py

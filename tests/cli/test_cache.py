@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import tlengine as tl
 from tlengine.cli.cache import command
 from tlengine.features.cache import EmbeddingCache
 
@@ -115,3 +116,28 @@ def test_export(cache: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.npy"
     assert json.loads(call(cache, "export", name[:8], str(target), "--json").stdout)["rows"] == 10
     np.testing.assert_array_equal(np.load(target, allow_pickle=False), np.ones((10, 4), "f4"))
+
+
+def test_recomputed_rows_are_compared(tmp_path: Path) -> None:
+    data = tmp_path / "texts.csv"
+    data.write_text("text,label\n" + "".join(f"a text about {word},x\n" for word in ("tea", "rain", "bread")))
+    cache = tmp_path / "cache"
+    recompute = ("verify", "--recompute", "3", "--data", str(data), "--backbone", "raw", "--json")
+    assert json.loads(call(cache, *recompute).stdout)["compared"] == 0
+    with EmbeddingCache(cache) as opened:
+        features = tl.extract(tl.load_dataset(data), "raw", cache=opened, progress=False)
+    result = call(cache, *recompute)
+    assert (result.exit_code, json.loads(result.stdout)["compared"]) == (0, 3)
+    assert json.loads(result.stdout)["largest"] < 1e-6
+    with EmbeddingCache(cache) as opened:
+        opened.clear()
+        opened.table(features.recipe, dim=features.dim).put(features.keys, features.X * 1.01)
+    drifted = call(cache, *recompute)
+    assert drifted.exit_code == 1
+    assert json.loads(drifted.stdout)["largest"] == pytest.approx(0.01 / 1.01, rel=1e-3)
+
+
+def test_recompute_needs_the_samples(cache: Path) -> None:
+    result = call(cache, "verify", "--recompute", "3")
+    assert result.exit_code == 2
+    assert "--data" in result.stderr

@@ -89,11 +89,30 @@ def stats(path: str | None, as_json: bool) -> None:
 
 @command.command()
 @tables_argument
+@click.option("--recompute", type=click.IntRange(min=1), metavar="N", help="Embed N samples anew, too.")
+@click.option("--data", type=click.Path(), help="The data set that --recompute takes them from.")
+@click.option("--backbone", help="The backbone that --recompute uses. [default: of the data's modality]")
+@click.option("--tolerance", type=float, default=1e-3, show_default=True, help="Relative distance allowed.")
 @dir_option
 @json_option
 @quiet_option
-def verify(tables: tuple[str, ...], path: str | None, as_json: bool, quiet: bool) -> None:
-    """Compare every byte with its checksum. Exit code 1 if one is wrong."""
+def verify(
+    tables: tuple[str, ...],
+    recompute: int | None,
+    data: str | None,
+    backbone: str | None,
+    tolerance: float,
+    path: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compare every byte with its checksum. Exit code 1 if one is wrong.
+
+    With --recompute, some samples are embedded anew and compared with their rows, so that drift shows.
+    """
+    if recompute:
+        _recompute(_open(path, read_only=True), recompute, data, backbone, tolerance, as_json)
+        return
     reports = _open(path, read_only=True).verify(tables or None, progress=_bar("verify", quiet))
     broken = [report for report in reports if not report.is_sound]
     if as_json:
@@ -178,6 +197,30 @@ def _open(path: str | None, read_only: bool = False) -> EmbeddingCache:
     from tlengine.features.cache import EmbeddingCache
 
     return EmbeddingCache(path, read_only=read_only)
+
+
+def _recompute(
+    cache: EmbeddingCache, rows: int, data: str | None, backbone: str | None, tolerance: float, as_json: bool
+) -> None:
+    from tlengine.data import load_dataset
+    from tlengine.features import default_backbone
+    from tlengine.features.drift import measure_drift
+
+    if data is None:
+        raise click.UsageError("--recompute needs --data: the cache holds rows, not samples")
+    dataset = load_dataset(data, labels="ignore")
+    drift = measure_drift(dataset, backbone or default_backbone(dataset.modality), cache, rows=rows)
+    if as_json:
+        print_json(asdict(drift) | {"tolerance": tolerance})
+    elif not drift.compared:
+        say(f"none of {drift.rows} samples is in the cache with this backbone")
+    else:
+        click.echo(
+            f"{drift.compared} rows computed anew; largest difference {drift.largest:.2g} ({drift.id})"
+        )
+    if drift.largest > tolerance:
+        say("hint: something that determines the rows is not in the recipe; clear the table")
+        raise click.exceptions.Exit(1)
 
 
 def _bar(what: str, quiet: bool) -> Callable[[Iterable[Any]], Iterable[Any]]:
