@@ -183,3 +183,24 @@ fn a_rotation_keeps_inner_products_and_spreads_a_spike() {
         assert!(kernels.largest(&spike) < 0.2);
     }
 }
+
+#[test]
+fn a_lower_bound_is_two_errors_below_the_upper_one() {
+    let mut rows = RowBounds::NONE;
+    rows.error[3] = 0.5;
+    rows.norm[3] = 2.0;
+    rows.bias_error[3] = 0.25;
+    let query = QueryBounds {
+        scale: 1.0,
+        norm: 2.0,
+        error: 0.125,
+        bias_weight: 4.0,
+        slack: 0.0625,
+        floor: 0.0,
+    };
+    let lower = query.lower(&rows, 3, 10.0);
+    let exact = 10.0 - 2.0 * (2.0 * 0.5 + 0.125 * 2.0 + 4.0 * 0.25 + 0.0625);
+    assert!(lower < exact && lower > exact - 1e-4);
+    let unbounded = QueryBounds { slack: f32::INFINITY, ..query };
+    assert_eq!(unbounded.lower(&rows, 3, f32::INFINITY), f32::NEG_INFINITY);
+}

@@ -132,8 +132,9 @@ fn add_marked(
     while marks != 0 {
         let r = marks.trailing_zeros() as usize;
         marks &= marks - 1;
-        let error = query.error_of(rows, r);
-        if list.push(Candidate::new((first + r) as u32, uppers[r], error)) {
+        let upper = uppers[r];
+        let lower = query.lower(rows, r, upper);
+        if list.push(Candidate { lower, upper, row: (first + r) as u32 }) {
             list.prune();
             query.floor = list.floor();
         }

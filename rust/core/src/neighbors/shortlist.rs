@@ -8,13 +8,6 @@ pub struct Candidate {
     pub row: u32,
 }
 
-impl Candidate {
-    /// A row whose score is at most `error` away from `upper - error`.
-    pub fn new(row: u32, upper: f32, error: f64) -> Self {
-        Self { lower: round_down(f64::from(upper) - 2.0 * error), upper, row }
-    }
-}
-
 /// Candidates for the `k` best; those that cannot be are thrown out whenever it is full.
 #[derive(Debug, Default)]
 pub struct Shortlist {
@@ -36,6 +29,7 @@ impl Shortlist {
     }
 
     /// Adds a candidate; true where the list is full and ought to be pruned.
+    #[inline]
     pub fn push(&mut self, candidate: Candidate) -> bool {
         self.candidates.push(candidate);
         self.candidates.len() >= self.capacity
@@ -66,10 +60,4 @@ impl Shortlist {
     pub fn into_candidates(self) -> Vec<Candidate> {
         self.candidates
     }
-}
-
-/// The largest single-precision number that is not above `value`.
-fn round_down(value: f64) -> f32 {
-    let near = value as f32;
-    if f64::from(near) > value { near.next_down() } else { near }
 }

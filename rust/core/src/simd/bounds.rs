@@ -64,15 +64,22 @@ impl QueryBounds {
         floor: f32::INFINITY,
     };
 
-    /// The largest difference between the score of row `r` and its estimate.
-    pub fn error_of(&self, rows: &RowBounds, r: usize) -> f64 {
-        let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
-        product(self.norm, rows.error[r])
-            + product(self.error, rows.norm[r])
-            + product(self.bias_weight, rows.bias_error[r])
-            + f64::from(self.slack)
+    /// The least score of row `r`, given its upper bound.
+    #[inline]
+    pub fn lower(&self, rows: &RowBounds, r: usize, upper: f32) -> f32 {
+        let error = self.norm * rows.error[r]
+            + self.error * rows.norm[r]
+            + self.bias_weight * rows.bias_error[r]
+            + self.slack;
+        let width = 2.0 * error;
+        // A dozen roundings, each at most 2^-24 of what is rounded; unbounded minus unbounded is
+        // no number, and so no bound.
+        (upper - width - (upper.abs() + width) * ROUNDINGS).max(f32::NEG_INFINITY)
     }
 }
+
+/// Room for the roundings of a lower bound.
+const ROUNDINGS: f32 = 1.0 / (1 << 20) as f32;
 
 #[inline(always)]
 fn raise_body(
