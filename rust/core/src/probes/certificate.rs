@@ -108,7 +108,7 @@ fn conclude(
     let moved = if decrement > 0.0 { (largest * decrement).sqrt() } else { 0.0 };
     let gap = (norm + moved).powi(2) / (2.0 * lambda) + 0.5 * decrement;
     // By the original coefficients: moving W moves the centred intercept along with the mean.
-    let raw = weights.chunks(scaling.penalty.len()).zip(intercepts).map(|(row, b)| {
+    let raw = weights.chunks(scaling.split() / scaling.columns).zip(intercepts).map(|(row, b)| {
         let moved = row.iter().zip(mean).map(|(g, mean)| (g + b * mean).powi(2));
         moved.sum::<f64>() + b * b
     });

@@ -47,14 +47,12 @@ impl<T: Element> Memory<T> {
     }
 
     /// Adds `shift * penalty` to the diagonal of the Hessian that the pairs describe: exact, because
-    /// only the penalty of the objective moves. The penalty repeats up to `length`; the rest has none.
-    fn shift(&mut self, shift: f64, penalty: &[f64], length: usize) {
+    /// only the penalty of the objective moves. Coefficients beyond the end of `penalty` have none.
+    fn shift(&mut self, shift: f64, penalty: &[f64]) {
         for pair in &mut self.pairs {
-            let steps = pair.step[..length].chunks(penalty.len());
-            for (change, step) in pair.change[..length].chunks_mut(penalty.len()).zip(steps) {
-                for ((change, step), penalty) in change.iter_mut().zip(step).zip(penalty) {
-                    *change = T::of(change.wide() + shift * penalty * step.wide());
-                }
+            let steps = pair.change.iter_mut().zip(&pair.step).zip(penalty);
+            for ((change, step), penalty) in steps {
+                *change = T::of(change.wide() + shift * penalty * step.wide());
             }
             pair.product = self.kernels.inner(&pair.step, &pair.change);
         }
@@ -165,14 +163,13 @@ impl<T: Element> Minimiser<T> {
     }
 
     /// The objective gains `shift / 2 * sum of penalty_j x_j^2`: pairs and gradient follow exactly.
-    /// `penalty` repeats over the first `length` coefficients; the others have none.
-    pub fn shift(&mut self, shift: f64, penalty: &[f64], length: usize) {
-        self.memory.shift(shift, penalty, length);
+    /// Coefficients beyond the end of `penalty` have none.
+    pub fn shift(&mut self, shift: f64, penalty: &[f64]) {
+        self.memory.shift(shift, penalty);
         let Iterate { x, gradient, value } = &mut self.current;
-        let weights = x[..length].iter().zip(gradient).zip(penalty.iter().cycle());
-        for ((x, gradient), penalty) in weights {
-            *gradient += shift * penalty * *x;
-            *value += 0.5 * shift * penalty * *x * *x;
+        for ((x, gradient), penalty) in x.iter().zip(gradient).zip(penalty) {
+            *gradient += shift * penalty * x;
+            *value += 0.5 * shift * penalty * x * x;
         }
     }
 
@@ -298,7 +295,7 @@ mod tests {
         let mut minimiser = Minimiser::new(20).unwrap();
         minimiser.start(quadratic(vec![0.0; 12], 0.0), vec![1.0; 12]);
         let cold = minimise(&mut minimiser, 0.0);
-        minimiser.shift(0.5, &[1.0; 4], 12);
+        minimiser.shift(0.5, &[1.0; 12]);
         let from = quadratic(minimiser.current().x.clone(), 0.5);
         assert!((from.value - minimiser.current().value).abs() < 1e-12);
         minimiser.start(from, vec![1.0; 12]);

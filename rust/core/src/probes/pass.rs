@@ -269,7 +269,7 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
         let logits = &*logits;
         sum.loss += weighted_sum(&scratch.loss, &task.weight[rows.clone()], ld);
         for (sum, residuals) in sum.gradient.1.iter_mut().zip(logits.chunks(ld)) {
-            *sum += residuals[..rows.len()].iter().map(|value| value.wide()).sum::<f64>();
+            *sum += sum_with(&residuals[..rows.len()], |_| 1.0);
         }
         self.kernels.outer(x, stride, logits, ld, &mut sum.gradient.0, false);
         if entry.wanted == Wanted::Curvature {
@@ -277,7 +277,7 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
         }
         if entry.wanted != Wanted::Gradient {
             for (sum, spread) in sum.curvature.1.iter_mut().zip(scratch.curvature.chunks(ld)) {
-                *sum += spread[..rows.len()].iter().map(|value| value.wide()).sum::<f64>();
+                *sum += sum_with(&spread[..rows.len()], |_| 1.0);
             }
             if !sum.intercept_hessian.is_empty() {
                 self.add_intercept_hessian(task, rows.clone(), logits, scratch, sum);
@@ -426,6 +426,18 @@ pub const MAX_INTERCEPT_HESSIAN: usize = 1024;
 fn weighted_sum<T: Element>(values: &[T], weight: &[f64], ld: usize) -> f64 {
     values
         .chunks(ld)
-        .map(|column| column.iter().zip(weight).map(|(v, w)| v.wide() * w).sum::<f64>())
+        .map(|column| sum_with(column, |i| weight.get(i).copied().unwrap_or(0.0)))
         .sum()
+}
+
+/// The sum of `values[i] * factor(i)`, in eight interleaved sums so that additions overlap.
+#[inline(always)]
+fn sum_with<T: Element>(values: &[T], factor: impl Fn(usize) -> f64) -> f64 {
+    let mut sums = [0.0; 8];
+    for (at, values) in values.chunks(8).enumerate() {
+        for (i, (sum, value)) in sums.iter_mut().zip(values).enumerate() {
+            *sum += value.wide() * factor(at * 8 + i);
+        }
+    }
+    sums.iter().sum()
 }

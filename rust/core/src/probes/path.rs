@@ -17,7 +17,7 @@ pub struct Scaling {
     pub total: f64,
     /// Columns of the task.
     pub columns: usize,
-    /// The penalty of each (padded) column of X.
+    /// The penalty of each coefficient.
     pub penalty: Vec<f64>,
     /// Whether the intercept is free; it is zero otherwise.
     pub intercept: bool,
@@ -30,12 +30,12 @@ impl Scaling {
     pub fn new(task: &Task<'_>, penalty: &[f64], intercept: bool) -> Self {
         let (total, columns) = (task.total(), task.columns);
         let rows = task.weight.iter().filter(|&&weight| weight > 0.0).count();
-        Self { total, columns, penalty: penalty.to_vec(), intercept, rows }
+        Self { total, columns, penalty: penalty.repeat(columns), intercept, rows }
     }
 
     /// Where the intercepts start in the vector of all coefficients.
     pub fn split(&self) -> usize {
-        self.columns * self.penalty.len()
+        self.penalty.len()
     }
 
     /// 1 / (C total)
@@ -43,15 +43,11 @@ impl Scaling {
         1.0 / (c * self.total)
     }
 
-    fn penalties(&self) -> impl Iterator<Item = &f64> {
-        self.penalty.iter().cycle().take(self.split())
-    }
-
     /// The objective and its gradient at `x`, from the sums of a pass there.
     pub fn iterate(&self, x: Vec<f64>, at: &Evaluation, lambda: f64) -> Iterate {
         let mut gradient = Vec::with_capacity(x.len());
         let mut penalty = 0.0;
-        for ((g, w), p) in at.gradient.0.iter().zip(&x).zip(self.penalties()) {
+        for ((g, w), p) in at.gradient.0.iter().zip(&x).zip(&self.penalty) {
             penalty += p * w * w;
             gradient.push(g / self.total + lambda * p * w);
         }
@@ -63,7 +59,7 @@ impl Scaling {
     /// The inverse of the Hessian's diagonal.
     fn inverse_diagonal(&self, at: &Evaluation, lambda: f64) -> Vec<f64> {
         let inverse = |curvature: f64| 1.0 / curvature.max(1e-30);
-        let weights = at.curvature.0.iter().zip(self.penalties());
+        let weights = at.curvature.0.iter().zip(&self.penalty);
         let mut diagonal: Vec<f64> =
             weights.map(|(h, p)| inverse(h / self.total + lambda * p)).collect();
         let floor = 1e-6 * at.curvature.1.iter().sum::<f64>() / self.total;
@@ -73,7 +69,7 @@ impl Scaling {
 
     /// `|g_W|^2 / (2 lambda)`, each column by its penalty.
     pub fn weight_gap(&self, gradient: &[f64], lambda: f64) -> f64 {
-        let terms = gradient.iter().zip(self.penalties());
+        let terms = gradient.iter().zip(&self.penalty);
         terms.map(|(g, p)| g * g / p).sum::<f64>() / (2.0 * lambda)
     }
 }
@@ -264,7 +260,7 @@ impl<T: Element> PathSolver<T> {
             None => Stage::Finished,
             Some(start) => {
                 let change = self.lambda() - self.scaling.lambda(self.cs[index]);
-                self.minimiser.shift(change, &self.scaling.penalty, self.scaling.split());
+                self.minimiser.shift(change, &self.scaling.penalty);
                 Stage::Starting(start)
             }
         };

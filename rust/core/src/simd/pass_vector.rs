@@ -44,19 +44,24 @@ macro_rules! real {
             const LN2: [Self; 2] = $ln2;
             const EXP: &'static [Self] = &$exp;
             const ATANH: &'static [Self] = &$atanh;
+            #[inline(always)]
             fn of(value: f64) -> Self {
                 value as $float
             }
+            #[inline(always)]
             fn wide(self) -> f64 {
                 f64::from(self)
             }
+            #[inline(always)]
             fn pow2(power: Self) -> Self {
                 Self::from_bits(((power as i32 + $bias) as $bits) << $mantissa)
             }
+            #[inline(always)]
             fn split(self) -> (Self, Self) {
                 let exponent = (self.to_bits() - $half) >> $mantissa;
                 (exponent as $float, Self::from_bits(self.to_bits() - (exponent << $mantissa)))
             }
+            #[inline(always)]
             fn nearest(self) -> Self {
                 self.round_ties_even()
             }

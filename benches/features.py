@@ -1,0 +1,60 @@
+"""Real features for the probe benchmarks: extracted once, then from the embedding cache."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Data = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+REUTERS = Path(__file__).parents[2] / "shared" / "data" / "reuters-r8-train.csv.gz"
+
+
+@cache
+def text() -> Data | None:
+    """Reuters R8 through MiniLM: 5,485 x 384, 8 classes. None where the data are not at hand."""
+    kept = _kept("reuters-minilm.npz", "X_train", "y_train")
+    if kept is not None or not REUTERS.exists():
+        return kept
+    return _extract(REUTERS, "minilm")
+
+
+@cache
+def image() -> Data:
+    """Textile photographs through EfficientNet-Lite0: 2,000 x 1,280, 3 classes."""
+    kept = _kept("textile-lite0.npz", "X", "y")
+    if kept is not None:
+        return kept
+    import conformal_clip_data
+
+    folder = Path(conformal_clip_data.__file__).parent / "data" / "textile_images" / "simulated"
+    return _extract(folder, "efficientnet-lite0")
+
+
+def synthetic(n: int, d: int, classes: int, seed: int = 0) -> Data:
+    """Gaussian classes with a power-law spectrum and a common offset."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    spectrum = np.arange(1, d + 1) ** -0.5
+    X = rng.standard_normal((n, d)) * spectrum + 2 * (rng.standard_normal((classes, d)) * spectrum)[y]
+    return (X + rng.standard_normal(d)).astype(np.float32), y
+
+
+def _kept(name: str, X: str, y: str) -> Data | None:
+    """Features saved by hand in ``$TLENGINE_BENCH_DATA``, to skip the extraction."""
+    path = Path(os.environ.get("TLENGINE_BENCH_DATA", ".")) / name
+    if not path.exists():
+        return None
+    with np.load(path) as saved:
+        return np.ascontiguousarray(saved[X]), np.unique(saved[y], return_inverse=True)[1]
+
+
+def _extract(source: Path, backbone: str) -> Data:
+    import tlengine as tl
+
+    found = tl.extract(tl.load_dataset(source), tl.load_backbone(backbone), cache=tl.EmbeddingCache())
+    assert found.y is not None
+    return found.X, np.unique(found.y, return_inverse=True)[1]
