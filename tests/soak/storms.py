@@ -30,7 +30,9 @@ def rows_of(keys: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.tile(keys.astype(np.float32), DIM // 32) - 7
 
 
-def write(path: str, number: int, progress: Any, until: float) -> None:
+def write(path: str, number: int, progress: Any, barrier: Any, seconds: float) -> None:
+    barrier.wait()
+    until = time.monotonic() + seconds
     with EmbeddingCache(path) as cache:
         table = cache.table(storms.RECIPE, dim=DIM)
         batch = 0
@@ -42,7 +44,9 @@ def write(path: str, number: int, progress: Any, until: float) -> None:
             progress[number] = batch
 
 
-def read(path: str, seed: int, progress: Any, until: float, report: Any) -> None:
+def read(path: str, seed: int, progress: Any, barrier: Any, seconds: float, report: Any) -> None:
+    barrier.wait()
+    until = time.monotonic() + seconds
     chance = random.Random(seed)
     times, wrong, missing = [], 0, 0
     table = EmbeddingCache(path).table(storms.RECIPE, dim=DIM)
@@ -63,11 +67,15 @@ def read(path: str, seed: int, progress: Any, until: float, report: Any) -> None
 def mixed(folder: Path, seconds: float, writers: int = 4, readers: int = 8) -> None:
     """Writers and readers at once: nothing wrong, nothing missing, and how long a gather takes."""
     context = multiprocessing.get_context("spawn")
-    until = time.monotonic() + seconds
+    barrier = context.Barrier(writers + readers)
     progress, report = context.Array("q", writers), context.Queue()
-    running = [context.Process(target=write, args=(str(folder), n, progress, until)) for n in range(writers)]
+    running = [
+        context.Process(target=write, args=(str(folder), n, progress, barrier, seconds))
+        for n in range(writers)
+    ]
     running += [
-        context.Process(target=read, args=(str(folder), n, progress, until, report)) for n in range(readers)
+        context.Process(target=read, args=(str(folder), n, progress, barrier, seconds, report))
+        for n in range(readers)
     ]
     for process in running:
         process.start()
