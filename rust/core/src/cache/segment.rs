@@ -64,6 +64,11 @@ impl Segment {
         self.pool.dir.open(&(name(&self.id) + LOG)).is_ok()
     }
 
+    /// The length of its log in bytes.
+    pub fn log_length(&self) -> io::Result<u64> {
+        self.pool.dir.length(&(name(&self.id) + LOG))
+    }
+
     /// Where its rows lie, for messages.
     pub fn path(&self) -> String {
         self.pool.dir.path().join(name(&self.id) + ROWS).display().to_string()

@@ -115,6 +115,9 @@ impl State {
         let fail = |error: &io::Error| {
             problem::io(&*source.pool.dir, "read", &(name(&known.segment.id) + LOG), error)
         };
+        if known.segment.log_length().is_ok_and(|length| length == known.log.end) {
+            return Ok(()); // read to its end already
+        }
         let file = match known.segment.log_file() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 known.gone = true;

@@ -27,6 +27,10 @@ impl Dir for Absent {
         missing()
     }
 
+    fn length(&self, _name: &str) -> io::Result<u64> {
+        missing()
+    }
+
     fn open(&self, _name: &str) -> io::Result<Arc<dyn File>> {
         missing()
     }

@@ -107,6 +107,10 @@ impl Dir for Disk {
         Ok(names)
     }
 
+    fn length(&self, name: &str) -> io::Result<u64> {
+        Ok(fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?.st_size as u64)
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.file(name, OFlags::RDONLY, Mode::empty())
     }

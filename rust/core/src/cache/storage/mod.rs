@@ -27,6 +27,8 @@ pub trait Dir: Send + Sync + Debug {
     fn subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Dir>>;
     /// The names in it, sorted.
     fn list(&self) -> io::Result<Vec<String>>;
+    /// The length of a file in bytes.
+    fn length(&self, name: &str) -> io::Result<u64>;
     /// An existing file, for reading; symbolic links are refused.
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// A new file, for reading and writing; an existing name is an error.

@@ -71,6 +71,10 @@ impl Dir for SimDir {
         Ok(world.folders[self.folder].names.keys().cloned().collect())
     }
 
+    fn length(&self, name: &str) -> io::Result<u64> {
+        self.open(name)?.len()
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut world = self.sim.lock();
         world.begin(false)?;
