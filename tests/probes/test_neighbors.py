@@ -1,6 +1,9 @@
 """Nearest neighbours against a brute force in extended precision, and the vote on top of them."""
 
 import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -333,3 +336,50 @@ def test_saved_and_pickled(tmp_path):
     probe.save_pretrained(tmp_path / "knn")
     for other in (tl.from_pretrained(tmp_path / "knn"), pickle.loads(pickle.dumps(probe))):  # noqa: S301
         np.testing.assert_array_equal(other.predict_proba(X[500:600]), wanted)
+
+
+INTERRUPTED = """
+import _thread, threading, numpy as np
+from tlengine.probes import NeighborIndex
+X = np.random.default_rng(0).standard_normal((60_000, 256)).astype("f4")
+index = NeighborIndex(X, n_jobs=1)
+threading.Timer(0.2, _thread.interrupt_main).start()
+try:
+    while True:
+        index.search(k=20)
+except KeyboardInterrupt:
+    print("interrupted", len(index.search(X[:1], k=3)[0]))
+"""
+
+
+def test_ctrl_c_ends_a_search_and_the_index_lives_on():
+    outcome = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert outcome.stdout == "interrupted 1\n", outcome.stderr
+
+
+FORKED = """
+import os, numpy as np
+from tlengine.probes import NeighborIndex
+X = np.random.default_rng(0).standard_normal((3000, 16)).astype("f4")
+index = NeighborIndex(X)
+want = index.search(k=5)[0]
+child = os.fork()
+if not child:
+    os._exit(int(not (index.search(k=5)[0] == want).all()))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_an_index_works_after_a_fork():
+    outcome = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=False)
+    assert outcome.stdout == "0\n", outcome.stderr
+
+
+def test_threads_may_share_an_index():
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((4000, 16)).astype(np.float32)
+    index = NeighborIndex(X)
+    want = index.search(X, k=5)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: index.search(X, k=5), range(8)):
+            np.testing.assert_array_equal(found, want)
