@@ -116,7 +116,14 @@ def small_ratios(folder: Path) -> Iterator[Ratio]:
     count, part, rows = 1000, 50, 200
     data = features.synthetic(5000, 384, 5)
     where = save(data, folder / "small")
-    size = {"budgets": [rows // 5], "seeds": count, "Cs": SHORT, "cv": None, "progress": False}
+    size = {
+        "budgets": [rows // 5],
+        "seeds": count,
+        "Cs": SHORT,
+        "cv": None,
+        "test_size": 0.02,
+        "progress": False,
+    }
     theirs = timed(peers.small_probes(where, part, rows, SHORT.tolist()))
     best = take_turns({"ours": timed(lambda: probe_grid(*data, **size)), "peer": theirs}, rounds=1)
     yield Ratio(

@@ -265,14 +265,13 @@ def _scores(
     X: npt.NDArray[Any], y: npt.NDArray[Any], coef: npt.NDArray[Any], intercept: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Accuracy and log-loss of each of n_C solutions, (n_C, K, d) and (n_C, K)."""
-    from scipy.special import logsumexp
-
     count, columns, d = coef.shape
     logits = (X @ coef.reshape(-1, d).T + intercept.reshape(-1)).reshape(len(X), count, columns)
     if columns == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=2)
     own = np.take_along_axis(logits, y[:, None, None], axis=2)[:, :, 0]
-    loss = logsumexp(logits, axis=2) - own
+    top = logits.max(axis=2)
+    loss = np.log(np.exp(logits - top[:, :, None]).sum(axis=2)) + (top - own)
     return (logits.argmax(axis=2) == y[:, None]).mean(axis=0), loss.mean(axis=0, dtype=np.float64)
 
 
