@@ -138,6 +138,9 @@ def solve_ridge(
     predictions: bool,
     threads: int,
 ) -> dict[str, Any]: ...
+def stop_calls() -> None:
+    """Ask every running call of this process to stop; each raises ``KeyboardInterrupt``."""
+
 def instruction_sets() -> tuple[str, list[str]]:
     """The instruction set in use, and those of this machine, the portable one first."""
 

@@ -30,6 +30,7 @@ from tlengine.evaluation.metrics import Outcome, scores
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.strategies import DEFAULT_STRATEGIES, Fit, Strategy, resolve_strategy
 from tlengine.evaluation.verdict import CONTROL, Cell
+from tlengine.probes.interruption import stop_calls
 from tlengine.settings import num_threads
 
 __all__ = ["compare"]
@@ -265,6 +266,9 @@ def _fit_all(
                 running[key] = pool.submit(_fit, view, strategy, codes, plan.units, resample, draw)
         for task in tasks:
             yield task, running[_rows_key(*task)].result()
+    except KeyboardInterrupt:
+        stop_calls()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

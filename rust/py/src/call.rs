@@ -1,7 +1,7 @@
-//! How every long call runs: off the GIL, on its own thread, with Ctrl-C noticed meanwhile.
+//! How every call of the core runs: off the GIL, with Ctrl-C noticed and a panic caught.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::errors::to_python;
 /// How often a waiting call looks for Ctrl-C.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
-/// Runs `work` without the GIL on the calling thread: for what ends within some milliseconds.
-/// Ctrl-C surfaces afterwards; a panic becomes `InternalError`.
-pub fn brief<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce(Run<'_>) -> Result<T> + Send,
-) -> PyResult<T> {
-    let stop = AtomicBool::new(false);
-    let outcome = py.detach(|| {
-        catch_unwind(AssertUnwindSafe(|| work(Run::new(1, &stop)))).unwrap_or_else(|_| {
-            Err(Error::Internal("the core panicked; this is a bug, please report it".into()))
-        })
-    });
-    outcome.map_err(|error| to_python(py, error))
+/// Operations that take a few milliseconds at the most, whatever the machine.
+const QUICK: usize = 1 << 21;
+
+/// How often all calls were asked to stop: a call ends early once this changes.
+static STOPS: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks every running call of this process to stop; each then raises `KeyboardInterrupt`.
+///
+/// Python delivers Ctrl-C to the main thread alone. Where that one waits for a pool of threads, it
+/// passes the news on with this.
+#[pyfunction]
+pub fn stop_calls() {
+    STOPS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Runs `work` without the GIL on `threads` threads. Ctrl-C raises the stop flag and surfaces as
@@ -35,19 +35,13 @@ pub fn interruptible<T: Send>(
     threads: usize,
     work: impl FnOnce(Run<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
+    let stops = STOPS.load(Ordering::Relaxed);
     let stop = AtomicBool::new(false);
     let (signal, outcome) = py.detach(|| {
         std::thread::scope(|scope| {
             let (done, finished) = channel();
             let stop = &stop;
-            scope.spawn(move || {
-                let outcome = catch_unwind(AssertUnwindSafe(|| work(Run::new(threads, stop))));
-                let _ = done.send(outcome.unwrap_or_else(|_| {
-                    Err(Error::Internal(
-                        "the core panicked; this is a bug, please report it".into(),
-                    ))
-                }));
-            });
+            scope.spawn(move || done.send(guarded(Run::new(threads, stop), work)));
             let mut signal = None;
             loop {
                 match finished.recv_timeout(SIGNAL_CHECK) {
@@ -57,8 +51,10 @@ pub fn interruptible<T: Send>(
                     }
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(error) = Python::attach(|py| py.check_signals()) {
-                            stop.store(true, Ordering::Relaxed);
                             signal = Some(error);
+                        }
+                        if signal.is_some() || STOPS.load(Ordering::Relaxed) != stops {
+                            stop.store(true, Ordering::Relaxed);
                         }
                     }
                 }
@@ -71,28 +67,28 @@ pub fn interruptible<T: Send>(
     }
 }
 
-/// Operations that take a few milliseconds at the most, whatever the machine.
-const QUICK: usize = 1 << 21;
-
-/// As [`interruptible`], but work of fewer than [`QUICK`] operations runs on the calling thread:
-/// it ends before anyone could interrupt it, and starting a thread would take as long as the work.
+/// As [`interruptible`], but work of fewer than [`QUICK`] operations is [`brief`].
 pub fn promptly<T: Send>(
     py: Python<'_>,
     threads: usize,
     operations: usize,
     work: impl FnOnce(Run<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
-    if operations > QUICK {
-        return interruptible(py, threads, work);
-    }
-    let outcome = py.detach(|| {
-        let never = AtomicBool::new(false);
-        catch_unwind(AssertUnwindSafe(|| work(Run::new(1, &never))))
-            .unwrap_or_else(|_| Err(panicked()))
-    });
-    outcome.map_err(|error| to_python(py, error))
+    if operations > QUICK { interruptible(py, threads, work) } else { brief(py, work) }
 }
 
-fn panicked() -> Error {
-    Error::Internal("the core panicked; this is a bug, please report it".into())
+/// Runs `work` without the GIL on the calling thread: for what ends before anyone could interrupt
+/// it, where starting a thread would take as long as the work.
+pub fn brief<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(Run<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let never = AtomicBool::new(false);
+    py.detach(|| guarded(Run::new(1, &never), work)).map_err(|error| to_python(py, error))
+}
+
+fn guarded<'a, T>(run: Run<'a>, work: impl FnOnce(Run<'a>) -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(|| work(run))).unwrap_or_else(|_| {
+        Err(Error::Internal("the core panicked; this is a bug, please report it".into()))
+    })
 }

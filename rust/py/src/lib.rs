@@ -19,6 +19,8 @@ mod _core {
     #[pymodule_export]
     use super::cache::{CacheHandle, TableHandle};
     #[pymodule_export]
+    use super::call::stop_calls;
+    #[pymodule_export]
     use super::hashing::Blake3;
     #[pymodule_export]
     use super::neighbors::{NeighborIndex, instruction_sets, neighbor_vote};
