@@ -39,7 +39,8 @@ PAGES_THAT_RUN = [
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """A folder with ``photos/ new-photos/ reviews.csv tickets.csv``: small parts of real data."""
-    conformal_clip_data = pytest.importorskip("conformal_clip_data")
+    import conformal_clip_data
+
     source = Path(conformal_clip_data.textile_simulated_root())
     (tmp_path / "new-photos").mkdir()
     for folder in sorted(p for p in source.iterdir() if p.is_dir()):

@@ -20,8 +20,9 @@ ROWS = 96
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    package = pytest.importorskip("conformal_clip_data")
-    source = Path(package.textile_simulated_root()) / "nominal"
+    import conformal_clip_data
+
+    source = Path(conformal_clip_data.textile_simulated_root()) / "nominal"
     folder = tmp_path / "photos"
     folder.mkdir()
     for file in sorted(source.glob("*.jpg"))[:ROWS]:
