@@ -127,12 +127,12 @@ fn check_loss<T: Element>(isa: Isa, loss: Loss, rows: usize, classes: usize, siz
         curvature: &mut curvature,
     };
     T::kernels_of(isa).loss(loss, &mut block);
-    for i in 0..ld {
+    for (i, weight) in weight.iter().enumerate() {
         let row = |values: &[T]| -> Vec<f64> {
             values.iter().skip(i).step_by(ld).map(|value| value.wide()).collect()
         };
         let (wanted, distance, residual, spread) = naive(loss, &row(&logits), &row(&target));
-        let s = weight[i].wide();
+        let s = weight.wide();
         let each = |name: &str, got: Vec<f64>, wanted: Vec<f64>, scale: f64| {
             for (got, wanted) in got.into_iter().zip(wanted) {
                 // Relative, so that losses of well separated rows keep their digits; the curvature
