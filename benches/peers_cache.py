@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -57,18 +56,14 @@ class SQLite:
 
 
 class NumpyCache:
-    """The pattern of MTEB's cached wrapper: each item is hashed, looked up in a JSON index, and read."""
+    """The pattern of MTEB's cached wrapper: digests given, looked up in a JSON index, rows read one by one."""
 
     def __init__(self, path: Path, keys: list[bytes], X: np.ndarray[Any, Any]) -> None:
         np.save(path / "vectors.npy", X)
-        index = {self._hash(key.hex()): row for row, key in enumerate(keys)}
+        index = {key.hex(): row for row, key in enumerate(keys)}
         (path / "index.json").write_text(json.dumps(index))
         self.index = json.loads((path / "index.json").read_text())
         self.vectors = np.load(path / "vectors.npy", mmap_mode="r")
 
     def get(self, names: list[str]) -> np.ndarray[Any, Any]:
-        return np.stack([np.array(self.vectors[self.index[self._hash(name)]]) for name in names])
-
-    @staticmethod
-    def _hash(item: str) -> str:
-        return hashlib.sha256(item.encode()).hexdigest()
+        return np.stack([np.array(self.vectors[self.index[name]]) for name in names])
