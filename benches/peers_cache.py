@@ -56,7 +56,7 @@ class SQLite:
 
 
 class NumpyCache:
-    """The pattern of MTEB's cached wrapper: digests given, looked up in a JSON index, rows read one by one."""
+    """The pattern of MTEB's wrapper: digests given, looked up in a JSON index, rows read one by one."""
 
     def __init__(self, path: Path, keys: list[bytes], X: np.ndarray[Any, Any]) -> None:
         np.save(path / "vectors.npy", X)
