@@ -64,4 +64,28 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from tlengine._core import __version__ as __version__
     from tlengine._core import build_profile as build_profile
-    # The checker's view of the lazy names is completed as the rooms are built.
+    from tlengine.data import Dataset as Dataset
+    from tlengine.data import load_dataset as load_dataset
+    from tlengine.evaluation import RunResult as RunResult
+    from tlengine.evaluation import compare as compare
+    from tlengine.features import Backbone as Backbone
+    from tlengine.features import EmbeddingCache as EmbeddingCache
+    from tlengine.features import extract as extract
+    from tlengine.features import load_backbone as load_backbone
+    from tlengine.features import sample_key as sample_key
+    from tlengine.plugins import BackboneSource as BackboneSource
+    from tlengine.plugins import BackboneSpec as BackboneSpec
+    from tlengine.plugins import hookimpl as hookimpl
+    from tlengine.probes import KNeighborsProbe as KNeighborsProbe
+    from tlengine.probes import LinearProbe as LinearProbe
+    from tlengine.probes import LinearProbeCV as LinearProbeCV
+    from tlengine.probes import NearestCentroidProbe as NearestCentroidProbe
+    from tlengine.probes import RidgeProbe as RidgeProbe
+    from tlengine.probes import RidgeProbeCV as RidgeProbeCV
+    from tlengine.probes import cpu_info as cpu_info
+    from tlengine.probes import from_pretrained as from_pretrained
+    from tlengine.probes import nearest as nearest
+    from tlengine.probes import probe_grid as probe_grid
+    from tlengine.probes import probe_path as probe_path
+    from tlengine.probes import ridge_path as ridge_path
+    from tlengine.types import Features as Features
