@@ -108,9 +108,9 @@ def _print(result: RunResult, written: dict[str, str], as_json: bool, quiet: boo
     for failed in document["failed"]:
         name = " with ".join(f for f in (failed["backbone"], failed["strategy"]) if f)
         say(f"warning: {name} failed: {failed['error']}")
+    extraction = document["costs"]["extraction"]
+    counts = {n: sum(e[n] for e in extraction) for n in ("embedded", "cached")}
     if as_json:
-        extraction = document["costs"]["extraction"]
-        counts = {n: sum(e[n] for e in extraction) for n in ("embedded", "cached")}
         paths = {name: written.get(name) for name in ("run", "report", "model")}
         print_json({**document, **counts, **paths})
         return
@@ -118,6 +118,10 @@ def _print(result: RunResult, written: dict[str, str], as_json: bool, quiet: boo
     click.echo(f"\n{result.verdict.answer}")
     for name, path in written.items():
         click.echo(f"{name + ':':<8}{path}")
+    if extraction:
+        saved = sum(e["seconds_saved"] for e in extraction)
+        reused = f"reused {counts['cached']:,} from the cache, which saved {saved:.1f} s"
+        say(f"embedded {counts['embedded']:,}, {reused}", quiet=quiet)
 
 
 def _check_gates(result: RunResult, min_accuracy: float | None, fail_on_negative: bool) -> None:
