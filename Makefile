@@ -53,7 +53,7 @@ check-rust: ## Tests of the Rust core
 	cargo test --quiet --locked --workspace
 
 check-python: dev ## Tests of the Python packages
-	$(PYTEST) -q --benchmark-disable
+	$(PYTEST) -q --benchmark-disable --durations=10
 
 bench: dev ## All benchmarks, beside their peers
 	$(PYTEST) benches --benchmark-only --benchmark-group-by=group
