@@ -165,7 +165,7 @@ def ratios() -> Iterator[Ratio]:
 def test_path(benchmark: Any, name: str, points: int) -> None:
     data = features.text() if name == "text" else features.image()
     if data is None:
-        pytest.skip("no texts at hand")
+        pytest.skip("the text features need the Reuters files in ../shared/data")
     Cs = SHORT if points == 11 else DINO
     benchmark.group = f"{points}-point path, {name}"
     path = benchmark.pedantic(lambda: probe_path(*data, Cs), rounds=5, warmup_rounds=1)
