@@ -11,7 +11,8 @@ pub mod exact;
 mod isa;
 mod kernels;
 pub mod pass;
-mod pass_kernels;
+mod pass_losses;
+mod pass_products;
 #[cfg(test)]
 mod pass_tests;
 mod pass_vector;

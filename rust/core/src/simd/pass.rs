@@ -4,10 +4,10 @@
 use std::sync::OnceLock;
 
 use super::Isa;
-use super::pass_kernels as kernels;
 use super::pass_vector::{Portable, Real, Vector};
 #[cfg(target_arch = "x86_64")]
 use super::pass_x86::{F32x8, F32x16, F64x4, F64x8};
+use super::{pass_losses as losses, pass_products as products};
 use crate::error::Result;
 
 /// Columns are padded with zeros to a multiple of this, rows of a block's scratch likewise.
@@ -176,42 +176,42 @@ macro_rules! table {
             $(#[target_feature(enable = $feature)])?
             unsafe fn products(x: *const T, n: usize, s: usize, w: *const T, b: *const T, k: usize, out: *mut T, ld: usize) {
                 // SAFETY: forwarded.
-                unsafe { kernels::products::<V>(x, n, s, w, b, k, out, ld) }
+                unsafe { products::products::<V>(x, n, s, w, b, k, out, ld) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn outer(x: *const T, n: usize, s: usize, d: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
                 // SAFETY: forwarded.
-                unsafe { kernels::outer::<V, false>(x, n, s, d, r, rk, ri, k, g) }
+                unsafe { products::outer::<V, false>(x, n, s, d, r, rk, ri, k, g) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn outer_squared(x: *const T, n: usize, s: usize, d: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
                 // SAFETY: forwarded.
-                unsafe { kernels::outer::<V, true>(x, n, s, d, r, rk, ri, k, g) }
+                unsafe { products::outer::<V, true>(x, n, s, d, r, rk, ri, k, g) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn softmax(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {
                 // SAFETY: forwarded.
-                unsafe { kernels::softmax::<V>(l, ld, n, k, y, s, loss, m, c) }
+                unsafe { losses::softmax::<V>(l, ld, n, k, y, s, loss, m, c) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn logistic(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {
                 // SAFETY: forwarded.
-                unsafe { kernels::logistic::<V>(l, ld, n, k, y, s, loss, m, c) }
+                unsafe { losses::logistic::<V>(l, ld, n, k, y, s, loss, m, c) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn hinge(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {
                 // SAFETY: forwarded.
-                unsafe { kernels::squared_hinge::<V>(l, ld, n, k, y, s, loss, m, c) }
+                unsafe { losses::squared_hinge::<V>(l, ld, n, k, y, s, loss, m, c) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn inner(a: *const T, b: *const T, n: usize) -> f64 {
                 // SAFETY: forwarded.
-                unsafe { kernels::inner::<V>(a, b, n) }
+                unsafe { products::inner::<V>(a, b, n) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn add_scaled(f: T, x: *const T, y: *mut T, n: usize) {
                 // SAFETY: forwarded.
-                unsafe { kernels::add_scaled::<V>(f, x, y, n) }
+                unsafe { products::add_scaled::<V>(f, x, y, n) }
             }
             Kernels { products, outer, outer_squared, losses: [softmax, logistic, hinge], inner, add_scaled }
         }

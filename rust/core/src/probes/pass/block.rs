@@ -1,0 +1,172 @@
+//! One block of rows: logits, losses and residuals, gradients, while the rows are in the cache.
+
+use std::ops::Range;
+
+use super::{Entry, Evaluation, Pass, Round, Target, Task, Wanted};
+use crate::probes::data::Source;
+use crate::simd::pass::{Element, LossBlock, padded};
+
+/// Buffers of one thread.
+#[derive(Default)]
+pub(super) struct Scratch<T> {
+    x: Vec<T>,
+    logits: Vec<T>,
+    curvature: Vec<T>,
+    pub(super) target: Vec<T>,
+    pub(super) weight: Vec<T>,
+    pub(super) loss: Vec<T>,
+    pub(super) margin: Vec<T>,
+    powers: Vec<T>,
+}
+
+impl<T: Element, S: Source<T>> Pass<'_, T, S> {
+    pub(super) fn add_block(
+        &self,
+        block: usize,
+        round: &Round<T>,
+        scratch: &mut Scratch<T>,
+        sums: &mut [Evaluation],
+    ) {
+        let rows = block * self.block..((block + 1) * self.block).min(self.source.rows());
+        let (stride, ld) = (self.source.stride(), padded(rows.len()));
+        let mut buffer = std::mem::take(&mut scratch.x);
+        let x = self.source.block(rows.clone(), &mut buffer);
+        let mut logits = std::mem::take(&mut scratch.logits);
+        logits.resize(round.bias.len() * ld, T::default());
+        self.kernels.products(x, stride, &round.w, &round.bias, &mut logits, ld);
+        for (entry, sum) in round.entries.iter().zip(sums) {
+            let logits = &mut logits[entry.first * ld..(entry.first + entry.columns) * ld];
+            self.add_entry(entry, x, rows.clone(), logits, scratch, sum);
+        }
+        scratch.logits = logits;
+        scratch.x = buffer;
+    }
+
+    fn add_entry(
+        &self,
+        entry: &Entry,
+        x: &[T],
+        rows: Range<usize>,
+        logits: &mut [T],
+        scratch: &mut Scratch<T>,
+        sum: &mut Evaluation,
+    ) {
+        let task = &self.tasks[entry.task];
+        let (stride, ld) = (self.source.stride(), padded(rows.len()));
+        scratch.describe(task, rows.clone(), ld, entry.wanted != Wanted::Gradient);
+        let mut block = LossBlock {
+            logits,
+            ld,
+            target: &scratch.target,
+            weight: &scratch.weight,
+            loss: &mut scratch.loss,
+            margin: &mut scratch.margin,
+            curvature: &mut scratch.curvature,
+        };
+        self.kernels.loss(task.loss, &mut block);
+        let logits = &*logits;
+        sum.loss += weighted_sum(&scratch.loss, &task.weight[rows.clone()], ld);
+        for (sum, residuals) in sum.gradient.1.iter_mut().zip(logits.chunks(ld)) {
+            *sum += sum_with(&residuals[..rows.len()], |_| 1.0);
+        }
+        self.kernels.outer(x, stride, logits, ld, &mut sum.gradient.0, false);
+        if entry.wanted == Wanted::Curvature {
+            self.kernels.outer(x, stride, &scratch.curvature, ld, &mut sum.curvature.0, true);
+        }
+        if entry.wanted != Wanted::Gradient {
+            for (sum, spread) in sum.curvature.1.iter_mut().zip(scratch.curvature.chunks(ld)) {
+                *sum += sum_with(&spread[..rows.len()], |_| 1.0);
+            }
+            if !sum.intercept_hessian.is_empty() {
+                self.add_intercept_hessian(task, rows.clone(), logits, scratch, sum);
+            }
+        }
+        if entry.wanted == Wanted::Certificate {
+            sum.add_margins(task, rows, scratch);
+        }
+    }
+
+    /// `sum s (diag p - p p')` from residuals `s (p - y)`: its off-diagonal part is `-sum s p_k p_l`.
+    fn add_intercept_hessian(
+        &self,
+        task: &Task<'_>,
+        rows: Range<usize>,
+        residuals: &[T],
+        scratch: &mut Scratch<T>,
+        sum: &mut Evaluation,
+    ) {
+        let (ld, k) = (padded(rows.len()), task.columns);
+        // p sqrt(s): the matrix of products of its columns is the sum over rows of s p_k p_l.
+        scratch.powers.clear();
+        scratch.powers.resize(k * ld, T::default());
+        for (class, powers) in scratch.powers.chunks_mut(ld).enumerate() {
+            for (i, power) in powers[..rows.len()].iter_mut().enumerate() {
+                let weight = scratch.weight[i].wide();
+                if weight > 0.0 {
+                    let own = f64::from(scratch.target[i].wide() == class as f64);
+                    let p = residuals[class * ld + i].wide() / weight + own;
+                    *power = T::of(p * weight.sqrt());
+                }
+            }
+        }
+        let ldk = padded(k);
+        let mut products = vec![T::default(); k * ldk];
+        let bias = vec![T::default(); k];
+        self.kernels.products(&scratch.powers, ld, &scratch.powers, &bias, &mut products, ldk);
+        for i in 0..k {
+            for j in 0..k {
+                sum.intercept_hessian[i * k + j] -=
+                    if i == j { 0.0 } else { products[i * ldk + j].wide() };
+            }
+            sum.intercept_hessian[i * k + i] += scratch.curvature[i * ld..i * ld + rows.len()]
+                .iter()
+                .map(|v| v.wide())
+                .sum::<f64>();
+        }
+    }
+}
+
+impl<T: Element> Scratch<T> {
+    /// Targets and weights of a block in the element type, padded with weight zero.
+    fn describe(&mut self, task: &Task<'_>, rows: Range<usize>, ld: usize, spread: bool) {
+        self.weight.clear();
+        self.weight.extend(task.weight[rows.clone()].iter().map(|&value| T::of(value)));
+        self.weight.resize(ld, T::default());
+        self.target.clear();
+        match task.target {
+            Target::Classes(classes) => {
+                self.target.extend(classes[rows].iter().map(|&class| T::of(f64::from(class))));
+                self.target.resize(ld, T::default());
+            }
+            Target::Signs(signs) => {
+                for column in signs.chunks(signs.len() / task.columns) {
+                    self.target.extend(column[rows.clone()].iter().map(|&s| T::of(f64::from(s))));
+                    self.target.resize(self.target.len().next_multiple_of(ld), T::of(1.0));
+                }
+            }
+        }
+        self.loss.resize(self.target.len(), T::default());
+        self.margin.resize(self.target.len(), T::default());
+        self.curvature.resize(if spread { task.columns * ld } else { 0 }, T::default());
+    }
+}
+
+/// `sum of weight[i] * values[c * ld + i]` over all columns c.
+fn weighted_sum<T: Element>(values: &[T], weight: &[f64], ld: usize) -> f64 {
+    values
+        .chunks(ld)
+        .map(|column| sum_with(column, |i| weight.get(i).copied().unwrap_or(0.0)))
+        .sum()
+}
+
+/// The sum of `values[i] * factor(i)`, in eight interleaved sums so that additions overlap.
+#[inline(always)]
+fn sum_with<T: Element>(values: &[T], factor: impl Fn(usize) -> f64) -> f64 {
+    let mut sums = [0.0; 8];
+    for (at, values) in values.chunks(8).enumerate() {
+        for (i, (sum, value)) in sums.iter_mut().zip(values).enumerate() {
+            *sum += value.wide() * factor(at * 8 + i);
+        }
+    }
+    sums.iter().sum()
+}

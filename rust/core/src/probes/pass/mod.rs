@@ -1,0 +1,210 @@
+//! One fused pass over X: for each block of rows, logits, loss and residuals, gradients.
+//!
+//! X is read once for any number of problems, and nothing of size n x K is stored. Blocks are cut by
+//! row count and go into a fixed number of chunks; each chunk sums its blocks in order and chunks are
+//! added in order, so the result has the same bits for any number of threads.
+
+mod block;
+mod evaluation;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use block::Scratch;
+pub use evaluation::{Evaluation, MAX_INTERCEPT_HESSIAN};
+
+use super::data::{Source, block_rows, lock};
+use crate::error::Result;
+use crate::parallel::Run;
+use crate::simd::pass::{Element, Kernels, Loss};
+
+/// Chunks of blocks at most: enough for the threads of a large machine.
+const MAX_CHUNKS: usize = 16;
+/// Bytes that the sums of all chunks may take; large problems use fewer chunks.
+const CHUNK_BYTES: usize = 256 << 20;
+
+/// What each row should come out as.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// A class number per row, for [`Loss::Softmax`].
+    Classes(&'a [u32]),
+    /// +1 or -1 for each column and row, one column after the other.
+    Signs(&'a [i8]),
+}
+
+/// A problem on the shared X: what to fit and how much each row counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// The loss to minimise.
+    pub loss: Loss,
+    /// Rows of the coefficient matrix: classes, or 1 for two classes.
+    pub columns: usize,
+    /// What the rows should come out as.
+    pub target: Target<'a>,
+    /// A weight per row; zero leaves the row out.
+    pub weight: &'a [f64],
+    /// A weight per row for scoring, empty for none: rows held out from `weight`.
+    pub held_out: &'a [f64],
+}
+
+impl Task<'_> {
+    /// The sum of the weights.
+    pub fn total(&self) -> f64 {
+        self.weight.iter().sum()
+    }
+}
+
+/// What a point is evaluated for, besides the loss and its gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing else.
+    Gradient,
+    /// The diagonal of the Hessian, and the Hessian by the intercepts.
+    Curvature,
+    /// Margins, held-out scores, and the Hessian by the intercepts.
+    Certificate,
+}
+
+/// Coefficients at which a task is evaluated: `w` has `columns * stride` elements, `b` `columns`.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// Index of the task.
+    pub task: usize,
+    /// Coefficients, one padded row per column of the task.
+    pub w: &'a [f64],
+    /// Intercepts.
+    pub b: &'a [f64],
+    /// What else is wanted.
+    pub wanted: Wanted,
+}
+
+/// What all threads of a round read.
+#[derive(Default)]
+struct Round<T> {
+    w: Vec<T>,
+    bias: Vec<T>,
+    entries: Vec<Entry>,
+}
+
+/// A point of the round: its task and where its columns start in the stacked coefficients.
+#[derive(Clone, Copy)]
+struct Entry {
+    task: usize,
+    first: usize,
+    columns: usize,
+    wanted: Wanted,
+}
+
+/// Evaluates tasks on a source of rows.
+pub struct Pass<'a, T: 'static, S> {
+    source: &'a S,
+    tasks: &'a [Task<'a>],
+    kernels: &'static Kernels<T>,
+    block: usize,
+    round: RwLock<Round<T>>,
+    chunks: Vec<Mutex<Vec<Evaluation>>>,
+    next: AtomicUsize,
+    scratch: Mutex<Vec<Scratch<T>>>,
+}
+
+impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
+    /// A pass over `source`, whose rows the tasks describe; at most `columns` are stacked in a round.
+    pub fn new(source: &'a S, tasks: &'a [Task<'a>], columns: usize) -> Result<Self> {
+        let block = block_rows::<T>(source.stride());
+        let blocks = source.rows().div_ceil(block);
+        let bytes = columns * source.stride() * size_of::<f64>();
+        let chunks = blocks.div_ceil(2).clamp(1, MAX_CHUNKS).min((CHUNK_BYTES / bytes).max(4));
+        Ok(Self {
+            source,
+            tasks,
+            kernels: T::kernels()?,
+            block,
+            round: RwLock::default(),
+            chunks: (0..chunks).map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+            scratch: Mutex::default(),
+        })
+    }
+
+    /// Calls `lead` with a function that evaluates points, each at the cost of one shared pass.
+    pub fn with_threads<R>(
+        &self,
+        run: Run<'_>,
+        lead: impl FnOnce(&dyn Fn(&[Point<'_>]) -> Result<Vec<Evaluation>>) -> R,
+    ) -> R {
+        // Below this many products per thread, waking it costs more than it does.
+        const WORTH: usize = 1 << 19;
+        let columns: usize = self.tasks.iter().map(|task| task.columns).sum();
+        let work = self.source.rows() * self.source.stride() * columns;
+        let threads = run.threads().min(self.chunks.len()).min(work / WORTH + 1);
+        run.team(
+            threads,
+            || self.drain(run),
+            |round| {
+                lead(&|points: &[Point<'_>]| {
+                    self.prepare(points);
+                    round()?;
+                    Ok(self.collect())
+                })
+            },
+        )
+    }
+
+    fn prepare(&self, points: &[Point<'_>]) {
+        let mut round = self.round.write().unwrap_or_else(PoisonError::into_inner);
+        round.w.clear();
+        round.bias.clear();
+        round.entries.clear();
+        for point in points {
+            let columns = self.tasks[point.task].columns;
+            let first = round.bias.len();
+            round.w.extend(point.w.iter().map(|&value| T::of(value)));
+            round.bias.extend(point.b.iter().map(|&value| T::of(value)));
+            let (task, wanted) = (point.task, point.wanted);
+            round.entries.push(Entry { task, first, columns, wanted });
+        }
+        self.next.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes chunks until none is left; runs on every thread of a round.
+    fn drain(&self, run: Run<'_>) {
+        let round = self.round.read().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
+        loop {
+            let chunk = self.next.fetch_add(1, Ordering::Relaxed);
+            if chunk >= self.chunks.len() || run.check().is_err() {
+                break;
+            }
+            self.sum_chunk(chunk, &round, &mut scratch, run);
+        }
+        lock(&self.scratch).push(scratch);
+    }
+
+    fn sum_chunk(&self, chunk: usize, round: &Round<T>, scratch: &mut Scratch<T>, run: Run<'_>) {
+        let mut sums = lock(&self.chunks[chunk]);
+        let stride = self.source.stride();
+        sums.resize_with(round.entries.len(), Evaluation::default);
+        for (sum, entry) in sums.iter_mut().zip(&round.entries) {
+            sum.reset(entry, stride, self.tasks[entry.task].loss);
+        }
+        let blocks = self.source.rows().div_ceil(self.block);
+        let (first, last) =
+            (chunk * blocks / self.chunks.len(), (chunk + 1) * blocks / self.chunks.len());
+        for block in first..last {
+            if run.check().is_err() {
+                return;
+            }
+            self.add_block(block, round, scratch, &mut sums);
+        }
+    }
+
+    fn collect(&self) -> Vec<Evaluation> {
+        let mut total = std::mem::take(&mut *lock(&self.chunks[0]));
+        for chunk in &self.chunks[1..] {
+            for (total, sum) in total.iter_mut().zip(lock(chunk).iter()) {
+                total.add(sum);
+            }
+        }
+        total
+    }
+}
