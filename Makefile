@@ -58,8 +58,8 @@ check-python: dev ## Tests of the Python packages
 bench: dev ## All benchmarks, beside their peers
 	$(PYTEST) benches --benchmark-only --benchmark-group-by=group
 
-bench-check: dev ## Assert the ratios to the peers
-	$(BIN)/python -m benches.check
+bench-check: dev ## Assert the ratios to the peers (RECORD=1 writes them down)
+	$(BIN)/python -m benches.check $(if $(RECORD),--record)
 
 SECONDS ?= 600
 soak: dev ## Storm the embedding cache for SECONDS (default 600): kills, power cuts, writers beside readers

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,8 @@ import pytest
 import threadpoolctl
 
 from benches import peers_neighbors as peers
-from benches.ratios import SHIPPED, TUNED, Ratio, peer, take_turns, timed
+from benches.ratios import SHIPPED, TUNED, Ratio, in_folder, peer, take_turns, timed
+from benches.roofline import limits
 from tlengine import _core
 from tlengine.probes import NeighborIndex, cpu_info, nearest
 from tlengine.settings import num_threads
@@ -98,9 +98,12 @@ def search_ratios(folder: Path) -> Iterator[Ratio]:
                 best = take_turns({**ours, "peer": theirs})
             for pass_, (floor, target) in goals.items():
                 work = f"exact kNN {pass_}, k={k}"
+                products = 2.0 * ROWS * QUERIES * COLUMNS
+                least = limits().seconds(**{"float32" if pass_ == "float32" else "int8": products})
                 yield Ratio(
-                    work=work, peer=name, ours=best[pass_], theirs=best["peer"], floor=floor, target=target
-                )
+                    work=work, peer=name, ours=best[pass_], theirs=best["peer"], floor=floor, target=target,
+                    least=least,
+                )  # fmt: skip
 
 
 def small_ratios(folder: Path) -> Iterator[Ratio]:
@@ -117,6 +120,7 @@ def small_ratios(folder: Path) -> Iterator[Ratio]:
             theirs=best["peer"],
             floor=1.5,
             target=3,
+            least=limits().seconds(memory=ROWS * COLUMNS),
         )
 
 
@@ -140,14 +144,18 @@ def vote_ratios(folder: Path) -> Iterator[Ratio]:
     )
 
 
-def ratios() -> Iterator[Ratio]:
-    """Every ratio that has a floor."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+def prepared(group: Callable[[Path], Iterator[Ratio]]) -> Callable[[], Iterator[Ratio]]:
+    """The ratios of a group, once the data are there."""
+
+    def run(folder: Path) -> Iterator[Ratio]:
         make_data(folder)
-        yield from search_ratios(folder)
-        yield from small_ratios(folder)
-        yield from vote_ratios(folder)
+        yield from group(folder)
+
+    return in_folder(run)
+
+
+GROUPS = [prepared(group) for group in (search_ratios, small_ratios, vote_ratios)]
+"""Everything that `make bench-check` asserts."""
 
 
 def describe(benchmark: Any, operations: float = 0) -> None:

@@ -1,7 +1,12 @@
-"""What scikit-learn does for probes, prepared once and then timed, run to the same objective."""
+"""What scikit-learn does for probes, prepared once and then timed, run to the same objective.
+
+A peer that is far too slow is stopped: it drops values of C once those that it has done take ``limit``
+seconds. What is left of its work bounds its time from below.
+"""
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,31 +31,41 @@ def objective(coef: Any, intercept: Any, X: Any, y: Any, C: float) -> float:
     return float(C * loss.sum() + 0.5 * (W * W).sum())
 
 
-def _loosest(make: Callable[[float], Any], X: Any, y: Any, C: float, goal: float) -> float:
-    """The loosest tolerance that reaches the objective; the tightest where none does."""
-    for tol in TOLERANCES:
-        model = make(tol).fit(X, y)
-        if objective(model.coef_, model.intercept_, X, y, C) <= goal:
-            break
-    return tol
+def logistic_loop(
+    folder: Path, Cs: Sequence[float], goals: Sequence[float], limit: float, solver: str = "lbfgs"
+) -> Work:
+    """A cold fit for every C, each with the loosest tolerance that reaches its goal.
 
-
-def logistic_loop(folder: Path, Cs: Sequence[float], goals: Sequence[float], solver: str = "lbfgs") -> Work:
-    """A cold fit for every C, each with the loosest tolerance that reaches its goal."""
+    The most expensive come first. The work returns whether it does all of them.
+    """
     from sklearn.linear_model import LogisticRegression
 
     warnings.simplefilter("ignore")
     X, y = load(folder)
 
-    def make(C: float, tol: float) -> Any:
-        return LogisticRegression(C=C, tol=tol, solver=solver, max_iter=20_000)
+    def fit(C: float, tol: float) -> tuple[Any, float]:
+        start = time.perf_counter()
+        model = LogisticRegression(C=C, tol=tol, solver=solver, max_iter=20_000).fit(X, y)
+        return model, time.perf_counter() - start
 
-    tols = [_loosest(lambda tol, C=C: make(C, tol), X, y, C, g) for C, g in zip(Cs, goals, strict=True)]
-    return lambda: [make(C, tol).fit(X, y) for C, tol in zip(Cs, tols, strict=True)] and None
+    chosen: list[tuple[float, float]] = []
+    spent = 0.0
+    for C, goal in sorted(zip(Cs, goals, strict=True), reverse=True):
+        for tol in TOLERANCES:
+            model, seconds = fit(C, tol)
+            reached = objective(model.coef_, model.intercept_, X, y, C) <= goal
+            if reached or spent + seconds > limit:
+                break
+        chosen.append((C, tol))
+        spent += seconds
+        if spent > limit:
+            break
+    complete = spent <= limit
+    return lambda: [fit(C, tol) for C, tol in chosen] and complete
 
 
-def logistic_warm(folder: Path, Cs: Sequence[float], goals: Sequence[float]) -> Work:
-    """The same with warm starts from C to C, tightened until every C reaches its goal."""
+def logistic_warm(folder: Path, Cs: Sequence[float], goals: Sequence[float], limit: float) -> Work:
+    """The same with warm starts from C to C, tightened until every C reaches its goal or time is up."""
     from sklearn.linear_model import LogisticRegression
 
     warnings.simplefilter("ignore")
@@ -63,23 +78,27 @@ def logistic_warm(folder: Path, Cs: Sequence[float], goals: Sequence[float]) -> 
             found.append(objective(model.coef_, model.intercept_, X, y, C))
         return found
 
-    tols = [TOLERANCES[0]] * len(Cs)
+    tols, complete = [TOLERANCES[0]] * len(Cs), True
     for tol in TOLERANCES[1:]:
+        start = time.perf_counter()
         missed = [value > goal for value, goal in zip(sweep(tols), goals, strict=True)]
+        complete = not any(missed) or time.perf_counter() - start <= limit
+        if not any(missed) or not complete:
+            break
         tols = [tol if miss else kept for kept, miss in zip(tols, missed, strict=True)]
-    model = LogisticRegression(max_iter=20_000)
 
-    def work() -> None:
-        model.set_params(warm_start=False)
+    def work() -> bool:
+        model = LogisticRegression(max_iter=20_000)
         for C, tol in zip(Cs, tols, strict=True):
             model.set_params(C=C, tol=tol).fit(X, y)
             model.set_params(warm_start=True)
+        return complete
 
     return work
 
 
 def ridge_cv(folder: Path, alphas: Sequence[float]) -> Work:
-    """``RidgeCV`` with its efficient leave-one-out on one-hot targets of +1 and -1."""
+    """``RidgeCV`` with its efficient leave-one-out on targets of +1 and -1."""
     from sklearn.linear_model import RidgeCV
 
     X, y = load(folder)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tlengine import _core
@@ -23,7 +25,11 @@ TUNED: Mapping[str, str] = {"OPENBLAS_CORETYPE": "SkylakeX"}
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """How many times faster than a peer, and how many times it has to be."""
+    """How many times faster than a peer, and how many times it has to be.
+
+    ``partial``: the peer was stopped when it had done a part of the work, so the ratio is at least this.
+    ``least``: seconds that this machine needs for the work at its peak rates; None where none was counted.
+    """
 
     work: str
     peer: str
@@ -31,18 +37,37 @@ class Ratio:
     theirs: float
     floor: float
     target: float
+    partial: bool = False
+    least: float | None = None
 
     @property
     def value(self) -> float:
         """Their seconds over ours."""
         return self.theirs / self.ours
 
+    @property
+    def roofline(self) -> float | None:
+        """The share of the machine's peak that we reach."""
+        return None if self.least is None else self.least / self.ours
+
     def __str__(self) -> str:
         mark = "ok  " if self.value >= self.floor else "FAIL"
+        roofline = "" if self.roofline is None else f"  {self.roofline:4.0%} of the roofline"
         return (
-            f"{mark} {self.work:<44} {self.peer:<22} {self.value:7.2f}x  floor {self.floor:g}x  "
-            f"target {self.target:g}x  ({self.ours:.4f} s / {self.theirs:.4f} s)"
+            f"{mark} {self.work:<44} {self.peer:<26} {'>' if self.partial else ' '}{self.value:7.2f}x  "
+            f"floor {self.floor:g}x  target {self.target:g}x  ({self.ours:.4f} s / {self.theirs:.4f} s)"
+            f"{roofline}"
         )
+
+
+def in_folder(group: Callable[[Path], Iterator[Ratio]]) -> Callable[[], Iterator[Ratio]]:
+    """The ratios of a group that needs a directory for its files."""
+
+    def run() -> Iterator[Ratio]:
+        with tempfile.TemporaryDirectory() as name:
+            yield from group(Path(name))
+
+    return run
 
 
 def timed(work: Callable[[], Any]) -> Contender:
@@ -56,7 +81,9 @@ def timed(work: Callable[[], Any]) -> Contender:
     return run
 
 
-def take_turns(contenders: Mapping[str, Contender], rounds: int = 5) -> dict[str, float]:
+def take_turns(
+    contenders: Mapping[str, Contender], rounds: int = 5, *, warm_up: bool = True
+) -> dict[str, float]:
     """Seconds of each contender: A B A B ..., the best of ``rounds``, after one that does not count.
 
     Raises:
@@ -65,31 +92,12 @@ def take_turns(contenders: Mapping[str, Contender], rounds: int = 5) -> dict[str
     if _core.build_profile != "release":
         raise RuntimeError(f"this is a {_core.build_profile} build; benchmarks need `make dev`")
     best = {name: float("inf") for name in contenders}
-    for counts in [False, *[True] * rounds]:
+    for counts in [*[False] * warm_up, *[True] * rounds]:
         for name, contender in contenders.items():
             seconds = contender()
             if counts:
                 best[name] = min(best[name], seconds)
     return best
-
-
-def assert_ratio(
-    ours: Contender, peer: Contender, floor: float, *, work: str, name: str, target: float | None = None
-) -> Ratio:
-    """Fails where ``ours`` is not ``floor`` times faster than ``peer``, twice in a row."""
-    for _ in range(2):
-        best = take_turns({"ours": ours, "peer": peer})
-        found = Ratio(
-            work=work,
-            peer=name,
-            ours=best["ours"],
-            theirs=best["peer"],
-            floor=floor,
-            target=target or floor,
-        )
-        if found.value >= floor:
-            return found
-    raise AssertionError(str(found))
 
 
 class Peer:
