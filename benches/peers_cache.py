@@ -56,14 +56,29 @@ class SQLite:
 
 
 class NumpyCache:
-    """The pattern of MTEB's wrapper: digests given, looked up in a JSON index, rows read one by one."""
+    """The pattern of MTEB's cache: the steps of ``CachedEmbeddingWrapper.encode`` on a full ``NumpyCache``.
+
+    Of its ``get_vector`` only the SHA-256 of the item is left out: both contenders are given digests.
+    """
 
     def __init__(self, path: Path, keys: list[bytes], X: np.ndarray[Any, Any]) -> None:
-        np.save(path / "vectors.npy", X)
         index = {key.hex(): row for row, key in enumerate(keys)}
-        (path / "index.json").write_text(json.dumps(index))
-        self.index = json.loads((path / "index.json").read_text())
-        self.vectors = np.load(path / "vectors.npy", mmap_mode="r")
+        (path / "index.json").write_text(json.dumps(index, indent=2))
+        loaded = json.loads((path / "index.json").read_text())
+        self.hash_to_index = {str(name): int(row) for name, row in loaded.items()}
+        self.vectors = np.memmap(path / "vectors.npy", "float32", "w+", shape=X.shape)
+        self.vectors[:] = X
+        self.vectors.flush()
+
+    def get_vector(self, item_hash: str) -> np.ndarray[Any, Any] | None:
+        if item_hash not in self.hash_to_index:
+            return None
+        return self.vectors[self.hash_to_index[item_hash]]
 
     def get(self, names: list[str]) -> np.ndarray[Any, Any]:
-        return np.stack([np.array(self.vectors[self.index[name]]) for name in names])
+        cached = {}
+        for position, name in enumerate(names):
+            vector = self.get_vector(name)
+            if vector is not None:
+                cached[position] = vector
+        return np.array([cached[position] for position in range(len(names))])

@@ -24,10 +24,15 @@ impl Binding {
 
     /// The checksum of a stored row: bound to the segment, the row's number and its key.
     pub fn row(self, number: u64, key: &Key, bytes: &[u8]) -> Check {
+        xxh3_128_with_seed(bytes, self.row_seed(number, key))
+    }
+
+    /// What the checksum of a stored row starts from.
+    pub fn row_seed(self, number: u64, key: &Key) -> u64 {
         let mut place = [0; 40];
         place[..8].copy_from_slice(&number.to_le_bytes());
         place[8..].copy_from_slice(key);
-        xxh3_128_with_seed(bytes, xxh3_64_with_seed(&place, self.0))
+        xxh3_64_with_seed(&place, self.0)
     }
 
     /// The checksum of `bytes` that lie at `offset` of the log file.

@@ -6,13 +6,15 @@ use super::checksum::Key;
 use super::convert;
 use super::format::{Dtype, Shape};
 use super::index::Candidate;
+use super::mapping::Window;
 use super::segment::Segment;
 use super::storage::{File, read_exact_at};
 use crate::error::Result;
 use crate::parallel::Run;
 
-/// Rows per unit of work.
-const BLOCK: usize = 128;
+/// Bytes per unit of work: few enough to stop soon, enough that threads rarely meet in one huge page
+/// of the output.
+const BLOCK: usize = 1 << 20;
 /// Files that one call keeps open by itself; rows of other segments go through the pool.
 const OPEN_FILES: usize = 8;
 
@@ -24,6 +26,7 @@ pub struct Holders(Vec<Option<Holder>>);
 struct Holder {
     segment: Arc<Segment>,
     file: Option<Arc<dyn File>>,
+    window: Option<Arc<Window>>,
 }
 
 impl Holders {
@@ -40,10 +43,18 @@ impl Holders {
                 let segment = segment(hit.place.segment);
                 open += 1;
                 let file = if open <= OPEN_FILES { segment.rows_file().ok() } else { None };
-                Holder { segment, file }
+                let window = file.as_ref().and_then(|file| file.window());
+                Holder { segment, file, window }
             });
         }
         holders
+    }
+}
+
+impl Holders {
+    fn window(&self, hit: Candidate) -> Option<(&Holder, &Window)> {
+        let holder = self.0.get(hit.place.segment as usize)?.as_ref()?;
+        Some((holder, holder.window.as_deref()?))
     }
 }
 
@@ -67,11 +78,12 @@ pub fn gather(
     out: &mut [f32],
 ) -> Result<Vec<usize>> {
     let failed = Mutex::new(Vec::new());
-    let parts: Vec<_> = out.chunks_mut(BLOCK * shape.dim).map(Mutex::new).collect();
+    let rows = (BLOCK / shape.stride()).max(1);
+    let parts: Vec<_> = out.chunks_mut(rows * shape.dim).map(Mutex::new).collect();
     run.for_each(parts.len(), |part| {
         let mut out = parts[part].lock().unwrap_or_else(PoisonError::into_inner);
-        let from = part * BLOCK;
-        let to = (from + BLOCK).min(keys.len());
+        let from = part * rows;
+        let to = (from + rows).min(keys.len());
         let (keys, hits) = (&keys[from..to], &hits[from..to]);
         let mut block = Block { shape, holders, keys, hits, stored: vec![], failed: vec![] };
         block.fill(&mut out);
@@ -99,6 +111,12 @@ impl Block<'_> {
     fn fill(&mut self, out: &mut [f32]) {
         let mut row = 0;
         while row < self.keys.len() {
+            if let Some(hit) = self.hits[row]
+                && self.copy_mapped(row, hit, &mut out[row * self.shape.dim..][..self.shape.dim])
+            {
+                row += 1;
+                continue;
+            }
             let run = self.run_at(row).max(1);
             let place = &mut out[row * self.shape.dim..(row + run) * self.shape.dim];
             match self.hits[row] {
@@ -107,6 +125,28 @@ impl Block<'_> {
             }
             row += run;
         }
+    }
+
+    /// Copies a row out of a mapped file; false where that is not possible or the copy does not
+    /// match, so that the file itself is asked.
+    fn copy_mapped(&mut self, row: usize, hit: Candidate, out: &mut [f32]) -> bool {
+        let holders = self.holders;
+        let Some((holder, window)) = holders.window(hit) else { return false };
+        let number = u64::from(hit.place.row);
+        let offset = self.shape.offset(number);
+        let next = self.hits.get(row + 1).copied().flatten().unwrap_or(hit).place;
+        let next = self.shape.offset(u64::from(next.row));
+        let seed = holder.segment.binding.row_seed(number, &self.keys[row]);
+        if self.shape.dtype == Dtype::F32 {
+            return window.copy(offset, bytemuck::cast_slice_mut(out), seed, next)
+                == Some(hit.check);
+        }
+        self.stored.resize(self.shape.stride(), 0);
+        let found = window.copy(offset, &mut self.stored, seed, next) == Some(hit.check);
+        if found {
+            convert::decode(self.shape.dtype, &self.stored, out);
+        }
+        found
     }
 
     /// How many hits from `row` on lie one after the other in one segment.

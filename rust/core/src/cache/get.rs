@@ -66,11 +66,8 @@ impl Table {
         let parts: Vec<_> = hits.chunks_mut(BLOCK).map(Mutex::new).collect();
         run.for_each(parts.len(), |part| {
             let mut hits = parts[part].lock().unwrap_or_else(PoisonError::into_inner);
-            let mut found = Vec::new();
-            for (hit, key) in hits.iter_mut().zip(&keys[part * BLOCK..]) {
-                state.find(key, &mut found);
-                *hit = found.first().copied();
-            }
+            let from = part * BLOCK;
+            state.find_first(&keys[from..from + hits.len()], &mut hits);
             Ok(())
         })?;
         drop(parts);

@@ -12,8 +12,10 @@
 //! * each row has an XXH3-128 checksum bound to its table, segment, number and key, and every
 //!   [`Table::get`] checks the bytes that it copied: no flipped bit, torn write, cut, swapped or
 //!   foreign file can become a wrong row, only a missing one;
-//! * files only grow, a seal makes them immutable, and nothing is ever read through a mapping
-//!   except by [`Table::view`].
+//! * files only grow, and a seal makes them immutable;
+//! * a file that is cut short while it is read costs rows, never the process: rows are copied out
+//!   of guarded mappings, and `pread` has the last word. Only [`Table::view`] hands out the memory
+//!   of a mapping itself.
 //!
 //! No clock, process id or modification time enters a decision about a row. The files are drawn
 //! byte by byte in `docs/cache-format.md`.

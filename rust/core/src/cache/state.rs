@@ -12,6 +12,9 @@ use super::problem;
 use super::segment::{BAD, LOG, Pool, ROWS, Segment, name, parse, too_new};
 use crate::error::Result;
 
+/// Keys that are looked up together.
+const TOGETHER: usize = 128;
+
 /// A segment and how much of it is known.
 #[derive(Debug)]
 pub struct Known {
@@ -162,8 +165,27 @@ impl State {
 
     /// The rows that may be the one of `key`, the first published first.
     pub fn find(&self, key: &Key, found: &mut Vec<Candidate>) {
+        self.find_tag(tag(key), found);
+    }
+
+    /// The row that comes first in [`State::find`], for each of `keys`.
+    pub fn find_first(&self, keys: &[Key], first: &mut [Option<Candidate>]) {
+        let mut found = Vec::new();
+        for (keys, first) in keys.chunks(TOGETHER).zip(first.chunks_mut(TOGETHER)) {
+            let mut tags = [0; TOGETHER];
+            let tags = &mut tags[..keys.len()];
+            tags.iter_mut().zip(keys).for_each(|(slot, key)| *slot = tag(key));
+            self.index.warm(tags);
+            for (first, tag) in first.iter_mut().zip(tags) {
+                self.find_tag(*tag, &mut found);
+                *first = found.first().copied();
+            }
+        }
+    }
+
+    fn find_tag(&self, tag: u32, found: &mut Vec<Candidate>) {
         found.clear();
-        found.extend(self.index.candidates(tag(key)).filter(|c| self.is_live(c)));
+        found.extend(self.index.candidates(tag).filter(|c| self.is_live(c)));
         if found.len() > 1 {
             found
                 .sort_by_key(|c| (self.segments[c.place.segment as usize].segment.id, c.place.row));

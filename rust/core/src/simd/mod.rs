@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod bounds;
+pub mod checksum;
 pub mod encode;
 pub mod exact;
 mod isa;

@@ -17,7 +17,7 @@ pub use absent::Absent;
 pub use disk::Disk;
 pub use sim::{Fault, Sim};
 
-use super::mapping::Map;
+use super::mapping::{Map, Window};
 
 /// An open directory. Operations stay inside it whatever happens to its path.
 pub trait Dir: Send + Sync + Debug {
@@ -76,6 +76,8 @@ pub trait File: Send + Sync + Debug {
     /// The first `length` bytes mapped into memory, or None where this file system cannot be
     /// trusted with mappings.
     fn map(&self, length: usize) -> io::Result<Option<Map>>;
+    /// The file mapped to be copied from, at least half of it, or None where reading is better.
+    fn window(&self) -> Option<Arc<Window>>;
 }
 
 /// Fills `buffer` from `offset` on. A file that ends too early is `UnexpectedEof`.

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::node::{Folder, Inode, Target};
 use super::{Sim, World};
-use crate::cache::mapping::Map;
+use crate::cache::mapping::{Map, Window};
 use crate::cache::storage::{Dir, File};
 
 #[derive(Debug)]
@@ -233,6 +233,10 @@ impl File for SimFile {
 
     fn map(&self, _length: usize) -> io::Result<Option<Map>> {
         Ok(None)
+    }
+
+    fn window(&self) -> Option<Arc<Window>> {
+        None
     }
 }
 

@@ -1,5 +1,16 @@
 //! The one place where files are mapped into memory.
+//!
+//! A [`Map`] is for views. A [`Window`] is for copies: a page of it that cannot be read is zeros
+//! instead of the end of the process, see [`guard`].
 #![allow(unsafe_code, reason = "mapping a file is unsafe by nature")]
+
+#[cfg_attr(not(target_os = "linux"), path = "unguarded.rs")]
+mod guard;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+mod window;
+
+pub use window::Window;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -1,0 +1,179 @@
+"""Read-only, forbidden, vanishing, odd and crowded places."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import textwrap
+import unicodedata
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cache_faults import DIM, RECIPE, holds, keys_of, python, rows_of, sealed, store, table_in
+from tests.requirements import require_root, require_tools
+from tlengine.errors import CacheCorruptionWarning, CacheIOError, CacheReadOnlyError
+from tlengine.features.cache import EmbeddingCache
+
+
+def test_read_only_file_system_serves_hits(tmp_path: Path) -> None:
+    require_root()
+    require_tools("mount")
+    point = tmp_path / "disk"
+    point.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(point)], check=True)
+    try:
+        with EmbeddingCache(point / "cache") as cache:
+            store(cache.table(RECIPE, dim=DIM), keys_of(10))
+        subprocess.run(["mount", "-o", "remount,ro", str(point)], check=True)
+        table = table_in(point / "cache")
+        assert table.get(keys_of(10))[1].all()
+        with pytest.raises(CacheReadOnlyError):
+            table.put(keys_of(1, salt=2), rows_of(keys_of(1, salt=2)))
+        other = EmbeddingCache(point / "cache").table({"another": 1}, dim=2)
+        assert not other.get(keys_of(2))[1].any()
+        with pytest.raises(CacheReadOnlyError):
+            other.put(keys_of(1), np.ones((1, 2), "f4"))
+        assert EmbeddingCache(point / "nowhere").read_only
+    finally:
+        subprocess.run(["umount", "-l", str(point)], check=True)
+
+
+def as_nobody(path: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code as an ordinary user, without this process's privileges."""
+    require_root()
+    script = f"""
+        EmbeddingCache("/nowhere", read_only=True).table(RECIPE, dim=DIM).get(keys_of(1))  # imports
+        os.setgid(65534)
+        os.setuid(65534)
+        path = Path({str(path)!r})
+    """
+    return python(textwrap.dedent(script) + textwrap.dedent(code))
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    store(table_in(cache), keys_of(5))
+    for folder in [*tmp_path.parents[:2], tmp_path]:
+        folder.chmod(0o755)
+    cache.chmod(0o700)
+    done = as_nobody(
+        cache,
+        """
+        try:
+            table_in(path)
+        except CacheIOError as error:
+            print(error.context["errno"] == errno.EACCES, str(path) in error.message)
+        """,
+    )
+    assert done.stdout == "True True\n", done.stderr
+    done = as_nobody(
+        tmp_path / "new",
+        """
+        table = table_in(path)
+        print(table.cache.read_only, table.get(keys_of(2))[1].any())
+        """,
+    )
+    assert done.stdout == "True False\n", done.stderr
+
+
+def test_a_directory_that_vanishes(tmp_path: Path) -> None:
+    path = tmp_path / "cache"
+    table = table_in(path)
+    store(table, keys_of(5))
+    shutil.rmtree(path)
+    X, hit = table.get(keys_of(5))  # the open files are still there, the names are not
+    assert (X[hit] == rows_of(keys_of(5))[hit]).all()
+    with pytest.raises(CacheIOError):
+        store(table, keys_of(5, salt=1))
+    again = table_in(path)
+    store(again, keys_of(5, salt=1))
+    assert holds(path, keys_of(5, salt=1))
+
+
+def test_a_directory_that_moves_is_followed(tmp_path: Path) -> None:
+    table = table_in(tmp_path / "cache")
+    store(table, keys_of(5))
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    store(table, keys_of(5, salt=1))
+    assert holds(tmp_path / "elsewhere", keys_of(5, salt=1))
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space",
+        unicodedata.normalize("NFC", "é"),
+        unicodedata.normalize("NFD", "é"),
+        "x" * 255,
+        "-rf",
+        "a\nb",
+        "$HOME",
+    ],
+)
+def test_odd_paths(name: str, tmp_path: Path) -> None:
+    store(table_in(tmp_path / name), keys_of(3))
+    assert holds(tmp_path / name, keys_of(3))
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    assert holds(tmp_path / "link", keys_of(3))
+    assert holds(tmp_path / "link" / ".." / name, keys_of(3))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "link"])
+
+
+def test_names_in_the_cache_are_digests(tmp_path: Path) -> None:
+    for text in ("../../etc/passwd", "a/b", "NUL\0", "x" * 5000, "..", "CON"):
+        store(EmbeddingCache(tmp_path).table({"name": text}, dim=DIM), keys_of(2))
+    for path in tmp_path.rglob("*"):
+        assert set(path.stem) <= set("0123456789abcdef") or path.name == "table"
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+@pytest.mark.parametrize("suffix", [".rows", ".log"])
+def test_symbolic_links_in_place_of_segments_are_refused(tmp_path: Path, suffix: str) -> None:
+    with EmbeddingCache(tmp_path / "cache") as cache:
+        store(cache.table(RECIPE, dim=DIM), keys_of(3))
+    real = next((tmp_path / "cache").rglob(f"*{suffix}"))
+    real.rename(tmp_path / "moved")
+    real.symlink_to(tmp_path / "moved")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CacheCorruptionWarning)
+        with contextlib.suppress(CacheIOError):
+            assert not table_in(tmp_path / "cache").get(keys_of(3))[1].any()
+
+
+def test_without_mappings_views_are_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network file systems: nothing is mapped, and two writers need no lock."""
+    monkeypatch.setenv("TLENGINE_CACHE_NO_MMAP", "1")
+    one, two = table_in(tmp_path), table_in(tmp_path)
+    store(one, keys_of(5))
+    store(two, keys_of(5, salt=1))
+    assert holds(tmp_path, np.concatenate([keys_of(5), keys_of(5, salt=1)]))
+    view = one.view(one.segments()[0][0])
+    np.testing.assert_array_equal(view, rows_of(keys_of(5)))
+
+
+def test_few_descriptors_and_many_segments(tmp_path: Path) -> None:
+    for salt in range(60):
+        with EmbeddingCache(tmp_path, durability="process") as cache:
+            store(cache.table(RECIPE, dim=DIM), keys_of(2, salt))
+    done = python(
+        f"""
+        table = table_in(Path({str(tmp_path)!r}))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+        for salt in range(60):
+            assert table.get(keys_of(2, salt))[1].all()
+        store(table, keys_of(2, 99))
+        print(len(table.segments()))
+        """
+    )
+    assert done.stdout == "61\n", done.stderr
+
+
+def test_a_jumping_clock_changes_nothing(tmp_path: Path) -> None:
+    keys = sealed(tmp_path)
+    for file in tmp_path.rglob("*"):
+        os.utime(file, (2**33, 2**33) if file.suffix == ".log" else (0, 0))
+    assert holds(tmp_path, keys)
