@@ -47,6 +47,26 @@ def test_path_and_leave_one_out_match_refits(n, d, outputs, dtype, intercept, we
         np.testing.assert_allclose(path.loo_error_[i], loo, rtol=2e-3)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-18, 1.0, 1e18])
+def test_many_penalties_match_the_formula(dtype, unit):
+    rng = np.random.default_rng(0)
+    X = ((rng.normal(size=(700, 40)) / np.arange(1, 41) + 5) * unit).astype(dtype)
+    Y = rng.normal(size=(700, 7)) + X[:, :7].astype(float) / unit
+    alphas = np.concatenate([[0.0], np.logspace(-3, 5, 24)]) * unit**2
+    path = ridge_path(X, Y, alphas)
+    wide = X.astype(float)
+    wide, outputs = wide - wide.mean(axis=0), Y - Y.mean(axis=0)
+    values, vectors = np.linalg.eigh(wide.T @ wide)
+    z = wide @ vectors
+    for i, alpha in enumerate(alphas):
+        coef = vectors @ ((z.T @ outputs) / (values + alpha)[:, None])
+        leverage = 1 / len(X) + (z * z / (values + alpha)).sum(axis=1)
+        left = (outputs - wide @ coef) / (1 - leverage)[:, None]
+        np.testing.assert_allclose(path.coef_[i] * unit, coef.T * unit, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(path.loo_error_[i], (left**2).mean(axis=0), rtol=2e-6)
+
+
 def test_classifier_equals_scikit_learn(digits):
     X, y = digits
     for classes in (2, 10):

@@ -62,8 +62,8 @@ def ridge_path(
     Minimises ``sum(weight * (Y - X W' - b)^2) + alpha |W|^2``, the intercept free, as scikit-learn's
     ``Ridge``. One eigendecomposition (of ``X'X``, or of ``XX'`` when n < d) serves every alpha; leaving a
     row out follows from its leverage (Allen 1974; Golub, Heath & Wahba 1979). The eigendecomposition is
-    in float64; products of float32 data are float32 with float64 sums unless an alpha is too small for
-    that. Memory: one centred copy of X and O(d^2).
+    and what it starts from are in float64; the products behind leave-one-out are float32 for float32 data
+    unless that would lose digits. Memory: O(d^2), no copy of X.
 
     Args:
         X: (n, d) features.
@@ -94,7 +94,7 @@ def ridge_path(
     kept = weight > 0
     found = _core.solve_ridge(
         np.ascontiguousarray(X[kept]) if not kept.all() else X,
-        np.ascontiguousarray(outputs[kept].T),
+        np.ascontiguousarray((outputs if kept.all() else outputs[kept]).T),
         weight[kept],
         None,
         penalties.tolist(),

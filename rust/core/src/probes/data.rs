@@ -9,6 +9,8 @@ use crate::simd::pass::{Element, padded};
 
 /// Blocks into which sums over rows are cut, whatever the number of threads.
 const CHUNKS: usize = 16;
+/// Rows after which a sum looks whether it is to stop.
+const CHECKED: usize = 256;
 /// Bytes of a block of rows: it stays in the second-level cache between the two products of a pass.
 const BLOCK_BYTES: usize = 384 << 10;
 /// A cache line in bytes.
@@ -209,6 +211,17 @@ pub(crate) fn lock<V>(mutex: &Mutex<V>) -> std::sync::MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// The weighted mean of every column. Fails on the first NaN or infinity in `x`.
+pub(super) fn mean<T: Element>(x: Matrix<'_, T>, weight: &[f64], run: Run<'_>) -> Result<Vec<f64>> {
+    let total: f64 = weight.iter().sum();
+    let mut mean = column_sums(x, weight, run, |_, value| value)?;
+    if mean.iter().any(|sum| !sum.is_finite()) {
+        return Err(first_non_finite(x));
+    }
+    mean.iter_mut().for_each(|sum| *sum /= total);
+    Ok(mean)
+}
+
 /// Weighted mean and variance of every column, in two passes so that an offset costs no digits.
 fn moments<T: Element>(
     x: Matrix<'_, T>,
@@ -216,11 +229,7 @@ fn moments<T: Element>(
     run: Run<'_>,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let total: f64 = weight.iter().sum();
-    let mut mean = column_sums(x, weight, run, |_, value| value)?;
-    if mean.iter().any(|sum| !sum.is_finite()) {
-        return Err(first_non_finite(x));
-    }
-    mean.iter_mut().for_each(|sum| *sum /= total);
+    let mean = mean(x, weight, run)?;
     let square = |j: usize, value: f64| (value - mean[j]) * (value - mean[j]);
     let mut spread = column_sums(x, weight, run, square)?;
     spread.iter_mut().for_each(|sum| *sum /= total);
@@ -240,6 +249,9 @@ fn column_sums<T: Element>(
         let mut sums = lock(&partial[chunk]);
         let mine = weight.iter().enumerate().skip(chunk * rows).take(rows);
         for (i, weight) in mine {
+            if i % CHECKED == 0 {
+                run.check()?;
+            }
             for (j, (sum, value)) in sums.iter_mut().zip(x.row(i)).enumerate() {
                 *sum += weight * term(j, value.wide());
             }
@@ -265,7 +277,7 @@ fn first_non_finite<T: Element>(x: Matrix<'_, T>) -> Error {
 }
 
 /// The power of two next to `value`; 1 where `value` is zero or out of range.
-fn power_of_two(value: f64) -> f64 {
+pub(super) fn power_of_two(value: f64) -> f64 {
     if value > 1e-150 && value < 1e150 { value.log2().round().exp2() } else { 1.0 }
 }
 

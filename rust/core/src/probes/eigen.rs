@@ -3,6 +3,7 @@
 use faer::{Mat, Side};
 
 use crate::error::{Error, Result};
+use crate::parallel::Run;
 
 /// Eigenvalues, ascending, and one eigenvector per row.
 pub(super) struct Eigen {
@@ -12,9 +13,15 @@ pub(super) struct Eigen {
 
 /// The eigenvalues of the leading `size` x `size` part of a matrix given by its upper triangle, with
 /// rows `stride` apart; eigenvectors are padded to `stride` with zeros.
-pub(super) fn symmetric_eigen(matrix: &[f64], stride: usize, size: usize) -> Result<Eigen> {
+pub(super) fn symmetric_eigen(
+    matrix: &[f64],
+    ld: usize,
+    size: usize,
+    stride: usize,
+    _run: Run<'_>,
+) -> Result<Eigen> {
     // faer reads the lower triangle: the transpose of our upper one.
-    let lower = Mat::from_fn(size, size, |i, j| matrix[j.min(i) * stride + i.max(j)]);
+    let lower = Mat::from_fn(size, size, |i, j| matrix[j.min(i) * ld + i.max(j)]);
     let found = lower
         .self_adjoint_eigen(Side::Lower)
         .map_err(|error| Error::Internal(format!("eigenvalues were not found: {error:?}")))?;
@@ -34,7 +41,8 @@ mod tests {
 
     #[test]
     fn a_small_matrix() {
-        let found = symmetric_eigen(&[2.0, 1.0, 9.0, 2.0], 2, 2).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let found = symmetric_eigen(&[2.0, 1.0, 9.0, 2.0], 2, 2, 2, Run::new(1, &stop)).unwrap();
         assert!((found.values[0] - 1.0).abs() < 1e-12 && (found.values[1] - 3.0).abs() < 1e-12);
         assert!((found.vectors[2] - found.vectors[3]).abs() < 1e-12);
     }

@@ -14,6 +14,7 @@ mod kernels;
 pub mod pass;
 mod pass_losses;
 mod pass_products;
+mod pass_ridge;
 #[cfg(test)]
 mod pass_tests;
 mod pass_vector;

@@ -7,7 +7,7 @@ use super::Isa;
 use super::pass_vector::{Portable, Real, Vector};
 #[cfg(target_arch = "x86_64")]
 use super::pass_x86::{F32x8, F32x16, F64x4, F64x8};
-use super::{pass_losses as losses, pass_products as products};
+use super::{pass_losses as losses, pass_products as products, pass_ridge as ridge};
 use crate::error::Result;
 
 /// Columns are padded with zeros to a multiple of this, rows of a block's scratch likewise.
@@ -48,8 +48,36 @@ pub struct LossBlock<'a, T> {
     pub curvature: &'a mut [T],
 }
 
+/// One output of a block of rows, for [`Kernels::leave_out`].
+#[derive(Debug)]
+pub struct LeaveOut<'a, T> {
+    /// The output, one number per row; as many rows as a multiple of [`LANES`].
+    pub y: &'a [T],
+    /// A weight per row.
+    pub weight: &'a [T],
+    /// parts * rows: what the fitted values are mixed from.
+    pub fitted: &'a [T],
+    /// penalties * parts: how.
+    pub mix: &'a [T],
+    /// penalties * rows: one over what the leverage leaves.
+    pub inverse: &'a [T],
+}
+
 type Products<T> = unsafe fn(*const T, usize, usize, *const T, *const T, usize, *mut T, usize);
-type Outer<T> = unsafe fn(*const T, usize, usize, usize, *const T, usize, usize, usize, *mut f64);
+type Outer<T> = unsafe fn(*const T, usize, usize, *const T, usize, usize, *mut f64);
+type Gram<T> = unsafe fn(*const T, *const T, usize, *mut f64);
+type LeaveOutKernel<T> = unsafe fn(
+    *const T,
+    *const T,
+    *const T,
+    usize,
+    *const T,
+    *const T,
+    usize,
+    usize,
+    *mut T,
+    *mut f64,
+);
 type LossKernel<T> =
     unsafe fn(*mut T, usize, usize, usize, *const T, *const T, *mut T, *mut T, *mut T);
 
@@ -59,6 +87,9 @@ pub struct Kernels<T> {
     products: Products<T>,
     outer: Outer<T>,
     outer_squared: Outer<T>,
+    gram: Gram<T>,
+    panel: usize,
+    leave_out: LeaveOutKernel<T>,
     losses: [LossKernel<T>; 3],
     inner: unsafe fn(*const T, *const T, usize) -> f64,
     add_scaled: unsafe fn(T, *const T, *mut T, usize),
@@ -95,27 +126,48 @@ impl<T: Real> Kernels<T> {
         assert!(g.len() == classes * stride && ld >= rows && r.len() >= classes * ld);
         let kernel = if squared { self.outer_squared } else { self.outer };
         // SAFETY: lengths were just checked; the table holds kernels of an available set.
-        unsafe {
-            kernel(x.as_ptr(), rows, stride, stride, r.as_ptr(), ld, 1, classes, g.as_mut_ptr())
-        }
+        unsafe { kernel(x.as_ptr(), rows, stride, r.as_ptr(), ld, classes, g.as_mut_ptr()) }
     }
 
-    /// `g[j * stride + l] += sum over i of x_ij x_il` for j in `first..first + count` and l from `first`
-    /// on: a panel of the upper triangle of the Gram matrix `g`.
-    pub fn gram(&self, x: &[T], stride: usize, first: usize, count: usize, g: &mut [f64]) {
-        let rows = x.len() / stride;
-        assert!(stride.is_multiple_of(LANES) && x.len() == rows * stride);
-        assert!(first.is_multiple_of(LANES) && first + count <= stride);
-        assert!(g.len() == stride * stride);
-        if rows > 0 {
-            // SAFETY: lengths were just checked: the factors are columns of `x` itself, and the
-            // panel's rows end within `g`.
-            unsafe {
-                let columns = x.as_ptr().add(first);
-                let panel = g.as_mut_ptr().add(first * stride + first);
-                let width = stride - first;
-                (self.outer)(columns, rows, stride, width, columns, 1, stride, count, panel);
-            }
+    /// Columns of a panel of [`Kernels::gram`].
+    pub fn panel(&self) -> usize {
+        self.panel
+    }
+
+    /// `out[a * W + b] += sum over i of left[i * W + a] right[i * W + b]`, W columns per panel.
+    pub fn gram(&self, left: &[T], right: &[T], out: &mut [f64]) {
+        let depth = left.len() / self.panel;
+        assert!(left.len() == depth * self.panel && right.len() == left.len());
+        assert!(out.len() == self.panel * self.panel);
+        // SAFETY: lengths were just checked; the table holds kernels of an available set.
+        unsafe { (self.gram)(left.as_ptr(), right.as_ptr(), depth, out.as_mut_ptr()) }
+    }
+
+    /// Leave-one-out residuals of one output for many penalties, and their weighted squares:
+    /// `left[a * ld + i] = (y_i - sum over r of mix[a * parts + r] fitted[r * ld + i]) inverse[a * ld + i]`
+    /// and `sums[a] += sum over i of weight_i left[a * ld + i]^2`.
+    pub fn leave_out(&self, from: &LeaveOut<'_, T>, left: &mut [T], sums: &mut [f64]) {
+        let (ld, penalties) = (from.y.len(), sums.len());
+        let parts = from.mix.len() / penalties;
+        assert!(
+            ld.is_multiple_of(LANES) && from.weight.len() == ld && left.len() == penalties * ld
+        );
+        assert!(from.fitted.len() == parts * ld && from.mix.len() == penalties * parts);
+        assert!(from.inverse.len() == penalties * ld);
+        // SAFETY: lengths were just checked; the table holds kernels of an available set.
+        unsafe {
+            (self.leave_out)(
+                from.y.as_ptr(),
+                from.weight.as_ptr(),
+                from.fitted.as_ptr(),
+                parts,
+                from.mix.as_ptr(),
+                from.inverse.as_ptr(),
+                penalties,
+                ld,
+                left.as_mut_ptr(),
+                sums.as_mut_ptr(),
+            );
         }
     }
 
@@ -179,14 +231,14 @@ macro_rules! table {
                 unsafe { products::products::<V>(x, n, s, w, b, k, out, ld) }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn outer(x: *const T, n: usize, s: usize, d: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
+            unsafe fn outer(x: *const T, n: usize, s: usize, r: *const T, ld: usize, k: usize, g: *mut f64) {
                 // SAFETY: forwarded.
-                unsafe { products::outer::<V, false>(x, n, s, d, r, rk, ri, k, g) }
+                unsafe { products::outer::<V, false>(x, n, s, r, ld, k, g) }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn outer_squared(x: *const T, n: usize, s: usize, d: usize, r: *const T, rk: usize, ri: usize, k: usize, g: *mut f64) {
+            unsafe fn outer_squared(x: *const T, n: usize, s: usize, r: *const T, ld: usize, k: usize, g: *mut f64) {
                 // SAFETY: forwarded.
-                unsafe { products::outer::<V, true>(x, n, s, d, r, rk, ri, k, g) }
+                unsafe { products::outer::<V, true>(x, n, s, r, ld, k, g) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn softmax(l: *mut T, ld: usize, n: usize, k: usize, y: *const T, s: *const T, loss: *mut T, m: *mut T, c: *mut T) {
@@ -213,7 +265,18 @@ macro_rules! table {
                 // SAFETY: forwarded.
                 unsafe { products::add_scaled::<V>(f, x, y, n) }
             }
-            Kernels { products, outer, outer_squared, losses: [softmax, logistic, hinge], inner, add_scaled }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn gram(l: *const T, r: *const T, n: usize, out: *mut f64) {
+                // SAFETY: forwarded.
+                unsafe { ridge::gram::<V>(l, r, n, out) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn leave_out(y: *const T, s: *const T, f: *const T, p: usize, c: *const T, i: *const T, a: usize, ld: usize, l: *mut T, sums: *mut f64) {
+                // SAFETY: forwarded.
+                unsafe { ridge::leave_out::<V>(y, s, f, p, c, i, a, ld, l, sums) }
+            }
+            let panel = ridge::PANEL_VECTORS * <V as Vector>::LANES;
+            Kernels { products, outer, outer_squared, gram, panel, leave_out, losses: [softmax, logistic, hinge], inner, add_scaled }
         }
     };
 }

@@ -4,6 +4,8 @@
 //! length, so no kernel has a tail along the columns. Class-major arrays hold one class after the
 //! other, `ld` elements apart.
 
+#![expect(clippy::needless_range_loop, reason = "an array walked by value passes through memory")]
+
 use super::pass_vector::{Real, Vector};
 
 /// Rows of a register tile.
@@ -28,30 +30,44 @@ pub unsafe fn products<V: Vector>(
     out: *mut V::Elem,
     ld: usize,
 ) {
-    for row in (0..rows).step_by(ROWS) {
-        // The rows beyond the end repeat the last one; their results land in the padding of `out`.
-        let last = rows - 1;
-        let lines = [row, (row + 1).min(last), (row + 2).min(last), (row + 3).min(last)];
-        // SAFETY: row indices are clamped below `rows`.
-        let at = lines.map(|line| unsafe { x.add(line * stride) });
-        let mut first = 0;
-        while first < classes {
-            let width = tile_width(classes - first, V::COLUMNS);
-            // SAFETY: classes first..first + width exist, and `out` has room for four rows.
-            unsafe {
-                let (w, bias) = (w.add(first * stride), bias.add(first));
-                let out = out.add(first * ld + row);
-                match width {
-                    1 => product_tile::<V, 1>(at, stride, w, bias, out, ld),
-                    2 => product_tile::<V, 2>(at, stride, w, bias, out, ld),
-                    3 => product_tile::<V, 3>(at, stride, w, bias, out, ld),
-                    4 => product_tile::<V, 4>(at, stride, w, bias, out, ld),
-                    5 => product_tile::<V, 5>(at, stride, w, bias, out, ld),
-                    _ => product_tile::<V, 6>(at, stride, w, bias, out, ld),
-                }
+    // Weights beyond this do not stay in the first-level cache while the rows go by: then the rows,
+    // which come from the second, go by once for each tile of weights.
+    const NEAR: usize = 24 << 10;
+    let group = match classes * stride * size_of::<V::Elem>() > NEAR {
+        true => V::COLUMNS,
+        false => classes,
+    };
+    let mut start = 0;
+    while start < classes {
+        let end = classes.min(start + tile_width(classes - start, group));
+        for row in (0..rows).step_by(ROWS) {
+            // The rows beyond the end repeat the last one; their results land in the padding of `out`.
+            let last = rows - 1;
+            let mut at = [x; ROWS];
+            for (i, at) in at.iter_mut().enumerate() {
+                // SAFETY: the row is clamped below `rows`.
+                *at = unsafe { x.add((row + i).min(last) * stride) };
             }
-            first += width;
+            let mut first = start;
+            while first < end {
+                let width = tile_width(end - first, V::COLUMNS);
+                // SAFETY: classes first..first + width exist, and `out` has room for four rows.
+                unsafe {
+                    let (w, bias) = (w.add(first * stride), bias.add(first));
+                    let out = out.add(first * ld + row);
+                    match width {
+                        1 => product_tile::<V, 1>(at, stride, w, bias, out, ld),
+                        2 => product_tile::<V, 2>(at, stride, w, bias, out, ld),
+                        3 => product_tile::<V, 3>(at, stride, w, bias, out, ld),
+                        4 => product_tile::<V, 4>(at, stride, w, bias, out, ld),
+                        5 => product_tile::<V, 5>(at, stride, w, bias, out, ld),
+                        _ => product_tile::<V, 6>(at, stride, w, bias, out, ld),
+                    }
+                }
+                first += width;
+            }
         }
+        start = end;
     }
 }
 
@@ -87,42 +103,38 @@ unsafe fn product_tile<V: Vector, const K: usize>(
                 }
             }
         }
-        for (k, sums) in sums.into_iter().enumerate() {
-            V::store_sums(sums, *bias.add(k), out.add(k * ld));
+        for k in 0..K {
+            V::store_sums(sums[k], *bias.add(k), out.add(k * ld));
         }
     }
 }
 
-/// `g[k * stride + j] += sum over rows of r[k * r_class + i * r_row] * x_ij` for the first `width`
-/// columns, a multiple of every vector length; x is squared if SQUARED.
+/// `g[k * stride + j] += sum over rows of r[k * ld + i] * x_ij`; x is squared if SQUARED.
 ///
 /// # Safety
-/// V's instruction set; `x`: `width` elements in each row, `g`: `width` doubles for each class, `r`
-/// readable at every `k * r_class + i * r_row`.
+/// V's instruction set; `x`: rows * stride elements, `g`: classes * stride doubles, `r`: `rows`
+/// elements for each class.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "a flat kernel: pointers and sizes")]
 pub unsafe fn outer<V: Vector, const SQUARED: bool>(
     x: *const V::Elem,
     rows: usize,
     stride: usize,
-    width: usize,
     r: *const V::Elem,
-    r_class: usize,
-    r_row: usize,
+    ld: usize,
     classes: usize,
     g: *mut f64,
 ) {
     let wide = SPAN * V::LANES;
     let mut column = 0;
-    while column < width {
-        let span = if column + wide <= width { SPAN } else { 1 };
+    while column < stride {
+        let span = if column + wide <= stride { SPAN } else { 1 };
         let mut first = 0;
         while first < classes {
             let tile = tile_width(classes - first, V::COLUMNS);
             // SAFETY: the columns column..column + span * LANES and these classes exist.
             unsafe {
-                let at = (x.add(column), r.add(first * r_class), g.add(first * stride + column));
-                let size = (rows, stride, r_class, r_row);
+                let at = (x.add(column), r.add(first * ld), g.add(first * stride + column));
+                let size = (rows, stride, ld);
                 match (tile, span) {
                     (1, SPAN) => outer_tile::<V, 1, SPAN, SQUARED>(at, size),
                     (2, SPAN) => outer_tile::<V, 2, SPAN, SQUARED>(at, size),
@@ -149,7 +161,7 @@ pub unsafe fn outer<V: Vector, const SQUARED: bool>(
 #[inline(always)]
 unsafe fn outer_tile<V: Vector, const K: usize, const J: usize, const SQUARED: bool>(
     (x, r, g): (*const V::Elem, *const V::Elem, *mut f64),
-    (rows, stride, r_class, r_row): (usize, usize, usize, usize),
+    (rows, stride, ld): (usize, usize, usize),
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -161,15 +173,15 @@ unsafe fn outer_tile<V: Vector, const K: usize, const J: usize, const SQUARED: b
                 *value = if SQUARED { loaded.mul(loaded) } else { loaded };
             }
             for (k, sums) in sums.iter_mut().enumerate() {
-                let factor = V::splat(*r.add(k * r_class + i * r_row));
+                let factor = V::splat(*r.add(k * ld + i));
                 for j in 0..J {
                     sums[j] = row[j].fma(factor, sums[j]);
                 }
             }
         }
-        for (k, sums) in sums.into_iter().enumerate() {
-            for (j, sum) in sums.into_iter().enumerate() {
-                sum.add_to(g.add(k * stride + j * V::LANES));
+        for k in 0..K {
+            for j in 0..J {
+                sums[k][j].add_to(g.add(k * stride + j * V::LANES));
             }
         }
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::Isa;
-use super::pass::{Element, Loss, LossBlock, padded};
+use super::pass::{Element, LeaveOut, Loss, LossBlock, padded};
 
 /// Deterministic numbers of about unit size.
 fn numbers<T: Element>(count: usize, seed: u64) -> Vec<T> {
@@ -51,19 +51,43 @@ fn check_products<T: Element>(isa: Isa, rows: usize, stride: usize, classes: usi
             close("outer of squares", sums[1][k * stride + j], 1.0 + squared, tolerance::<T>());
         }
     }
-    let mut gram = vec![0.0; stride * stride];
-    for first in (0..stride).step_by(16) {
-        kernels.gram(&x, stride, first, 16, &mut gram);
-    }
-    for (i, j) in (0..stride).flat_map(|i| (i..stride).map(move |j| (i, j))) {
-        let wanted: f64 = (0..rows).map(|row| at(row, i) * at(row, j)).sum();
-        close("gram", gram[i * stride + j], wanted, tolerance::<T>());
-    }
     let wanted: f64 = x.iter().map(|x| x.wide() * x.wide()).sum();
     close("inner", kernels.inner(&x, &x), wanted, tolerance::<T>());
     let mut y = x.clone();
     kernels.add_scaled(-0.5, &x, &mut y);
     assert!(y.iter().zip(&x).all(|(y, x)| y.wide() == 0.5 * x.wide()));
+}
+
+fn check_ridge<T: Element>(isa: Isa, depth: usize, parts: usize, penalties: usize, seed: u64) {
+    let kernels = T::kernels_of(isa);
+    let (w, ld) = (kernels.panel(), padded(depth));
+    let (left, right): (Vec<T>, Vec<T>) = (numbers(depth * w, seed), numbers(depth * w, seed + 1));
+    let mut out = vec![1.0; w * w];
+    kernels.gram(&left, &right, &mut out);
+    for (a, b) in (0..w).flat_map(|a| (0..w).map(move |b| (a, b))) {
+        let wanted: f64 =
+            (0..depth).map(|i| left[i * w + a].wide() * right[i * w + b].wide()).sum();
+        close("gram", out[a * w + b], 1.0 + wanted, tolerance::<T>());
+    }
+    let (y, weight): (Vec<T>, Vec<T>) = (numbers(ld, seed + 2), numbers(ld, seed + 3));
+    let (fitted, mix): (Vec<T>, Vec<T>) =
+        (numbers(parts * ld, seed + 4), numbers(penalties * parts, seed + 5));
+    let inverse: Vec<T> = numbers(penalties * ld, seed + 6);
+    let mut rest = vec![T::default(); penalties * ld];
+    let mut sums = vec![1.0; penalties];
+    let from = LeaveOut { y: &y, weight: &weight, fitted: &fitted, mix: &mix, inverse: &inverse };
+    kernels.leave_out(&from, &mut rest, &mut sums);
+    for a in 0..penalties {
+        let mut sum = 1.0;
+        for i in 0..ld {
+            let part = |r: usize| mix[a * parts + r].wide() * fitted[r * ld + i].wide();
+            let residual = y[i].wide() - (0..parts).map(part).sum::<f64>();
+            let wanted = residual * inverse[a * ld + i].wide();
+            close("residual", rest[a * ld + i].wide(), wanted, tolerance::<T>());
+            sum += weight[i].wide() * wanted * wanted;
+        }
+        close("sum of squares", sums[a], sum, 10.0 * ld as f64 * tolerance::<T>());
+    }
 }
 
 /// Loss, margin, derivative by each logit and second derivative of one row, in double.
@@ -157,6 +181,14 @@ proptest! {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             check_products::<f32>(isa, rows, stride * 16, classes, seed);
             check_products::<f64>(isa, rows, stride * 16, classes, seed);
+        }
+    }
+
+    #[test]
+    fn ridge_kernels_match(depth in 1usize..90, parts in 1usize..12, penalties in 1usize..9, seed in 0u64..1000) {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            check_ridge::<f32>(isa, depth, parts, penalties, seed);
+            check_ridge::<f64>(isa, depth, parts, penalties, seed);
         }
     }
 

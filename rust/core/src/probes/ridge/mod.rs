@@ -1,0 +1,175 @@
+//! Ridge regression for all alphas and exact leave-one-out from one factorisation.
+//!
+//! With weights s, centred rows and `X' S X = V diag(e) V'`, the coefficients for alpha are
+//! `V (e + alpha)^-1 V' X' S y`. The row i has leverage `h_i = s_i (1 / sum s + sum_j z_ij^2 / (e_j + alpha))`
+//! with `z = X V`, and leaving it out changes its residual to `r_i / (1 - h_i)` (Allen 1974). With
+//! fewer rows than columns V comes from the n x n matrix `X X'` instead. The intercept is not
+//! penalised; directions without variance are dropped, which gives the solution of least norm.
+//!
+//! X is read three times, block by block, and never copied: for its mean, for `X' S X` in double
+//! precision ([`factors`]) and for the residuals ([`leave_one_out`]).
+
+mod dual;
+mod factors;
+mod leave_one_out;
+mod rows;
+mod skeleton;
+
+use factors::{Factors, factorise};
+use rows::Rows;
+
+use super::data::Matrix;
+use crate::error::{Error, Result};
+use crate::parallel::Run;
+use crate::simd::pass::{Element, padded};
+
+/// Parts into which sums over rows are cut, whatever the number of threads.
+const CHUNKS: usize = 16;
+/// Coefficient vectors that are computed together.
+const TOGETHER: usize = 60;
+
+/// A ridge problem: `targets` holds the columns of Y one after the other, n numbers each.
+#[derive(Clone, Debug)]
+pub struct RidgeTask<'a> {
+    /// columns * n targets.
+    pub targets: &'a [f64],
+    /// A weight per row.
+    pub weight: &'a [f64],
+    /// The class of each row to count right answers by; empty: none.
+    pub labels: &'a [u32],
+    /// The penalties, in any order, 0 or more.
+    pub alphas: &'a [f64],
+    /// Whether there is an intercept.
+    pub intercept: bool,
+    /// Whether leave-one-out is wanted.
+    pub leave_one_out: bool,
+    /// Whether the leave-one-out predictions themselves are wanted.
+    pub predictions: bool,
+}
+
+/// The ridge solutions of all alphas, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct RidgePath<T> {
+    /// alphas x columns x d.
+    pub coefficients: Vec<T>,
+    /// alphas x columns, in double precision: an offset in X would cost them their digits.
+    pub intercepts: Vec<f64>,
+    /// alphas x columns: the weighted mean squared leave-one-out error.
+    pub errors: Vec<f64>,
+    /// One per alpha: the weighted share of rows whose largest leave-one-out prediction is their class.
+    pub accuracies: Vec<f64>,
+    /// alphas x columns x n leave-one-out predictions, if asked for.
+    pub predictions: Vec<f64>,
+    /// The number of directions in which X varies.
+    pub rank: usize,
+}
+
+/// Solves for all alphas.
+pub fn ridge_path<T: Element>(
+    x: Matrix<'_, T>,
+    task: &RidgeTask<'_>,
+    run: Run<'_>,
+) -> Result<RidgePath<T>> {
+    check(x, task)?;
+    let mut rows = Rows::new(x, task.weight, task.intercept, run)?;
+    let centres = centres(task);
+    let factors = factorise(&rows, task, &centres, run)?;
+    let along = along(&factors, centres.len())?;
+    let mut path = RidgePath { rank: factors.values.len(), ..RidgePath::default() };
+    coefficients(&rows, &factors, &along, task.alphas, &centres, run, &mut path)?;
+    if task.leave_one_out {
+        rows.divide_by(&factors.scale);
+        let parts = (&factors, along.as_slice(), centres.as_slice());
+        // With nearly as many directions as rows, what is left of a row is a difference of almost
+        // equal numbers: single precision would lose it, as it would a direction of hardly any variance.
+        if 2 * path.rank > x.rows() || factors.loss(task.alphas) > leave_one_out::LOSS {
+            leave_one_out::score::<T, f64>(&rows, task, parts, run, &mut path)?;
+        } else {
+            leave_one_out::score::<T, T>(&rows, task, parts, run, &mut path)?;
+        }
+    }
+    Ok(path)
+}
+
+/// The weighted mean of each target, zero without an intercept.
+fn centres(task: &RidgeTask<'_>) -> Vec<f64> {
+    let n = task.weight.len();
+    let total: f64 = task.weight.iter().sum();
+    let mean =
+        |column: &[f64]| column.iter().zip(task.weight).map(|(y, s)| y * s).sum::<f64>() / total;
+    task.targets.chunks(n).map(|column| if task.intercept { mean(column) } else { 0.0 }).collect()
+}
+
+/// `V' X' S y` for each column: padded rows of `rank` numbers.
+fn along(factors: &Factors, columns: usize) -> Result<Vec<f64>> {
+    let ld = padded(factors.values.len().max(1));
+    let mut along = vec![0.0; columns * ld];
+    f64::kernels()?.products(
+        &factors.vectors,
+        factors.stride,
+        &factors.products,
+        &vec![0.0; columns],
+        &mut along,
+        ld,
+    );
+    for row in along.chunks_mut(ld) {
+        row[factors.values.len()..].fill(0.0);
+    }
+    Ok(along)
+}
+
+/// Coefficients and intercepts in the original coordinates.
+fn coefficients<T: Element>(
+    rows: &Rows<'_, T>,
+    factors: &Factors,
+    along: &[f64],
+    alphas: &[f64],
+    centres: &[f64],
+    run: Run<'_>,
+    path: &mut RidgePath<T>,
+) -> Result<()> {
+    let (stride, d) = (factors.stride, rows.mean().len());
+    let ld = along.len() / centres.len();
+    let kernels = f64::kernels()?;
+    let group = (TOGETHER / centres.len()).max(1);
+    let solutions = run.collect(alphas.len().div_ceil(group), |at| {
+        let alphas = &alphas[at * group..alphas.len().min((at + 1) * group)];
+        let mut betas = Vec::with_capacity(alphas.len() * along.len());
+        for (alpha, along) in alphas.iter().flat_map(|a| along.chunks(ld).map(move |row| (a, row)))
+        {
+            let end = betas.len() + ld;
+            betas.extend(along.iter().zip(&factors.values).map(|(a, value)| a / (value + alpha)));
+            betas.resize(end, 0.0);
+        }
+        let mut solutions = vec![0.0; betas.len() / ld * stride];
+        kernels.outer(&factors.vectors, stride, &betas, ld, &mut solutions, false);
+        Ok(solutions)
+    })?;
+    path.coefficients.reserve_exact(alphas.len() * centres.len() * d);
+    for (at, row) in solutions.iter().flat_map(|solutions| solutions.chunks(stride)).enumerate() {
+        let start = path.coefficients.len();
+        path.coefficients.extend(row[..d].iter().map(|&w| T::of(w)));
+        let rounded = path.coefficients[start..].iter().zip(rows.mean());
+        let offset: f64 = rounded.map(|(w, mean)| w.wide() * mean).sum();
+        path.intercepts.push(centres[at % centres.len()] - offset);
+    }
+    Ok(())
+}
+
+fn check<T: Element>(x: Matrix<'_, T>, task: &RidgeTask<'_>) -> Result<()> {
+    let n = x.rows();
+    if task.weight.len() != n || task.targets.is_empty() || !task.targets.len().is_multiple_of(n) {
+        return Err(Error::Shape(format!("{} targets for {n} rows", task.targets.len())));
+    }
+    if let Some(alpha) = task.alphas.iter().find(|alpha| !(alpha.is_finite() && **alpha >= 0.0)) {
+        return Err(Error::Invalid(format!("alpha={alpha}; it must be 0 or more and finite")));
+    }
+    if task.weight.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+        return Err(Error::Invalid("weights must be 0 or more and finite".into()));
+    }
+    if let Some(at) = task.targets.iter().position(|value| !value.is_finite()) {
+        let (row, column) = (at % n, at / n);
+        return Err(Error::NonFinite { name: "Y", row, column, value: task.targets[at] });
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Rows of X, centred as they are read.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::parallel::Run;
+use crate::probes::data::{Matrix, Source, mean};
+use crate::simd::pass::{Element, padded};
+
+/// `X` less its weighted mean, each column divided by a number; both in double precision.
+pub(super) struct Rows<'a, T> {
+    original: Matrix<'a, T>,
+    mean: Vec<f64>,
+    inverse: Vec<f64>,
+    stride: usize,
+}
+
+impl<'a, T: Element> Rows<'a, T> {
+    /// Centred only if `centre`. Fails on the first NaN or infinity in `x`.
+    pub fn new(x: Matrix<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
+        let found = mean(x, weight, run)?;
+        let mean = if centre { found } else { vec![0.0; x.columns()] };
+        let inverse = vec![1.0; x.columns()];
+        Ok(Self { original: x, mean, inverse, stride: padded(x.columns()) })
+    }
+
+    /// From now on, columns are divided by `scale`.
+    pub fn divide_by(&mut self, scale: &[f64]) {
+        self.inverse = scale.iter().map(|scale| 1.0 / scale).collect();
+    }
+
+    /// What is subtracted from each column.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// Number of rows.
+    pub fn count(&self) -> usize {
+        self.original.rows()
+    }
+
+    /// Elements per row.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Columns `first..first + target.len()` of row `i`, times `factor`; zeros beyond the last column.
+    pub fn part<E: Element>(&self, i: usize, first: usize, factor: f64, target: &mut [E]) {
+        let row = self.original.row(i);
+        let end = row.len().min(first + target.len());
+        let (found, beyond) = target.split_at_mut(end.saturating_sub(first));
+        let columns = row[first.min(end)..end].iter().zip(&self.mean[first.min(end)..end]);
+        let columns = columns.zip(&self.inverse[first.min(end)..end]);
+        for (target, ((value, mean), inverse)) in found.iter_mut().zip(columns) {
+            *target = E::of((value.wide() - mean) * inverse * factor);
+        }
+        beyond.fill(E::default());
+    }
+}
+
+impl<T: Element, E: Element> Source<E> for Rows<'_, T> {
+    fn stride(&self) -> usize {
+        self.stride
+    }
+
+    fn rows(&self) -> usize {
+        self.count()
+    }
+
+    fn block<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<E>) -> &'s [E] {
+        scratch.resize(range.len() * self.stride, E::default());
+        for (target, i) in scratch.chunks_mut(self.stride).zip(range) {
+            self.part(i, 0, 1.0, target);
+        }
+        scratch
+    }
+}
