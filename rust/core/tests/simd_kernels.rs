@@ -107,6 +107,21 @@ proptest! {
     }
 
     #[test]
+    fn plain_sums_are_as_near_as_their_bound(a in numbers(83), b in numbers(83)) {
+        let wide: Vec<f64> = a.iter().map(|&v| f64::from(v) / 3.0).collect();
+        let other: Vec<f64> = b.iter().map(|&v| f64::from(v) / 7.0).collect();
+        let bound = (2 * 83 + 32) as f64 * f64::EPSILON / 2.0;
+        for kernels in Kernels::available() {
+            let (dot, size) = kernels.plain_dot(&wide, &other);
+            prop_assert!((dot - kernels.exact_dot(&wide, &other).hi).abs() <= bound * size);
+            let squared = kernels.plain_distance(&wide, &other);
+            let exact = kernels.exact_distance(&wide, &other).hi;
+            prop_assert!((squared - exact).abs() <= bound * exact);
+            prop_assert_eq!(kernels.plain_dot(&a, &b), Kernels::available()[0].plain_dot(&a, &b));
+        }
+    }
+
+    #[test]
     fn codes_stand_for_their_vector(vector in prop::collection::vec(-1e3f64..1e3, 1..90)) {
         let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
         for kernels in Kernels::available() {

@@ -60,6 +60,11 @@ pub struct Placed {
 const SAMPLE: usize = 4096;
 /// Unit roundoff of double precision.
 const ROUNDOFF: f64 = f64::EPSILON / 2.0;
+/// Squared norms whose digits are all there.
+const SMALLEST: f64 = 1e-280;
+const LARGEST: f64 = 1e280;
+/// More than products too small for double precision can lose, also under a square root.
+const UNDERFLOW: f64 = 1e-150;
 
 impl Frame {
     /// The frame of an index over `rows`, none of whose numbers is larger than `largest`.
@@ -178,6 +183,45 @@ impl Frame {
             Metric::Inner => self.kernels.exact_dot(query, row).hi,
             Metric::Euclidean => -self.kernels.exact_distance(query, row).root(),
         }
+    }
+
+    /// What the score of a row lies between, by sums in plain double precision.
+    pub fn estimate<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> Interval {
+        let roundings = (2 * query.len() + 32) as f64 * ROUNDOFF;
+        let (score, error) = match self.metric {
+            Metric::Cosine => {
+                let (dot, size) = self.kernels.plain_dot(query, row);
+                let norm = norms[0].hi.sqrt() * norms[1].hi.sqrt();
+                let sound = norms.iter().all(|norm| (SMALLEST..=LARGEST).contains(&norm.hi));
+                if sound { (dot / norm, roundings * size / norm) } else { (0.0, f64::INFINITY) }
+            }
+            Metric::Inner => {
+                let (dot, size) = self.kernels.plain_dot(query, row);
+                (dot, roundings * size)
+            }
+            Metric::Euclidean => {
+                let distance = self.kernels.plain_distance(query, row).sqrt();
+                (-distance, roundings * distance)
+            }
+        };
+        Interval::around(score, error + UNDERFLOW)
+    }
+}
+
+/// Two numbers between which a score lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Interval {
+    pub lower: f64,
+    pub upper: f64,
+}
+
+impl Interval {
+    /// Everything where the score or its error is no number.
+    fn around(score: f64, error: f64) -> Self {
+        let (lower, upper) = (score - error, score + error);
+        let finite = lower.is_finite() && upper.is_finite();
+        let everything = Self { lower: f64::NEG_INFINITY, upper: f64::INFINITY };
+        if finite { Self { lower, upper } } else { everything }
     }
 }
 

@@ -1,7 +1,7 @@
-//! The second pass: exact scores of the rows that are left.
+//! The second pass: estimates of the rows that are left, and exact scores of the best of them.
 
 use super::distinct::Distinct;
-use super::frame::{Frame, Placed};
+use super::frame::{Frame, Interval, Placed};
 use super::matrix::Matrix;
 use super::scan::Found;
 use super::shortlist::Candidate;
@@ -16,7 +16,7 @@ const CHECK: usize = 1024;
 /// A row and its exact score.
 pub type Scored = (u32, f64);
 
-/// How many candidates ahead a row is asked for: one takes less time to score than to come.
+/// How many candidates ahead a row and its query are asked for: they take less time to score than to come.
 const AHEAD: usize = 3;
 
 /// What exact scores are computed from.
@@ -42,9 +42,10 @@ impl<'a, T: Real> Ranking<'a, T> {
 
     /// The `k` best rows of each shortlist, best first, equal scores by the lowest row.
     ///
-    /// Candidates are scored from the most promising on, until no other can be among the `k` best.
-    /// All queries take their next candidates together, in the order of the rows, so that a row
-    /// comes from memory once for all queries that want it.
+    /// Scores are estimated from the most promising candidate on, until no other can be among the
+    /// `k` best, and those that may be are then scored exactly. All queries take their next
+    /// candidates together, in the order of the rows, so that a row comes from memory once for all
+    /// queries that want it.
     pub fn best(
         &self,
         run: &Run<'_>,
@@ -52,33 +53,54 @@ impl<'a, T: Real> Ranking<'a, T> {
         found: Vec<Found>,
         k: usize,
     ) -> Result<Vec<Vec<Scored>>> {
-        let mut open: Vec<Open> = found.into_iter().map(Open::new).collect();
+        let mut open: Vec<Open> = found.into_iter().map(|found| Open::new(found, k)).collect();
         let norms: Vec<_> = queries.iter().map(|q| self.kernels.exact_dot(q, q)).collect();
         let mut wanted = Vec::new();
         loop {
             for (q, open) in open.iter_mut().enumerate() {
-                let next = open.next(self.frame, k);
-                wanted.extend(next.map(|row| (u64::from(row) << 32) | q as u64));
+                wanted.extend(open.next(self.frame, k).map(|row| pair(row, q)));
             }
             if wanted.is_empty() {
                 break;
             }
-            wanted.sort_unstable();
-            for (i, &pair) in wanted.iter().enumerate() {
-                if i % CHECK == 0 {
-                    run.check()?;
-                }
-                if let Some(&ahead) = wanted.get(i + AHEAD) {
-                    self.kernels.prefetch(self.row(ahead >> 32));
-                }
-                let (place, q) = (pair >> 32, (pair & u64::from(u32::MAX)) as usize);
-                let norm = self.norms.get(place as usize).copied().unwrap_or_default();
-                let score = self.frame.score(queries[q], self.row(place), [norms[q], norm]);
-                open[q].scored.push((place as u32, score));
-            }
-            wanted.clear();
+            self.visit(run, queries, &mut wanted, |place, row, q| {
+                let found = self.frame.estimate(queries[q], row, [norms[q], self.norm(place)]);
+                open[q].estimated.push((place, found));
+            })?;
         }
-        Ok(open.into_iter().map(|open| self.expand(open.scored, k)).collect())
+        for (q, open) in open.iter_mut().enumerate() {
+            wanted.extend(open.contenders(k).map(|row| pair(row, q)));
+        }
+        let mut scored = vec![Vec::new(); open.len()];
+        self.visit(run, queries, &mut wanted, |place, row, q| {
+            let score = self.frame.score(queries[q], row, [norms[q], self.norm(place)]);
+            scored[q].push((place, score));
+        })?;
+        Ok(scored.into_iter().map(|scored| self.expand(scored, k)).collect())
+    }
+
+    /// Calls `work` with every wanted row and its query, in the order of the rows.
+    fn visit(
+        &self,
+        run: &Run<'_>,
+        queries: &[&[T]],
+        wanted: &mut Vec<u64>,
+        mut work: impl FnMut(u32, &'a [T], usize),
+    ) -> Result<()> {
+        wanted.sort_unstable();
+        for (i, &pair) in wanted.iter().enumerate() {
+            if i % CHECK == 0 {
+                run.check()?;
+            }
+            if let Some(&ahead) = wanted.get(i + AHEAD) {
+                self.kernels.prefetch(self.row(parts(ahead).0));
+                self.kernels.prefetch(queries[parts(ahead).1]);
+            }
+            let (place, q) = parts(pair);
+            work(place, self.row(place), q);
+        }
+        wanted.clear();
+        Ok(())
     }
 
     /// Puts all equal rows in the place of their first.
@@ -92,43 +114,69 @@ impl<'a, T: Real> Ranking<'a, T> {
         rows
     }
 
-    fn row(&self, place: u64) -> &'a [T] {
+    fn row(&self, place: u32) -> &'a [T] {
         self.rows.row(self.distinct.firsts[place as usize] as usize)
     }
+
+    fn norm(&self, place: u32) -> Double {
+        self.norms.get(place as usize).copied().unwrap_or_default()
+    }
+}
+
+/// A row and a query as one number that sorts by the row.
+fn pair(row: u32, query: usize) -> u64 {
+    (u64::from(row) << 32) | query as u64
+}
+
+/// The row and the query of a [`pair`].
+fn parts(pair: u64) -> (u32, usize) {
+    ((pair >> 32) as u32, (pair & u64::from(u32::MAX)) as usize)
 }
 
 /// A query whose candidates are being scored.
 struct Open {
     placed: Placed,
-    /// The most promising last.
     candidates: Vec<Candidate>,
-    scored: Vec<Scored>,
+    /// How many are estimated next; it doubles, so that few rounds do.
+    batch: usize,
+    estimated: Vec<(u32, Interval)>,
 }
 
 impl Open {
-    fn new(found: Found) -> Self {
-        let mut candidates = found.list.into_candidates();
-        candidates.sort_unstable_by(|a, b| a.upper.total_cmp(&b.upper).then(b.row.cmp(&a.row)));
-        Self { placed: found.placed, candidates, scored: Vec::new() }
+    fn new(found: Found, k: usize) -> Self {
+        let candidates = found.list.into_candidates();
+        let batch = (k + k / 4).max(16);
+        Self { placed: found.placed, candidates, batch, estimated: Vec::new() }
     }
 
-    /// The rows to score next; none once no other can be among the `k` best.
+    /// The rows to estimate next; none once no other can be among the `k` best.
     fn next(&mut self, frame: &Frame, k: usize) -> impl Iterator<Item = u32> + '_ {
-        let floor = self.floor(frame, k);
-        let batch = if self.scored.is_empty() { k + k / 4 } else { k / 2 }.max(16);
-        let first = self.candidates.len().saturating_sub(batch);
-        let tail = self.candidates.drain(first..);
-        tail.filter(move |c| f64::from(c.upper) >= floor).map(|c| c.row)
+        let floor = self.floor(k);
+        let floor = frame.least(&self.placed, floor);
+        if !floor.is_nan() {
+            self.candidates.retain(|candidate| f64::from(candidate.upper) >= floor);
+        }
+        let rest = self.candidates.len().saturating_sub(self.batch);
+        if rest > 0 {
+            self.candidates.select_nth_unstable_by(rest, |a, b| a.upper.total_cmp(&b.upper));
+        }
+        self.batch *= 2;
+        self.candidates.drain(rest..).map(|candidate| candidate.row)
     }
 
-    /// What a row has to reach to be among the `k` best of those that are scored.
-    fn floor(&mut self, frame: &Frame, k: usize) -> f64 {
-        if self.scored.len() < k {
+    /// A score that `k` rows are known to reach.
+    fn floor(&mut self, k: usize) -> f64 {
+        if self.estimated.len() < k {
             return f64::NEG_INFINITY;
         }
-        keep_best(&mut self.scored, k);
-        let floor = frame.least(&self.placed, self.scored[k - 1].1);
-        if floor.is_nan() { f64::NEG_INFINITY } else { floor }
+        let order = |a: &(u32, Interval), b: &(u32, Interval)| b.1.lower.total_cmp(&a.1.lower);
+        self.estimated.select_nth_unstable_by(k - 1, order).1.1.lower
+    }
+
+    /// The rows whose estimates leave open whether they are among the `k` best, or how they are ranked.
+    fn contenders(&mut self, k: usize) -> impl Iterator<Item = u32> + '_ {
+        let floor = self.floor(k);
+        self.estimated.iter().filter(move |(_, score)| score.upper >= floor).map(|(row, _)| *row)
     }
 }
 

@@ -15,12 +15,25 @@ pub struct Shortlist {
     capacity: usize,
     floor: f32,
     candidates: Vec<Candidate>,
+    /// Room for the lower bounds while they are ranked.
+    lowers: Vec<i32>,
+}
+
+/// An integer that sorts as the number does: ranking integers needs no branches.
+fn sortable(value: f32) -> i32 {
+    let bits = value.to_bits() as i32;
+    bits ^ (((bits >> 31) as u32) >> 1) as i32
+}
+
+/// The number of [`sortable`].
+fn from_sortable(key: i32) -> f32 {
+    f32::from_bits((key ^ (((key >> 31) as u32) >> 1) as i32) as u32)
 }
 
 impl Shortlist {
     pub fn new(k: usize) -> Self {
         let capacity = 4 * k + 64;
-        Self { k, capacity, floor: f32::MIN, candidates: Vec::new() }
+        Self { k, capacity, floor: f32::MIN, candidates: Vec::new(), lowers: Vec::new() }
     }
 
     /// A score that at least `k` rows are known to reach.
@@ -44,13 +57,25 @@ impl Shortlist {
     /// Raises the floor to the `k`-th best lower bound and drops what lies below it.
     pub fn prune(&mut self) {
         if self.candidates.len() > self.k {
-            let mut lowers: Vec<f32> = self.candidates.iter().map(|c| c.lower).collect();
-            let (_, &mut kth, _) =
-                lowers.select_nth_unstable_by(self.k - 1, |a, b| f32::total_cmp(b, a));
-            self.floor = self.floor.max(kth);
-            self.candidates.retain(|candidate| candidate.upper >= self.floor);
+            self.lowers.clear();
+            self.lowers.extend(self.candidates.iter().map(|c| sortable(c.lower)));
+            let place = self.lowers.len() - self.k;
+            let (_, &mut kth, _) = self.lowers.select_nth_unstable(place);
+            self.floor = self.floor.max(from_sortable(kth));
+            self.keep_above_floor();
         }
         self.capacity = self.capacity.max(2 * self.candidates.len());
+    }
+
+    /// Moves what stays to the front; which it is cannot be predicted, so there is no branch on it.
+    fn keep_above_floor(&mut self) {
+        let mut kept = 0;
+        for i in 0..self.candidates.len() {
+            let candidate = self.candidates[i];
+            self.candidates[kept] = candidate;
+            kept += usize::from(candidate.upper >= self.floor);
+        }
+        self.candidates.truncate(kept);
     }
 
     pub fn len(&self) -> usize {

@@ -1,4 +1,5 @@
-//! Sums of products as if in twice double precision, then rounded once: the arbiter of ties.
+//! Sums of products as if in twice double precision, then rounded once: the arbiter of ties. The plain
+//! sums beside them are three times as fast and tell which rows need it.
 //!
 //! Compensated summation after Ogita, Rump and Oishi, "Accurate sum and dot product" (2005). The
 //! lanes are the same for every instruction set, and so are the bits of the results.
@@ -119,6 +120,73 @@ fn distance_body<T: Real>(a: &[T], b: &[T]) -> Double {
     }
     sums.add_squared_differences(&padded(a_rest), &padded(b_rest));
     sums.total()
+}
+
+/// The sum of the products and that of their magnitudes, in plain double precision.
+#[inline(always)]
+fn plain_dot_body<T: Real>(a: &[T], b: &[T]) -> (f64, f64) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
+    let (mut sums, mut sizes) = ([0.0; LANES], [0.0; LANES]);
+    for i in 0..a.len() {
+        plain_products(&mut sums, &mut sizes, &a[i], &b[i]);
+    }
+    plain_products(&mut sums, &mut sizes, &padded(a_rest), &padded(b_rest));
+    let (mut sum, mut size) = (0.0, 0.0);
+    for lane in 0..LANES {
+        sum += sums[lane];
+        size += sizes[lane];
+    }
+    (sum, size)
+}
+
+#[inline(always)]
+fn plain_products<T: Real>(
+    sums: &mut [f64; LANES],
+    sizes: &mut [f64; LANES],
+    a: &[T; LANES],
+    b: &[T; LANES],
+) {
+    for lane in 0..LANES {
+        let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
+        let product = a * b;
+        sums[lane] += product;
+        sizes[lane] += product.abs();
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "plain loops, as said above")]
+fn plain_distance_body<T: Real>(a: &[T], b: &[T]) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
+    let mut sums = [0.0; LANES];
+    for i in 0..a.len() {
+        plain_squares(&mut sums, &a[i], &b[i]);
+    }
+    plain_squares(&mut sums, &padded(a_rest), &padded(b_rest));
+    let mut sum = 0.0;
+    for lane in 0..LANES {
+        sum += sums[lane];
+    }
+    sum
+}
+
+#[inline(always)]
+fn plain_squares<T: Real>(sums: &mut [f64; LANES], a: &[T; LANES], b: &[T; LANES]) {
+    for lane in 0..LANES {
+        let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
+        sums[lane] += (a - b) * (a - b);
+    }
+}
+
+multiversion! {
+    /// The inner product of two rows of equal length, and the sum of the magnitudes of its terms,
+    /// to which its error is relative.
+    plain_dot<T: Real>(a: &[T], b: &[T]) -> (f64, f64) = plain_dot_body
+}
+
+multiversion! {
+    /// The squared Euclidean distance of two rows of equal length, summed over differences.
+    plain_distance<T: Real>(a: &[T], b: &[T]) -> f64 = plain_distance_body
 }
 
 multiversion! {
