@@ -101,7 +101,8 @@ fn to_dict<'py, T: pass::Element + Element>(
 /// Solves problems, each an X with the tasks that share it, for every C; see
 /// `tlengine.probes.probe_path`. All X have the same type.
 #[pyfunction]
-#[pyo3(signature = (problems, cs, *, tol, max_iter, fit_intercept, threads))]
+#[pyo3(signature = (problems, cs, *, tol, max_iter, fit_intercept, threads, patience=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
 pub fn solve_paths<'py>(
     py: Python<'py>,
     problems: Bound<'py, PyAny>,
@@ -110,9 +111,10 @@ pub fn solve_paths<'py>(
     max_iter: usize,
     fit_intercept: bool,
     threads: usize,
+    patience: Option<usize>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let options =
-        Options { cs, tolerance: tol, max_iterations: max_iter, intercept: fit_intercept };
+    let (tolerance, max_iterations, intercept) = (tol, max_iter, fit_intercept);
+    let options = Options { cs, tolerance, max_iterations, intercept, patience };
     match problems.extract::<Vec<(PyReadonlyArray2<'py, f32>, Vec<TaskArrays<'py>>)>>() {
         Ok(problems) => solve(py, &problems, &options, threads),
         Err(_) => {

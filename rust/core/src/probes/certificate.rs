@@ -135,7 +135,8 @@ pub(crate) fn intercept_step(
     if loss != Loss::Softmax || n > MAX_INTERCEPT_HESSIAN {
         // Exact for independent columns; for very many classes p p' is small beside diag p.
         let terms = gradient.iter().zip(&at.curvature.1);
-        let step: Vec<f64> = terms.map(|(g, h)| g * scaling.total / h).collect();
+        let newton = |g: f64, h: f64| if g == 0.0 { 0.0 } else { g * scaling.total / h };
+        let step: Vec<f64> = terms.map(|(&g, &h)| newton(g, h)).collect();
         return step.iter().all(|value| value.is_finite()).then_some(step);
     }
     // A class without rows (in a fold, say) has no optimum: its intercept only falls. It is left out.

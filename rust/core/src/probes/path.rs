@@ -23,6 +23,10 @@ pub struct Scaling {
     pub intercept: bool,
     /// Rows that count.
     pub rows: usize,
+    /// Sum of the weights of the rows held out.
+    pub held_out: f64,
+    /// Columns whose targets are all the same: no intercept is best, so theirs stays where it starts.
+    settled: Vec<bool>,
 }
 
 impl Scaling {
@@ -30,7 +34,10 @@ impl Scaling {
     pub fn new(task: &Task<'_>, penalty: &[f64], intercept: bool) -> Self {
         let (total, columns) = (task.total(), task.columns);
         let rows = task.weight.iter().filter(|&&weight| weight > 0.0).count();
-        Self { total, columns, penalty: penalty.repeat(columns), intercept, rows }
+        let alone = |sum: &f64| task.loss != Loss::Softmax && (*sum <= 0.0 || *sum >= total);
+        let settled = task.totals().iter().map(alone).collect();
+        let (penalty, held_out) = (penalty.repeat(columns), task.held_out.iter().sum());
+        Self { total, columns, penalty, intercept, rows, held_out, settled }
     }
 
     /// Where the intercepts start in the vector of all coefficients.
@@ -51,8 +58,9 @@ impl Scaling {
             penalty += p * w * w;
             gradient.push(g / self.total + lambda * p * w);
         }
-        let intercepts = at.gradient.1.iter();
-        gradient.extend(intercepts.map(|g| if self.intercept { g / self.total } else { 0.0 }));
+        let free = |settled: &bool| self.intercept && !settled;
+        let intercepts = at.gradient.1.iter().zip(&self.settled);
+        gradient.extend(intercepts.map(|(g, s)| if free(s) { g / self.total } else { 0.0 }));
         Iterate { x, value: at.loss / self.total + 0.5 * lambda * penalty, gradient }
     }
 
@@ -83,6 +91,8 @@ pub struct Solved {
     pub iterations: usize,
     /// Passes over the data.
     pub passes: usize,
+    /// The mean held-out loss next to it; NaN where it was not seen or nothing is held out.
+    pub held_out: f64,
 }
 
 /// What the solver knows at the start of the current C.
@@ -154,9 +164,13 @@ impl<T: Element> PathSolver<T> {
         &self.scaling
     }
 
-    /// Ends the path at the solutions found so far.
-    pub fn stop(&mut self) {
-        self.stage = Stage::Finished;
+    /// Ends the path after its first `count` values of C.
+    pub fn end_after(&mut self, count: usize) {
+        self.cs.truncate(count);
+        self.solved.truncate(count);
+        if self.solved.len() == self.cs.len() {
+            self.stage = Stage::Finished;
+        }
     }
 
     /// The solutions so far, in the order of C.
@@ -190,7 +204,7 @@ impl<T: Element> PathSolver<T> {
             },
         };
         if stalled {
-            self.finish_c(self.minimiser.current().x.clone());
+            self.finish_c(self.minimiser.current().x.clone(), f64::NAN);
         } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
             let current = self.minimiser.current();
             self.stage = Stage::Polishing(self.polished(current, &self.intercepts));
@@ -212,7 +226,7 @@ impl<T: Element> PathSolver<T> {
     fn check(&mut self, iterate: Iterate, at: &Evaluation) {
         if self.is_done(&iterate) || self.iterations >= self.max_iterations {
             let x = self.polished(&iterate, at);
-            return self.finish_c(x);
+            return self.finish_c(x, at.held_out.0 / self.scaling.held_out);
         }
         self.iterations += 1;
         let before = self.minimiser.current().clone();
@@ -250,11 +264,11 @@ impl<T: Element> PathSolver<T> {
     }
 
     /// Keeps the solution and moves on to the next C, extrapolating along log C.
-    fn finish_c(&mut self, x: Vec<f64>) {
+    fn finish_c(&mut self, x: Vec<f64>, held_out: f64) {
         let index = self.solved.len();
         let start = self.next_start(&x, index);
         let (iterations, passes) = (self.iterations, self.passes);
-        self.solved.push(Solved { x, iterations, passes });
+        self.solved.push(Solved { x, iterations, passes, held_out });
         (self.iterations, self.passes) = (0, 0);
         self.stage = match start {
             None => Stage::Finished,
@@ -289,13 +303,15 @@ pub fn cold_start<T: Element>(
     intercept: bool,
 ) -> Vec<f64> {
     let mut start = vec![0.0; task.columns * design.penalty().len()];
-    let shares = if intercept { shares(task) } else { Vec::new() };
+    let total = task.total();
+    let sums = if intercept { task.totals() } else { Vec::new() };
     let odds = |share: f64| match task.loss {
         Loss::Softmax => share.ln(),
         Loss::Logistic => (share / (1.0 - share)).ln(),
         Loss::SquaredHinge => 2.0 * share - 1.0,
     };
-    let logs: Vec<f64> = shares.iter().map(|share| odds(share.clamp(1e-9, 1.0 - 1e-9))).collect();
+    let logs: Vec<f64> =
+        sums.iter().map(|sum| odds((sum / total).clamp(1e-9, 1.0 - 1e-9))).collect();
     let centre = match task.loss {
         Loss::Softmax => logs.iter().sum::<f64>() / logs.len().max(1) as f64,
         _ => 0.0,
@@ -303,26 +319,4 @@ pub fn cold_start<T: Element>(
     start.extend(logs.iter().map(|log| log - centre));
     start.resize(task.columns * (design.penalty().len() + 1), 0.0);
     start
-}
-
-/// The weighted share of each class, or of the positive rows of each column.
-fn shares(task: &Task<'_>) -> Vec<f64> {
-    use super::pass::Target;
-    let total = task.total();
-    let mut sums = vec![0.0; task.columns];
-    match task.target {
-        Target::Classes(classes) => {
-            classes
-                .iter()
-                .zip(task.weight)
-                .for_each(|(&class, weight)| sums[class as usize] += weight);
-        }
-        Target::Signs(signs) => {
-            for (sum, column) in sums.iter_mut().zip(signs.chunks(task.weight.len())) {
-                let positive = column.iter().zip(task.weight).filter(|(sign, _)| **sign > 0);
-                *sum = positive.map(|(_, weight)| weight).sum();
-            }
-        }
-    }
-    sums.iter().map(|sum| sum / total).collect()
 }

@@ -21,6 +21,9 @@ pub struct Options {
     pub max_iterations: usize,
     /// Whether there is an intercept (always free of penalty).
     pub intercept: bool,
+    /// Values of C in a row without a better held-out loss, after which larger ones are left out;
+    /// needs tasks that hold rows out.
+    pub patience: Option<usize>,
 }
 
 /// The solution for one C, in the coordinates of the original X and rounded to its type.
@@ -40,7 +43,8 @@ pub struct Solution<T> {
     pub passes: usize,
 }
 
-/// The solutions of one task in the order of [`Options::cs`].
+/// The solutions of one task in the order of [`Options::cs`]; only of the smallest C where
+/// [`Options::patience`] ended the path.
 pub type Path<T> = Vec<Solution<T>>;
 
 /// Solves every task for every C.
@@ -73,7 +77,8 @@ pub fn solve_paths<T: Element>(
         )?;
         solvers.push((index, solver));
     }
-    drive(&design, tasks, &mut solvers, run)?;
+    let mut stop = EarlyStop::new(options.patience, tasks);
+    drive(&design, tasks, &mut solvers, run, |solvers| stop.watch(solvers))?;
     let mut found = Vec::new();
     for (task, solver) in solvers {
         for (&c, solved) in cs.iter().zip(solver.into_solved()) {
@@ -184,7 +189,7 @@ fn mend<T: Element>(
         )?;
         solvers.push((found[i].task, solver));
     }
-    drive(&design.exact(), tasks, &mut solvers, run)?;
+    drive(&design.exact(), tasks, &mut solvers, run, |_| ())?;
     for ((_, solver), &i) in solvers.iter().zip(failed) {
         let Some(solved) = solver.solved().first() else { continue };
         let task = &tasks[found[i].task];
@@ -195,12 +200,14 @@ fn mend<T: Element>(
     Ok(())
 }
 
-/// Feeds solvers until all are finished; each round is one pass for all that are still at work.
+/// Feeds solvers until all are finished; each round is one pass for all that are still at work, and
+/// `after` sees them at the end of it.
 pub(crate) fn drive<T: Element, S: Source<T>>(
     source: &S,
     tasks: &[Task<'_>],
     solvers: &mut [(usize, PathSolver<T>)],
     run: Run<'_>,
+    mut after: impl FnMut(&mut [(usize, PathSolver<T>)]),
 ) -> Result<()> {
     let columns = solvers.iter().map(|(task, _)| tasks[*task].columns).sum();
     let pass = Pass::new(source, tasks, columns)?;
@@ -226,8 +233,47 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
             for ((i, x, _), at) in asked.into_iter().zip(&evaluations) {
                 solvers[i].1.tell(x, at);
             }
+            after(solvers);
         }
     })
+}
+
+/// Ends all paths once the held-out loss, averaged over the tasks that have one, has stopped falling.
+struct EarlyStop {
+    patience: usize,
+    scored: Vec<bool>,
+    seen: usize,
+    best: f64,
+    since: usize,
+}
+
+impl EarlyStop {
+    fn new(patience: Option<usize>, tasks: &[Task<'_>]) -> Self {
+        let scored = tasks.iter().map(|task| !task.held_out.is_empty()).collect();
+        let patience = patience.unwrap_or(usize::MAX);
+        Self { patience, scored, seen: 0, best: f64::INFINITY, since: 0 }
+    }
+
+    /// Looks at every C that all scored tasks have solved by now; a C without a loss does not count.
+    fn watch<T: Element>(&mut self, solvers: &mut [(usize, PathSolver<T>)]) {
+        loop {
+            let scored = solvers.iter().filter(|(task, _)| self.scored[*task]);
+            let losses: Option<Vec<f64>> =
+                scored.map(|(_, s)| s.solved().get(self.seen).map(|s| s.held_out)).collect();
+            let Some(losses) = losses.filter(|losses| !losses.is_empty()) else { return };
+            self.seen += 1;
+            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+            if mean < self.best {
+                (self.best, self.since) = (mean, 0);
+            } else if !mean.is_nan() {
+                self.since += 1;
+            }
+            if self.since >= self.patience {
+                solvers.iter_mut().for_each(|(_, solver)| solver.end_after(self.seen));
+                return;
+            }
+        }
+    }
 }
 
 /// Coefficients and intercepts for the original X, rounded to its type.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Entry, Evaluation, Pass, Round, Target, Task, Wanted};
 use crate::probes::data::Source;
-use crate::simd::pass::{Element, LossBlock, padded};
+use crate::simd::pass::{Element, Loss, LossBlock, padded};
 
 /// Buffers of one thread.
 #[derive(Default)]
@@ -134,9 +134,16 @@ impl<T: Element> Scratch<T> {
         self.weight.resize(ld, T::default());
         self.target.clear();
         match task.target {
-            Target::Classes(classes) => {
+            Target::Classes(classes) if task.loss == Loss::Softmax => {
                 self.target.extend(classes[rows].iter().map(|&class| T::of(f64::from(class))));
                 self.target.resize(ld, T::default());
+            }
+            Target::Classes(classes) => {
+                let sign = |own: bool| T::of(if own { 1.0 } else { -1.0 });
+                for column in 0..task.columns as u32 {
+                    self.target.extend(classes[rows.clone()].iter().map(|&c| sign(c == column)));
+                    self.target.resize(self.target.len().next_multiple_of(ld), T::of(1.0));
+                }
             }
             Target::Signs(signs) => {
                 for column in signs.chunks(signs.len() / task.columns) {

@@ -26,7 +26,7 @@ const CHUNK_BYTES: usize = 256 << 20;
 /// What each row should come out as.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
-    /// A class number per row, for [`Loss::Softmax`].
+    /// A class number per row; losses of independent columns see one class against the rest.
     Classes(&'a [u32]),
     /// +1 or -1 for each column and row, one column after the other.
     Signs(&'a [i8]),
@@ -51,6 +51,24 @@ impl Task<'_> {
     /// The sum of the weights.
     pub fn total(&self) -> f64 {
         self.weight.iter().sum()
+    }
+
+    /// The sum of the weights of each class, or of the positive rows of each column.
+    pub(super) fn totals(&self) -> Vec<f64> {
+        let mut sums = vec![0.0; self.columns];
+        match self.target {
+            Target::Classes(classes) => {
+                let rows = classes.iter().zip(self.weight);
+                rows.for_each(|(&class, weight)| sums[class as usize] += weight);
+            }
+            Target::Signs(signs) => {
+                for (sum, column) in sums.iter_mut().zip(signs.chunks(self.weight.len())) {
+                    let positive = column.iter().zip(self.weight).filter(|(sign, _)| **sign > 0);
+                    *sum = positive.map(|(_, weight)| weight).sum();
+                }
+            }
+        }
+        sums
     }
 }
 
