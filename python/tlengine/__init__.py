@@ -27,6 +27,9 @@ _HOMES = {
     "Features": "tlengine.types",
     "LinearProbe": "tlengine.probes",
     "LinearProbeCV": "tlengine.probes",
+    "LinearSVMProbe": "tlengine.probes",
+    "LinearSVMProbeCV": "tlengine.probes",
+    "PreValProbe": "tlengine.probes",
     "RidgeProbe": "tlengine.probes",
     "RidgeProbeCV": "tlengine.probes",
     "KNeighborsProbe": "tlengine.probes",
@@ -79,7 +82,10 @@ if TYPE_CHECKING:
     from tlengine.probes import KNeighborsProbe as KNeighborsProbe
     from tlengine.probes import LinearProbe as LinearProbe
     from tlengine.probes import LinearProbeCV as LinearProbeCV
+    from tlengine.probes import LinearSVMProbe as LinearSVMProbe
+    from tlengine.probes import LinearSVMProbeCV as LinearSVMProbeCV
     from tlengine.probes import NearestCentroidProbe as NearestCentroidProbe
+    from tlengine.probes import PreValProbe as PreValProbe
     from tlengine.probes import RidgeProbe as RidgeProbe
     from tlengine.probes import RidgeProbeCV as RidgeProbeCV
     from tlengine.probes import cpu_info as cpu_info

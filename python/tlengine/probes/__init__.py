@@ -18,8 +18,11 @@ _HOMES = {
     "KNeighborsProbe": "neighbors",
     "LinearProbe": "linear",
     "LinearProbeCV": "linear",
+    "LinearSVMProbe": "svm",
+    "LinearSVMProbeCV": "svm",
     "NearestCentroidProbe": "centroid",
     "NeighborIndex": "neighbors",
+    "PreValProbe": "preval",
     "ProbeGrid": "grid",
     "ProbePath": "paths",
     "RidgePath": "ridge",
@@ -38,8 +41,11 @@ __all__ = [
     "KNeighborsProbe",
     "LinearProbe",
     "LinearProbeCV",
+    "LinearSVMProbe",
+    "LinearSVMProbeCV",
     "NearestCentroidProbe",
     "NeighborIndex",
+    "PreValProbe",
     "ProbeGrid",
     "ProbePath",
     "RidgePath",
@@ -81,7 +87,10 @@ if TYPE_CHECKING:
     from tlengine.probes.paths import ProbePath as ProbePath
     from tlengine.probes.paths import probe_path as probe_path
     from tlengine.probes.persistence import from_pretrained as from_pretrained
+    from tlengine.probes.preval import PreValProbe as PreValProbe
     from tlengine.probes.ridge import RidgePath as RidgePath
     from tlengine.probes.ridge import RidgeProbe as RidgeProbe
     from tlengine.probes.ridge import RidgeProbeCV as RidgeProbeCV
     from tlengine.probes.ridge import ridge_path as ridge_path
+    from tlengine.probes.svm import LinearSVMProbe as LinearSVMProbe
+    from tlengine.probes.svm import LinearSVMProbeCV as LinearSVMProbeCV

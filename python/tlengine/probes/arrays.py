@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import (
-    DtypeError,
-    EmptyInputError,
-    LabelError,
-    ShapeMismatchError,
-    SingleClassError,
-)
+from tlengine.errors import DtypeError, EmptyInputError, ShapeMismatchError
 
-__all__ = ["as_rows", "check_same_columns", "encode_labels"]
+__all__ = ["as_rows", "check_same_columns"]
 
 Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -52,50 +46,4 @@ def check_same_columns(Q: npt.NDArray[Any], X: npt.NDArray[Any]) -> None:
     if Q.shape[1] != X.shape[1]:
         raise ShapeMismatchError(
             f"Q has {Q.shape[1]} columns, X has {X.shape[1]}", hint="use features of one backbone"
-        )
-
-
-def encode_labels(
-    y: npt.ArrayLike, rows: int, *, estimator: str | None = None
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint32]]:
-    """The sorted classes (K,) and the class of each row (n,) as its index among them.
-
-    Raises:
-        ShapeMismatchError: another number of labels than rows.
-        LabelError: labels that are missing, mixed or continuous.
-        SingleClassError: fewer than two classes.
-
-    >>> encode_labels(["b", "a", "b"], 3)
-    (array(['a', 'b'], dtype='<U1'), array([1, 0, 1], dtype=uint32))
-    """
-    labels = np.asarray(y)
-    if labels.ndim != 1 or len(labels) != rows:
-        raise ShapeMismatchError(f"y has shape {labels.shape}, X has {rows} rows")
-    _check_classes(labels)
-    try:
-        classes, codes = np.unique(labels, return_inverse=True)
-    except TypeError as error:
-        raise LabelError(f"y mixes labels that have no order: {error}", hint="use one type") from None
-    if len(classes) < 2:
-        who = f"{estimator} needs" if estimator else "there must be"
-        raise SingleClassError(f"{who} two classes at least; y has one class: {classes.tolist()}")
-    return classes, codes.astype(np.uint32)
-
-
-def _check_classes(labels: npt.NDArray[Any]) -> None:
-    """Raises ``LabelError`` for labels that are missing or numbers with a fraction."""
-    if labels.dtype.kind not in "OfbiuUST":
-        raise LabelError(f"y has dtype {labels.dtype}", hint="use text or whole numbers as labels")
-    if labels.dtype.kind not in "Of":
-        return
-    missing = np.fromiter((label is None or label != label for label in labels), bool, len(labels))
-    if missing.any():
-        row = int(missing.argmax())
-        raise LabelError(f"y has no label at row {row}: {labels[row]}", hint="leave out such rows", row=row)
-    if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
-        row = int((labels != np.round(labels)).argmax())
-        raise LabelError(
-            f"Unknown label type: continuous ({labels[row]} at row {row} of y); these are classifiers",
-            hint="for regression use tlengine.ridge_path",
-            row=row,
         )

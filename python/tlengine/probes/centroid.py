@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import validate_data
 
 from tlengine.errors import InputError
-from tlengine.probes.arrays import encode_labels
 from tlengine.probes.inputs import check_features, check_finite
+from tlengine.probes.labels import encode_labels
 from tlengine.probes.persistence import PretrainedMixin
 
 __all__ = ["NearestCentroidProbe"]
@@ -57,7 +57,7 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
         self._check_parameters()
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
         check_finite(rows, "X")
-        self.classes_, codes = encode_labels(labels, len(rows), estimator=type(self).__name__)
+        self.classes_, codes = encode_labels(labels, estimator=type(self).__name__)
         placed = self._place(rows)
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(self.classes_)))

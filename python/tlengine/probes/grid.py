@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError, RunFormatError, ShapeMismatchError, SingleClassError
-from tlengine.probes.inputs import as_features, check_finite, check_labels
-from tlengine.probes.paths import grid, task
+from tlengine.probes.inputs import as_features, check_finite
+from tlengine.probes.labels import check_labels
+from tlengine.probes.paths import grid, target
 from tlengine.settings import num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
@@ -219,10 +220,11 @@ def _problem(X: npt.NDArray[Any], y: npt.NDArray[Any], job: _Job) -> Any:
     labels = y[job.rows].astype(np.uint32)
     classes = int(y.max()) + 1
     every = np.ones(len(labels))
-    tasks = [task(labels, classes, every, None)]
+    goal = target(labels, classes)
+    tasks: list[Any] = [(*goal, every, None)]
     for fold in range(job.folds.max() + 1):
         held_out = (job.folds == fold).astype(np.float64)
-        tasks.append(task(labels, classes, every - held_out, held_out))
+        tasks.append((*goal, every - held_out, held_out))
     return X[job.rows], tasks
 
 

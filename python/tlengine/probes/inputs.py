@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import InputError, LabelError, NonFiniteError, SingleClassError
+from tlengine.errors import InputError, NonFiniteError, ShapeMismatchError
+from tlengine.probes.labels import check_labels, encode_indicators, encode_labels, is_multilabel
 
 __all__ = [
     "ClassWeight",
@@ -17,7 +18,6 @@ __all__ = [
     "as_features",
     "check_features",
     "check_finite",
-    "check_labels",
     "check_positive",
     "check_weights",
     "training_set",
@@ -32,17 +32,22 @@ class TrainingSet:
 
     Attributes:
         X: (n, d) float32 or float64, row-major.
-        labels: (n,) uint32, positions in ``classes``.
-        classes: (K,) sorted labels as the user wrote them.
+        labels: (n,) uint32, positions in ``classes``; or (n, L) bool, which labels each row has.
+        classes: (K,) sorted labels as the user wrote them, or the columns of Y, ``arange(L)``.
         sample_weight: (n,) float64, as given.
         rows: (n,) positions in the input, or None when all rows are used.
     """
 
     X: npt.NDArray[Any]
-    labels: npt.NDArray[np.uint32]
+    labels: npt.NDArray[Any]
     classes: npt.NDArray[Any]
     sample_weight: npt.NDArray[np.float64]
     rows: npt.NDArray[np.intp] | None
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a row may have several labels, or none."""
+        return self.labels.ndim == 2
 
     def weight(
         self, class_weight: ClassWeight, rows: npt.NDArray[Any] | None = None
@@ -59,6 +64,8 @@ class TrainingSet:
             given[rows] = self.sample_weight[rows]
         if class_weight is None:
             return given.copy()
+        if self.multilabel:
+            raise InputError("class_weight with a column per label", hint="use sample_weight")
         used = np.flatnonzero(given)
         present = np.unique(self.labels[used])
         by_class = np.ones(len(self.classes))
@@ -73,10 +80,12 @@ class TrainingSet:
         return np.asarray(given * by_class[self.labels])
 
 
-def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> TrainingSet:
+def training_set(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, multilabel: bool = False
+) -> TrainingSet:
     """Checks X, y and sample_weight as scikit-learn does; drops the rows of weight zero.
 
-    ``n_features_in_`` is set on the estimator, if there is one.
+    ``n_features_in_`` is set on the estimator, if there is one. With ``multilabel`` y may be (n, L).
 
     Raises:
         ValueError: shapes that do not fit (scikit-learn's own messages).
@@ -84,32 +93,28 @@ def training_set(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Training
         LabelError: labels that are missing or continuous.
         SingleClassError: fewer than two classes.
     """
-    from sklearn.utils.validation import check_consistent_length, validate_data
+    from sklearn.utils.validation import validate_data
 
-    y = check_labels(y)
-    if estimator is None:
-        X = as_features(X)
-        check_consistent_length(X, y)
-    else:
-        X, y = validate_data(
-            estimator,
-            _half_as_single(X),
-            y,
-            dtype=[np.float64, np.float32],
-            order="C",
-            ensure_all_finite=False,
-        )
+    if y is None:
+        who = type(estimator).__name__ if estimator else "a probe"
+        raise InputError(f"{who} requires y to be passed, but the target y is None")
+    several = multilabel and is_multilabel(y)
+    y = np.asarray(y) if several else check_labels(y)
+    X = as_features(X) if estimator is None else validate_data(
+        estimator, _half_as_single(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+    )
+    if len(y) != len(X):
+        raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {len(X)}")
     weight = check_weights(sample_weight, X)
     rows = None
     if not weight.all():
         rows = np.flatnonzero(weight)
         X, y, weight = X[rows], y[rows], weight[rows]
-    classes, labels = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise SingleClassError(
-            f"only one class to learn: {classes[0]!r}", hint="pass labels of at least two classes"
-        )
-    return TrainingSet(X, labels.reshape(-1).astype(np.uint32), classes, weight, rows)
+    if several:
+        labels: npt.NDArray[Any] = encode_indicators(y)
+        return TrainingSet(X, labels, np.arange(labels.shape[1]), weight, rows)
+    classes, labels = encode_labels(y, estimator=type(estimator).__name__ if estimator else None)
+    return TrainingSet(X, labels, classes, weight, rows)
 
 
 def check_weights(sample_weight: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -141,26 +146,6 @@ def as_features(X: Any) -> npt.NDArray[Any]:
 def _half_as_single(X: Any) -> Any:
     """float16 becomes float32, not float64: nothing is lost and the solver is twice as fast."""
     return X.astype(np.float32) if isinstance(X, np.ndarray) and X.dtype == np.float16 else X
-
-
-def check_labels(y: Any) -> Any:
-    """Labels as a one-dimensional array.
-
-    Raises:
-        LabelError: labels that are missing or continuous.
-    """
-    from sklearn.utils import column_or_1d
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import _check_y
-
-    if y is None:
-        return None
-    try:
-        y = column_or_1d(_check_y(y, multi_output=False, y_numeric=False), warn=True)
-        check_classification_targets(y)
-    except ValueError as error:
-        raise LabelError(str(error), hint="labels are classes: text or whole numbers, none missing") from None
-    return y
 
 
 def check_features(estimator: Any, X: Any) -> npt.NDArray[Any]:

@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tlengine import _core
 from tlengine.errors import InputError
-from tlengine.probes.arrays import as_rows, check_same_columns, encode_labels
+from tlengine.probes.arrays import as_rows, check_same_columns
+from tlengine.probes.labels import encode_labels
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.settings import num_threads
 
@@ -191,7 +192,7 @@ def neighbor_votes(
     >>> votes.predict()[0].tolist()
     [['a', 'a', 'b', 'b'], ['a', 'a', 'b', 'b']]
     """
-    classes, labels = encode_labels(y, len(np.asarray(X)))
+    classes, labels = encode_labels(y, rows=len(np.asarray(X)))
     index = NeighborIndex(X, _check_vote_metric(metric), n_jobs=n_jobs)
     return _vote(index, Q, classes, labels, tuple(k), tuple(temperature), n_jobs)
 
@@ -267,7 +268,7 @@ class KNeighborsProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # type:
         rows, labels = validate_data(
             self, X, y, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
         )
-        self.classes_, self.labels_ = encode_labels(labels, len(rows), estimator=type(self).__name__)
+        self.classes_, self.labels_ = encode_labels(labels, estimator=type(self).__name__)
         self.rows_: npt.NDArray[Any] = rows
         self._index = self._build()
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,17 @@ from tlengine.settings import num_threads
 
 __all__ = ["ProbePath", "probe_path"]
 
+MultiClass = Literal["multinomial", "ovr"]
+Head = Literal["multinomial", "ovr", "squared_hinge"]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProbePath:
     """Logistic probes for every C, solved in one sweep. All arrays have one entry per C, in the order given.
 
     Attributes:
-        Cs: (n_C,) float64.
-        classes_: (K,) sorted labels.
+        Cs: (n_C,) float64; with ``patience=`` those that were solved, the smallest of the ones asked for.
+        classes_: (K,) sorted labels, or ``arange(L)`` where y was (n, L).
         coef_: (n_C, K, d) in the dtype of X; (n_C, 1, d) for two classes.
         intercept_: (n_C, K), or (n_C, 1), float64.
         objective_: (n_C,) ``C * sum(weight * loss) + |W|^2 / 2``, in float64 at these coefficients.
@@ -34,7 +37,8 @@ class ProbePath:
         separable_: (n_C,) bool: every row lies on its own side with these coefficients, so the loss can
             be driven to zero and only the penalty keeps the coefficients finite.
         n_iter_: (n_C,) L-BFGS steps, counting the start. ``n_passes_``: passes over X, certificate included.
-        accuracy_, log_loss_: (n_C,) weighted scores on held-out rows; None where nothing was held out.
+        accuracy_, log_loss_: (n_C,) weighted scores on held-out rows, averaged over the labels where y was
+            (n, L); None where nothing was held out.
         folds: one path per fold; empty without ``folds=``.
     """
 
@@ -62,6 +66,8 @@ def probe_path(
     sample_weight: npt.ArrayLike | None = None,
     class_weight: ClassWeight = None,
     folds: Any = None,
+    patience: int | None = None,
+    multi_class: MultiClass = "multinomial",
     fit_intercept: bool = True,
     tol: float = 1e-4,
     max_iter: int = 1000,
@@ -78,12 +84,16 @@ def probe_path(
 
     Args:
         X: (n, d) features.
-        y: (n,) class labels.
+        y: (n,) class labels; or (n, L), 0 and 1 for each label: all labels are solved together, each with a
+            binomial loss.
         Cs: values of C; an integer n means ``logspace(-6, 5, n)``, unlike scikit-learn's (-4, 4).
         sample_weight: (n,) weights, 0 or more; rows of weight 0 are dropped first.
         class_weight: None, ``"balanced"`` or {label: weight}, as in scikit-learn.
         folds: None, a number of stratified folds, a splitter, or an iterable of (train, test) index
             arrays; all folds are solved together with the path on all rows.
+        patience: with ``folds``, end the path after so many values of C in a row without a better held-out
+            loss, averaged over the folds; the result holds the values that were solved. None: solve all.
+        multi_class: ``"multinomial"``, or ``"ovr"``: each class against the rest, objectives summed.
         fit_intercept: whether there is an intercept.
         tol: certified relative gap at which a C is done.
         max_iter: L-BFGS steps per C after which it is left, with ``converged_`` False and a warning.
@@ -98,12 +108,22 @@ def probe_path(
     >>> path.coef_.shape, bool(path.converged_.all())
     ((3, 1, 5), True)
     """
-    train = training_set(None, X, y, sample_weight)
+    head = check_multi_class(multi_class)
+    train = training_set(None, X, y, sample_weight, multilabel=True)
     splits = fold_rows(folds, train)
+    if patience is not None and not splits:
+        raise InputError(f"patience={patience} without held-out rows", hint="pass folds=5 as well")
     return solve(
-        train, grid(Cs), splits, class_weight=class_weight, fit_intercept=fit_intercept, tol=tol,
-        max_iter=max_iter, n_jobs=n_jobs,
+        train, grid(Cs), splits, head=head, class_weight=class_weight, patience=patience,
+        fit_intercept=fit_intercept, tol=tol, max_iter=max_iter, n_jobs=n_jobs,
     )  # fmt: skip
+
+
+def check_multi_class(multi_class: MultiClass) -> MultiClass:
+    """Raises ``InputError`` for anything but ``"multinomial"`` and ``"ovr"``."""
+    if multi_class not in ("multinomial", "ovr"):
+        raise InputError(f"multi_class={multi_class!r}", hint="use 'multinomial' or 'ovr'")
+    return multi_class
 
 
 def grid(Cs: int | npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -124,7 +144,9 @@ def solve(
     Cs: npt.NDArray[np.float64],
     splits: Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
     *,
+    head: Head,
     class_weight: ClassWeight,
+    patience: int | None,
     fit_intercept: bool,
     tol: float,
     max_iter: int,
@@ -134,46 +156,85 @@ def solve(
     check_positive("tol", tol)
     if max_iter < 1:
         raise InputError(f"max_iter={max_iter}; it must be 1 or more")
-    classes = len(train.classes)
-    tasks = [task(train.labels, classes, train.weight(class_weight), None)]
+    if patience is not None and not (isinstance(patience, int | np.integer) and patience >= 1):
+        raise InputError(f"patience={patience!r}; it must be None or 1 or more")
+    goal = target(train.labels, len(train.classes), head)
+    tasks: list[Any] = [(*goal, train.weight(class_weight), None)]
     for rows, test in splits:
         held_out = np.zeros(len(train.X))
         held_out[test] = train.sample_weight[test]
-        tasks.append(task(train.labels, classes, train.weight(class_weight, rows), held_out))
+        tasks.append((*goal, train.weight(class_weight, rows), held_out))
     (found,) = _core.solve_paths(
         [(train.X, tasks)], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
-        threads=num_threads(n_jobs),
+        threads=num_threads(n_jobs), patience=patience,
     )  # fmt: skip
-    folds = tuple(_path(f, Cs, train.classes, t[4]) for f, t in zip(found[1:], tasks[1:], strict=True))
-    path = _path(found[0], Cs, train.classes, None, folds)
+    Cs = Cs[np.sort(np.argsort(Cs, kind="stable")[: len(found[0]["objective"])])]
+    scores = [_held_out(f, train, test, head) for f, (_, test) in zip(found[1:], splits, strict=True)]
+    folds = tuple(_path(f, Cs, train, *s) for f, s in zip(found[1:], scores, strict=True))
+    path = _path(found[0], Cs, train, folds=folds)
     warn_unless_converged([path, *folds], tol)
     return path
 
 
-def task(
-    labels: npt.NDArray[np.uint32],
-    classes: int,
+def target(labels: npt.NDArray[Any], classes: int, head: Head = "multinomial") -> tuple[str, int, Any]:
+    """Loss, columns and targets as the core takes them; two classes are one column of signs."""
+    loss = "squared_hinge" if head == "squared_hinge" else "logistic"
+    if labels.ndim == 2 or classes == 2:
+        positive = labels.T if labels.ndim == 2 else (labels == 1)[None, :]
+        signs = np.where(positive, 1, -1).astype(np.int8, order="C")
+        return loss, len(signs), signs
+    return "softmax" if head == "multinomial" else loss, classes, labels
+
+
+def _held_out(
+    found: dict[str, Any], train: TrainingSet, test: npt.NDArray[np.intp], head: Head
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+    """Accuracy and log-loss (none for the hinge) on the held-out rows of a fold, for every C."""
+    weight, columns = train.sample_weight[test], found["coef"].shape[1]
+    if not (train.multilabel or columns == 1 or head == "multinomial"):
+        return _one_vs_rest_scores(found, train.X[test], train.labels[test], weight, head)
+    total = weight.sum() * (columns if train.multilabel else 1)
+    loss = None if head == "squared_hinge" else found["held_out_loss"] / total
+    return found["held_out_hits"] / total, loss
+
+
+def _one_vs_rest_scores(
+    found: dict[str, Any],
+    X: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
     weight: npt.NDArray[np.float64],
-    held_out: npt.NDArray[np.float64] | None,
-) -> Any:
-    """A problem as the core takes it: binomial for two classes, softmax for more."""
-    if classes == 2:
-        signs = np.where(labels == 1, 1, -1).astype(np.int8).reshape(1, -1)
-        return ("logistic", 1, signs, weight, held_out)
-    return ("softmax", classes, labels, weight, held_out)
+    head: Head,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+    right, own = [], []
+    for coef, intercept in zip(found["coef"], found["intercept"], strict=True):
+        scores = X @ coef.T + intercept
+        right.append(scores.argmax(axis=1) == labels)
+        if head == "ovr":
+            own.append(one_vs_rest_log_proba(scores)[np.arange(len(labels)), labels])
+    accuracy = np.average(right, axis=1, weights=weight)
+    return accuracy, -np.average(own, axis=1, weights=weight) if own else None
+
+
+def one_vs_rest_log_proba(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Logarithms of the normalised probabilities of classes against their rest, from logits (n, K)."""
+    from scipy.special import log_expit, logsumexp
+
+    each = log_expit(np.asarray(scores, dtype=np.float64))
+    return np.asarray(each - logsumexp(each, axis=1, keepdims=True))
 
 
 def _path(
     found: dict[str, Any],
     Cs: npt.NDArray[np.float64],
-    classes: npt.NDArray[Any],
-    held_out: npt.NDArray[np.float64] | None,
+    train: TrainingSet,
+    accuracy: npt.NDArray[np.float64] | None = None,
+    log_loss: npt.NDArray[np.float64] | None = None,
+    *,
     folds: tuple[ProbePath, ...] = (),
 ) -> ProbePath:
-    total = None if held_out is None else held_out.sum()
     return ProbePath(
         Cs=Cs,
-        classes_=classes,
+        classes_=train.classes,
         coef_=found["coef"],
         intercept_=found["intercept"],
         objective_=found["objective"],
@@ -183,8 +244,8 @@ def _path(
         separable_=found["margin"] > 0,
         n_iter_=found["n_iter"],
         n_passes_=found["n_passes"],
-        accuracy_=None if total is None else found["held_out_hits"] / total,
-        log_loss_=None if total is None else found["held_out_loss"] / total,
+        accuracy_=accuracy,
+        log_loss_=log_loss,
         folds=folds,
     )
 
@@ -217,7 +278,8 @@ def fold_rows(
     splits = []
     for number, (rows, test) in enumerate(_splitter(folds, train)):
         rows, test = (_kept(part, train) for part in (rows, test))
-        if len(np.unique(train.labels[rows])) < 2:
+        labels = train.labels[rows]
+        if not len(labels) or (labels == labels[0]).all():
             raise SingleClassError(f"fold {number} has only one class to learn from", hint="use fewer folds")
         if not len(test):
             raise InputError(f"fold {number} has no row to score on", hint="use fewer folds")
@@ -228,17 +290,21 @@ def fold_rows(
 
 
 def _splitter(folds: Any, train: TrainingSet) -> Iterable[tuple[Any, Any]]:
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import KFold, StratifiedKFold
 
     if isinstance(folds, int | np.integer):
         if folds < 2:
             raise InputError(f"{folds} folds; at least 2 are needed")
+        if train.multilabel:
+            drawn = KFold(min(int(folds), len(train.X)), shuffle=True, random_state=0).split(train.X)
+            return [(_original(a, train), _original(b, train)) for a, b in drawn]
         fewest = int(np.bincount(train.labels).min())
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The least populated class")
             found = StratifiedKFold(max(2, min(int(folds), fewest))).split(train.X, train.labels)
             return [(_original(a, train), _original(b, train)) for a, b in found]
-    pairs = folds.split(train.X, train.classes[train.labels]) if hasattr(folds, "split") else None
+    labels = train.labels.astype(np.intp) if train.multilabel else train.classes[train.labels]
+    pairs = folds.split(train.X, labels) if hasattr(folds, "split") else None
     if pairs is None:
         return [(a, b) for a, b in folds]
     return [(_original(a, train), _original(b, train)) for a, b in pairs]

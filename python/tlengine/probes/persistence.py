@@ -28,6 +28,9 @@ _MAX_HEADER = 1 << 20
 _HOMES = {
     "LinearProbe": "tlengine.probes.linear",
     "LinearProbeCV": "tlengine.probes.linear",
+    "LinearSVMProbe": "tlengine.probes.svm",
+    "LinearSVMProbeCV": "tlengine.probes.svm",
+    "PreValProbe": "tlengine.probes.preval",
     "RidgeProbe": "tlengine.probes.ridge",
     "RidgeProbeCV": "tlengine.probes.ridge",
     "KNeighborsProbe": "tlengine.probes.neighbors",

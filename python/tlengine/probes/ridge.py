@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 from tlengine import _core
 from tlengine.errors import EmptyInputError, InputError, ShapeMismatchError
+from tlengine.probes.bases import LinearClassifierMixin
 from tlengine.probes.inputs import (
     ClassWeight,
     TrainingSet,
@@ -20,7 +21,6 @@ from tlengine.probes.inputs import (
     check_weights,
     training_set,
 )
-from tlengine.probes.linear import LinearClassifierMixin
 from tlengine.probes.paths import fold_rows
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.settings import num_threads
