@@ -13,6 +13,8 @@ from tlengine.probes.paths import Head, ProbePath
 
 __all__ = ["LinearSVMProbe", "LinearSVMProbeCV"]
 
+_CS = tuple(float(C) for C in np.logspace(-4, 2, 13))
+
 
 class LinearSVMProbe(OneC):
     """A linear SVM on frozen features, each class against the rest, certified to a relative gap.
@@ -70,7 +72,9 @@ class LinearSVMProbeCV(PathOfCs):
     """A linear SVM with C chosen by the accuracy on held-out rows over a whole path, in one solve.
 
     Args:
-        Cs, cv, tol, max_iter, class_weight, fit_intercept, n_jobs: as :class:`LinearProbeCV`.
+        Cs: values of C, by default 1e-4, .., 1e2; an integer n means ``logspace(-6, 5, n)``. Once the data are
+            separated with a margin, ever larger C take ever more passes and change nothing.
+        cv, tol, max_iter, class_weight, fit_intercept, n_jobs: as :class:`LinearProbeCV`.
         patience: None solves every C. A number ends the path after so many values of C in a row without
             a better held-out squared hinge; larger ones are left out.
 
@@ -91,7 +95,7 @@ class LinearSVMProbeCV(PathOfCs):
 
     def __init__(
         self,
-        Cs: int | npt.ArrayLike = 45,
+        Cs: int | npt.ArrayLike = _CS,
         *,
         cv: Any = 5,
         patience: int | None = None,

@@ -9,6 +9,9 @@ use crate::simd::pass::{Element, Loss};
 
 /// The part of the tolerance that the solver aims at: the rest is for the rounding of the result.
 const AIM: f64 = 0.7;
+/// Steps after which the Hessian's diagonal is computed anew: on nearly separable data it shrinks by
+/// orders of magnitude on the way, and with the old one a descent takes several times the steps.
+const RENEWAL: usize = 40;
 
 /// The scaled problem of a task: `f = loss / total + lambda / 2 sum penalty_j w_j^2`.
 #[derive(Clone, Debug)]
@@ -188,6 +191,7 @@ impl<T: Element> PathSolver<T> {
         self.passes += 1;
         let lambda = self.lambda();
         let iterate = self.scaling.iterate(x, at, lambda);
+        let starting = matches!(self.stage, Stage::Starting(_));
         let stalled = match self.stage {
             Stage::Polishing(_) => return self.check(iterate, at),
             Stage::Starting(_) => {
@@ -208,6 +212,8 @@ impl<T: Element> PathSolver<T> {
         } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
             let current = self.minimiser.current();
             self.stage = Stage::Polishing(self.polished(current, &self.intercepts));
+        } else if !starting && self.iterations.is_multiple_of(RENEWAL) {
+            self.stage = Stage::Starting(self.minimiser.current().x.clone());
         }
     }
 
