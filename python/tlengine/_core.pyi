@@ -125,8 +125,10 @@ def solve_paths(
     threads: int,
     patience: int | None = None,
 ) -> list[list[dict[str, npt.NDArray[Any]]]]:
-    """For each problem (X, tasks that share it) and each task, the solutions for every C, or for the
-    smallest ones, where ``patience`` ended the path."""
+    """For each problem (X, tasks that share it) and each task, the solutions for every C.
+
+    Only for the smallest ones where ``patience`` ended the path.
+    """
 
 def solve_ridge(
     x: npt.NDArray[np.float32] | npt.NDArray[np.float64],

@@ -2,11 +2,18 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tlengine.errors import InputError, NonFiniteError
+from tlengine.errors import InputError, LabelError, NonFiniteError, ShapeMismatchError, SingleClassError
 from tlengine.probes import LinearProbe, LinearProbeCV, RidgeProbe, RidgeProbeCV, from_pretrained, probe_path
 
 
-@parametrize_with_checks([LinearProbe(), LinearProbeCV(Cs=5, cv=3)])
+@parametrize_with_checks(
+    [
+        LinearProbe(),
+        LinearProbe(multi_class="ovr"),
+        LinearProbeCV(Cs=5, cv=3),
+        LinearProbeCV(Cs=5, patience=1),
+    ]
+)
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
@@ -76,3 +83,101 @@ def test_saved_and_loaded(digits, tmp_path, probe):
     assert again.metadata_ == {"backbone": "raw"}
     np.testing.assert_array_equal(again.decision_function(X), probe.decision_function(X))
     np.testing.assert_array_equal(again.predict(X), probe.predict(X))
+
+
+def test_one_vs_rest_is_the_binary_probe_of_each_class(digits):
+    X, y = digits[0] / 16, digits[1] % 4
+    together = LinearProbe(0.1, multi_class="ovr", tol=1e-8).fit(X, y)
+    assert together.converged_
+    total = 0.0
+    for label in range(4):
+        alone = LinearProbe(0.1, tol=1e-8).fit(X, y == label)
+        np.testing.assert_allclose(together.coef_[label], alone.coef_[0], atol=3e-4)
+        total += alone.objective_
+    assert together.objective_ == pytest.approx(total, rel=1e-7)
+    each = 1 / (1 + np.exp(-together.decision_function(X)))
+    expected = each / each.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(together.predict_proba(X), expected, rtol=1e-5)
+    np.testing.assert_allclose(together.predict_log_proba(X), np.log(expected), atol=1e-5)
+
+
+def test_one_vs_rest_of_two_classes_is_the_binomial_probe(digits):
+    X, y = digits[0], digits[1] % 2
+    np.testing.assert_array_equal(
+        LinearProbe(0.1, multi_class="ovr").fit(X, y).coef_, LinearProbe(0.1).fit(X, y).coef_
+    )
+
+
+def labels_of(y):
+    """Four labels per digit, one of which no row has."""
+    return np.stack([y % 2, y > 4, y == 3, y < 0], axis=1).astype(int)
+
+
+def test_several_labels_per_row_are_a_binary_probe_each(digits, tmp_path):
+    X, y = digits[0] / 16, digits[1]
+    Y = labels_of(y)
+    probe = LinearProbe(0.1, tol=1e-8).fit(X, Y)
+    assert probe.converged_
+    assert probe.classes_.tolist() == [0, 1, 2, 3]
+    total = 0.0
+    for label in range(3):
+        alone = LinearProbe(0.1, tol=1e-8).fit(X, Y[:, label])
+        np.testing.assert_allclose(probe.coef_[label], alone.coef_[0], atol=3e-4)
+        np.testing.assert_allclose(probe.predict_proba(X)[:, label], alone.predict_proba(X)[:, 1], atol=1e-4)
+        total += alone.objective_
+    assert probe.objective_ == pytest.approx(total, rel=1e-6)
+    assert probe.predict_proba(X)[:, 3].max() < 1e-6
+    assert probe.predict(X).shape == Y.shape
+    again = from_pretrained(probe.save_pretrained(tmp_path))
+    np.testing.assert_array_equal(again.predict(X), probe.predict(X))
+
+
+def test_a_label_that_every_row_has_is_predicted(digits):
+    X, y = digits
+    probe = LinearProbe(0.1).fit(X, np.stack([y % 2, y >= 0], axis=1))
+    assert probe.converged_
+    assert probe.predict(X)[:, 1].all()
+
+
+def test_scores_of_folds_are_those_of_separate_probes(digits):
+    X, y = digits[0][:500] / 16, digits[1][:500]
+    split = [(np.arange(0, 350), np.arange(350, 500))]
+    for target, options in ((y, {"multi_class": "ovr"}), (labels_of(y), {})):
+        for scoring in ("neg_log_loss", "accuracy"):
+            cv = LinearProbeCV([0.1, 1.0], cv=split, scoring=scoring, **options).fit(X, target)
+            for i, C in enumerate([0.1, 1.0]):
+                alone = LinearProbe(C, **options).fit(X[:350], target[:350])
+                proba, held = alone.predict_proba(X[350:]), target[350:]
+                if target.ndim == 2:
+                    log_loss = -np.log(np.where(held, proba, 1 - proba)).mean()
+                    right = (alone.predict(X[350:]) == held).mean()
+                else:
+                    log_loss = -np.log(proba[np.arange(150), held]).mean()
+                    right = alone.score(X[350:], held)
+                expected = right if scoring == "accuracy" else -log_loss
+                assert cv.scores_[0, i] == pytest.approx(expected, rel=5e-3, abs=0.014)
+
+
+def test_several_labels_with_drawn_folds(digits):
+    X, y = digits[0][:300], digits[1][:300]
+    first, second = (LinearProbeCV([1e-3, 0.1], cv=3).fit(X, labels_of(y)) for _ in range(2))
+    assert first.scores_.shape == (3, 2)
+    np.testing.assert_array_equal(first.scores_, second.scores_)
+    assert first.converged_.all()
+
+
+@pytest.mark.parametrize(
+    ("options", "Y", "error", "message"),
+    [
+        ({"multi_class": "auto"}, None, InputError, "multi_class='auto'"),
+        ({"class_weight": "balanced"}, np.eye(10)[:, :3], InputError, "class_weight"),
+        ({}, np.eye(10)[:, :3] * 2, LabelError, "row 0, label 0"),
+        ({}, np.zeros((10, 2)), SingleClassError, "same labels"),
+        ({}, np.eye(9)[:, :3], ShapeMismatchError, "y has 9, X has 10"),
+        ({}, np.full((10, 2), np.nan), LabelError, "row 0, label 0"),
+        ({}, np.zeros((10, 2, 2)), ShapeMismatchError, "1d array"),
+    ],
+)
+def test_bad_targets(options, Y, error, message):
+    with pytest.raises(error, match=message):
+        LinearProbe(**options).fit(np.eye(10, 3), np.arange(10) % 2 if Y is None else Y)

@@ -299,7 +299,7 @@ def test_many_classes():
         (["a", "a", "a"], SingleClassError),
         ([0.1, 0.2, 0.3], LabelError),
         ([0, 1], ShapeMismatchError),
-        ([["a"], ["b"], ["c"]], ShapeMismatchError),
+        ([["a", "b"], ["b", "b"], ["c", "a"]], ShapeMismatchError),
         (np.array(["a", None, "b"], dtype=object), LabelError),
         ([0.0, 1.0, np.nan], LabelError),
     ],

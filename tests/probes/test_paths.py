@@ -21,6 +21,14 @@ def fitted(reference, classes):
     return SimpleNamespace(coef_=coef[None], intercept_=intercept[None], classes_=classes)
 
 
+def test_a_cold_fit_at_large_c_converges(digits):
+    """The preconditioner of the start is no good at the end: it has to be renewed on the way."""
+    for dtype in (np.float32, np.float64):
+        path = probe_path(digits[0].astype(dtype), digits[1], [1e5], tol=1e-6)
+        assert path.converged_.all()
+        assert path.n_iter_[0] < 500
+
+
 @pytest.mark.parametrize("classes", [2, 10])
 def test_objective_within_1e_6_of_scikit_learn_run_to_1e_8(digits, classes):
     X, y = digits[0][::3], digits[1][::3]
@@ -38,6 +46,7 @@ def test_objective_within_1e_6_of_scikit_learn_run_to_1e_8(digits, classes):
             assert best >= ours - path.gap_bound_[i] - 1e-9 * ours
 
 
+@pytest.mark.filterwarnings("ignore:Line search of Newton solver")  # the reference, at rounding level
 @settings(max_examples=25, deadline=None)
 @given(
     n=st.integers(6, 60),
@@ -103,6 +112,31 @@ def test_separable_data_is_recognised(digits):
     assert path.converged_.all()
 
 
+@pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
+def test_patience_ends_the_path_after_the_best_c(digits, multi_class):
+    X, y = digits[0][:600], digits[1][:600]
+    Cs = np.logspace(3, -6, 10)
+    whole = probe_path(X, y, Cs, folds=3, multi_class=multi_class)
+    short = probe_path(X, y, Cs, folds=3, patience=2, multi_class=multi_class)
+    loss = np.mean([fold.log_loss_ for fold in whole.folds], axis=0)
+    kept = short.Cs
+    assert len(kept) < 10
+    assert kept.tolist() == Cs[-len(kept) :].tolist()
+    assert short.coef_.shape == (len(kept), 10, 64)
+    assert all(len(fold.log_loss_) == len(fold.Cs) == len(kept) for fold in short.folds)
+    np.testing.assert_array_equal(short.coef_, whole.coef_[-len(kept) :])
+    assert short.n_passes_.sum() < whole.n_passes_.sum()
+    if multi_class == "multinomial":
+        best = 9 - loss[::-1].argmin()
+        assert Cs[best] == kept[2]
+
+
+def test_patience_longer_than_the_path_changes_nothing(digits):
+    X, y = digits[0][:300], digits[1][:300]
+    short = probe_path(X, y, [1e-4, 1e-2, 1.0], folds=2, patience=3)
+    np.testing.assert_array_equal(short.coef_, probe_path(X, y, [1e-4, 1e-2, 1.0], folds=2).coef_)
+
+
 def test_not_converged_is_said(digits):
     with pytest.warns(ConvergenceWarning, match="not certified"):
         path = probe_path(*digits, [1.0, 100.0], max_iter=3)
@@ -124,7 +158,7 @@ def test_the_first_bad_number_is_named(digits, value):
     [
         ({"y": np.zeros(40)}, SingleClassError, "one class"),
         ({"y": np.linspace(0, 1, 40)}, LabelError, "label type"),
-        ({"y": [np.nan] * 40}, LabelError, "NaN"),
+        ({"y": [np.nan] * 40}, LabelError, "row 0: nan"),
         ({"y": [0, 1]}, ValueError, "inconsistent"),
         ({"X": np.zeros((0, 3)), "y": []}, ValueError, "0 sample"),
         ({"X": np.zeros((40, 0))}, ValueError, "0 feature"),
@@ -135,6 +169,9 @@ def test_the_first_bad_number_is_named(digits, value):
         ({"tol": 0.0}, InputError, "tol=0"),
         ({"max_iter": 0}, InputError, "max_iter=0"),
         ({"folds": 1}, InputError, "1 folds"),
+        ({"patience": 2}, InputError, "patience=2 without held-out rows"),
+        ({"patience": 0, "folds": 2}, InputError, "patience=0"),
+        ({"multi_class": "auto"}, InputError, "multi_class='auto'"),
         ({"folds": []}, InputError, "empty"),
         ({"folds": [(np.arange(4), np.arange(0))]}, InputError, "no row"),
         ({"folds": [([0, 2, 4], [1, 3])]}, SingleClassError, "fold 0"),

@@ -98,11 +98,15 @@ def training_set(
     if y is None:
         who = type(estimator).__name__ if estimator else "a probe"
         raise InputError(f"{who} requires y to be passed, but the target y is None")
+    X = (
+        as_features(X)
+        if estimator is None
+        else validate_data(
+            estimator, _half_as_single(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        )
+    )
     several = multilabel and is_multilabel(y)
     y = np.asarray(y) if several else check_labels(y)
-    X = as_features(X) if estimator is None else validate_data(
-        estimator, _half_as_single(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-    )
     if len(y) != len(X):
         raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {len(X)}")
     weight = check_weights(sample_weight, X)

@@ -44,7 +44,9 @@ def _check_each(labels: npt.NDArray[Any]) -> None:
         row = int(missing.argmax())
         raise LabelError(f"y has no label at row {row}: {labels[row]}", hint="leave out such rows", row=row)
     floats = (float, np.floating)
-    fraction = np.fromiter((isinstance(x, floats) and x % 1 != 0 for x in labels), bool, len(labels))
+    fraction = np.fromiter(
+        (isinstance(x, floats) and not float(x).is_integer() for x in labels), bool, len(labels)
+    )
     if fraction.any():
         row = int(fraction.argmax())
         raise LabelError(
@@ -92,7 +94,7 @@ def is_multilabel(y: Any) -> bool:
     >>> is_multilabel([[0, 1], [1, 1]]), is_multilabel([0, 1]), is_multilabel([[0], [1]])
     (True, False, False)
     """
-    shape = np.shape(y)
+    shape = np.asarray(y).shape
     return len(shape) == 2 and shape[1] > 1
 
 

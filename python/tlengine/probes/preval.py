@@ -156,7 +156,10 @@ def fit_scale(
     log c.
 
     Args:
-        moves: (n, K). base: (K,). labels: (n,) classes. share: (n,) weights that sum to 1.
+        moves: (n, K).
+        base: (K,).
+        labels: (n,) classes.
+        share: (n,) weights that sum to 1.
         start: where to begin.
 
     >>> moves, labels = np.array([[1.0, -1], [1, -1], [-1, 1], [1, -1]]), np.array([0, 0, 1, 1])

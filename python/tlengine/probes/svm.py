@@ -55,7 +55,7 @@ class LinearSVMProbe(OneC):
         C: float = 1.0,
         *,
         tol: float = 1e-6,
-        max_iter: int = 1000,
+        max_iter: int = 2000,
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
         n_jobs: int | None = None,
@@ -72,8 +72,8 @@ class LinearSVMProbeCV(PathOfCs):
     """A linear SVM with C chosen by the accuracy on held-out rows over a whole path, in one solve.
 
     Args:
-        Cs: values of C, by default 1e-4, .., 1e2; an integer n means ``logspace(-6, 5, n)``. Once the data are
-            separated with a margin, ever larger C take ever more passes and change nothing.
+        Cs: values of C, by default 13 from 1e-4 to 1e2; an integer n means ``logspace(-6, 5, n)``. Once the
+            data are separated with a margin, ever larger C take ever more passes and change nothing.
         cv, tol, max_iter, class_weight, fit_intercept, n_jobs: as :class:`LinearProbeCV`.
         patience: None solves every C. A number ends the path after so many values of C in a row without
             a better held-out squared hinge; larger ones are left out.
@@ -100,7 +100,7 @@ class LinearSVMProbeCV(PathOfCs):
         cv: Any = 5,
         patience: int | None = None,
         tol: float = 1e-4,
-        max_iter: int = 1000,
+        max_iter: int = 2000,
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
         n_jobs: int | None = None,
