@@ -185,19 +185,22 @@ def _draw(
 ) -> Iterator[_Job]:
     """The jobs of one seed: a stratified test part, then nested draws from the rest."""
     order = np.random.default_rng(seed).permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]
+    # NumPy sorts small integers by radix: ten times faster.
+    order = order[np.argsort(y.astype(np.min_scalar_type(y.max()))[order], kind="stable")]
     counts = np.bincount(y)
     rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
-    held = np.minimum(np.round(counts * test_size).astype(int), counts - 1)[y[order]]
+    held = np.repeat(np.minimum(np.round(counts * test_size).astype(int), counts - 1), counts)
     test = np.sort(order[rank < held])
     if not len(test):
         raise InputError(f"target {target!r} has too few rows to hold any out", hint="raise test_size")
     place = rank - held
     for budget in budgets:
         used = (place >= 0) & (place < (len(y) if budget == "all" else int(budget)))
-        fewest = int(np.bincount(y[order[used]]).min())
-        folds = place[used] % max(2, min(cv, fewest)) if cv else np.full(int(used.sum()), -1)
-        yield _Job(name, target, seed, budget, order[used], folds, test)
+        rows = order[used]
+        folds = np.full(len(rows), -1)
+        if cv:
+            folds = place[used] % max(2, min(cv, int(np.bincount(y[rows]).min())))
+        yield _Job(name, target, seed, budget, rows, folds, test)
 
 
 def _batches(jobs: Sequence[_Job], arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[list[_Job]]:
@@ -268,13 +271,19 @@ def _scores(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Accuracy and log-loss of each of n_C solutions, (n_C, K, d) and (n_C, K)."""
     count, columns, d = coef.shape
-    logits = (X @ coef.reshape(-1, d).T + intercept.reshape(-1)).reshape(len(X), count, columns)
+    # Classes come first: reductions over the first axis are whole-array operations.
+    logits = coef.transpose(1, 0, 2).reshape(-1, d) @ X.T + intercept.T.reshape(-1, 1)
+    logits = logits.reshape(columns, count, len(X))
     if columns == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=2)
-    own = np.take_along_axis(logits, y[:, None, None], axis=2)[:, :, 0]
-    top = logits.max(axis=2)
-    loss = np.log(np.exp(logits - top[:, :, None]).sum(axis=2)) + (top - own)
-    return (logits.argmax(axis=2) == y[:, None]).mean(axis=0), loss.mean(axis=0, dtype=np.float64)
+        logits = np.concatenate([np.zeros_like(logits), logits])
+    own = np.take_along_axis(logits, y[None, None, :], axis=0)[0]
+    top = logits.max(axis=0)
+    first = np.full(top.shape, len(logits))
+    for k in reversed(range(len(logits))):
+        first[logits[k] == top] = k
+    np.exp(np.subtract(logits, top, out=logits), out=logits)
+    loss = np.log(logits.sum(axis=0)) + (top - own)
+    return (first == y).mean(axis=1), loss.mean(axis=1)
 
 
 class _Journal:

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 use crate::simd::pass::{Element, padded};
+use crate::simd::vectorised::{sum_of, update};
 
 /// Blocks into which sums over rows are cut, whatever the number of threads.
 const CHUNKS: usize = 16;
@@ -120,12 +121,12 @@ impl<'a, T: Element> Design<'a, T> {
             let mut farthest = 0.0f64;
             for (i, target) in target.chunks_mut(stride).enumerate() {
                 let row = x.row(block * rows + i);
-                let mut distance = 0.0;
-                for (j, (target, &value)) in target.iter_mut().zip(row).enumerate() {
-                    let centred = value.wide() - mean[j];
-                    distance += centred * centred;
-                    *target = T::of(centred * inverse[j]);
-                }
+                let centre = |value: T, mean: f64| value.wide() - mean;
+                let distance = sum_of(row, mean, |value, mean| centre(value, mean).powi(2));
+                target[..row.len()].copy_from_slice(row);
+                update(target, mean, &inverse, |target, mean, inverse| {
+                    *target = T::of(centre(*target, mean) * inverse);
+                });
                 farthest = farthest.max(distance);
             }
             let mut reach = lock(&reach);
@@ -196,11 +197,9 @@ impl<T: Element> Source<f64> for Exact<'_, T> {
     fn block<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<f64>) -> &'s [f64] {
         scratch.resize(range.len() * self.stride, 0.0);
         for (target, i) in scratch.chunks_mut(self.stride).zip(range) {
-            for ((target, &value), mean) in
-                target.iter_mut().zip(self.original.row(i)).zip(self.mean)
-            {
+            update(target, self.original.row(i), self.mean, |target, value, mean| {
                 *target = value.wide() - mean;
-            }
+            });
         }
         scratch
     }
@@ -214,7 +213,7 @@ pub(crate) fn lock<V>(mutex: &Mutex<V>) -> std::sync::MutexGuard<'_, V> {
 /// The weighted mean of every column. Fails on the first NaN or infinity in `x`.
 pub(super) fn mean<T: Element>(x: Matrix<'_, T>, weight: &[f64], run: Run<'_>) -> Result<Vec<f64>> {
     let total: f64 = weight.iter().sum();
-    let mut mean = column_sums(x, weight, run, |_, value| value)?;
+    let mut mean = column_sums(x, weight, &vec![0.0; x.columns()], run, |value| value)?;
     if mean.iter().any(|sum| !sum.is_finite()) {
         return Err(first_non_finite(x));
     }
@@ -230,17 +229,18 @@ fn moments<T: Element>(
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let total: f64 = weight.iter().sum();
     let mean = mean(x, weight, run)?;
-    let square = |j: usize, value: f64| (value - mean[j]) * (value - mean[j]);
-    let mut spread = column_sums(x, weight, run, square)?;
+    let mut spread = column_sums(x, weight, &mean, run, |value| value * value)?;
     spread.iter_mut().for_each(|sum| *sum /= total);
     Ok((mean, spread))
 }
 
+/// The weighted sum of `term` over every column, less its origin.
 fn column_sums<T: Element>(
     x: Matrix<'_, T>,
     weight: &[f64],
+    origin: &[f64],
     run: Run<'_>,
-    term: impl Fn(usize, f64) -> f64 + Sync,
+    term: impl Fn(f64) -> f64 + Sync,
 ) -> Result<Vec<f64>> {
     let rows = x.rows().div_ceil(CHUNKS);
     let partial: Vec<Mutex<Vec<f64>>> =
@@ -252,9 +252,9 @@ fn column_sums<T: Element>(
             if i % CHECKED == 0 {
                 run.check()?;
             }
-            for (j, (sum, value)) in sums.iter_mut().zip(x.row(i)).enumerate() {
-                *sum += weight * term(j, value.wide());
-            }
+            update(&mut sums, x.row(i), origin, |sum, value, origin| {
+                *sum += weight * term(value.wide() - origin);
+            });
         }
         Ok(())
     })?;

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use crate::error::Result;
 use crate::simd::pass::{Element, Kernels, padded};
+use crate::simd::vectorised::{sum_of, update};
 
 /// Sufficient decrease and curvature conditions of Wolfe.
 const DECREASE: f64 = 1e-4;
@@ -30,14 +31,14 @@ struct Memory<T: 'static> {
 
 impl<T: Element> Memory<T> {
     /// Keeps the pair if it shows positive curvature beyond rounding.
-    fn push(&mut self, step: impl Iterator<Item = f64>, change: impl Iterator<Item = f64>) {
+    fn push(&mut self, from: &Iterate, to: &Iterate) {
         let mut pair = match self.pairs.len() == self.capacity {
             true => self.pairs.pop_front(),
             false => None,
         }
         .unwrap_or(Pair { step: Vec::new(), change: Vec::new(), product: 0.0 });
-        fill(&mut pair.step, step);
-        fill(&mut pair.change, change);
+        fill(&mut pair.step, &to.x, &from.x, |to, from| to - from);
+        fill(&mut pair.change, &to.gradient, &from.gradient, |to, from| to - from);
         pair.product = self.kernels.inner(&pair.step, &pair.change);
         let sizes = self.kernels.inner(&pair.step, &pair.step)
             * self.kernels.inner(&pair.change, &pair.change);
@@ -50,10 +51,9 @@ impl<T: Element> Memory<T> {
     /// only the penalty of the objective moves. Coefficients beyond the end of `penalty` have none.
     fn shift(&mut self, shift: f64, penalty: &[f64]) {
         for pair in &mut self.pairs {
-            let steps = pair.change.iter_mut().zip(&pair.step).zip(penalty);
-            for ((change, step), penalty) in steps {
+            update(&mut pair.change, &pair.step, penalty, |change, step, penalty| {
                 *change = T::of(change.wide() + shift * penalty * step.wide());
-            }
+            });
             pair.product = self.kernels.inner(&pair.step, &pair.change);
         }
         self.pairs.retain(|pair| pair.product > 0.0);
@@ -62,16 +62,15 @@ impl<T: Element> Memory<T> {
     /// The part of the diagonal that the last step has shown to be right (Nocedal & Wright, 7.20).
     fn scale(&self, inverse: &[f64]) -> f64 {
         let Some(pair) = self.pairs.back() else { return 1.0 };
-        let terms = pair.change.iter().zip(inverse);
-        let size: f64 =
-            terms.map(|(change, inverse)| change.wide() * change.wide() * inverse).sum();
+        let change = &pair.change[..inverse.len()];
+        let size = sum_of(change, inverse, |c, i| c.wide() * c.wide() * i);
         pair.product / size
     }
 
     /// The quasi-Newton direction `-H g`, with `H` started from the inverse of the diagonal.
     fn direction(&self, gradient: &[f64], inverse: &[f64]) -> Vec<T> {
-        let mut q: Vec<T> = gradient.iter().map(|&g| T::of(-g)).collect();
-        q.resize(padded(q.len()), T::default());
+        let mut q = Vec::new();
+        fill(&mut q, gradient, gradient, |g, _| -g);
         let mut factors = Vec::with_capacity(self.pairs.len());
         for pair in self.pairs.iter().rev() {
             let factor = self.kernels.inner(&pair.step, &q) / pair.product;
@@ -79,9 +78,7 @@ impl<T: Element> Memory<T> {
             factors.push(factor);
         }
         let scale = self.scale(inverse);
-        for (q, inverse) in q.iter_mut().zip(inverse) {
-            *q = T::of(q.wide() * inverse * scale);
-        }
+        update(&mut q, inverse, inverse, |q, inverse, _| *q = T::of(q.wide() * inverse * scale));
         for (pair, factor) in self.pairs.iter().zip(factors.into_iter().rev()) {
             let correction = factor - self.kernels.inner(&pair.change, &q) / pair.product;
             self.kernels.add_scaled(correction, &pair.step, &mut q);
@@ -90,10 +87,11 @@ impl<T: Element> Memory<T> {
     }
 }
 
-fn fill<T: Element>(target: &mut Vec<T>, values: impl Iterator<Item = f64>) {
+/// `value(a_i, b_i)` in the element type, padded with zeros.
+fn fill<T: Element>(target: &mut Vec<T>, a: &[f64], b: &[f64], value: impl Fn(f64, f64) -> f64) {
     target.clear();
-    target.extend(values.map(T::of));
-    target.resize(padded(target.len()), T::default());
+    target.resize(padded(a.len()), T::default());
+    update(target, a, b, |target, a, b| *target = T::of(value(a, b)));
 }
 
 /// A point, the value there and its gradient.
@@ -167,18 +165,13 @@ impl<T: Element> Minimiser<T> {
     pub fn shift(&mut self, shift: f64, penalty: &[f64]) {
         self.memory.shift(shift, penalty);
         let Iterate { x, gradient, value } = &mut self.current;
-        for ((x, gradient), penalty) in x.iter().zip(gradient).zip(penalty) {
-            *gradient += shift * penalty * x;
-            *value += 0.5 * shift * penalty * x * x;
-        }
+        *value += 0.5 * shift * sum_of(&x[..penalty.len()], penalty, |x, p| p * x * x);
+        update(gradient, x, penalty, |gradient, x, penalty| *gradient += shift * penalty * x);
     }
 
     /// A step that was made outside, and the change of the gradient along it, as curvature to learn.
     pub fn learn(&mut self, from: &Iterate, to: &Iterate) {
-        let difference =
-            |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
-        let (step, change) = (difference(&to.x, &from.x), difference(&to.gradient, &from.gradient));
-        self.memory.push(step.into_iter(), change.into_iter());
+        self.memory.push(from, to);
     }
 
     /// The best point so far.
@@ -188,21 +181,23 @@ impl<T: Element> Minimiser<T> {
 
     /// The point to evaluate next.
     pub fn trial(&self) -> Vec<f64> {
-        let along = self.current.x.iter().zip(&self.direction);
-        along.map(|(x, direction)| x + self.step * direction.wide()).collect()
+        let mut trial = self.current.x.clone();
+        let direction = &self.direction;
+        update(&mut trial, direction, direction, |x, d, _| *x += self.step * d.wide());
+        trial
     }
 
     /// Takes the evaluation of the last [`Minimiser::trial`].
     pub fn tell(&mut self, at: Iterate) -> Progress {
         self.trials += 1;
-        let slope: f64 = at.gradient.iter().zip(&self.direction).map(|(g, d)| g * d.wide()).sum();
+        let slope = self.slope_of(&at.gradient);
         // Below the rounding of the values only the slopes can be trusted (Hager & Zhang 2005).
         let noise = if size_of::<T>() == 4 { 1e-7 } else { 1e-12 } * self.current.value.abs();
         let decreased = at.value <= self.current.value + DECREASE * self.step * self.slope
             || (at.value <= self.current.value + noise
                 && slope <= -(1.0 - 2.0 * DECREASE) * self.slope);
         if decreased && slope.abs() <= -CURVATURE * self.slope {
-            self.learn(&self.current.clone(), &at);
+            self.memory.push(&self.current, &at);
             self.current = at;
             self.aim();
             return Progress::Accepted;
@@ -217,10 +212,15 @@ impl<T: Element> Minimiser<T> {
     /// Chooses the next direction from the current iterate.
     fn aim(&mut self) {
         self.direction = self.memory.direction(&self.current.gradient, &self.inverse);
-        let along = self.current.gradient.iter().zip(&self.direction);
-        self.slope = along.map(|(g, d)| g * d.wide()).sum();
+        self.slope = self.slope_of(&self.current.gradient);
         self.step = 1.0;
         (self.low, self.high, self.trials) = ((0.0, self.slope), None, 0);
+    }
+
+    /// The derivative along the direction.
+    fn slope_of(&self, gradient: &[f64]) -> f64 {
+        let direction = &self.direction[..gradient.len()];
+        sum_of(gradient, direction, |g, d| g * d.wide())
     }
 
     /// Forgets the pairs and tries the preconditioned gradient; stalls where that was it.

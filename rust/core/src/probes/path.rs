@@ -6,6 +6,7 @@ use super::lbfgs::{Iterate, Minimiser, Progress};
 use super::pass::{Evaluation, Task, Wanted};
 use crate::error::Result;
 use crate::simd::pass::{Element, Loss};
+use crate::simd::vectorised::{sum_of, update};
 
 /// The part of the tolerance that the solver aims at: the rest is for the rounding of the result.
 const AIM: f64 = 0.7;
@@ -56,11 +57,9 @@ impl Scaling {
     /// The objective and its gradient at `x`, from the sums of a pass there.
     pub fn iterate(&self, x: Vec<f64>, at: &Evaluation, lambda: f64) -> Iterate {
         let mut gradient = Vec::with_capacity(x.len());
-        let mut penalty = 0.0;
-        for ((g, w), p) in at.gradient.0.iter().zip(&x).zip(&self.penalty) {
-            penalty += p * w * w;
-            gradient.push(g / self.total + lambda * p * w);
-        }
+        gradient.extend_from_slice(&at.gradient.0);
+        update(&mut gradient, &x, &self.penalty, |g, w, p| *g = *g / self.total + lambda * p * w);
+        let penalty = sum_of(&x[..self.penalty.len()], &self.penalty, |w, p| p * w * w);
         let free = |settled: &bool| self.intercept && !settled;
         let intercepts = at.gradient.1.iter().zip(&self.settled);
         gradient.extend(intercepts.map(|(g, s)| if free(s) { g / self.total } else { 0.0 }));
@@ -70,9 +69,12 @@ impl Scaling {
     /// The inverse of the Hessian's diagonal.
     fn inverse_diagonal(&self, at: &Evaluation, lambda: f64) -> Vec<f64> {
         let inverse = |curvature: f64| 1.0 / curvature.max(1e-30);
-        let weights = at.curvature.0.iter().zip(&self.penalty);
-        let mut diagonal: Vec<f64> =
-            weights.map(|(h, p)| inverse(h / self.total + lambda * p)).collect();
+        let mut diagonal = Vec::with_capacity(at.curvature.0.len() + self.columns);
+        diagonal.extend_from_slice(&at.curvature.0);
+        let penalty = &self.penalty;
+        update(&mut diagonal, penalty, penalty, |h, p, _| {
+            *h = inverse(*h / self.total + lambda * p)
+        });
         let floor = 1e-6 * at.curvature.1.iter().sum::<f64>() / self.total;
         diagonal.extend(at.curvature.1.iter().map(|h| inverse((h / self.total).max(floor))));
         diagonal
@@ -80,8 +82,7 @@ impl Scaling {
 
     /// `|g_W|^2 / (2 lambda)`, each column by its penalty.
     pub fn weight_gap(&self, gradient: &[f64], lambda: f64) -> f64 {
-        let terms = gradient.iter().zip(&self.penalty);
-        terms.map(|(g, p)| g * g / p).sum::<f64>() / (2.0 * lambda)
+        sum_of(gradient, &self.penalty, |g, p| g * g / p) / (2.0 * lambda)
     }
 }
 

@@ -9,6 +9,7 @@ use super::path::{PathSolver, Scaling, Solved, cold_start};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 use crate::simd::pass::{Element, Loss};
+use crate::simd::vectorised::{sum_of, update};
 
 /// How paths are solved.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ pub fn solve_paths<T: Element>(
     let mut found = Vec::new();
     for (task, solver) in solvers {
         for (&c, solved) in cs.iter().zip(solver.into_solved()) {
-            let point = unscale(&design, &tasks[task], &solved.x, Some(design.scale()));
+            let point = unscale(&design, &tasks[task], &solved.x, design.scale());
             found.push(Found { task, c, point, solved });
         }
     }
@@ -193,7 +194,7 @@ fn mend<T: Element>(
     for ((_, solver), &i) in solvers.iter().zip(failed) {
         let Some(solved) = solver.solved().first() else { continue };
         let task = &tasks[found[i].task];
-        found[i].point = unscale(design, task, &solved.x, None);
+        found[i].point = unscale(design, task, &solved.x, &vec![1.0; design.mean().len()]);
         found[i].solved.iterations += solved.iterations;
         found[i].solved.passes += solved.passes + 1;
     }
@@ -284,29 +285,29 @@ fn unscale<T: Element>(
     design: &Design<'_, T>,
     task: &Task<'_>,
     x: &[f64],
-    scale: Option<&[f64]>,
+    scale: &[f64],
 ) -> (Vec<T>, Vec<f64>) {
     let (stride, columns) = (Source::<T>::stride(design), task.columns);
     let d = design.mean().len();
     let (w, b) = x.split_at(columns * stride);
     let softmax = task.loss == Loss::Softmax;
-    let centre = |value: &dyn Fn(usize) -> f64| match softmax {
-        true => (0..columns).map(value).sum::<f64>() / columns as f64,
-        false => 0.0,
-    };
-    let shared: Vec<f64> = (0..d).map(|j| centre(&|k| w[k * stride + j])).collect();
-    let mut coefficients = Vec::with_capacity(columns * d);
+    let share = if softmax { 1.0 / columns as f64 } else { 0.0 };
+    let mut shared = vec![0.0; d];
+    let mut coefficients = vec![T::default(); columns * d];
     for row in w.chunks(stride) {
-        for (j, (value, shared)) in row.iter().zip(&shared).enumerate() {
-            coefficients.push(T::of((value - shared) / scale.map_or(1.0, |scale| scale[j])));
-        }
+        update(&mut shared, row, row, |shared, w, _| *shared += share * w);
+    }
+    for (target, row) in coefficients.chunks_mut(d).zip(w.chunks(stride)) {
+        let mut centred = row[..d].to_vec();
+        update(&mut centred, &shared, &shared, |w, shared, _| *w -= shared);
+        update(target, &centred, scale, |target, w, scale| *target = T::of(w / scale));
     }
     let offset: Vec<f64> = coefficients
         .chunks(d)
         .zip(b)
-        .map(|(row, b)| b - row.iter().zip(design.mean()).map(|(w, m)| w.wide() * m).sum::<f64>())
+        .map(|(row, b)| b - sum_of(row, design.mean(), |w, m| w.wide() * m))
         .collect();
-    let shared = centre(&|k| offset[k]);
+    let shared = share * offset.iter().sum::<f64>();
     (coefficients, offset.iter().map(|b| b - shared).collect())
 }
 
@@ -317,10 +318,8 @@ fn exact_point<T: Element>(design: &Design<'_, T>, found: &Found<T>) -> ExactPoi
     let mut w = vec![0.0; intercepts.len() * stride];
     let mut b = intercepts.clone();
     for ((w, row), b) in w.chunks_mut(stride).zip(coefficients.chunks(d)).zip(&mut b) {
-        for ((w, value), mean) in w.iter_mut().zip(row).zip(design.mean()) {
-            *w = value.wide();
-            *b += value.wide() * mean;
-        }
+        update(w, row, row, |w, value, _| *w = value.wide());
+        *b += sum_of(row, design.mean(), |value, mean| value.wide() * mean);
     }
     ExactPoint { task: found.task, c: found.c, w, b }
 }

@@ -24,6 +24,7 @@ mod product_f32;
 mod product_i8;
 pub mod rotation;
 pub mod tile;
+pub mod vectorised;
 
 pub use isa::Isa;
 pub use kernels::Kernels;

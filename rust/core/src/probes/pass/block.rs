@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{Entry, Evaluation, Pass, Round, Target, Task, Wanted};
 use crate::probes::data::Source;
 use crate::simd::pass::{Element, Loss, LossBlock, padded};
+use crate::simd::vectorised::{sum_of, update};
 
 /// Buffers of one thread.
 #[derive(Default)]
@@ -67,7 +68,7 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
         let logits = &*logits;
         sum.loss += weighted_sum(&scratch.loss, &task.weight[rows.clone()], ld);
         for (sum, residuals) in sum.gradient.1.iter_mut().zip(logits.chunks(ld)) {
-            *sum += sum_with(&residuals[..rows.len()], |_| 1.0);
+            *sum += sum_all(&residuals[..rows.len()]);
         }
         self.kernels.outer(x, stride, logits, ld, &mut sum.gradient.0, false);
         if entry.wanted == Wanted::Curvature {
@@ -75,7 +76,7 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
         }
         if entry.wanted != Wanted::Gradient {
             for (sum, spread) in sum.curvature.1.iter_mut().zip(scratch.curvature.chunks(ld)) {
-                *sum += sum_with(&spread[..rows.len()], |_| 1.0);
+                *sum += sum_all(&spread[..rows.len()]);
             }
             if !sum.intercept_hessian.is_empty() {
                 self.add_intercept_hessian(task, rows.clone(), logits, scratch, sum);
@@ -99,15 +100,16 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
         // p sqrt(s): the matrix of products of its columns is the sum over rows of s p_k p_l.
         scratch.powers.clear();
         scratch.powers.resize(k * ld, T::default());
-        for (class, powers) in scratch.powers.chunks_mut(ld).enumerate() {
-            for (i, power) in powers[..rows.len()].iter_mut().enumerate() {
-                let weight = scratch.weight[i].wide();
-                if weight > 0.0 {
-                    let own = f64::from(scratch.target[i].wide() == class as f64);
-                    let p = residuals[class * ld + i].wide() / weight + own;
-                    *power = T::of(p * weight.sqrt());
-                }
-            }
+        let root = |weight: T| weight.wide().sqrt();
+        let inverse = |root: f64| if root > 0.0 { 1.0 / root } else { 0.0 };
+        for (powers, residuals) in scratch.powers.chunks_mut(ld).zip(residuals.chunks(ld)) {
+            update(powers, residuals, &scratch.weight, |power, residual, weight| {
+                *power = T::of(residual.wide() * inverse(root(weight)));
+            });
+        }
+        for (i, (class, &weight)) in scratch.target.iter().zip(&scratch.weight).enumerate() {
+            let own = &mut scratch.powers[class.wide() as usize * ld + i];
+            *own = T::of(own.wide() + root(weight));
         }
         let ldk = padded(k);
         let mut products = vec![T::default(); k * ldk];
@@ -160,20 +162,10 @@ impl<T: Element> Scratch<T> {
 
 /// `sum of weight[i] * values[c * ld + i]` over all columns c.
 fn weighted_sum<T: Element>(values: &[T], weight: &[f64], ld: usize) -> f64 {
-    values
-        .chunks(ld)
-        .map(|column| sum_with(column, |i| weight.get(i).copied().unwrap_or(0.0)))
-        .sum()
+    let sum = |column: &[T]| sum_of(&column[..weight.len()], weight, |v, s| v.wide() * s);
+    values.chunks(ld).map(sum).sum()
 }
 
-/// The sum of `values[i] * factor(i)`, in eight interleaved sums so that additions overlap.
-#[inline(always)]
-fn sum_with<T: Element>(values: &[T], factor: impl Fn(usize) -> f64) -> f64 {
-    let mut sums = [0.0; 8];
-    for (at, values) in values.chunks(8).enumerate() {
-        for (i, (sum, value)) in sums.iter_mut().zip(values).enumerate() {
-            *sum += value.wide() * factor(at * 8 + i);
-        }
-    }
-    sums.iter().sum()
+fn sum_all<T: Element>(values: &[T]) -> f64 {
+    sum_of(values, values, |value, _| value.wide())
 }

@@ -17,6 +17,7 @@ use super::data::{Source, block_rows, lock};
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::pass::{Element, Kernels, Loss};
+use crate::simd::vectorised::update;
 
 /// Chunks of blocks at most: enough for the threads of a large machine.
 const MAX_CHUNKS: usize = 16;
@@ -176,7 +177,9 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
         for point in points {
             let columns = self.tasks[point.task].columns;
             let first = round.bias.len();
-            round.w.extend(point.w.iter().map(|&value| T::of(value)));
+            let start = round.w.len();
+            round.w.resize(start + point.w.len(), T::default());
+            update(&mut round.w[start..], point.w, point.w, |w, value, _| *w = T::of(value));
             round.bias.extend(point.b.iter().map(|&value| T::of(value)));
             let (task, wanted) = (point.task, point.wanted);
             round.entries.push(Entry { task, first, columns, wanted });

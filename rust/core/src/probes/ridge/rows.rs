@@ -6,8 +6,9 @@ use crate::error::Result;
 use crate::parallel::Run;
 use crate::probes::data::{Matrix, Source, mean};
 use crate::simd::pass::{Element, padded};
+use crate::simd::vectorised::update;
 
-/// `X` less its weighted mean, each column divided by a number; both in double precision.
+/// `X` less its weighted mean in double precision, each column divided by a power of two.
 pub(super) struct Rows<'a, T> {
     original: Matrix<'a, T>,
     mean: Vec<f64>,
@@ -20,11 +21,10 @@ impl<'a, T: Element> Rows<'a, T> {
     pub fn new(x: Matrix<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
         let found = mean(x, weight, run)?;
         let mean = if centre { found } else { vec![0.0; x.columns()] };
-        let inverse = vec![1.0; x.columns()];
-        Ok(Self { original: x, mean, inverse, stride: padded(x.columns()) })
+        Ok(Self { original: x, mean, inverse: Vec::new(), stride: padded(x.columns()) })
     }
 
-    /// From now on, columns are divided by `scale`.
+    /// From now on, columns are divided by `scale`, powers of two.
     pub fn divide_by(&mut self, scale: &[f64]) {
         self.inverse = scale.iter().map(|scale| 1.0 / scale).collect();
     }
@@ -49,10 +49,14 @@ impl<'a, T: Element> Rows<'a, T> {
         let row = self.original.row(i);
         let end = row.len().min(first + target.len());
         let (found, beyond) = target.split_at_mut(end.saturating_sub(first));
-        let columns = row[first.min(end)..end].iter().zip(&self.mean[first.min(end)..end]);
-        let columns = columns.zip(&self.inverse[first.min(end)..end]);
-        for (target, ((value, mean), inverse)) in found.iter_mut().zip(columns) {
-            *target = E::of((value.wide() - mean) * inverse * factor);
+        let columns = first.min(end)..end;
+        let mean = &self.mean[columns.clone()];
+        update(found, &row[columns.clone()], mean, |target, value, mean| {
+            *target = E::of((value.wide() - mean) * factor);
+        });
+        if !self.inverse.is_empty() {
+            let inverse = &self.inverse[columns];
+            update(found, inverse, inverse, |target, by, _| *target = E::of(target.wide() * by));
         }
         beyond.fill(E::default());
     }

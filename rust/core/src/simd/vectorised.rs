@@ -1,0 +1,99 @@
+//! Plain loops over slices, compiled for the instruction set in use.
+//!
+//! The compiler turns such a loop into vector instructions of the set that the function around it is
+//! compiled for; the closures have to be small enough to be inlined.
+
+use super::Isa;
+
+/// Defines a function that runs `$body`, always inlined, compiled for [`Isa::current`].
+macro_rules! vectorised {
+    ($(#[$doc:meta])* $name:ident<$($generic:ident: $bound:path),*>($($arg:ident: $type:ty),*) $(-> $result:ty)?, $body:ident) => {
+        $(#[$doc])*
+        #[inline]
+        pub fn $name<$($generic: $bound),*>($($arg: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512<$($generic: $bound),*>($($arg: $type),*) $(-> $result)? {
+                $body($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$($generic: $bound),*>($($arg: $type),*) $(-> $result)? {
+                $body($($arg),*)
+            }
+            match Isa::current() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the current set is available.
+                Ok(Isa::Avx512 | Isa::Avx512Vnni) => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Ok(Isa::Avx2) => unsafe { avx2($($arg),*) },
+                _ => $body($($arg),*),
+            }
+        }
+    };
+}
+
+vectorised! {
+    /// The sum of `term(a_i, b_i)`, in sixteen interleaved sums: in an order that vectors can follow.
+    sum_of<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64, add_terms
+}
+
+vectorised! {
+    /// Calls `change(&mut target_i, a_i, b_i)` up to the end of the shortest.
+    update<T: Sized, A: Copy, B: Copy, F: Change<T, A, B>>(target: &mut [T], a: &[A], b: &[B], change: F), change_all
+}
+
+/// What is summed: a closure.
+pub trait Term<A, B>: Fn(A, B) -> f64 {}
+impl<A, B, F: Fn(A, B) -> f64> Term<A, B> for F {}
+
+/// What is done to each element: a closure.
+pub trait Change<T, A, B>: Fn(&mut T, A, B) {}
+impl<T, A, B, F: Fn(&mut T, A, B)> Change<T, A, B> for F {}
+
+#[inline(always)]
+fn add_terms<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64 {
+    const LANES: usize = 16;
+    assert_eq!(a.len(), b.len());
+    let mut sums = [0.0; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    for (sum, (a, b)) in sums.iter_mut().zip(a.remainder().iter().zip(b.remainder())) {
+        *sum = term(*a, *b);
+    }
+    for (a, b) in a.zip(b) {
+        for i in 0..LANES {
+            sums[i] += term(a[i], b[i]);
+        }
+    }
+    sums.iter().sum()
+}
+
+#[inline(always)]
+fn change_all<T, A: Copy, B: Copy, F: Change<T, A, B>>(
+    target: &mut [T],
+    a: &[A],
+    b: &[B],
+    change: F,
+) {
+    for ((target, a), b) in target.iter_mut().zip(a).zip(b) {
+        change(target, *a, *b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_counts_once() {
+        for length in [0, 1, 15, 16, 17, 100] {
+            let a: Vec<u32> = (0..length).collect();
+            let mut b: Vec<f32> = (0..length).map(|i| i as f32).collect();
+            update(&mut b, &a, &a, |b, one, two| *b += (one + two) as f32);
+            let n = f64::from(length);
+            let sum = sum_of(&a, &b, |a, b| f64::from(a) * f64::from(b));
+            assert_eq!(sum, (n - 1.0) * n * (2.0 * n - 1.0) / 2.0);
+        }
+    }
+}
