@@ -113,13 +113,19 @@ def view_ratios(table: Table, X: np.ndarray[Any, Any], folder: Path) -> Iterator
         {"ours": timed(lambda: np.copyto(out, view)), "memcpy": timed(lambda: np.copyto(out, X))}
     )
     yield ratio("contiguous read, verified once", "memcpy", best, 0.7, 0.9)
+
+    def open_and_check() -> None:
+        assert EmbeddingCache(folder / "ours").table(RECIPE, dim=DIM).view().shape == X.shape
+
+    best = take_turns({"ours": timed(open_and_check), "memcpy": timed(lambda: np.copyto(out, X))})
+    yield ratio("open, check and view 307 MB", "memcpy", best, 0.3, 0.6)
     used = sum(path.stat().st_size for path in (folder / "ours").rglob("*") if path.is_file())
     best = {"ours": float(used), "the rows": float(X.nbytes)}
     yield ratio("size of the files (bytes)", "the rows", best, 1 / 1.05, 1 / 1.03)
 
 
 def open_ratios(folder: Path) -> Iterator[Ratio]:
-    """1.28 million rows, opened and viewed; against the promised 20 ms."""
+    """1.28 million rows, opened and viewed without a look at their bytes; against the promised 20 ms."""
     rows, dim = 1_280_000, 32
     rng = np.random.default_rng(2)
     with EmbeddingCache(folder / "large", durability="process") as opened:
@@ -133,7 +139,7 @@ def open_ratios(folder: Path) -> Iterator[Ratio]:
         assert view.shape == (rows, dim)
 
     best = take_turns({"ours": timed(work)})
-    yield ratio("open 1.28 M rows and view them", "20 ms", best | {"20 ms": 0.02}, 1, 10)
+    yield ratio("open 1.28 M rows, view them unchecked", "20 ms", best | {"20 ms": 0.02}, 1, 10)
 
 
 def write(folder: str, number: int, kind: str, barrier: Any) -> None:
