@@ -13,8 +13,9 @@ use tlengine_core::{Error, Result, Run};
 use crate::call::{brief, interruptible};
 use crate::views::Rows;
 
-/// Fewer numbers than this are copied before anybody could press Ctrl-C.
-const SMALL: usize = 1 << 18;
+/// Fewer numbers than this are copied in a millisecond, on the calling thread: starting others would
+/// make the call wait for a processor several times where many processes share a few.
+const SMALL: usize = 1 << 20;
 
 /// A table as listed: directory name, and (dim, dtype, recipe, info) if its manifest is intact.
 type Listed<'py> =
