@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
-.PHONY: help dev demo test lint check-python check-rust bench bench-check soak docs clean
+.PHONY: help dev demo test lint check-python check-rust fuzz bench bench-check soak docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,7 +38,7 @@ dev: $(VENV)/.core-$(PROFILE) ## Make .venv with everything in it (PROFILE=quick
 demo: dev ## Compare strategies on 2,000 textile photographs; writes demo/out/report.html
 	$(BIN)/python scripts/demo.py
 
-test: dev lint check-rust check-python ## All checks and tests
+test: dev lint check-rust fuzz check-python ## All checks and tests
 
 lint: dev ## Formatters, linters, types, layers
 	$(BIN)/ruff check .
@@ -51,6 +51,24 @@ lint: dev ## Formatters, linters, types, layers
 
 check-rust: ## Tests of the Rust core
 	cargo test --quiet --locked --workspace
+
+# What `cargo fuzz run -s none` passes to a stable compiler, so that nothing needs to be installed.
+COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZ := rust/core/fuzz
+FUZZ_SECONDS ?= 10
+fuzz: ## Fuzz the parsers of the cache's files, FUZZ_SECONDS (default 10) each; linux on x86-64 or arm64
+	host=$$(rustc -vV | sed -n 's/^host: //p')
+	RUSTFLAGS="$(COVERAGE)" cargo build --quiet --locked --release --target $$host --manifest-path $(FUZZ)/Cargo.toml
+	new=$$(mktemp -d)
+	trap 'rm -rf "$$new"' EXIT
+	for target in log rows manifest; do
+		mkdir -p $(FUZZ)/artifacts/$$target $$new/$$target
+		$(FUZZ)/target/$$host/release/$$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=$(FUZZ)/artifacts/$$target/ $$new/$$target $(FUZZ)/corpus/$$target 2>&1 |
+			sed "s/^stat::number_of_executed_units:/fuzz $$target: inputs tried/;t;/^stat::\|^INFO/d"
+	done
 
 check-python: dev ## Tests of the Python packages
 	$(PYTEST) -q --benchmark-disable --durations=10

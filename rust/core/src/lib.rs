@@ -11,6 +11,7 @@ pub mod cache;
 mod error;
 pub mod neighbors;
 mod parallel;
+#[cfg(feature = "probes")]
 pub mod probes;
 pub mod simd;
 
