@@ -55,7 +55,8 @@ impl<'a, T: Real> Ranking<'a, T> {
     ) -> Result<Vec<Vec<Scored>>> {
         let mut open: Vec<Open> = found.into_iter().map(|found| Open::new(found, k)).collect();
         let norms: Vec<_> = queries.iter().map(|q| self.kernels.exact_dot(q, q)).collect();
-        let mut wanted = Vec::new();
+        let most = open.iter().map(|open| open.candidates.len()).sum();
+        let mut wanted = Vec::with_capacity(most);
         loop {
             for (q, open) in open.iter_mut().enumerate() {
                 wanted.extend(open.next(self.frame, k).map(|row| pair(row, q)));
@@ -71,7 +72,7 @@ impl<'a, T: Real> Ranking<'a, T> {
         for (q, open) in open.iter_mut().enumerate() {
             wanted.extend(open.contenders(k).map(|row| pair(row, q)));
         }
-        let mut scored = vec![Vec::new(); open.len()];
+        let mut scored: Vec<_> = open.iter().map(|_| Vec::with_capacity(k + k / 8)).collect();
         self.visit(run, queries, &mut wanted, |place, row, q| {
             let score = self.frame.score(queries[q], row, [norms[q], self.norm(place)]);
             scored[q].push((place, score));
@@ -146,18 +147,22 @@ impl Open {
     fn new(found: Found, k: usize) -> Self {
         let candidates = found.list.into_candidates();
         let batch = (k + k / 4).max(16);
-        Self { placed: found.placed, candidates, batch, estimated: Vec::new() }
+        let estimated = Vec::with_capacity(candidates.len());
+        Self { placed: found.placed, candidates, batch, estimated }
     }
 
-    /// The rows to estimate next; none once no other can be among the `k` best.
+    /// The rows to estimate next; none once no other can be among the `k` best, or where there are
+    /// so few that estimates would spare nothing.
     fn next(&mut self, frame: &Frame, k: usize) -> impl Iterator<Item = u32> + '_ {
         let floor = self.floor(k);
         let floor = frame.least(&self.placed, floor);
         if !floor.is_nan() {
             self.candidates.retain(|candidate| f64::from(candidate.upper) >= floor);
         }
-        let rest = self.candidates.len().saturating_sub(self.batch);
-        if rest > 0 {
+        let few = self.estimated.is_empty() && self.candidates.len() <= self.batch;
+        let count = if few { 0 } else { self.batch.min(self.candidates.len()) };
+        let rest = self.candidates.len() - count;
+        if rest > 0 && count > 0 {
             self.candidates.select_nth_unstable_by(rest, |a, b| a.upper.total_cmp(&b.upper));
         }
         self.batch *= 2;
@@ -173,10 +178,12 @@ impl Open {
         self.estimated.select_nth_unstable_by(k - 1, order).1.1.lower
     }
 
-    /// The rows whose estimates leave open whether they are among the `k` best, or how they are ranked.
+    /// The rows of which it is open whether they are among the `k` best, or how they are ranked.
     fn contenders(&mut self, k: usize) -> impl Iterator<Item = u32> + '_ {
         let floor = self.floor(k);
-        self.estimated.iter().filter(move |(_, score)| score.upper >= floor).map(|(row, _)| *row)
+        let estimated = self.estimated.iter().filter(move |(_, score)| score.upper >= floor);
+        let others = self.candidates.iter().map(|candidate| candidate.row);
+        estimated.map(|(row, _)| *row).chain(others)
     }
 }
 

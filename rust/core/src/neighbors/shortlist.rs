@@ -33,7 +33,18 @@ fn from_sortable(key: i32) -> f32 {
 impl Shortlist {
     pub fn new(k: usize) -> Self {
         let capacity = 4 * k + 64;
-        Self { k, capacity, floor: f32::MIN, candidates: Vec::new(), lowers: Vec::new() }
+        Self {
+            k,
+            capacity,
+            floor: f32::MIN,
+            candidates: Vec::with_capacity(capacity),
+            lowers: Vec::new(),
+        }
+    }
+
+    /// What a list of this length usually takes.
+    pub fn bytes(k: usize) -> usize {
+        2 * (4 * k + 64) * size_of::<Candidate>()
     }
 
     /// A score that at least `k` rows are known to reach.
