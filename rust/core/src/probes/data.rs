@@ -12,6 +12,8 @@ use crate::simd::vectorised::{sum_of, update};
 const CHUNKS: usize = 16;
 /// Rows after which a sum looks whether it is to stop.
 const CHECKED: usize = 256;
+/// Elements that are cleared before looking whether to stop.
+const CLEARED: usize = 1 << 24;
 /// Bytes of a block of rows: it stays in the second-level cache between the two products of a pass.
 const BLOCK_BYTES: usize = 384 << 10;
 /// A cache line in bytes.
@@ -99,7 +101,10 @@ impl<'a, T: Element> Design<'a, T> {
             what: "the centred features",
             bytes: length * size_of::<T>(),
         })?;
-        storage.resize(length, T::default());
+        while storage.len() < length {
+            run.check()?;
+            storage.resize(length.min(storage.len() + CLEARED), T::default());
+        }
         let start = storage.as_ptr().align_offset(LINE).min(slack);
         let mut design =
             Self { original: x, mean, scale, penalty, reach: 0.0, stride, storage, start };

@@ -1,9 +1,17 @@
 //! Eigenvalues of symmetric matrices, by the one linear algebra crate that we use for it.
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
 use faer::{Mat, Side};
 
 use crate::error::{Error, Result};
 use crate::parallel::Run;
+
+/// Matrices up to this size are done before anyone could interrupt them.
+const QUICK: usize = 256;
+/// How often a waiting call looks whether it is to stop.
+const CHECK: Duration = Duration::from_millis(10);
 
 /// Eigenvalues, ascending, and one eigenvector per row.
 pub(super) struct Eigen {
@@ -12,16 +20,40 @@ pub(super) struct Eigen {
 }
 
 /// The eigenvalues of the leading `size` x `size` part of a matrix given by its upper triangle, with
-/// rows `stride` apart; eigenvectors are padded to `stride` with zeros.
+/// rows `ld` apart; eigenvectors are padded to `stride` with zeros.
+///
+/// The decomposition cannot be interrupted. It runs on a thread of its own and on one core, and a call
+/// that is to stop leaves it there: it holds its matrix and ends by itself.
 pub(super) fn symmetric_eigen(
     matrix: &[f64],
     ld: usize,
     size: usize,
     stride: usize,
-    _run: Run<'_>,
+    run: Run<'_>,
 ) -> Result<Eigen> {
     // faer reads the lower triangle: the transpose of our upper one.
     let lower = Mat::from_fn(size, size, |i, j| matrix[j.min(i) * ld + i.max(j)]);
+    if size <= QUICK {
+        return decompose(&lower, stride);
+    }
+    let (done, finished) = channel();
+    let work = move || done.send(decompose(&lower, stride));
+    let spawned = std::thread::Builder::new().name("eigenvalues".into()).spawn(work);
+    spawned.map_err(|error| Error::Internal(format!("no thread for eigenvalues: {error}")))?;
+    loop {
+        run.check()?;
+        match finished.recv_timeout(CHECK) {
+            Ok(found) => return found,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Internal("the eigenvalues panicked".into()));
+            }
+        }
+    }
+}
+
+fn decompose(lower: &Mat<f64>, stride: usize) -> Result<Eigen> {
+    let size = lower.nrows();
     let found = lower
         .self_adjoint_eigen(Side::Lower)
         .map_err(|error| Error::Internal(format!("eigenvalues were not found: {error:?}")))?;
@@ -37,13 +69,30 @@ pub(super) fn symmetric_eigen(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     #[test]
     fn a_small_matrix() {
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let found = symmetric_eigen(&[2.0, 1.0, 9.0, 2.0], 2, 2, 2, Run::new(1, &stop)).unwrap();
+        let stop = AtomicBool::new(false);
+        let run = Run::new(1, &stop);
+        let found = symmetric_eigen(&[2.0, 1.0, 9.0, 2.0], 2, 2, 2, run).unwrap();
         assert!((found.values[0] - 1.0).abs() < 1e-12 && (found.values[1] - 3.0).abs() < 1e-12);
         assert!((found.vectors[2] - found.vectors[3]).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_large_matrix_is_left_when_told_to_stop() {
+        let size = 1200;
+        let matrix: Vec<f64> = (0..size * size).map(|i| (i * 7 % 101) as f64).collect();
+        let stop = AtomicBool::new(true);
+        let found = symmetric_eigen(&matrix, size, size, size, Run::new(1, &stop));
+        assert!(matches!(found, Err(Error::Interrupted)));
+        let diagonal: Vec<f64> = (0..300 * 300).map(|i| f64::from(i % 301 == 0)).collect();
+        stop.store(false, std::sync::atomic::Ordering::Relaxed);
+        let found = symmetric_eigen(&diagonal, 300, 300, 304, Run::new(1, &stop)).unwrap();
+        assert!(found.values.iter().all(|value| (value - 1.0).abs() < 1e-12));
+        assert_eq!(found.vectors.len(), 300 * 304);
     }
 }

@@ -1,17 +1,15 @@
 //! The factors where there are fewer rows than columns: from the n x n matrix of products of rows.
 
-use std::sync::Mutex;
-
 use super::RidgeTask;
 use super::factors::Factors;
 use super::rows::Rows;
 use crate::error::Result;
 use crate::parallel::Run;
-use crate::probes::data::{lock, power_of_two};
+use crate::probes::data::power_of_two;
 use crate::probes::eigen::symmetric_eigen;
 use crate::simd::pass::{Element, padded};
 
-/// Rows of a panel of the matrix.
+/// Rows of a panel of a matrix.
 const PANEL: usize = 48;
 
 /// With `X X' = U diag(e) U'`, the eigenvectors of `X' X` are `X' U e^-1/2`.
@@ -33,10 +31,17 @@ pub(super) fn factorise<T: Element>(
     let kept = eigen.values.iter().position(|&value| value > floor).unwrap_or(n);
     let values = eigen.values[kept..].to_vec();
     let mut vectors = vec![0.0; values.len() * stride];
-    kernels.outer(&x, stride, &eigen.vectors[kept * ld..], ld, &mut vectors, false);
-    for (vector, value) in vectors.chunks_mut(stride).zip(&values) {
-        vector.iter_mut().for_each(|v| *v /= value.sqrt());
-    }
+    let mut panels: Vec<&mut [f64]> = vectors.chunks_mut(PANEL * stride).collect();
+    run.for_each_mut(&mut panels, |panel, vectors| {
+        let first = kept + panel * PANEL;
+        let count = vectors.len() / stride;
+        let found = &eigen.vectors[first * ld..(first + count) * ld];
+        kernels.outer(&x, stride, found, ld, vectors, false);
+        for (vector, value) in vectors.chunks_mut(stride).zip(&eigen.values[first..]) {
+            vector.iter_mut().for_each(|v| *v /= value.sqrt());
+        }
+        Ok(())
+    })?;
     let mut y = vec![0.0; centres.len() * ld];
     for ((target, column), centre) in y.chunks_mut(ld).zip(task.targets.chunks(n)).zip(centres) {
         for ((target, y), s) in target.iter_mut().zip(column).zip(task.weight) {
@@ -55,14 +60,12 @@ pub(super) fn factorise<T: Element>(
 fn products_of_rows(x: &[f64], stride: usize, ld: usize, run: Run<'_>) -> Result<Vec<f64>> {
     let kernels = f64::kernels()?;
     let mut square = vec![0.0; x.len() / stride * ld];
-    let panels: Vec<Mutex<_>> = square.chunks_mut(PANEL * ld).map(Mutex::new).collect();
-    run.for_each(panels.len(), |panel| {
-        let mut target = lock(&panels[panel]);
+    let mut panels: Vec<&mut [f64]> = square.chunks_mut(PANEL * ld).collect();
+    run.for_each_mut(&mut panels, |panel, target| {
         let count = target.len() / ld;
         let rows = &x[panel * PANEL * stride..][..count * stride];
-        kernels.products(x, stride, rows, &vec![0.0; count], &mut target, ld);
+        kernels.products(x, stride, rows, &vec![0.0; count], target, ld);
         Ok(())
     })?;
-    drop(panels);
     Ok(square)
 }

@@ -74,7 +74,7 @@ pub fn ridge_path<T: Element>(
     let mut rows = Rows::new(x, task.weight, task.intercept, run)?;
     let centres = centres(task);
     let factors = factorise(&rows, task, &centres, run)?;
-    let along = along(&factors, centres.len())?;
+    let along = along(&factors, centres.len(), run)?;
     let mut path = RidgePath { rank: factors.values.len(), ..RidgePath::default() };
     coefficients(&rows, &factors, &along, task.alphas, &centres, run, &mut path)?;
     if task.leave_one_out {
@@ -101,20 +101,22 @@ fn centres(task: &RidgeTask<'_>) -> Vec<f64> {
 }
 
 /// `V' X' S y` for each column: padded rows of `rank` numbers.
-fn along(factors: &Factors, columns: usize) -> Result<Vec<f64>> {
+fn along(factors: &Factors, columns: usize, run: Run<'_>) -> Result<Vec<f64>> {
     let ld = padded(factors.values.len().max(1));
     let mut along = vec![0.0; columns * ld];
-    f64::kernels()?.products(
-        &factors.vectors,
-        factors.stride,
-        &factors.products,
-        &vec![0.0; columns],
-        &mut along,
-        ld,
-    );
-    for row in along.chunks_mut(ld) {
-        row[factors.values.len()..].fill(0.0);
-    }
+    let kernels = f64::kernels()?;
+    let mut groups: Vec<&mut [f64]> = along.chunks_mut(TOGETHER * ld).collect();
+    run.for_each_mut(&mut groups, |at, along| {
+        let count = along.len() / ld;
+        let products =
+            &factors.products[at * TOGETHER * factors.stride..][..count * factors.stride];
+        let bias = vec![0.0; count];
+        kernels.products(&factors.vectors, factors.stride, products, &bias, along, ld);
+        for row in along.chunks_mut(ld) {
+            row[factors.values.len()..].fill(0.0);
+        }
+        Ok(())
+    })?;
     Ok(along)
 }
 
