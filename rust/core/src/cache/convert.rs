@@ -4,7 +4,10 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::format::{Dtype, Shape};
+use super::memory;
 use crate::error::{Error, Result};
+
+const WHAT: &str = "rows on their way to the cache";
 
 /// The stored bytes of float32 `rows`, the first of which is row `first` of the caller's array.
 ///
@@ -13,21 +16,20 @@ use crate::error::{Error, Result};
 pub fn encode(shape: Shape, rows: &[f32], first: usize, bytes: &mut Vec<u8>) -> Result<()> {
     bytes.clear();
     let needed = std::mem::size_of_val(rows);
-    bytes.try_reserve(needed).map_err(|_| Error::OutOfMemory {
-        what: "rows on their way to the cache",
-        bytes: needed,
-    })?;
+    memory::more(bytes, needed, WHAT)?;
     match shape.dtype {
         Dtype::F32 => bytes.extend_from_slice(bytemuck::cast_slice(rows)),
         Dtype::F16 => {
-            let mut stored = vec![f16::ZERO; rows.len()];
+            let mut stored = memory::room(rows.len(), WHAT)?;
+            stored.resize(rows.len(), f16::ZERO);
             stored.convert_from_f32_slice(rows);
             let lost = stored.iter().zip(rows).position(|(s, r)| s.is_infinite() && r.is_finite());
             in_range(shape, rows, first, lost, f64::from(f16::MAX))?;
             bytes.extend(stored.iter().flat_map(|value| value.to_le_bytes()));
         }
         Dtype::Bf16 => {
-            let mut stored = vec![bf16::ZERO; rows.len()];
+            let mut stored = memory::room(rows.len(), WHAT)?;
+            stored.resize(rows.len(), bf16::ZERO);
             stored.convert_from_f32_slice(rows);
             let lost = stored.iter().zip(rows).position(|(s, r)| s.is_infinite() && r.is_finite());
             in_range(shape, rows, first, lost, f64::from(bf16::MAX))?;

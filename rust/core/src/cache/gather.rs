@@ -7,6 +7,7 @@ use super::convert;
 use super::format::{Dtype, Shape};
 use super::index::Candidate;
 use super::mapping::Window;
+use super::memory;
 use super::segment::Segment;
 use super::storage::{File, read_exact_at};
 use crate::error::Result;
@@ -85,7 +86,11 @@ pub fn gather(
         let from = part * rows;
         let to = (from + rows).min(keys.len());
         let (keys, hits) = (&keys[from..to], &hits[from..to]);
-        let mut block = Block { shape, holders, keys, hits, stored: vec![], failed: vec![] };
+        let mut stored = Vec::new();
+        if shape.dtype != Dtype::F32 {
+            memory::more(&mut stored, keys.len() * shape.stride(), "rows that are read")?;
+        }
+        let mut block = Block { shape, holders, keys, hits, stored, failed: vec![] };
         block.fill(&mut out);
         if !block.failed.is_empty() {
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,7 @@ use std::io;
 
 use super::checksum::Binding;
 use super::format::{ALIGNMENT, COMMIT_HEADER, Commit, ENTRY, LOG_HEADER};
+use super::memory;
 use super::storage::{File, read_exact_at};
 
 /// A commit that was read: its rows, and where its entries lie.
@@ -147,7 +148,7 @@ fn read_commit(
     if start + commit.entry_bytes() as u64 > length {
         return Ok(Found::Nothing);
     }
-    buffer.resize(commit.entry_bytes(), 0);
+    memory::resize(buffer, commit.entry_bytes())?;
     read_exact_at(file, buffer, start)?;
     let whole = binding.block(start, buffer) == commit.entries;
     Ok(if whole { Found::Whole(commit) } else { Found::Header(commit) })
@@ -165,7 +166,8 @@ fn find_commit(
     if at == from {
         at += ALIGNMENT;
     }
-    let mut window = vec![0; WINDOW.min(length.saturating_sub(at) as usize)];
+    let mut window = Vec::new();
+    memory::resize(&mut window, WINDOW.min(length.saturating_sub(at) as usize))?;
     while at + COMMIT_HEADER as u64 <= length {
         let size = window.len().min((length - at) as usize);
         read_exact_at(file, &mut window[..size], at)?;

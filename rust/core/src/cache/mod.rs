@@ -32,6 +32,7 @@ mod lock;
 mod log;
 mod manifest;
 mod mapping;
+mod memory;
 mod problem;
 mod put;
 mod rewrite;

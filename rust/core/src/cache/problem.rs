@@ -12,6 +12,9 @@ pub fn io(dir: &dyn Dir, action: &'static str, name: &str, error: &io::Error) ->
     let path = dir.path().join(name).display().to_string();
     let reason = error.to_string();
     let errno = error.raw_os_error().unwrap_or(0);
+    if error.kind() == io::ErrorKind::OutOfMemory {
+        return Error::OutOfMemory { what: "reading the cache", bytes: 0 };
+    }
     match Errno::from_io_error(error) {
         Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {
             Error::CacheFull { path, reason, errno, needed: 0, free: dir.free_bytes() }

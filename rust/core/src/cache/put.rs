@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::checksum::{Key, tag};
 use super::convert;
 use super::index::{Candidate, Place};
+use super::memory;
 use super::root::Durability;
 use super::segment::Segment;
 use super::state::State;
@@ -22,6 +23,7 @@ const COMMIT_AFTER: Duration = Duration::from_secs(5);
 /// Rows that a put converts and writes at a time, and their bytes.
 const PUT_ROWS: usize = 1024;
 const PUT_BYTES: usize = 4 << 20;
+const WHAT: &str = "the keys of a put";
 
 /// What a [`Table::put`] did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -79,7 +81,7 @@ impl Table {
     ) -> Result<bool> {
         let mut open = self.open();
         let stride = self.shape().stride();
-        let fresh = self.fresh(&mut open, keys, bytes, first, &mut put.conflicts);
+        let fresh = self.fresh(&mut open, keys, bytes, first, &mut put.conflicts)?;
         for run in runs(&fresh) {
             let keys = &keys[run.clone()];
             let bytes = &bytes[run.start * stride..run.end * stride];
@@ -110,6 +112,8 @@ impl Table {
             none => none.insert(self.create()?),
         };
         let from = writer.next_row();
+        // Before anything is written: what is pending is always indexed.
+        self.state_mut().index.reserve(keys.len())?;
         writer.append(keys, bytes, seconds)?;
         self.index(writer, keys, from)
     }
@@ -135,13 +139,16 @@ impl Table {
         bytes: &[u8],
         first: usize,
         conflicts: &mut Vec<usize>,
-    ) -> Vec<usize> {
+    ) -> Result<Vec<usize>> {
         let state = self.state();
         let stride = self.shape().stride();
         let mut seen: HashMap<&Key, usize> = HashMap::new();
+        let lack = |_| Error::OutOfMemory { what: WHAT, bytes: keys.len() * 48 };
+        seen.try_reserve(keys.len()).map_err(lack)?;
+        memory::more(conflicts, keys.len(), WHAT)?;
         let mut found = Vec::new();
         let row = |at: usize| &bytes[at * stride..(at + 1) * stride];
-        let mut fresh = Vec::new();
+        let mut fresh = memory::room(keys.len(), WHAT)?;
         for (at, key) in keys.iter().enumerate() {
             if let Some(before) = seen.get(key) {
                 if row(*before) != row(at) {
@@ -160,18 +167,21 @@ impl Table {
             if !is_equal {
                 conflicts.push(first + at);
             }
-            self.rely(&state, open, place, key);
+            self.rely(&state, open, place, key)?;
         }
-        fresh
+        Ok(fresh)
     }
 
     /// Notes that a row which was put is another segment's, to be synced with the next flush.
-    fn rely(&self, state: &State, open: &mut Open, place: Place, key: &Key) {
+    fn rely(&self, state: &State, open: &mut Open, place: Place, key: &Key) -> Result<()> {
         let own = open.writer.as_ref().is_some_and(|writer| writer.segment == place.segment);
         let is_durable = u64::from(place.row) < state.segments[place.segment as usize].log.synced;
         if !own && !is_durable && self.durability == Durability::Batch {
-            open.relied.entry(place.segment).or_default().push(*key);
+            let relied = open.relied.entry(place.segment).or_default();
+            memory::more(relied, 1, WHAT)?;
+            relied.push(*key);
         }
+        Ok(())
     }
 
     /// Whether the candidate, if it is this key's row, holds the same bytes. A row whose key

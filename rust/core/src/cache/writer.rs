@@ -14,11 +14,14 @@ use super::format::{
     COMMIT_HEADER, Commit, ENTRY, Entry, Identity, LOG_HEADER, MAX_COMMIT_ROWS, Shape,
 };
 use super::log::Span;
+use super::memory;
 use super::problem;
 use super::root::TEMPORARY;
 use super::segment::{LOG, ROWS, name};
 use super::storage::{Dir, File, read_exact_at, write_all_at};
 use crate::error::{Error, Result};
+
+const WHAT: &str = "a commit";
 
 /// The open end of one segment.
 #[derive(Debug)]
@@ -145,6 +148,7 @@ impl Writer {
     pub fn append(&mut self, keys: &[Key], bytes: &[u8], seconds: f64) -> Result<()> {
         let shape = self.identity.shape;
         let offset = shape.offset(self.next);
+        memory::more(&mut self.pending, keys.len(), "rows that wait for a commit")?;
         if let Err(error) = write_all_at(&*self.rows, bytes, offset) {
             // Gives the space back; the bytes beyond the last row mean nothing either way.
             let _ = self.rows.truncate(offset);
@@ -289,7 +293,7 @@ impl Committer {
                 dir.sync().map_err(fail)?;
             }
         }
-        let (spans, bytes) = self.encode(batch);
+        let (spans, bytes) = self.encode(batch).map_err(Failure::Retry)?;
         if let Err(error) = write_all_at(&*self.log, &bytes, self.log_end) {
             let error = problem::needing(self.fail("write", LOG, &error), bytes.len());
             return Err(match self.log.truncate(self.log_end) {
@@ -305,14 +309,16 @@ impl Committer {
         Ok((spans, self.log_end + bytes.len() as u64))
     }
 
-    fn encode(&self, batch: &Batch) -> (Vec<Span>, Vec<u8>) {
+    fn encode(&self, batch: &Batch) -> Result<(Vec<Span>, Vec<u8>)> {
         let binding = self.identity.binding();
         let mut spans = Vec::new();
-        let mut bytes = Vec::with_capacity(batch.entries.len() * ENTRY + COMMIT_HEADER);
+        let commits = batch.entries.len().div_ceil(MAX_COMMIT_ROWS as usize);
+        let mut bytes = memory::room(batch.entries.len() * ENTRY + commits * COMMIT_HEADER, WHAT)?;
         let mut first = batch.first;
         for chunk in batch.entries.chunks(MAX_COMMIT_ROWS as usize) {
             let offset = self.log_end + bytes.len() as u64;
-            let entries: Vec<u8> = chunk.iter().flat_map(Entry::encode).collect();
+            let mut entries = memory::room(chunk.len() * ENTRY, WHAT)?;
+            entries.extend(chunk.iter().flat_map(Entry::encode));
             let share = chunk.len() as f64 / batch.entries.len() as f64;
             let commit = Commit {
                 first,
@@ -328,7 +334,7 @@ impl Committer {
             spans.push(Span { first, rows: commit.rows, entries: start });
             first += commit.rows;
         }
-        (spans, bytes)
+        Ok((spans, bytes))
     }
 
     /// Rows in files that somebody removed are not kept, so their commit must fail.
