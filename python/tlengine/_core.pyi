@@ -142,6 +142,9 @@ def solve_ridge(
     predictions: bool,
     threads: int,
 ) -> dict[str, Any]: ...
+def panic_in_a_call(threads: int) -> None:
+    """Panic on every thread of a call, so that a test can see that nobody dies of it."""
+
 def stop_calls() -> None:
     """Ask every running call of this process to stop; each raises ``KeyboardInterrupt``."""
 

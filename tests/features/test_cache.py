@@ -367,3 +367,21 @@ def test_behaves_as_a_dictionary(
             table = cache.table(RECIPE, dim=DIM)
     X, hit = table.get(pool)
     assert hit.tolist() == [key.tobytes() in known for key in pool]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rounding", "real"),
+    [("float32", 3e-6, 1e-4), ("float16", 5e-4, 4e-3), ("bfloat16", 4e-3, 3e-2)],
+)
+def test_rounding_is_no_conflict(dtype: str, rounding: float, real: float, tmp_path: Path) -> None:
+    table = EmbeddingCache(tmp_path).table({"r": 1}, dim=16, dtype=dtype)
+    keys = np.random.default_rng(0).integers(0, 256, (50, 32)).astype(np.uint8)
+    X = np.random.default_rng(1).uniform(-1, 1, (50, 16)).astype("f4")
+    largest = np.abs(X).max(axis=1, keepdims=True)
+    table.put(keys, X)
+    table.flush()
+    assert table.put(keys, X + rounding * largest) == 0  # pytest turns a warning into an error
+    with pytest.warns(KeyConflictWarning, match="1 keys were put again"):
+        table.put(keys[:1], X[:1] + real * largest[:1])
+    with pytest.warns(KeyConflictWarning, match="50 keys"):
+        table.put(keys, np.full_like(X, 0.5) - X)

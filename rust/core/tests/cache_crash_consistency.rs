@@ -1,6 +1,7 @@
 //! Whatever a process was doing when it or the machine died: rows that were acknowledged are
 //! there, a commit is there as a whole or not at all, and the next process just goes on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 
 use tlengine_core::cache::storage::{Fault, Sim};
@@ -247,4 +248,31 @@ fn killed_while_segments_are_rewritten() {
         fired
     });
     assert!(kills > 20, "only {kills} kills");
+}
+
+#[test]
+fn a_panic_at_any_operation_costs_a_call_and_nothing_else() {
+    let mut panics = 0;
+    for operation in 1.. {
+        let sim = Sim::new();
+        let table = open(&sim).unwrap();
+        sim.inject(operation, Fault::Panic);
+        let store = |batch: usize| {
+            let keys = keys(batch);
+            table.put(run(), &keys, &rows(&keys), 1.0).and_then(|_| table.flush())
+        };
+        for batch in 0..BATCHES {
+            let _ = catch_unwind(AssertUnwindSafe(|| store(batch)));
+        }
+        if sim.heal() == 0 {
+            break;
+        }
+        panics += 1;
+        for batch in 0..BATCHES {
+            store(batch).expect("no lock is poisoned, and the handle goes on");
+            assert_eq!(present(&table, batch), ROWS);
+        }
+        recover(&sim.process_death(), &(0..BATCHES).collect::<Vec<_>>());
+    }
+    assert!(panics > 20, "{panics} panics");
 }

@@ -28,6 +28,15 @@ pub fn stop_calls() {
     STOPS.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Panics on every thread of a call, so that a test can see that nobody dies of it.
+#[pyfunction]
+pub fn panic_in_a_call(py: Python<'_>, threads: usize) -> PyResult<()> {
+    let blocks = 2 * threads.max(1);
+    interruptible(py, threads, |run| {
+        run.for_each(blocks, |block| panic!("block {block} was told to"))
+    })
+}
+
 /// Runs `work` without the GIL on `threads` threads. Ctrl-C raises the stop flag and surfaces as
 /// `KeyboardInterrupt` once `work` has returned; a panic becomes `InternalError`.
 pub fn interruptible<T: Send>(

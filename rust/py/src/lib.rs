@@ -19,7 +19,7 @@ mod _core {
     #[pymodule_export]
     use super::cache::{CacheHandle, TableHandle};
     #[pymodule_export]
-    use super::call::stop_calls;
+    use super::call::{panic_in_a_call, stop_calls};
     #[pymodule_export]
     use super::hashing::Blake3;
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! Making rows durable.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 
 use rustix::io::Errno;
@@ -37,7 +38,9 @@ impl Table {
                 _ => return Ok(()),
             }
         };
-        let outcome = committer.commit(&batch);
+        // A panic must not take the batch with it: its rows would be neither kept nor missed.
+        let outcome = catch_unwind(AssertUnwindSafe(|| committer.commit(&batch)))
+            .unwrap_or_else(|_| Err(Failure::Abandon(Error::Internal("a commit panicked".into()))));
         let mut open = self.open();
         let Some(writer) = &mut open.writer else {
             return Err(Error::Internal("the open segment is lost".into()));

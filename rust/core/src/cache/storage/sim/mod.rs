@@ -28,6 +28,8 @@ pub enum Fault {
     Forever(i32),
     /// From here on no write takes more than 10 bytes, and every other one is interrupted.
     Short,
+    /// This operation panics.
+    Panic,
 }
 
 /// The file system. Clones are the same one.
@@ -186,6 +188,10 @@ impl World {
             Fault::Kill if self.operations == at => {
                 (self.dead, self.fired) = (true, self.fired + 1);
                 Ok(true)
+            }
+            Fault::Panic if self.operations == at => {
+                self.fired += 1;
+                panic!("operation {at} was told to");
             }
             Fault::Once(errno) if self.operations == at => {
                 self.fired += 1;
