@@ -30,27 +30,37 @@ def tlengine_backbones() -> Iterable[BackboneSpec]:
 
 
 class _Lazy:
-    """A class of :mod:`tlengine.probes` that is imported when it is called."""
+    """A class of :mod:`tlengine.probes` with these defaults, imported when it is looked at or called."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **defaults: Any) -> None:
         self._name = name
+        self._defaults = defaults
 
     def __call__(self, **options: Any) -> Any:
         from tlengine import probes
 
-        return getattr(probes, self._name)(**options)
+        return getattr(probes, self._name)(**{**self._defaults, **options})
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):
+            raise AttributeError(attribute)
+        from tlengine import probes
+
+        return getattr(getattr(probes, self._name), attribute)
 
 
 @hookimpl
 def tlengine_probes() -> Iterable[ProbeSpec]:
     """The probes that are solved by the core."""
     for name, estimator, description in (
-        ("centroid", "NearestCentroidProbe", "Nearest class centroid."),
-        ("knn", "KNeighborsProbe", "Nearest neighbours."),
-        ("probe", "LinearProbeCV", "Linear (logistic) probe, C by cross-validation."),
-        ("ridge", "RidgeProbeCV", "Ridge classifier, alpha by leave-one-out."),
+        ("centroid", _Lazy("NearestCentroidProbe"), "Nearest class centroid."),
+        ("knn", _Lazy("KNeighborsProbe"), "Nearest neighbours."),
+        ("preval", _Lazy("PreValProbe"), "Ridge with probabilities, all by leave-one-out."),
+        ("probe", _Lazy("LinearProbeCV"), "Linear (logistic) probe, C by cross-validation."),
+        ("ridge", _Lazy("RidgeProbeCV"), "Ridge classifier, alpha by leave-one-out."),
+        ("svm", _Lazy("LinearSVMProbeCV", patience=3), "Linear SVM, C by cross-validation."),
     ):
-        yield ProbeSpec(name=name, estimator=_Lazy(estimator), description=description)
+        yield ProbeSpec(name=name, estimator=estimator, description=description)
 
 
 @hookimpl

@@ -101,7 +101,6 @@ def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> d
     probe = LinearProbeCV(Cs=n_Cs, cv=pairs).fit(X, y)
     seconds = time.perf_counter() - start
     best = int(np.flatnonzero(probe.Cs_ == probe.C_)[0])
-    right = LinearProbeCV(Cs=[probe.C_], cv=pairs, scoring="accuracy").fit(X, y)
     document = {
         "rows": len(X),
         "dim": features.dim,
@@ -109,7 +108,7 @@ def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> d
         "backbone": features.backbone,
         "C": probe.C_,
         "log_loss": -float(probe.scores_.mean(axis=0)[best]),
-        "accuracy": float(right.scores_.mean()),
+        "accuracy": float(probe.accuracy_.mean(axis=0)[best]),
         "test_accuracy": _score(probe, features, test),
         "seconds": round(seconds, 4),
         "path": _records(probe),

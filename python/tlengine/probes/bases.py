@@ -114,7 +114,7 @@ class PathOfCs(_Solved):
     )  # fmt: skip
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **_COEFFICIENTS,
-        "scores_": ("folds", "Cs"),
+        **dict.fromkeys(("scores_", "accuracy_"), ("folds", "Cs")),
         **dict.fromkeys(("Cs_", "converged_", *_certificate), ("Cs",)),
     }
     _scalars: ClassVar[tuple[str, ...]] = ("C_", "multilabel_")
@@ -134,6 +134,7 @@ class PathOfCs(_Solved):
         path = self._solve(train, Cs, fold_rows(self.cv, train), self.patience)
         self.Cs_ = path.Cs
         self.scores_ = np.stack([self._score(fold) for fold in path.folds])
+        self.accuracy_ = np.stack([fold.accuracy_ for fold in path.folds])
         best = _best(self.scores_.mean(axis=0), path.Cs)
         self.C_ = float(path.Cs[best])
         self.coef_, self.intercept_ = path.coef_[best].copy(), path.intercept_[best].copy()

@@ -134,7 +134,8 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
 
     Attributes:
         C_: the chosen C. ``Cs_``: (n_C,) all that were solved, in the order given.
-        scores_: (n_folds, n_C) score of every fold on its held-out rows.
+        scores_: (n_folds, n_C) score of every fold on its held-out rows. ``accuracy_``: likewise, whatever
+            the ``scoring``.
         classes_, coef_, intercept_, multilabel_: as :class:`LinearProbe`, at ``C_`` on all rows.
         converged_: (n_C,) bool: certified on all rows and in every fold.
         objective_, gap_bound_, gradient_norm_, separable_, n_iter_, n_passes_: (n_C,) on all rows, see

@@ -80,7 +80,7 @@ class LinearSVMProbeCV(PathOfCs):
 
     Attributes:
         C_: the chosen C: the best mean accuracy over the folds, the smallest C among equal ones.
-        Cs_, scores_, classes_, coef_, intercept_, multilabel_, converged_, objective_, gap_bound_,
+        Cs_, scores_, accuracy_, classes_, coef_, intercept_, multilabel_, converged_, objective_, gap_bound_,
             gradient_norm_, separable_, n_iter_, n_passes_: as :class:`LinearProbeCV`.
 
     >>> from sklearn.datasets import load_digits
