@@ -38,7 +38,7 @@ def as_rows(array: npt.ArrayLike, name: str, *, allow_empty: bool = False) -> Ro
     if not values.shape[1] or not (values.shape[0] or allow_empty):
         raise EmptyInputError(f"{name} has shape {values.shape}", hint="it needs a row and a column")
     narrow = values.dtype.itemsize <= 2 or values.dtype.type is np.float32
-    return np.ascontiguousarray(values, np.float32) if narrow else np.ascontiguousarray(values, np.float64)
+    return np.require(values, np.float32 if narrow else np.float64, ["C", "ALIGNED"])
 
 
 def check_same_columns(Q: npt.NDArray[Any], X: npt.NDArray[Any]) -> None:

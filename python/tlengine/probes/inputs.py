@@ -109,6 +109,7 @@ def training_set(
     y = np.asarray(y) if several else check_labels(y)
     if len(y) != len(X):
         raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {len(X)}")
+    X = np.require(X, requirements=["C", "ALIGNED"])
     weight = check_weights(sample_weight, X)
     rows = None
     if not weight.all():
@@ -144,7 +145,7 @@ def as_features(X: Any) -> npt.NDArray[Any]:
     checked: npt.NDArray[Any] = check_array(
         _half_as_single(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
     )
-    return checked
+    return np.require(checked, requirements=["C", "ALIGNED"])
 
 
 def _half_as_single(X: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from tlengine import _core
-from tlengine.errors import EmptyInputError, InputError, ShapeMismatchError
+from tlengine.errors import EmptyInputError, InputError, ResourceError, ShapeMismatchError
 from tlengine.probes.bases import LinearClassifierMixin
 from tlengine.probes.inputs import (
     ClassWeight,
@@ -113,11 +114,27 @@ def ridge_path(
 
 
 def signs(train: TrainingSet) -> npt.NDArray[np.float64]:
-    """Targets of a ridge classifier: (K, n) of +1 and -1, or (1, n) for two classes."""
+    """Targets of a ridge classifier: (K, n) of +1 and -1, or (1, n) for two classes.
+
+    Raises:
+        ResourceError: they would not fit into this machine's memory.
+    """
     if len(train.classes) == 2:
         return np.where(train.labels == 1, 1.0, -1.0).reshape(1, -1)
+    needed, memory = 24 * len(train.classes) * len(train.labels), _memory()
+    if needed > memory:
+        raise ResourceError(
+            f"ridge targets of {len(train.classes)} classes by {len(train.labels)} rows take "
+            f"{needed / 2**30:.0f} GB, this machine has {memory / 2**30:.0f} GB",
+            hint="LinearProbe, KNeighborsProbe and NearestCentroidProbe hold nothing of rows by classes",
+        )
     one_hot = train.labels[None, :] == np.arange(len(train.classes))[:, None]
     return np.where(one_hot, 1.0, -1.0)
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def solve_classifier(
