@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from tests.probes.conftest import objective
-from tlengine.probes import LinearProbe, probe_path, ridge_path
+from tlengine.errors import InputError
+from tlengine.probes import LinearProbe, NeighborIndex, nearest, probe_path, ridge_path
 
 
 def features(n=200, d=12, seed=0):
@@ -88,3 +89,94 @@ def test_ridge_at_alpha_zero_has_least_norm():
     Y = rng.normal(size=(10, 1))
     path = ridge_path(X, Y, [0.0], fit_intercept=False)
     np.testing.assert_allclose(path.coef_[0], np.linalg.pinv(X).dot(Y).T, atol=1e-10)
+
+
+def reference(X, y, C, **options):
+    """scikit-learn's optimum in float64, run to the end."""
+    return LogisticRegression(C=C, solver="newton-cg", tol=1e-10, max_iter=10_000, **options).fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_offset_costs_no_passes(dtype):
+    X, y = features(400, 30)
+    plain, moved = (probe_path(Z.astype(dtype), y, np.logspace(-3, 3, 7)) for Z in (X, X + 100))
+    assert moved.converged_.all()
+    assert moved.n_passes_.sum() <= 1.2 * plain.n_passes_.sum()
+    np.testing.assert_allclose(moved.objective_, plain.objective_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scaling_inside_leaves_the_objective_as_it_is(intercept, dtype):
+    """Columns of very different size, off centre: standardised they would be another problem."""
+    X, y = features(300, 6)
+    X = ((X + 0.5) * np.array([0.01, 0.1, 1.0, 1.0, 10.0, 100.0])).astype(dtype)
+    path = probe_path(X, y, [1e-2, 1.0], tol=1e-8, fit_intercept=intercept)
+    for i, C in enumerate(path.Cs):
+        theirs = reference(X.astype(float), y, C, fit_intercept=intercept)
+        np.testing.assert_allclose(path.coef_[i], theirs.coef_, rtol=5e-3, atol=5e-4)
+        assert intercept or not path.intercept_.any()
+
+
+def test_the_intercept_is_free_and_has_no_mean():
+    X, y = features(300, 6)
+    path = probe_path(X, y, [1e-6, 1.0], tol=1e-10)
+    np.testing.assert_allclose(path.intercept_.sum(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(path.coef_.sum(axis=1), 0, atol=1e-12)
+    # With hardly any weights left, a free intercept gives the shares of the classes.
+    b = np.exp(path.intercept_[0])
+    np.testing.assert_allclose(b / b.sum(), np.bincount(y) / len(y), atol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0, 1000.0])
+def test_ridge_in_single_precision_keeps_its_small_eigenvalues(offset):
+    """The Gram matrix of float32 rows with an offset loses them, in one pass, to negative ones."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 40)) * np.geomspace(1, 3e-3, 40)
+    Y = X @ rng.normal(size=(40, 2)) / X.std(axis=0)[-1] + rng.normal(size=(2000, 2))
+    X = (X + offset).astype(np.float32)
+    path = ridge_path(X, Y, [1e-4])
+    wide = X.astype(float)
+    expected = Ridge(alpha=1e-4, solver="svd").fit(wide - wide.mean(0), Y)
+    np.testing.assert_allclose(
+        path.coef_[0], expected.coef_, rtol=2e-3, atol=2e-3 * np.abs(expected.coef_).max()
+    )
+    assert path.rank_ == 40
+
+
+def test_leave_one_out_where_a_row_is_its_own_direction():
+    """Its leverage is one: what is left of its residual is nothing over nothing without the penalty."""
+    X = np.vstack([np.eye(5), np.zeros((20, 5))])
+    X[0, 0] = 1e3
+    Y = np.random.default_rng(0).normal(size=(25, 1))
+    path = ridge_path(X, Y, [1e-8, 1.0])
+    assert np.isfinite(path.loo_error_).all()
+    errors = []
+    for i in range(25):
+        row = np.delete(np.arange(25), i)
+        left = Ridge(alpha=1.0).fit(X[row], Y[row])
+        errors.append((Y[i, 0] - left.predict(X[i : i + 1])[0]) ** 2)
+    assert path.loo_error_[1, 0] == pytest.approx(np.mean(errors), rel=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "d"), [("int8", 65_536), ("float32", 70_000), ("auto", 70_000)])
+def test_long_rows_are_searched_exactly(precision, d):
+    """More than 66,000 products of full 8-bit codes overflow 32 bits."""
+    X = np.random.default_rng(0).choice([-1.0, 1.0], (12, d)).astype(np.float32)
+    X[3] = X[7] = 1.0
+    rows, found = NeighborIndex(X, "inner", precision=precision).search(np.ones((1, d), np.float32), 2)
+    assert rows.tolist() == [[3, 7]]
+    assert found.tolist() == [[d, d]]
+    with pytest.raises(InputError, match="65536 columns at the most, X has 70000"):
+        NeighborIndex(np.ones((2, 70_000), np.float32), precision="int8")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distances_of_near_duplicates_far_from_the_origin(dtype):
+    """``|x|^2 - 2 x.y + |y|^2`` cancels: the distances have to come from differences."""
+    X = np.full((50, 8), 1e4, dtype)
+    X[:, 0] += np.arange(50) * dtype(0.01)
+    idx, scores = nearest(X[20:21], X, k=3, metric="euclidean")
+    exact = np.linalg.norm(X.astype(float) - X[20].astype(float), axis=1)
+    assert idx[0].tolist() == np.argsort(exact, kind="stable")[:3].tolist()
+    np.testing.assert_allclose(np.abs(scores[0]), np.sort(exact)[:3], rtol=1e-6, atol=1e-9)
