@@ -31,7 +31,7 @@ def test_list(run: Run) -> None:
         assert "raw" in out
         document = json.loads(run(*arguments, "--json")[1])
         assert "raw" in document["backbones"]
-        assert {"knn", "probe", "ridge", "centroid"} <= set(document["probes"])
+        assert {"knn", "probe", "ridge", "centroid", "preval", "svm"} <= set(document["probes"])
         assert {plugin["name"]: plugin["status"] for plugin in document["plugins"]}["builtin"] == "loaded"
 
 

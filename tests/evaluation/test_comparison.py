@@ -112,6 +112,14 @@ def test_features_are_compared_without_a_control(digits):
     assert found.document["comparisons"] == []
 
 
+def test_every_registered_probe_is_a_strategy(digits):
+    found = compare(digits, strategies=["preval", "svm"], **FEW)
+    assert found.document["failed"] == []
+    accuracy = {r["strategy"]: r["value"] for r in found.results if r["metric"] == "accuracy"}
+    assert set(accuracy) == {"preval", "svm"}
+    assert min(accuracy.values()) > 0.6
+
+
 def test_features_and_a_backbone_do_not_go_together(digits):
     with pytest.raises(InputError, match="features already"):
         compare(digits, "raw", **QUICK)

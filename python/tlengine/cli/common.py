@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TextIO, TypeVar
 
 import click
 
 __all__ = [
+    "COLUMNS",
+    "DataOptions",
     "GateNotMet",
     "backbone_option",
-    "column_options",
-    "extraction_options",
+    "data_options",
     "fail",
     "json_option",
     "print_json",
     "quiet_option",
     "say",
     "short_warnings",
-    "threads_option",
 ]
+
+COLUMNS = ("text", "image", "label", "group", "domain", "split")
+EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,7 +97,7 @@ def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-column_options = _stack(
+_column_options = _stack(
     click.option("--text", metavar="COL", help="Column with the texts. [default: guessed]"),
     click.option("--image", metavar="COL", help="Column with the image paths. [default: guessed]"),
     click.option("--label", metavar="COL", help="Column with the labels. [default: guessed]"),
@@ -99,22 +105,20 @@ column_options = _stack(
     click.option("--domain", metavar="COL", help="Column that says where a sample comes from."),
     click.option("--split", metavar="COL", help="Column with your own train/val/test split."),
 )
-"""``text image label group domain split``."""
-
 backbone_option = click.option(
     "--backbone",
     metavar="NAME[,NAME]",
     help="Backbones, see 'tlengine plugins'. [default: the installed one for the data's modality]",
 )
 
-threads_option = click.option(
+_threads_option = click.option(
     "--num-threads",
     type=click.IntRange(min=1),
     envvar="TLENGINE_NUM_THREADS",
     help="Threads to use. [default: the cores this process may use]",
 )
 
-extraction_options = _stack(
+_extraction_options = _stack(
     click.option(
         "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
     ),
@@ -138,7 +142,42 @@ extraction_options = _stack(
     ),
     click.option("--strict", is_flag=True, help="Fail if any sample cannot be read."),
 )
-"""``device batch_size workers precision max_pixels strict``."""
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bars and notes.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What every command on data takes: which columns, how to embed, how to talk.
+
+    Attributes:
+        columns: ``text image label group domain split``, as :func:`tlengine.load_dataset` takes them.
+        extraction: ``device batch_size workers precision max_pixels strict``, as :func:`tlengine.extract`
+            takes them.
+        as_json: print one JSON document. quiet: no progress bars and notes.
+    """
+
+    columns: dict[str, Any]
+    extraction: dict[str, Any]
+    as_json: bool
+    quiet: bool
+
+
+def data_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Declares the options of :class:`DataOptions` and passes them as ``options``.
+
+    Also ``--num-threads``, which takes effect before the command runs.
+    """
+
+    @functools.wraps(function)
+    def call(*, as_json: bool, quiet: bool, num_threads: int | None, **values: Any) -> None:
+        short_warnings()
+        if num_threads is not None:
+            os.environ["TLENGINE_NUM_THREADS"] = str(num_threads)
+        columns = {name: values.pop(name) for name in COLUMNS}
+        extraction = {name: values.pop(name) for name in EXTRACTION}
+        options = DataOptions(columns=columns, extraction=extraction, as_json=as_json, quiet=quiet)
+        function(options=options, **values)
+
+    stack = (_column_options, _extraction_options, _threads_option, json_option, quiet_option)
+    return _stack(*stack)(call)

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlengine.cli.common import (
+    DataOptions,
     GateNotMet,
     backbone_option,
-    column_options,
-    extraction_options,
-    json_option,
+    data_options,
     print_json,
-    quiet_option,
     say,
-    short_warnings,
-    threads_option,
 )
-from tlengine.cli.loading import COLUMNS, open_dataset, take, use_threads
+from tlengine.cli.loading import open_dataset
 
 if TYPE_CHECKING:
     from tlengine.evaluation import RunResult
@@ -37,7 +33,7 @@ def _words(text: str | None) -> list[str] | None:
 @click.option(
     "--strategies",
     metavar="A,B",
-    help="Among knn, probe, ridge, centroid, raw, and plugins' probes. [default: these five]",
+    help="Among knn, probe, ridge, centroid, raw (the default), preval, svm, and plugins' probes.",
 )
 @click.option(
     "--budgets",
@@ -55,11 +51,7 @@ def _words(text: str | None) -> list[str] | None:
     "--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the recommended strategy stays below."
 )
 @click.option("--fail-on-negative-transfer", is_flag=True, help="Exit 3 if the verdict is negative.")
-@column_options
-@extraction_options
-@threads_option
-@json_option
-@quiet_option
+@data_options
 def command(
     data: str,
     backbone: str | None,
@@ -69,10 +61,7 @@ def command(
     out: Path | None,
     min_accuracy: float | None,
     fail_on_negative_transfer: bool,
-    num_threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
+    options: DataOptions,
 ) -> None:
     """Compare backbones and strategies on the labelled samples of DATA, and with using none.
 
@@ -80,37 +69,36 @@ def command(
     tlengine compare photos/ --out out
     tlengine compare reviews.csv --label stars --backbone minilm --strategies knn,probe --budgets 5,20,all
     """
-    short_warnings()
-    use_threads(num_threads)
     from tlengine.evaluation import compare
 
-    dataset = open_dataset(data, take(options, COLUMNS), quiet)
+    dataset = open_dataset(data, options)
     asked = _words(backbone)
     settings: dict[str, Any] = {"strategies": _words(strategies), "budgets": _words(budgets), "seeds": seeds}
     if dataset.modality == "features":
-        options = {}
-        result = compare(dataset, asked, progress=not quiet, **settings)
+        result = compare(dataset, asked, progress=not options.quiet, **settings)
     else:
         from tlengine.features import EmbeddingCache, default_backbone
 
         if asked is None:
             asked = [default_backbone(dataset.modality)]
-            say(f"backbone: {asked[0]} (the default for {dataset.modality} data)", quiet=quiet)
+            say(f"backbone: {asked[0]} (the default for {dataset.modality} data)", quiet=options.quiet)
         with EmbeddingCache() as cache:
-            result = compare(dataset, asked, cache=cache, progress=not quiet, **settings, **options)
+            result = compare(
+                dataset, asked, cache=cache, progress=not options.quiet, **settings, **options.extraction
+            )
     written = {} if out is None else result.save(out)
-    _print(result, written, as_json, quiet)
+    _print(result, written, options)
     _check_gates(result, min_accuracy, fail_on_negative_transfer)
 
 
-def _print(result: RunResult, written: dict[str, str], as_json: bool, quiet: bool) -> None:
+def _print(result: RunResult, written: dict[str, str], options: DataOptions) -> None:
     document = result.document
     for failed in document["failed"]:
         name = " with ".join(f for f in (failed["backbone"], failed["strategy"]) if f)
         say(f"warning: {name} failed: {failed['error']}")
     extraction = document["costs"]["extraction"]
     counts = {n: sum(e[n] for e in extraction) for n in ("embedded", "cached")}
-    if as_json:
+    if options.as_json:
         paths = {name: written.get(name) for name in ("run", "report", "model")}
         print_json({**document, **counts, **paths})
         return
@@ -121,7 +109,7 @@ def _print(result: RunResult, written: dict[str, str], as_json: bool, quiet: boo
     if extraction:
         saved = sum(e["seconds_saved"] for e in extraction)
         reused = f"reused {counts['cached']:,} from the cache, which saved {saved:.1f} s"
-        say(f"embedded {counts['embedded']:,}, {reused}", quiet=quiet)
+        say(f"embedded {counts['embedded']:,}, {reused}", quiet=options.quiet)
 
 
 def _check_gates(result: RunResult, min_accuracy: float | None, fail_on_negative: bool) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlengine.cli.common import (
+    DataOptions,
     backbone_option,
-    column_options,
-    extraction_options,
-    json_option,
+    data_options,
     print_json,
-    quiet_option,
     say,
-    short_warnings,
-    threads_option,
 )
-from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
+from tlengine.cli.loading import open_dataset, open_features
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
@@ -38,19 +34,12 @@ __all__ = ["command"]
     metavar="F.npz",
     help="Where to write X, y, ids.",
 )
-@column_options
-@extraction_options
-@threads_option
-@json_option
-@quiet_option
+@data_options
 def command(
     data: str,
     backbone: str | None,
     out: Path | None,
-    num_threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
+    options: DataOptions,
 ) -> None:
     """Turn the images or texts of DATA into features.
 
@@ -61,25 +50,24 @@ def command(
     Rows are kept in the embedding cache as soon as their batch is done: stop it when you like, and the same
     command goes on where it stopped. Without --out it fills the cache.
     """
-    short_warnings()
-    use_threads(num_threads)
-    dataset = _open(data, take(options, COLUMNS), quiet)
-    features = open_features(dataset, backbone, options, quiet)
+    dataset = _open(data, options)
+    features = open_features(dataset, backbone, options)
     if out is not None:
         _save(features, out)
     document = _document(features, out)
-    print_json(document) if as_json else click.echo(_summary(document))
+    print_json(document) if options.as_json else click.echo(_summary(document))
 
 
-def _open(data: str, columns: dict[str, Any], quiet: bool) -> Dataset:
+def _open(data: str, options: DataOptions) -> Dataset:
     """Samples to embed; labels that are none are left out, with a word, since no label is needed here."""
     from tlengine.errors import InputError, LabelError
 
     try:
-        dataset = open_dataset(data, columns, quiet, labels="auto")
+        dataset = open_dataset(data, options, labels="auto")
     except LabelError as error:
         say(f"warning: labels are left out: {error.message}")
-        dataset = open_dataset(data, {**columns, "label": None}, quiet, labels="ignore")
+        without = replace(options, columns={**options.columns, "label": None})
+        dataset = open_dataset(data, without, labels="ignore")
     if dataset.modality == "features":
         raise InputError(
             f"{dataset.name} holds features already", hint="use it as it is: tlengine probe, knn"

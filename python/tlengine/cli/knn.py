@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlengine.cli.common import (
+    DataOptions,
     GateNotMet,
     backbone_option,
-    column_options,
-    extraction_options,
-    json_option,
+    data_options,
     print_json,
-    quiet_option,
-    short_warnings,
-    threads_option,
 )
-from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
+from tlengine.cli.loading import open_dataset, open_features
 
 if TYPE_CHECKING:
     from tlengine.types import Features
@@ -57,11 +53,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True)
 @click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the best k stays below.")
-@column_options
-@extraction_options
-@threads_option
-@json_option
-@quiet_option
+@data_options
 def command(
     data: str,
     backbone: str | None,
@@ -69,10 +61,7 @@ def command(
     temperature: float,
     metric: str,
     min_accuracy: float | None,
-    num_threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
+    options: DataOptions,
 ) -> None:
     """Classify every row of DATA by its nearest neighbours among the others, for each k.
 
@@ -82,12 +71,10 @@ def command(
     \b
     tlengine knn features.npz --k 5,20
     """
-    short_warnings()
-    use_threads(num_threads)
-    dataset = open_dataset(data, take(options, COLUMNS), quiet)
-    features = open_features(dataset, backbone, options, quiet)
+    dataset = open_dataset(data, options)
+    features = open_features(dataset, backbone, options)
     document = vote(features, ks, temperature, metric)
-    if as_json:
+    if options.as_json:
         print_json(document)
     else:
         _print(document)

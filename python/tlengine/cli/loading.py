@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from tlengine.cli.common import say
+from tlengine.cli.common import COLUMNS, DataOptions, say
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
     from tlengine.types import Features
 
-__all__ = ["COLUMNS", "EXTRACTION", "open_dataset", "open_features", "take", "use_threads"]
-
-COLUMNS = ("text", "image", "label", "group", "domain", "split")
-EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
-
-
-def take(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The named options, removed from ``options``."""
-    return {name: options.pop(name) for name in names}
-
-
-def use_threads(number: int | None) -> None:
-    """Make the core use that many threads; None leaves the environment's choice."""
-    if number is not None:
-        os.environ["TLENGINE_NUM_THREADS"] = str(number)
+__all__ = ["open_dataset", "open_features"]
 
 
 def open_dataset(
-    data: str, columns: dict[str, Any], quiet: bool, labels: Literal["auto", "require", "ignore"] = "require"
+    data: str, options: DataOptions, labels: Literal["auto", "require", "ignore"] = "require"
 ) -> Dataset:
     """The dataset; guessed columns are named on stderr."""
     from tlengine.data import load_dataset
 
-    dataset = load_dataset(data, labels=labels, **columns)
+    dataset = load_dataset(data, labels=labels, **options.columns)
     guessed = [f"{role} {dataset.metadata[role]!r}" for role in COLUMNS if role in dataset.metadata]
     if guessed:
-        say(f"columns: {', '.join(guessed)}", quiet=quiet)
+        say(f"columns: {', '.join(guessed)}", quiet=options.quiet)
     return dataset
 
 
-def open_features(
-    dataset: Dataset, backbone: str | None, extraction: dict[str, Any], quiet: bool
-) -> Features:
+def open_features(dataset: Dataset, backbone: str | None, options: DataOptions) -> Features:
     """The dataset's features: its own, or by one backbone through the cache.
 
     Raises:
@@ -69,8 +52,8 @@ def open_features(
 
     if backbone is None:
         backbone = default_backbone(dataset.modality)
-        say(f"backbone: {backbone} (the default for {dataset.modality} data)", quiet=quiet)
+        say(f"backbone: {backbone} (the default for {dataset.modality} data)", quiet=options.quiet)
     if "," in backbone:
         raise InputError(f"one backbone at a time, not {backbone!r}", hint="tlengine compare takes several")
     with EmbeddingCache() as cache:
-        return extract(dataset, backbone, cache=cache, progress=not quiet, **extraction)
+        return extract(dataset, backbone, cache=cache, progress=not options.quiet, **options.extraction)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tlengine.cli.common import (
-    column_options,
-    extraction_options,
-    json_option,
+    DataOptions,
+    data_options,
     print_json,
-    quiet_option,
     say,
-    short_warnings,
-    threads_option,
 )
-from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
+from tlengine.cli.loading import open_dataset, open_features
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
@@ -41,20 +37,13 @@ __all__ = ["command"]
 @click.option(
     "--top-k", type=click.IntRange(min=1), default=3, show_default=True, help="Labels to name for each row."
 )
-@column_options
-@extraction_options
-@threads_option
-@json_option
-@quiet_option
+@data_options
 def command(
     model: Path,
     data: str,
     out: Path | None,
     top_k: int,
-    num_threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
+    options: DataOptions,
 ) -> None:
     """Name the most probable labels of the samples of DATA with MODEL, the model/ that compare --out wrote.
 
@@ -63,14 +52,12 @@ def command(
     \b
     tlengine predict out/model new-photos/ --out predictions.csv
     """
-    short_warnings()
-    use_threads(num_threads)
     from tlengine.evaluation import Model, predictions_csv
 
     start = time.perf_counter()
     loaded = Model.load(model)
-    dataset = open_dataset(data, take(options, COLUMNS), quiet, labels="ignore")
-    features = _features(loaded, dataset, options, quiet)
+    dataset = open_dataset(data, options, labels="ignore")
+    features = _features(loaded, dataset, options)
     predictions = loaded.predict(features, top_k=top_k)
     document = {
         "rows": len(dataset),
@@ -87,20 +74,20 @@ def command(
         wants_json = out.suffix.lower() == ".json"
         text = json.dumps(predictions, indent=1) + "\n" if wants_json else predictions_csv(predictions)
         out.write_text(text, encoding="utf-8")
-        say(f"{len(predictions)} predictions in {out}", quiet=quiet)
-    if as_json:
+        say(f"{len(predictions)} predictions in {out}", quiet=options.quiet)
+    if options.as_json:
         print_json(document)
     elif out is None:
         click.echo(predictions_csv(predictions), nl=False)
 
 
-def _features(model: Model, dataset: Dataset, extraction: dict[str, Any], quiet: bool) -> Features:
+def _features(model: Model, dataset: Dataset, options: DataOptions) -> Features:
     """The features of the model's backbone, refused before any sample is embedded if it is another one."""
     from tlengine.errors import BackboneError
 
     name = model.metadata["backbone"]
     if dataset.modality == "features":
-        return open_features(dataset, None, extraction, quiet)
+        return open_features(dataset, None, options)
     if dataset.modality != model.metadata["modality"]:
         raise BackboneError(
             f"the model takes {model.metadata['modality']} data, {dataset.name} is {dataset.modality} data",
@@ -111,4 +98,4 @@ def _features(model: Model, dataset: Dataset, extraction: dict[str, Any], quiet:
     backbone = load_backbone(name)
     model.check_fingerprint(backbone.fingerprint, name)
     with EmbeddingCache() as cache:
-        return extract(dataset, backbone, cache=cache, progress=not quiet, **extraction)
+        return extract(dataset, backbone, cache=cache, progress=not options.quiet, **options.extraction)

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlengine.cli.common import (
+    DataOptions,
     GateNotMet,
     backbone_option,
-    column_options,
-    extraction_options,
-    json_option,
+    data_options,
     print_json,
-    quiet_option,
-    short_warnings,
-    threads_option,
 )
-from tlengine.cli.loading import COLUMNS, open_dataset, open_features, take, use_threads
+from tlengine.cli.loading import open_dataset, open_features
 
 if TYPE_CHECKING:
     from tlengine.types import Features
@@ -42,28 +38,28 @@ __all__ = ["command"]
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds to choose C by."
 )
 @click.option(
+    "--patience",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="End the path after N values of C in a row without a better log-loss. [default: solve all]",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Where to save the probe.",
 )
 @click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the accuracy stays below.")
-@column_options
-@extraction_options
-@threads_option
-@json_option
-@quiet_option
+@data_options
 def command(
     data: str,
     backbone: str | None,
     n_Cs: int,
     folds: int,
+    patience: int | None,
     out: Path | None,
     min_accuracy: float | None,
-    num_threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
+    options: DataOptions,
 ) -> None:
     """Fit linear probes for many C on the features of DATA, and choose C by cross-validated log-loss.
 
@@ -72,13 +68,15 @@ def command(
 
     \b
     tlengine probe features.npz --Cs 45 --json
+    tlengine probe features.npz --Cs 45 --patience 3 --out model/
+
+    Each C comes with its certificate: the objective, how far at most it is above the optimum (gap_bound), the
+    norm of its gradient, the passes over the data that it took, and whether it converged.
     """
-    short_warnings()
-    use_threads(num_threads)
-    dataset = open_dataset(data, take(options, COLUMNS), quiet)
-    features = open_features(dataset, backbone, options, quiet)
-    document = fit_path(features, n_Cs, folds, out)
-    if as_json:
+    dataset = open_dataset(data, options)
+    features = open_features(dataset, backbone, options)
+    document = fit_path(features, n_Cs, folds, out, patience)
+    if options.as_json:
         print_json(document)
     else:
         _print(document)
@@ -87,7 +85,9 @@ def command(
         raise GateNotMet(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
 
 
-def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> dict[str, Any]:
+def fit_path(
+    features: Features, n_Cs: int, n_folds: int, out: Path | None, patience: int | None = None
+) -> dict[str, Any]:
     """The path on the training rows, as the command's document; the probe is saved under ``out``."""
     import numpy as np
 
@@ -98,7 +98,7 @@ def fit_path(features: Features, n_Cs: int, n_folds: int, out: Path | None) -> d
     X, y = features.X[train], np.asarray(features.y)[train]
     pairs = fold_pairs(features.take(train), n_folds)
     start = time.perf_counter()
-    probe = LinearProbeCV(Cs=n_Cs, cv=pairs).fit(X, y)
+    probe = LinearProbeCV(Cs=n_Cs, cv=pairs, patience=patience).fit(X, y)
     seconds = time.perf_counter() - start
     best = int(np.flatnonzero(probe.Cs_ == probe.C_)[0])
     document = {

@@ -178,6 +178,7 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
             raise InputError(f"scoring={self.scoring!r}", hint="use 'neg_log_loss' or 'accuracy'")
 
     def _score(self, fold: ProbePath) -> npt.NDArray[np.float64]:
-        assert fold.accuracy_ is not None
-        assert fold.log_loss_ is not None
-        return fold.accuracy_ if self.scoring == "accuracy" else -fold.log_loss_
+        if self.scoring == "accuracy":
+            return super()._score(fold)
+        assert fold.log_loss_ is not None, "a logistic fold has a log-loss"
+        return -fold.log_loss_

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tlengine.probes.bases import OneC, PathOfCs
 from tlengine.probes.inputs import ClassWeight
-from tlengine.probes.paths import Head, ProbePath
+from tlengine.probes.paths import Head
 
 __all__ = ["LinearSVMProbe", "LinearSVMProbeCV"]
 
@@ -113,7 +113,3 @@ class LinearSVMProbeCV(PathOfCs):
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.n_jobs = n_jobs
-
-    def _score(self, fold: ProbePath) -> npt.NDArray[np.float64]:
-        assert fold.accuracy_ is not None
-        return fold.accuracy_
