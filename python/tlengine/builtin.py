@@ -58,7 +58,7 @@ def tlengine_probes() -> Iterable[ProbeSpec]:
         ("preval", _Lazy("PreValProbe"), "Ridge with probabilities, all by leave-one-out."),
         ("probe", _Lazy("LinearProbeCV"), "Linear (logistic) probe, C by cross-validation."),
         ("ridge", _Lazy("RidgeProbeCV"), "Ridge classifier, alpha by leave-one-out."),
-        ("svm", _Lazy("LinearSVMProbeCV", patience=3), "Linear SVM, C by cross-validation."),
+        ("svm", _Lazy("LinearSVMProbeCV", patience=2), "Linear SVM, C by cross-validation."),
     ):
         yield ProbeSpec(name=name, estimator=estimator, description=description)
 

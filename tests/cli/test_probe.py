@@ -1,9 +1,6 @@
 import numpy as np
 import pytest
 
-# Digits are separable: at C = 1e5 nobody gets to the optimum, and the command says so.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 
 def test_every_c_has_its_certificate(tl, features):
     code, document, err = tl("probe", features, "--Cs", "5", "--json", "--quiet")

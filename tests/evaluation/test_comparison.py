@@ -113,7 +113,7 @@ def test_features_are_compared_without_a_control(digits):
 
 
 def test_every_registered_probe_is_a_strategy(digits):
-    found = compare(digits, strategies=["preval", "svm"], **FEW)
+    found = compare((digits[0] / 16, digits[1]), strategies=["preval", "svm"], **FEW)
     assert found.document["failed"] == []
     accuracy = {r["strategy"]: r["value"] for r in found.results if r["metric"] == "accuracy"}
     assert set(accuracy) == {"preval", "svm"}

@@ -124,7 +124,8 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
             per row draws them with a fixed seed, not stratified.
         scoring: ``"neg_log_loss"`` or ``"accuracy"``.
         patience: None solves every C. A number ends the path after so many values of C in a row without
-            a better held-out loss (the log-loss, whatever ``scoring``); larger ones are left out.
+            a held-out loss (the log-loss, whatever ``scoring``) better by more than ``tol``; larger ones are
+            left out.
         multi_class: ``"multinomial"`` or ``"ovr"``, as :class:`LinearProbe`.
         tol: certified relative gap of every objective to its optimum.
         max_iter: L-BFGS steps per C after which a ``ConvergenceWarning`` is given.

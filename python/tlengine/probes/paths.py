@@ -91,8 +91,9 @@ def probe_path(
         class_weight: None, ``"balanced"`` or {label: weight}, as in scikit-learn.
         folds: None, a number of stratified folds, a splitter, or an iterable of (train, test) index
             arrays; all folds are solved together with the path on all rows.
-        patience: with ``folds``, end the path after so many values of C in a row without a better held-out
-            loss, averaged over the folds; the result holds the values that were solved. None: solve all.
+        patience: with ``folds``, end the path after so many values of C in a row without a held-out loss,
+            averaged over the folds, that is better by more than ``tol``; the result holds those solved.
+            None: solve all.
         multi_class: ``"multinomial"``, or ``"ovr"``: each class against the rest, objectives summed.
         fit_intercept: whether there is an intercept.
         tol: certified relative gap at which a C is done.

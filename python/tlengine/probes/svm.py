@@ -76,7 +76,7 @@ class LinearSVMProbeCV(PathOfCs):
             data are separated with a margin, ever larger C take ever more passes and change nothing.
         cv, tol, max_iter, class_weight, fit_intercept, n_jobs: as :class:`LinearProbeCV`.
         patience: None solves every C. A number ends the path after so many values of C in a row without
-            a better held-out squared hinge; larger ones are left out.
+            a held-out squared hinge better by more than ``tol``; larger ones are left out.
 
     Attributes:
         C_: the chosen C: the best mean accuracy over the folds, the smallest C among equal ones.

@@ -137,7 +137,7 @@ impl<T: Element> PathSolver<T> {
         max_iterations: usize,
         start: Vec<f64>,
     ) -> Result<Self> {
-        let minimiser = Minimiser::new(capacity(scaling.rows, start.len()))?;
+        let minimiser = Minimiser::new(capacity(loss, scaling.rows, start.len()))?;
         Ok(Self {
             loss,
             scaling,
@@ -298,9 +298,13 @@ impl<T: Element> PathSolver<T> {
 }
 
 /// Pairs to remember: the work on them stays below a fifth of a pass, and their memory is bounded.
-fn capacity(rows: usize, length: usize) -> usize {
+///
+/// The squared hinge sees but the rows within the margin, where its diagonal says little: there only
+/// the pairs know the Hessian, and with few of them a separable problem takes several times the steps.
+fn capacity(loss: Loss, rows: usize, length: usize) -> usize {
     const BYTES: usize = 512 << 20;
-    (rows / 10).clamp(20, 100).min((BYTES / (length * 16)).max(5))
+    let affordable = if loss == Loss::SquaredHinge { 100 } else { (rows / 10).clamp(20, 100) };
+    affordable.min((BYTES / (length * 16)).max(5))
 }
 
 /// A good place to start: no weights, and intercepts that give the class shares.

@@ -78,7 +78,7 @@ pub fn solve_paths<T: Element>(
         )?;
         solvers.push((index, solver));
     }
-    let mut stop = EarlyStop::new(options.patience, tasks);
+    let mut stop = EarlyStop::new(options, tasks);
     drive(&design, tasks, &mut solvers, run, |solvers| stop.watch(solvers))?;
     let mut found = Vec::new();
     for (task, solver) in solvers {
@@ -242,6 +242,7 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
 /// Ends all paths once the held-out loss, averaged over the tasks that have one, has stopped falling.
 struct EarlyStop {
     patience: usize,
+    tolerance: f64,
     scored: Vec<bool>,
     seen: usize,
     best: f64,
@@ -249,10 +250,11 @@ struct EarlyStop {
 }
 
 impl EarlyStop {
-    fn new(patience: Option<usize>, tasks: &[Task<'_>]) -> Self {
+    fn new(options: &Options, tasks: &[Task<'_>]) -> Self {
         let scored = tasks.iter().map(|task| !task.held_out.is_empty()).collect();
-        let patience = patience.unwrap_or(usize::MAX);
-        Self { patience, scored, seen: 0, best: f64::INFINITY, since: 0 }
+        let patience = options.patience.unwrap_or(usize::MAX);
+        let tolerance = options.tolerance;
+        Self { patience, tolerance, scored, seen: 0, best: f64::INFINITY, since: 0 }
     }
 
     /// Looks at every C that all scored tasks have solved by now; a C without a loss does not count.
@@ -264,7 +266,8 @@ impl EarlyStop {
             let Some(losses) = losses.filter(|losses| !losses.is_empty()) else { return };
             self.seen += 1;
             let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-            if mean < self.best {
+            // What the tolerance of the solutions could have made is no improvement.
+            if mean < self.best * (1.0 - self.tolerance) {
                 (self.best, self.since) = (mean, 0);
             } else if !mean.is_nan() {
                 self.since += 1;
