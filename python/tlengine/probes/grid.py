@@ -276,7 +276,7 @@ def _scores(
     logits = logits.reshape(columns, count, len(X))
     if columns == 1:
         logits = np.concatenate([np.zeros_like(logits), logits])
-    own = np.take_along_axis(logits, y[None, None, :], axis=0)[0]
+    own = logits[y, :, np.arange(len(y))].T
     top = logits.max(axis=0)
     first = np.full(top.shape, len(logits))
     for k in reversed(range(len(logits))):

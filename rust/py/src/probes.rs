@@ -93,7 +93,8 @@ fn to_dict<'py, T: pass::Element + Element>(
     found.set_item("n_passes", counts(path.iter().map(|s| s.passes as i64).collect()))?;
     let intercepts: Vec<f64> = path.iter().flat_map(|s| s.intercepts.iter().copied()).collect();
     found.set_item("intercept", PyArray1::from_vec(py, intercepts).reshape([count, columns])?)?;
-    let coefficients: Vec<T> = path.into_iter().flat_map(|s| s.coefficients).collect();
+    let mut coefficients: Vec<T> = Vec::with_capacity(count * columns * d);
+    path.iter().for_each(|solution| coefficients.extend_from_slice(&solution.coefficients));
     found.set_item("coef", PyArray1::from_vec(py, coefficients).reshape([count, columns, d])?)?;
     Ok(found)
 }

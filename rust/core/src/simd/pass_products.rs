@@ -208,7 +208,11 @@ pub unsafe fn inner<V: Vector>(a: *const V::Elem, b: *const V::Elem, length: usi
             sums[0] = V::load(a.add(at)).fma(V::load(b.add(at)), sums[0]);
             at += V::LANES;
         }
-        sums.into_iter().map(|sum| sum.sum().wide()).sum()
+        let mut total = 0.0;
+        for i in 0..SPAN {
+            total += sums[i].sum().wide();
+        }
+        total
     }
 }
 

@@ -1,7 +1,8 @@
 //! Plain loops over slices, compiled for the instruction set in use.
 //!
 //! The compiler turns such a loop into vector instructions of the set that the function around it is
-//! compiled for; the closures have to be small enough to be inlined.
+//! compiled for; the closures have to be small enough to be inlined. Loops walk by index: iterator
+//! adapters are functions without the vector features.
 
 use super::Isa;
 
@@ -57,16 +58,22 @@ fn add_terms<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64 
     const LANES: usize = 16;
     assert_eq!(a.len(), b.len());
     let mut sums = [0.0; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    for (sum, (a, b)) in sums.iter_mut().zip(a.remainder().iter().zip(b.remainder())) {
-        *sum = term(*a, *b);
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    for at in 0..a_rest.len().min(b_rest.len()) {
+        sums[at] = term(a_rest[at], b_rest[at]);
     }
-    for (a, b) in a.zip(b) {
+    for at in 0..a.len().min(b.len()) {
+        let (a, b) = (&a[at], &b[at]);
         for i in 0..LANES {
             sums[i] += term(a[i], b[i]);
         }
     }
-    sums.iter().sum()
+    let mut total = 0.0;
+    for sum in sums {
+        total += sum;
+    }
+    total
 }
 
 #[inline(always)]
@@ -76,8 +83,10 @@ fn change_all<T, A: Copy, B: Copy, F: Change<T, A, B>>(
     b: &[B],
     change: F,
 ) {
-    for ((target, a), b) in target.iter_mut().zip(a).zip(b) {
-        change(target, *a, *b);
+    let length = target.len().min(a.len()).min(b.len());
+    let (target, a, b) = (&mut target[..length], &a[..length], &b[..length]);
+    for i in 0..length {
+        change(&mut target[i], a[i], b[i]);
     }
 }
 
