@@ -77,7 +77,7 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         """Solves every alpha and its temperature.
 
         Args:
-            X: (n, d) features. Memory: one centred copy of X, and the leave-one-out predictions (n, K) of as
+            X: (n, d) features. Memory: O(d^2), and the leave-one-out predictions (n, K) of as
                 many alphas as fit into 256 MB, at least one.
             y: (n,) class labels.
 
