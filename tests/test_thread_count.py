@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from tlengine.probes import LinearProbeCV, probe_grid, probe_path, ridge_path
+from tlengine.probes import (
+    LinearProbe,
+    LinearProbeCV,
+    LinearSVMProbe,
+    LinearSVMProbeCV,
+    PreValProbe,
+    probe_grid,
+    probe_path,
+    ridge_path,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +39,26 @@ def test_ridge(data):
     X, y = data
     paths = [ridge_path(X, np.eye(7)[y], [0.1, 10.0], n_jobs=jobs) for jobs in (1, 2, 4)]
     assert same([(p.coef_, p.intercept_, p.loo_error_) for p in paths])
+
+
+HEADS = {
+    "one-vs-rest": lambda jobs: LinearProbe(multi_class="ovr", n_jobs=jobs),
+    "several-labels": lambda jobs: LinearProbe(n_jobs=jobs),
+    "patience": lambda jobs: LinearProbeCV(Cs=12, cv=3, patience=1, n_jobs=jobs),
+    "svm": lambda jobs: LinearSVMProbe(0.1, n_jobs=jobs),
+    "svm-cv": lambda jobs: LinearSVMProbeCV([1e-3, 0.1], cv=2, n_jobs=jobs),
+    "preval": lambda jobs: PreValProbe(n_jobs=jobs),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_heads(data, head):
+    X, y = data
+    target = np.eye(7, dtype=int)[y] if head == "several-labels" else y
+    probes = [HEADS[head](jobs).fit(X, target) for jobs in (1, 2, 4)]
+    assert same([(p.coef_, p.intercept_, p.decision_function(X)) for p in probes])
+    if head == "patience":
+        assert len(probes[0].Cs_) == len(probes[2].Cs_) < 12
 
 
 def test_grid(data):

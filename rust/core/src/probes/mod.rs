@@ -10,6 +10,7 @@
 
 mod certificate;
 pub mod data;
+mod early_stop;
 mod eigen;
 pub mod lbfgs;
 pub mod pass;

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use super::certificate::{Certificate, ExactPoint, certify};
 use super::data::{Design, Matrix, Source, lock};
+use super::early_stop::EarlyStop;
 use super::pass::{Pass, Point, Target, Task, Wanted};
 use super::path::{PathSolver, Scaling, Solved, cold_start};
 use crate::error::{Error, Result};
@@ -78,7 +79,7 @@ pub fn solve_paths<T: Element>(
         )?;
         solvers.push((index, solver));
     }
-    let mut stop = EarlyStop::new(options, tasks);
+    let mut stop = EarlyStop::new(options.patience, options.tolerance, tasks);
     drive(&design, tasks, &mut solvers, run, |solvers| stop.watch(solvers))?;
     let mut found = Vec::new();
     for (task, solver) in solvers {
@@ -239,47 +240,6 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
     })
 }
 
-/// Ends all paths once the held-out loss, averaged over the tasks that have one, has stopped falling.
-struct EarlyStop {
-    patience: usize,
-    tolerance: f64,
-    scored: Vec<bool>,
-    seen: usize,
-    best: f64,
-    since: usize,
-}
-
-impl EarlyStop {
-    fn new(options: &Options, tasks: &[Task<'_>]) -> Self {
-        let scored = tasks.iter().map(|task| !task.held_out.is_empty()).collect();
-        let patience = options.patience.unwrap_or(usize::MAX);
-        let tolerance = options.tolerance;
-        Self { patience, tolerance, scored, seen: 0, best: f64::INFINITY, since: 0 }
-    }
-
-    /// Looks at every C that all scored tasks have solved by now; a C without a loss does not count.
-    fn watch<T: Element>(&mut self, solvers: &mut [(usize, PathSolver<T>)]) {
-        loop {
-            let scored = solvers.iter().filter(|(task, _)| self.scored[*task]);
-            let losses: Option<Vec<f64>> =
-                scored.map(|(_, s)| s.solved().get(self.seen).map(|s| s.held_out)).collect();
-            let Some(losses) = losses.filter(|losses| !losses.is_empty()) else { return };
-            self.seen += 1;
-            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-            // What the tolerance of the solutions could have made is no improvement.
-            if mean < self.best * (1.0 - self.tolerance) {
-                (self.best, self.since) = (mean, 0);
-            } else if !mean.is_nan() {
-                self.since += 1;
-            }
-            if self.since >= self.patience {
-                solvers.iter_mut().for_each(|(_, solver)| solver.end_after(self.seen));
-                return;
-            }
-        }
-    }
-}
-
 /// Coefficients and intercepts for the original X, rounded to its type.
 ///
 /// For the softmax the class means are taken out: the loss does not see them, the penalty shrinks.
@@ -357,4 +317,60 @@ fn check<T: Element>(x: Matrix<'_, T>, tasks: &[Task<'_>], options: &Options) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// 60 rows of three columns, and their classes 0, 1 and 2.
+    fn data() -> (Vec<f64>, Vec<u32>) {
+        let classes: Vec<u32> = (0..60).map(|i| i % 3).collect();
+        let noise = |i: usize| (i * 7919 % 101) as f64 / 50.0 - 1.0;
+        let x = (0..180).map(|at| noise(at) + f64::from(classes[at / 3] as usize == at % 3));
+        (x.map(f64::from).collect(), classes)
+    }
+
+    fn solved(loss: Loss, target: Target<'_>, x: &[f64]) -> Path<f64> {
+        let task = Task { loss, columns: 3, target, weight: &[1.0; 60], held_out: &[] };
+        let options = Options {
+            cs: vec![0.1, 1.0],
+            tolerance: 1e-8,
+            max_iterations: 500,
+            intercept: true,
+            patience: None,
+        };
+        let stop = AtomicBool::new(false);
+        let x = Matrix::new(x, 3).unwrap();
+        solve_paths(x, &[task], &options, Run::new(1, &stop)).unwrap().remove(0)
+    }
+
+    #[test]
+    fn one_class_against_the_rest_is_the_same_from_numbers_and_from_signs() {
+        let (x, classes) = data();
+        let sign = |k: u32| move |&class: &u32| if class == k { 1 } else { -1 };
+        let signs: Vec<i8> = (0..3).flat_map(|k| classes.iter().map(sign(k))).collect();
+        for loss in [Loss::Logistic, Loss::SquaredHinge] {
+            let numbers = solved(loss, Target::Classes(&classes), &x);
+            let signs = solved(loss, Target::Signs(&signs), &x);
+            for (a, b) in numbers.iter().zip(&signs) {
+                assert!(a.converged && a.coefficients == b.coefficients);
+                assert_eq!(a.intercepts, b.intercepts);
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_of_one_sign_keeps_its_intercept_and_is_certified() {
+        let (x, classes) = data();
+        let signs: Vec<i8> =
+            (0..3).flat_map(|k| classes.iter().map(move |&c| if c < k { 1 } else { -1 })).collect();
+        for (loss, start) in [(Loss::Logistic, -20.7), (Loss::SquaredHinge, -1.0)] {
+            let path = solved(loss, Target::Signs(&signs), &x);
+            assert!(path.iter().all(|solution| solution.converged));
+            assert!((path[1].intercepts[0] - start).abs() < 0.1, "{:?}", path[1].intercepts);
+        }
+    }
 }

@@ -1,0 +1,81 @@
+//! Ends a path once the held-out loss has stopped falling.
+
+use super::pass::Task;
+use super::path::PathSolver;
+use crate::simd::pass::Element;
+
+/// Watches the solvers of tasks that share X, and ends all of them after the same C.
+pub(super) struct EarlyStop {
+    scored: Vec<bool>,
+    seen: usize,
+    patience: Patience,
+}
+
+impl EarlyStop {
+    /// Never ends anything where `patience` is none; improvements within `tolerance` do not count.
+    pub fn new(patience: Option<usize>, tolerance: f64, tasks: &[Task<'_>]) -> Self {
+        let scored = tasks.iter().map(|task| !task.held_out.is_empty()).collect();
+        let patience = patience.unwrap_or(usize::MAX);
+        Self { scored, seen: 0, patience: Patience::new(patience, tolerance) }
+    }
+
+    /// Looks at every C that all scored tasks have solved by now.
+    pub fn watch<T: Element>(&mut self, solvers: &mut [(usize, PathSolver<T>)]) {
+        loop {
+            let scored = solvers.iter().filter(|(task, _)| self.scored[*task]);
+            let losses: Option<Vec<f64>> =
+                scored.map(|(_, s)| s.solved().get(self.seen).map(|s| s.held_out)).collect();
+            let Some(losses) = losses.filter(|losses| !losses.is_empty()) else { return };
+            self.seen += 1;
+            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+            if self.patience.is_over(mean) {
+                solvers.iter_mut().for_each(|(_, solver)| solver.end_after(self.seen));
+                return;
+            }
+        }
+    }
+}
+
+/// Counts losses in a row that are no improvement.
+struct Patience {
+    limit: usize,
+    tolerance: f64,
+    best: f64,
+    since: usize,
+}
+
+impl Patience {
+    fn new(limit: usize, tolerance: f64) -> Self {
+        Self { limit, tolerance, best: f64::INFINITY, since: 0 }
+    }
+
+    /// Takes the next loss; one that is not known (NaN) counts neither way.
+    fn is_over(&mut self, loss: f64) -> bool {
+        // What the tolerance of the solutions could have made is no improvement.
+        if loss < self.best * (1.0 - self.tolerance) {
+            (self.best, self.since) = (loss, 0);
+        } else if !loss.is_nan() {
+            self.since += 1;
+        }
+        self.since >= self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_after_losses_in_a_row_that_are_no_better() {
+        let mut patience = Patience::new(2, 1e-4);
+        let losses = [3.0, 2.0, 2.5, 1.0, f64::NAN, 0.99999, f64::NAN, 1.1];
+        let over: Vec<bool> = losses.iter().map(|&loss| patience.is_over(loss)).collect();
+        assert_eq!(over, [false, false, false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn no_limit_never_ends() {
+        let mut patience = Patience::new(usize::MAX, 1e-4);
+        assert!((0..1000).all(|i| !patience.is_over(f64::from(i))));
+    }
+}
