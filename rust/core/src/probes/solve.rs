@@ -330,7 +330,7 @@ mod tests {
         let classes: Vec<u32> = (0..60).map(|i| i % 3).collect();
         let noise = |i: usize| (i * 7919 % 101) as f64 / 50.0 - 1.0;
         let x = (0..180).map(|at| noise(at) + f64::from(classes[at / 3] as usize == at % 3));
-        (x.map(f64::from).collect(), classes)
+        (x.collect(), classes)
     }
 
     fn solved(loss: Loss, target: Target<'_>, x: &[f64]) -> Path<f64> {
