@@ -55,7 +55,7 @@ def test_a_garbage_segment_is_quarantined_and_its_rows_recomputed(tmp_path: Path
     log.chmod(0o644)
     log.write_bytes(os.urandom(log.stat().st_size))
     table = table_in(tmp_path)
-    with pytest.warns(CacheCorruptionWarning, match="nothing in it is readable; it was taken out of service"):
+    with pytest.warns(CacheCorruptionWarning, match="nothing in it is readable; it is left out"):
         assert not table.get(keys)[1].any()
     assert len(list(tmp_path.rglob("*.bad"))) == 2
     store(table, keys)

@@ -79,6 +79,29 @@ def test_no_permission(tmp_path: Path) -> None:
     assert done.stdout == "True False\n", done.stderr
 
 
+def test_a_segment_of_somebody_else_hides_its_own_rows_only(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    for salt in range(3):
+        with EmbeddingCache(cache) as opened:
+            store(opened.table(RECIPE, dim=DIM), keys_of(5, salt))
+    for folder in [*tmp_path.parents[:2], tmp_path, cache, *cache.iterdir()]:
+        folder.chmod(0o755)
+    for file in cache.glob("*/*"):
+        file.chmod(0o444)
+    sorted(cache.rglob("*.log"))[1].chmod(0o400)
+    done = as_nobody(
+        cache,
+        """
+        import warnings
+        with warnings.catch_warnings(record=True) as told:
+            table = table_in(path)
+            print([int(table.get(keys_of(5, salt))[1].sum()) for salt in range(3)])
+        print(len(told), "Permission denied" in str(told[0].message))
+        """,
+    )
+    assert done.stdout == "[5, 0, 5]\n1 True\n", done.stderr
+
+
 def test_a_directory_that_vanishes(tmp_path: Path) -> None:
     path = tmp_path / "cache"
     table = table_in(path)

@@ -175,7 +175,7 @@ class Table:
         for path, why in handle.quarantined():
             if path not in self._reported:
                 self._reported.add(path)
-                self._damage(f"{path}: {why}; it was taken out of service", [])
+                self._damage(f"{path}: {why}; it is left out", [])
         if damaged:
             path, row = damaged[0]
             more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""

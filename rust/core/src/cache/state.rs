@@ -10,7 +10,9 @@ use super::index::{Candidate, Index, Place};
 use super::log::Log;
 use super::problem;
 use super::segment::{BAD, LOG, Pool, ROWS, Segment, name, parse, too_new};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+const EACCES: i32 = rustix::io::Errno::ACCESS.raw_os_error();
 
 /// Keys that are looked up together.
 const TOGETHER: usize = 128;
@@ -81,7 +83,17 @@ impl State {
 
     fn meet(&mut self, source: &Source<'_>, id: [u8; 16]) -> Result<()> {
         let segment = Segment::new(Arc::clone(source.pool), source.table, id, source.shape);
-        match segment.read_header()? {
+        let header = match segment.read_header() {
+            // Somebody else's: its rows are missing here, those of the others are not.
+            Err(Error::CacheIo { errno, reason, .. }) if errno == EACCES => {
+                self.quarantined.push((segment.path(), reason));
+                let number = self.add(segment, false) as usize;
+                self.segments[number].gone = true;
+                return Ok(());
+            }
+            outcome => outcome?,
+        };
+        match header {
             Header::Unborn => return Ok(()),
             Header::Newer(found) => return Err(too_new(&segment, found)),
             Header::Valid(Identity { table, segment: theirs, shape }) => {

@@ -7,6 +7,7 @@ use super::checksum::Key;
 use super::format::{ENTRY, Entry, ROWS_HEADER, Shape};
 use super::log::{Log, sealed_rows};
 use super::mapping::{Map, Window};
+use super::memory;
 use super::segment::{ROWS, Segment, name};
 use super::table::Table;
 use super::{problem, storage};
@@ -80,7 +81,8 @@ impl Table {
         let memory = match file.map(ROWS_HEADER + bytes).map_err(fail)? {
             Some(map) => Memory::Mapped(map),
             None => {
-                let mut words = vec![0u32; bytes.div_ceil(4)];
+                let mut words = memory::room(bytes.div_ceil(4), "a copy of the rows")?;
+                words.resize(bytes.div_ceil(4), 0u32);
                 let into = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
                 segment.read_rows(0, into).map_err(fail)?;
                 Memory::Copied(words)
@@ -152,14 +154,16 @@ impl Table {
         let fail =
             |error: io::Error| problem::io(&*self.pool.dir, "read", &name(&segment.id), &error);
         let file = segment.log_file().map_err(fail)?;
-        let mut entries = Vec::new();
+        let count = (rows.end - rows.start) as usize;
+        let mut entries = memory::room(count, "the entries of a segment")?;
         let mut next = rows.start;
         while next < rows.end {
             let Some((offset, count)) = log.entries_from(next) else {
                 return Err(cut(segment, next));
             };
             let count = count.min(rows.end - next);
-            let mut bytes = vec![0; count as usize * ENTRY];
+            let mut bytes = Vec::new();
+            memory::resize(&mut bytes, count as usize * ENTRY).map_err(fail)?;
             storage::read_exact_at(&*file, &mut bytes, offset).map_err(fail)?;
             entries.extend(bytes.chunks_exact(ENTRY).map(Entry::decode));
             next += count;
