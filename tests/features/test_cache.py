@@ -385,3 +385,20 @@ def test_rounding_is_no_conflict(dtype: str, rounding: float, real: float, tmp_p
         table.put(keys[:1], X[:1] + real * largest[:1])
     with pytest.warns(KeyConflictWarning, match="50 keys"):
         table.put(keys, np.full_like(X, 0.5) - X)
+
+
+def test_rows_are_read_into_an_array_that_is_there(tmp_path: Path) -> None:
+    table = EmbeddingCache(tmp_path).table({"r": 1}, dim=3)
+    keys = np.random.default_rng(0).integers(0, 256, (700, 32)).astype(np.uint8)
+    rows = np.arange(2100, dtype="f4").reshape(700, 3)
+    table.put(keys[:600], rows[:600])
+    out = np.full((700, 3), 9, "f4")
+    X, hit = table.get(keys, out=out)
+    assert X is out
+    np.testing.assert_array_equal(out, np.where(hit[:, None], rows, 0))
+    assert hit.sum() == 600
+    frozen = np.empty((700, 3), "f4")
+    frozen.flags.writeable = False
+    for wrong in (out[:5], out.astype("f8"), np.empty((3, 700), "f4").T, frozen, np.empty((700, 4), "f4")):
+        with pytest.raises(ShapeMismatchError, match="out is"):
+            table.get(keys, out=wrong)

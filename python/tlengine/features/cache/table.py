@@ -95,20 +95,30 @@ class Table:
         """
         self._handle().flush()
 
-    def get(self, keys: Keys) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    def get(
+        self, keys: Keys, *, out: npt.NDArray[np.float32] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Read rows; every byte is checked after it was copied.
 
         Args:
             keys: (n, 32) uint8, or n digests of 32 bytes.
+            out: (n, dim) float32, contiguous, to be filled and returned as ``X``. Using one array again
+                for many large reads saves half of their time: new memory costs as much as the rows.
 
         Returns:
             ``X`` (n, dim) float32 with zeros where there is no row, and ``hit`` (n,) bool.
 
         Raises:
             CacheCorruptionError: a damaged row, if the cache was opened with ``on_corrupt="raise"``.
+            ShapeMismatchError: ``out`` cannot hold the rows.
         """
         digests = _as_keys(keys)
-        X = np.empty((len(digests), self.dim), np.float32)
+        X = np.empty((len(digests), self.dim), np.float32) if out is None else out
+        if X.shape != (len(digests), self.dim) or X.dtype != np.float32 or not _is_writable(X):
+            raise ShapeMismatchError(
+                f"out is {X.dtype} of shape {X.shape}, not ({len(digests)}, {self.dim}) float32 to write to",
+                hint="np.empty((len(keys), table.dim), np.float32) fits",
+            )
         hit = np.zeros(len(digests), np.bool_)
         handle = self._handle()
         damaged = handle.get(digests, X, hit, num_threads())
@@ -225,6 +235,10 @@ def _as_keys(keys: Keys) -> npt.NDArray[np.uint8]:
                 f"key {position} is not 32 bytes: {key!r:.80}", hint="use the digests of tl.sample_key"
             )
     return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
+
+
+def _is_writable(X: npt.NDArray[np.float32]) -> bool:
+    return bool(X.flags.c_contiguous and X.flags.writeable and X.flags.aligned)
 
 
 def _as_rows(X: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:

@@ -1,5 +1,6 @@
 //! Copying rows that were found, and checking every copy, in parallel.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checksum::Key;
@@ -13,9 +14,13 @@ use super::storage::{File, read_exact_at};
 use crate::error::Result;
 use crate::parallel::Run;
 
-/// Bytes per unit of work: few enough to stop soon, enough that threads rarely meet in one huge page
-/// of the output.
-const BLOCK: usize = 1 << 20;
+/// Bytes per unit of work: several huge pages, so that threads rarely meet in one of them. Both would
+/// clear it, and one in vain.
+const BLOCK: usize = 4 << 20;
+/// Units of work per thread, where there is little to do.
+const SHARES: usize = 4;
+/// Rows between two looks at the stop flag.
+const CHECK: usize = 128;
 /// Files that one call keeps open by itself; rows of other segments go through the pool.
 const OPEN_FILES: usize = 8;
 
@@ -79,7 +84,7 @@ pub fn gather(
     out: &mut [f32],
 ) -> Result<Vec<usize>> {
     let failed = Mutex::new(Vec::new());
-    let rows = (BLOCK / shape.stride()).max(1);
+    let rows = keys.len().div_ceil(SHARES * run.threads()).min(BLOCK / shape.stride()).max(CHECK);
     let parts: Vec<_> = out.chunks_mut(rows * shape.dim).map(Mutex::new).collect();
     run.for_each(parts.len(), |part| {
         let mut out = parts[part].lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +96,11 @@ pub fn gather(
             memory::more(&mut stored, keys.len() * shape.stride(), "rows that are read")?;
         }
         let mut block = Block { shape, holders, keys, hits, stored, failed: vec![] };
-        block.fill(&mut out);
+        for from in (0..keys.len()).step_by(CHECK) {
+            run.check()?;
+            let to = (from + CHECK).min(keys.len());
+            block.fill(from..to, &mut out[from * shape.dim..to * shape.dim]);
+        }
         if !block.failed.is_empty() {
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.extend(block.failed.into_iter().map(|row| from + row));
@@ -113,17 +122,20 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn fill(&mut self, out: &mut [f32]) {
-        let mut row = 0;
-        while row < self.keys.len() {
+    /// Fills the places of `rows`, which are all of `out`.
+    fn fill(&mut self, rows: Range<usize>, out: &mut [f32]) {
+        let dim = self.shape.dim;
+        let mut row = rows.start;
+        while row < rows.end {
+            let place = &mut out[(row - rows.start) * dim..];
             if let Some(hit) = self.hits[row]
-                && self.copy_mapped(row, hit, &mut out[row * self.shape.dim..][..self.shape.dim])
+                && self.copy_mapped(row, hit, &mut place[..dim])
             {
                 row += 1;
                 continue;
             }
-            let run = self.run_at(row).max(1);
-            let place = &mut out[row * self.shape.dim..(row + run) * self.shape.dim];
+            let run = self.run_at(row).clamp(1, rows.end - row);
+            let place = &mut place[..run * dim];
             match self.hits[row] {
                 None => place.fill(0.0),
                 Some(hit) => self.copy(row, run, hit, place),
