@@ -20,12 +20,12 @@ DIM, BATCH, ASKED = 384, 256, 4
 class Mixed:
     """What writers and readers did: rows, seconds of each gather, and what was not as it should be.
 
-    ``busy`` is the part of the seconds that the gather was given a processor; for the rest it waited.
+    ``queued`` is the part of the seconds that the gather was ready to run and no processor was free.
     """
 
     rows: int
     seconds: np.ndarray
-    busy: np.ndarray
+    queued: np.ndarray
     wrong: int
     missing: int
     damaged: int
@@ -38,6 +38,11 @@ def keys_of(writer: int, batch: int) -> np.ndarray:
 def rows_of(keys: np.ndarray) -> np.ndarray:
     """Self-checking: the row follows from its key."""
     return np.tile(keys.astype(np.float32), DIM // 32) - 7
+
+
+def queueing() -> float:
+    """Seconds that this thread was ready to run and waited for a processor, since it began."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) * 1e-9
 
 
 def write(path: str, number: int, progress: Any, barrier: Any, seconds: float) -> None:
@@ -66,9 +71,9 @@ def read(path: str, seed: int, progress: Any, barrier: Any, seconds: float, repo
             time.sleep(0.01)
             continue
         keys = np.concatenate([keys_of(number, chance.randrange(progress[number])) for _ in range(ASKED)])
-        start, busy = time.perf_counter(), time.process_time()
+        start, queued = time.perf_counter(), queueing()
         X, hit = table.get(keys)
-        times.append((time.perf_counter() - start, time.process_time() - busy))
+        times.append((time.perf_counter() - start, queueing() - queued))
         missing += int((~hit).sum())
         wrong += int((rows_of(keys)[hit] != X[hit]).any(1).sum())
     report.put((times, wrong, missing))
