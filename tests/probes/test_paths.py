@@ -131,6 +131,18 @@ def test_patience_ends_the_path_after_the_best_c(digits, multi_class):
         assert Cs[best] == kept[2]
 
 
+@pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
+def test_patience_outlasts_values_of_c_that_learn_nothing_yet(digits, multi_class):
+    X, y = digits[0][:400] / 60, digits[1][:400]
+    whole, short = (
+        probe_path(X, y, 23, folds=2, patience=patience, multi_class=multi_class) for patience in (None, 2)
+    )
+    loss = np.mean([fold.log_loss_ for fold in whole.folds], axis=0)
+    assert loss[2] > 0.9999 * loss[0]  # three in a row without a gain
+    assert 10 < len(short.Cs) < 23
+    assert abs(np.mean([fold.log_loss_ for fold in short.folds], axis=0).argmin() - loss.argmin()) <= 1
+
+
 def test_patience_longer_than_the_path_changes_nothing(digits):
     X, y = digits[0][:300], digits[1][:300]
     short = probe_path(X, y, [1e-4, 1e-2, 1.0], folds=2, patience=3)

@@ -36,25 +36,35 @@ impl EarlyStop {
     }
 }
 
+/// The part of the first loss that must be gained before a loss that stays the same counts.
+const UNDERWAY: f64 = 0.01;
+
 /// Counts losses in a row that are no improvement.
 struct Patience {
     limit: usize,
     tolerance: f64,
+    first: f64,
     best: f64,
     since: usize,
 }
 
 impl Patience {
     fn new(limit: usize, tolerance: f64) -> Self {
-        Self { limit, tolerance, best: f64::INFINITY, since: 0 }
+        Self { limit, tolerance, first: f64::NAN, best: f64::INFINITY, since: 0 }
     }
 
     /// Takes the next loss; one that is not known (NaN) counts neither way.
+    ///
+    /// What the tolerance of the solutions could have made is no improvement. But a loss that stays the
+    /// same counts only once something has been gained: at tiny C no solution has learnt anything yet.
     fn is_over(&mut self, loss: f64) -> bool {
-        // What the tolerance of the solutions could have made is no improvement.
+        if self.first.is_nan() {
+            self.first = loss;
+        }
+        let underway = self.best < self.first * (1.0 - UNDERWAY);
         if loss < self.best * (1.0 - self.tolerance) {
             (self.best, self.since) = (loss, 0);
-        } else if !loss.is_nan() {
+        } else if loss > self.best * (1.0 + self.tolerance) || (underway && !loss.is_nan()) {
             self.since += 1;
         }
         self.since >= self.limit
@@ -71,6 +81,18 @@ mod tests {
         let losses = [3.0, 2.0, 2.5, 1.0, f64::NAN, 0.99999, f64::NAN, 1.1];
         let over: Vec<bool> = losses.iter().map(|&loss| patience.is_over(loss)).collect();
         assert_eq!(over, [false, false, false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn a_flat_start_does_not_end_a_path_but_a_rise_does() {
+        let mut patience = Patience::new(1, 1e-4);
+        assert!(
+            [3.0, 3.0, 2.99999, 2.9995, 2.99945, 2.5, 1.0].iter().all(|&l| !patience.is_over(l))
+        );
+        assert!(patience.is_over(1.0));
+        let mut patience = Patience::new(2, 1e-4);
+        assert!([3.0, 3.0, 3.1].iter().all(|&loss| !patience.is_over(loss)));
+        assert!(patience.is_over(3.2));
     }
 
     #[test]
