@@ -20,6 +20,7 @@ from tlengine.errors import (
 from tlengine.features.cache import maintenance
 from tlengine.features.cache.claims import Claim
 from tlengine.features.cache.keys import blake3_hex
+from tlengine.features.cache.spare import Spare
 from tlengine.features.cache.views import View
 from tlengine.settings import num_threads
 
@@ -50,6 +51,7 @@ class Table:
         self.cache, self.dim, self.dtype = cache, dim, dtype
         self._recipe = recipe
         self._reported: set[str] = set()
+        self._spare = Spare()
         self.name: str = self._handle().name
 
     def _handle(self) -> TableHandle:
@@ -102,8 +104,9 @@ class Table:
 
         Args:
             keys: (n, 32) uint8, or n digests of 32 bytes.
-            out: (n, dim) float32, contiguous, to be filled and returned as ``X``. Using one array again
-                for many large reads saves half of their time: new memory costs as much as the rows.
+            out: (n, dim) float32, contiguous, to be filled and returned as ``X``: new memory for a large
+                read costs as much as its rows. Without it, up to 64 MiB of the last result are used again
+                once nobody holds a part of it.
 
         Returns:
             ``X`` (n, dim) float32 with zeros where there is no row, and ``hit`` (n,) bool.
@@ -113,7 +116,7 @@ class Table:
             ShapeMismatchError: ``out`` cannot hold the rows.
         """
         digests = _as_keys(keys)
-        X = np.empty((len(digests), self.dim), np.float32) if out is None else out
+        X = self._spare.empty(len(digests), self.dim) if out is None else out
         if X.shape != (len(digests), self.dim) or X.dtype != np.float32 or not _is_writable(X):
             raise ShapeMismatchError(
                 f"out is {X.dtype} of shape {X.shape}, not ({len(digests)}, {self.dim}) float32 to write to",
