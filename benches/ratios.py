@@ -130,7 +130,8 @@ def peer(
     """A process in which ``prepare(*args)`` has returned the work to be timed."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, prepare, args), daemon=True)
+    # Not a daemon: those may not start workers, and joblib would do with one.
+    process = context.Process(target=_serve, args=(theirs, prepare, args))
     with _environment(env):
         process.start()
     theirs.close()

@@ -112,7 +112,8 @@ proptest! {
         let other: Vec<f64> = b.iter().map(|&v| f64::from(v) / 7.0).collect();
         let bound = (2 * 83 + 32) as f64 * f64::EPSILON / 2.0;
         for kernels in Kernels::available() {
-            let (dot, size) = kernels.plain_dot(&wide, &other);
+            let dot = kernels.plain_dot(&wide, &other);
+            let size = kernels.exact_dot(&wide, &wide).root() * kernels.exact_dot(&other, &other).root();
             prop_assert!((dot - kernels.exact_dot(&wide, &other).hi).abs() <= bound * size);
             let squared = kernels.plain_distance(&wide, &other);
             let exact = kernels.exact_distance(&wide, &other).hi;
@@ -153,7 +154,7 @@ proptest! {
             let marks = kernels.upper_bounds(&mut products, &rows, &[QueryBounds::NONE, query]);
             prop_assert_eq!(marks[0], 0);
             for (r, sum) in sums.iter().enumerate() {
-                let upper = sum * 2.0 * 0.25 + rows.bias[r] + (0.5 + 3.0 * 0.125 + 0.5);
+                let upper = sum.mul_add(2.0 * 0.25, rows.bias[r] + (0.5 + 3.0 * 0.125 + 0.5));
                 prop_assert_eq!(products.0[1][r], upper);
                 prop_assert_eq!(marks[1] >> r & 1 == 1, upper >= floor);
             }

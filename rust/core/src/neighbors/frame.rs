@@ -60,9 +60,9 @@ pub struct Placed {
 const SAMPLE: usize = 4096;
 /// Unit roundoff of double precision.
 const ROUNDOFF: f64 = f64::EPSILON / 2.0;
-/// Squared norms whose digits are all there.
-const SMALLEST: f64 = 1e-280;
-const LARGEST: f64 = 1e280;
+/// Squared norms whose digits, and those of their product, are all there.
+const SMALLEST: f64 = 1e-140;
+const LARGEST: f64 = 1e140;
 /// More than products too small for double precision can lose, also under a square root.
 const UNDERFLOW: f64 = 1e-150;
 
@@ -185,19 +185,20 @@ impl Frame {
         }
     }
 
-    /// What the score of a row lies between, by sums in plain double precision.
+    /// What the score of a row lies between, by sums in plain double precision; by the Cauchy-Schwarz
+    /// inequality the magnitudes of the products add up to no more than the product of the norms.
     pub fn estimate<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> Interval {
         let roundings = (2 * query.len() + 32) as f64 * ROUNDOFF;
         let (score, error) = match self.metric {
-            Metric::Cosine => {
-                let (dot, size) = self.kernels.plain_dot(query, row);
-                let norm = norms[0].hi.sqrt() * norms[1].hi.sqrt();
+            Metric::Cosine | Metric::Inner => {
+                let dot = self.kernels.plain_dot(query, row);
+                let size = (norms[0].hi * norms[1].hi).sqrt();
                 let sound = norms.iter().all(|norm| (SMALLEST..=LARGEST).contains(&norm.hi));
-                if sound { (dot / norm, roundings * size / norm) } else { (0.0, f64::INFINITY) }
-            }
-            Metric::Inner => {
-                let (dot, size) = self.kernels.plain_dot(query, row);
-                (dot, roundings * size)
+                match self.metric {
+                    _ if !sound => (0.0, f64::INFINITY),
+                    Metric::Cosine => (dot / size, roundings),
+                    _ => (dot, roundings * size),
+                }
             }
             Metric::Euclidean => {
                 let distance = self.kernels.plain_distance(query, row).sqrt();

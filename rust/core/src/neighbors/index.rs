@@ -71,8 +71,8 @@ impl Index {
         let largest = rows.largest(run, kernels, "X")?;
         let distinct = Distinct::find(run, kernels, rows)?;
         let norms = match metric {
-            Metric::Cosine => squared_norms(run, kernels, rows, &distinct)?,
-            _ => Vec::new(),
+            Metric::Euclidean => Vec::new(),
+            _ => squared_norms(run, kernels, rows, &distinct)?,
         };
         let index = Self {
             frame: Frame::fit(metric, rows, largest, kernels),

@@ -25,7 +25,7 @@ pub struct Ranking<'a, T> {
     frame: &'a Frame,
     rows: Matrix<'a, T>,
     distinct: &'a Distinct,
-    /// For the cosine, squared norms of the distinct rows.
+    /// Squared norms of the distinct rows; none for distances.
     norms: &'a [Double],
 }
 
@@ -89,15 +89,19 @@ impl<'a, T: Real> Ranking<'a, T> {
         mut work: impl FnMut(u32, &'a [T], usize),
     ) -> Result<()> {
         wanted.sort_unstable();
+        let mut asked = u32::MAX;
         for (i, &pair) in wanted.iter().enumerate() {
             if i % CHECK == 0 {
                 run.check()?;
             }
-            if let Some(&ahead) = wanted.get(i + AHEAD) {
-                self.kernels.prefetch(self.row(parts(ahead).0));
-                self.kernels.prefetch(queries[parts(ahead).1]);
-            }
             let (place, q) = parts(pair);
+            if let Some((ahead, query)) = wanted.get(i + AHEAD).map(|&pair| parts(pair)) {
+                self.kernels.prefetch(queries[query]);
+                if ahead != asked {
+                    self.kernels.prefetch(self.row(ahead));
+                    asked = ahead;
+                }
+            }
             work(place, self.row(place), q);
         }
         wanted.clear();

@@ -92,9 +92,10 @@ fn raise_body(
         let (query, sums) = (&queries[m], &mut sums.0[m]);
         let mut any = false;
         for r in 0..PANEL_ROWS {
-            let error = query.norm * rows.error[r] + query.error * rows.norm[r] + query.slack;
-            let product = sums[r] * rows.scale[r] * query.scale;
-            sums[r] = product + query.bias_weight * rows.bias[r] + error;
+            let error = query.error.mul_add(rows.norm[r], query.slack);
+            let error = query.norm.mul_add(rows.error[r], error);
+            let own = query.bias_weight.mul_add(rows.bias[r], error);
+            sums[r] = sums[r].mul_add(rows.scale[r] * query.scale, own);
             any |= sums[r] >= query.floor;
         }
         if any {

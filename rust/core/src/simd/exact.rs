@@ -122,35 +122,28 @@ fn distance_body<T: Real>(a: &[T], b: &[T]) -> Double {
     sums.total()
 }
 
-/// The sum of the products and that of their magnitudes, in plain double precision.
+/// The sum of the products in plain double precision.
 #[inline(always)]
-fn plain_dot_body<T: Real>(a: &[T], b: &[T]) -> (f64, f64) {
+#[expect(clippy::needless_range_loop, reason = "plain loops, as said above")]
+fn plain_dot_body<T: Real>(a: &[T], b: &[T]) -> f64 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
-    let (mut sums, mut sizes) = ([0.0; LANES], [0.0; LANES]);
+    let mut sums = [0.0; LANES];
     for i in 0..a.len() {
-        plain_products(&mut sums, &mut sizes, &a[i], &b[i]);
+        plain_products(&mut sums, &a[i], &b[i]);
     }
-    plain_products(&mut sums, &mut sizes, &padded(a_rest), &padded(b_rest));
-    let (mut sum, mut size) = (0.0, 0.0);
+    plain_products(&mut sums, &padded(a_rest), &padded(b_rest));
+    let mut sum = 0.0;
     for lane in 0..LANES {
         sum += sums[lane];
-        size += sizes[lane];
     }
-    (sum, size)
+    sum
 }
 
 #[inline(always)]
-fn plain_products<T: Real>(
-    sums: &mut [f64; LANES],
-    sizes: &mut [f64; LANES],
-    a: &[T; LANES],
-    b: &[T; LANES],
-) {
+fn plain_products<T: Real>(sums: &mut [f64; LANES], a: &[T; LANES], b: &[T; LANES]) {
     for lane in 0..LANES {
         let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
-        let product = a * b;
-        sums[lane] += product;
-        sizes[lane] += product.abs();
+        sums[lane] = a.mul_add(b, sums[lane]);
     }
 }
 
@@ -179,9 +172,8 @@ fn plain_squares<T: Real>(sums: &mut [f64; LANES], a: &[T; LANES], b: &[T; LANES
 }
 
 multiversion! {
-    /// The inner product of two rows of equal length, and the sum of the magnitudes of its terms,
-    /// to which its error is relative.
-    plain_dot<T: Real>(a: &[T], b: &[T]) -> (f64, f64) = plain_dot_body
+    /// The inner product of two rows of equal length, with an error relative to that of their norms.
+    plain_dot<T: Real>(a: &[T], b: &[T]) -> f64 = plain_dot_body
 }
 
 multiversion! {
