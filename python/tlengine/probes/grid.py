@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from tlengine import _core
-from tlengine.errors import InputError, RunFormatError, ShapeMismatchError, SingleClassError
+from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
+from tlengine.probes.grid_jobs import Job, batches, draw
+from tlengine.probes.grid_journal import Finished, Journal, Record
 from tlengine.probes.inputs import as_features, check_finite
 from tlengine.probes.labels import check_labels
 from tlengine.probes.paths import grid, target
 from tlengine.settings import num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
-
-_BATCH_BYTES = 256 << 20
-_BATCH = 64
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +46,6 @@ class ProbeGrid:
 
             raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
         return pd.DataFrame.from_records(list(self.records))
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    features: str
-    target: str
-    seed: int
-    budget: int | str
-    rows: npt.NDArray[np.intp]
-    folds: npt.NDArray[np.intp]
-    test: npt.NDArray[np.intp]
-
-    @property
-    def key(self) -> tuple[str, str, int, int | str]:
-        return self.features, self.target, self.seed, self.budget
 
 
 def probe_grid(
@@ -121,28 +104,77 @@ def probe_grid(
     values = grid(Cs)
     chosen = list(range(seeds)) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
     settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter]
-    done = _Journal(resume, arrays, labels, settings)
+    done = Journal(resume, arrays, labels, settings)
     jobs = [
         job
         for name in arrays
         for target, y in labels.items()
         for seed in chosen
-        for job in _draw(name, target, y, seed, budgets, cv, test_size)
+        for job in draw(name, target, y, seed, budgets, cv, test_size)
     ]
     todo = [job for job in jobs if job.key not in done.records]
     bar = tqdm(
         total=len(jobs), initial=len(jobs) - len(todo), unit="probe", disable=None if progress else True
     )
+    work = _Work(arrays, labels, values, tol=tol, max_iter=max_iter, threads=num_threads(n_jobs))
+
+    def keep(finished: list[Finished]) -> None:
+        done.add(finished)
+        bar.update(len(finished))
+
     with bar:
-        for batch in _batches(todo, arrays):
-            X, y = arrays[batch[0].features], labels[batch[0].target]
-            found = _core.solve_paths(
-                [_problem(X, y, job) for job in batch], values.tolist(), tol=tol, max_iter=max_iter,
-                fit_intercept=True, threads=num_threads(n_jobs),
-            )  # fmt: skip
-            done.add([(job.key, _records(job, X, y, f, values)) for job, f in zip(batch, found, strict=True)])
-            bar.update(len(batch))
+        work.run(batches(todo, arrays), keep)
     return ProbeGrid(tuple(record for job in jobs for record in done.records[job.key]))
+
+
+class _Work:
+    """Solves batches of jobs. A second thread meanwhile readies the next batch and scores the last."""
+
+    def __init__(
+        self,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        labels: Mapping[str, npt.NDArray[Any]],
+        Cs: npt.NDArray[np.float64],
+        *,
+        tol: float,
+        max_iter: int,
+        threads: int,
+    ) -> None:
+        self.arrays, self.labels, self.Cs = arrays, labels, Cs
+        self.settings: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "threads": threads}
+
+    def run(self, jobs: Iterable[list[Job]], keep: Callable[[list[Finished]], object]) -> None:
+        """Hands the records of one batch after the other to ``keep``."""
+        rest = iter(jobs)
+        scored: Future[list[Finished]] | None = None
+        # The products of a score are too small to share between threads: waiting costs more.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as beside:
+            batch = next(rest, None)
+            ready = beside.submit(self.problems, batch or [])
+            try:
+                while batch:
+                    problems, following = ready.result(), next(rest, None)
+                    ready = beside.submit(self.problems, following or [])
+                    found = _core.solve_paths(problems, self.Cs.tolist(), fit_intercept=True, **self.settings)
+                    if scored:
+                        keep(scored.result())
+                    scored = beside.submit(self.scores, batch, found)
+                    batch = following
+            finally:
+                if scored:
+                    keep(scored.result())
+
+    def problems(self, batch: Sequence[Job]) -> list[Any]:
+        """What the core solves."""
+        return [_problem(*self.data(job), job) for job in batch]
+
+    def scores(self, batch: Sequence[Job], found: Sequence[Any]) -> list[Finished]:
+        """The records of each job, from its solutions."""
+        pairs = zip(batch, found, strict=True)
+        return [(job.key, _records(job, *self.data(job), paths, self.Cs)) for job, paths in pairs]
+
+    def data(self, job: Job) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        return self.arrays[job.features], self.labels[job.target]
 
 
 def _named(values: Any, name: str) -> dict[str, Any]:
@@ -174,52 +206,7 @@ def _check(
         raise InputError(f"test_size={test_size}; it must be between 0 and 1")
 
 
-def _draw(
-    name: str,
-    target: str,
-    y: npt.NDArray[Any],
-    seed: int,
-    budgets: Sequence[int | str],
-    cv: int | None,
-    test_size: float,
-) -> Iterator[_Job]:
-    """The jobs of one seed: a stratified test part, then nested draws from the rest."""
-    order = np.random.default_rng(seed).permutation(len(y))
-    # NumPy sorts small integers by radix: ten times faster.
-    order = order[np.argsort(y.astype(np.min_scalar_type(y.max()))[order], kind="stable")]
-    counts = np.bincount(y)
-    rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
-    held = np.repeat(np.minimum(np.round(counts * test_size).astype(int), counts - 1), counts)
-    test = np.sort(order[rank < held])
-    if not len(test):
-        raise InputError(f"target {target!r} has too few rows to hold any out", hint="raise test_size")
-    place = rank - held
-    for budget in budgets:
-        used = (place >= 0) & (place < (len(y) if budget == "all" else int(budget)))
-        rows = order[used]
-        folds = np.full(len(rows), -1)
-        if cv:
-            folds = place[used] % max(2, min(cv, int(np.bincount(y[rows]).min())))
-        yield _Job(name, target, seed, budget, rows, folds, test)
-
-
-def _batches(jobs: Sequence[_Job], arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[list[_Job]]:
-    """Jobs on the same features and target, as many as fit in memory at a time."""
-    batch: list[_Job] = []
-    size = 0
-    for job in jobs:
-        cost = len(job.rows) * arrays[job.features][:1].nbytes
-        other = batch and (batch[0].features, batch[0].target) != (job.features, job.target)
-        if batch and (other or len(batch) == _BATCH or size + cost > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(job)
-        size += cost
-    if batch:
-        yield batch
-
-
-def _problem(X: npt.NDArray[Any], y: npt.NDArray[Any], job: _Job) -> Any:
+def _problem(X: npt.NDArray[Any], y: npt.NDArray[Any], job: Job) -> Any:
     labels = y[job.rows].astype(np.uint32)
     classes = int(y.max()) + 1
     every = np.ones(len(labels))
@@ -232,7 +219,7 @@ def _problem(X: npt.NDArray[Any], y: npt.NDArray[Any], job: _Job) -> Any:
 
 
 def _records(
-    job: _Job,
+    job: Job,
     X: npt.NDArray[Any],
     y: npt.NDArray[Any],
     found: Sequence[dict[str, Any]],
@@ -284,44 +271,3 @@ def _scores(
     np.exp(np.subtract(logits, top, out=logits), out=logits)
     loss = np.log(logits.sum(axis=0)) + (top - own)
     return (first == y).mean(axis=1), loss.mean(axis=1)
-
-
-class _Journal:
-    """Finished records by job, kept in a JSON-lines file if there is one."""
-
-    def __init__(
-        self, path: str | Path | None, arrays: Mapping[str, Any], labels: Mapping[str, Any], settings: Any
-    ) -> None:
-        self.path = None if path is None else Path(path)
-        self.records: dict[tuple[Any, ...], list[Record]] = {}
-        if self.path is None:
-            return
-        digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
-        for name, array in sorted((*arrays.items(), *labels.items())):
-            digest.update(f"\0{name}\0{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        header = json.dumps({"format": "tlengine-grid", "digest": digest.hexdigest()})
-        if not self.path.exists() or not self.path.stat().st_size:
-            self.path.write_text(header + "\n", encoding="utf-8")
-        self._read(self.path, header)
-
-    def _read(self, path: Path, header: str) -> None:
-        first, *lines = path.read_text(encoding="utf-8").split("\n")
-        if first != header:
-            raise RunFormatError(
-                f"{path} belongs to other data or settings", hint="name another file, or delete this one"
-            )
-        whole = len(first) + 1
-        for line in lines[:-1]:
-            key, records = json.loads(line)
-            self.records[tuple(key)] = records
-            whole += len(line.encode()) + 1
-        # A line that was cut off by a crash has no newline: it is computed again.
-        with path.open("r+b") as file:
-            file.truncate(whole)
-
-    def add(self, finished: Sequence[tuple[tuple[Any, ...], list[Record]]]) -> None:
-        self.records.update(finished)
-        if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps([key, records]) + "\n" for key, records in finished)
