@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,7 @@ def vote_ratios(folder: Path) -> Iterator[Ratio]:
 def prepared(group: Callable[[Path], Iterator[Ratio]]) -> Callable[[], Iterator[Ratio]]:
     """The ratios of a group, once the data are there."""
 
+    @wraps(group)
     def run(folder: Path) -> Iterator[Ratio]:
         make_data(folder)
         yield from group(folder)

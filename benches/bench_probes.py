@@ -69,7 +69,7 @@ def against(
     *,
     floor: float,
     target: float,
-    enough: float = 100,
+    enough: float = 70,
     least: float | None = None,
     solver: str = "",
 ) -> Iterator[Ratio]:
@@ -122,7 +122,7 @@ def large_ratios(folder: Path) -> Iterator[Ratio]:
         args,
         floor=40,
         target=100,
-        enough=60,
+        enough=45,
         least=least,
     )
 
@@ -143,6 +143,7 @@ def fit_ratios(folder: Path) -> Iterator[Ratio]:
                 args,
                 floor=1.5,
                 target=3,
+                enough=10,
                 solver=solver,
             )
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Ratio:
 def in_folder(group: Callable[[Path], Iterator[Ratio]]) -> Callable[[], Iterator[Ratio]]:
     """The ratios of a group that needs a directory for its files."""
 
+    @wraps(group)
     def run() -> Iterator[Ratio]:
         with tempfile.TemporaryDirectory() as name:
             yield from group(Path(name))

@@ -19,32 +19,34 @@ __all__ = ["save"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, FOLDER = DOCS / "benchmarks.md", DOCS / "benchmarks"
+FILE = FOLDER / "record.json"
 BEGIN, END = "<!-- record -->\n", "<!-- end of the record -->\n"
 PACKAGES = ("numpy", "scikit-learn", "faiss-cpu", "torch", "lmdb")
 
 
-def save(found: Sequence[Ratio], load: float) -> None:
-    """Writes the record of one run; ``load`` is what the machine was busy with before it."""
+def save(group: str, found: Sequence[Ratio], load: float) -> None:
+    """Writes down the ratios of one group; ``load`` is what the machine was busy with before them."""
     info = cpu_info()
-    rates = {name: round(rate / 1e9, 1) for name, rate in asdict(limits()).items()}
-    record = {
-        "date": datetime.now(UTC).date().isoformat(),
+    record = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"groups": {}}
+    record |= {
         "machine": {key: info[key] for key in ("model", "isa", "threads")},
-        "load": load,
-        "peaks": rates,
+        "peaks": {name: round(rate / 1e9, 1) for name, rate in asdict(limits()).items()},
         "versions": {name: version(name) for name in PACKAGES},
         "blas": _blas(),
-        "ratios": [asdict(ratio) for ratio in found],
     }
+    day = datetime.now(UTC).date().isoformat()
+    ratios = [asdict(ratio) for ratio in found]
+    record["groups"][group] = {"date": day, "load": round(load, 1), "ratios": ratios}
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     publish()
 
 
 def publish() -> None:
     """Draws the plot and rewrites the tables of the page from the record."""
-    record = json.loads((FOLDER / "record.json").read_text(encoding="utf-8"))
-    found = [Ratio(**ratio) for ratio in record["ratios"]]
+    record = json.loads(FILE.read_text(encoding="utf-8"))
+    groups = [record["groups"][name] for name in sorted(record["groups"])]
+    found = [Ratio(**ratio) for group in groups for ratio in group["ratios"]]
     draw(found, FOLDER / "ratios.png")
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
@@ -67,11 +69,15 @@ def _blas() -> list[str]:
 def _heading(record: dict[str, Any]) -> list[str]:
     machine, peaks = record["machine"], record["peaks"]
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    groups = record["groups"].values()
+    days = sorted({group["date"] for group in groups})
+    loads = [group["load"] for group in groups]
     return [
-        f"## Record of {record['date']}",
+        f"## Record of {' and '.join(days)}",
         "",
         f"{machine['model']}, {machine['threads']} threads, instruction set `{machine['isa']}`, load before "
-        f"the run {record['load']:.1f}; {versions}; BLAS of this process: {', '.join(record['blas'])}.",
+        f"each group {min(loads)} to {max(loads)} (the benchmark's own included); {versions}; BLAS of this "
+        f"process: {', '.join(record['blas'])}.",
         "",
         f"Peaks in the same run: {peaks['float32']:.0f} GF/s in float32 (a product by OpenBLAS, tuned), "
         f"{peaks['int8']:.0f} Gop/s in 8 bits (four times that), {peaks['memory']:.0f} GB/s of reads. "

@@ -13,6 +13,7 @@ use super::segment::Segment;
 use super::storage::{File, read_exact_at};
 use crate::error::Result;
 use crate::parallel::Run;
+use crate::simd::checksum::{Stores, end_streams};
 
 /// Bytes per unit of work: several huge pages, so that threads rarely meet in one of them. Both would
 /// clear it, and one in vain.
@@ -21,6 +22,8 @@ const BLOCK: usize = 4 << 20;
 const SHARES: usize = 4;
 /// Rows between two looks at the stop flag.
 const CHECK: usize = 128;
+/// Bytes of a result that is written past the caches: it would not stay in them.
+const LARGE: usize = 16 << 20;
 /// Files that one call keeps open by itself; rows of other segments go through the pool.
 const OPEN_FILES: usize = 8;
 
@@ -85,6 +88,7 @@ pub fn gather(
 ) -> Result<Vec<usize>> {
     let failed = Mutex::new(Vec::new());
     let rows = keys.len().div_ceil(SHARES * run.threads()).min(BLOCK / shape.stride()).max(CHECK);
+    let stores = if size_of_val(out) < LARGE { Stores::Cached } else { Stores::Streamed };
     let parts: Vec<_> = out.chunks_mut(rows * shape.dim).map(Mutex::new).collect();
     run.for_each(parts.len(), |part| {
         let mut out = parts[part].lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,12 +99,13 @@ pub fn gather(
         if shape.dtype != Dtype::F32 {
             memory::more(&mut stored, keys.len() * shape.stride(), "rows that are read")?;
         }
-        let mut block = Block { shape, holders, keys, hits, stored, failed: vec![] };
+        let mut block = Block { shape, holders, keys, hits, stores, stored, failed: vec![] };
         for from in (0..keys.len()).step_by(CHECK) {
             run.check()?;
             let to = (from + CHECK).min(keys.len());
             block.fill(from..to, &mut out[from * shape.dim..to * shape.dim]);
         }
+        end_streams();
         if !block.failed.is_empty() {
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.extend(block.failed.into_iter().map(|row| from + row));
@@ -117,6 +122,7 @@ struct Block<'a> {
     holders: &'a Holders,
     keys: &'a [Key],
     hits: &'a [Option<Candidate>],
+    stores: Stores,
     stored: Vec<u8>,
     failed: Vec<usize>,
 }
@@ -155,11 +161,12 @@ impl Block<'_> {
         let next = self.shape.offset(u64::from(next.row));
         let seed = holder.segment.binding.row_seed(number, &self.keys[row]);
         if self.shape.dtype == Dtype::F32 {
-            return window.copy(offset, bytemuck::cast_slice_mut(out), seed, next)
-                == Some(hit.check);
+            let out = bytemuck::cast_slice_mut(out);
+            return window.copy(offset, out, seed, next, self.stores) == Some(hit.check);
         }
         self.stored.resize(self.shape.stride(), 0);
-        let found = window.copy(offset, &mut self.stored, seed, next) == Some(hit.check);
+        let copied = window.copy(offset, &mut self.stored, seed, next, Stores::Cached);
+        let found = copied == Some(hit.check);
         if found {
             convert::decode(self.shape.dtype, &self.stored, out);
         }

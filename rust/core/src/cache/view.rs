@@ -13,6 +13,7 @@ use super::table::Table;
 use super::{problem, storage};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
+use crate::simd::checksum::Stores;
 
 /// Bytes that are checked at a time; they stay in the processor's cache between copy and check.
 const BLOCK: usize = 256 << 10;
@@ -194,7 +195,7 @@ fn is_intact(segment: &Segment, window: &Window, first: u64, entries: &[Entry]) 
     (first..).zip(entries).all(|(number, entry)| {
         let (offset, next) = (segment.shape.offset(number), segment.shape.offset(number + 1));
         let seed = segment.binding.row_seed(number, &entry.key);
-        window.copy(offset, &mut copy, seed, next) == Some(entry.check)
+        window.copy(offset, &mut copy, seed, next, Stores::Cached) == Some(entry.check)
     })
 }
 

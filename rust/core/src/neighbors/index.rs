@@ -9,7 +9,6 @@ use super::frame::{Frame, Metric};
 use super::matrix::Matrix;
 use super::rank::{Ranking, Scored};
 use super::scan::{Codes, Found};
-use super::shortlist::Shortlist;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 use crate::simd::exact::{Double, Real};
@@ -50,9 +49,7 @@ pub struct Index {
 }
 
 /// Queries that pass over a block of rows together.
-const QUERIES_PER_BLOCK: usize = 504;
-/// Bytes of shortlists that stay in a cache while rows are scanned.
-const SHORTLIST_BYTES: usize = 4 << 20;
+const QUERIES_PER_BLOCK: usize = 1008;
 /// With fewer queries a thread than this, threads share the rows instead of the queries.
 const FEW_QUERIES: usize = 96;
 /// Searches of fewer queries than this are not worth a trial of 8-bit codes.
@@ -223,10 +220,7 @@ impl Index {
         if let [all] = &parts.blocks[..] {
             let ranked = run.collect(parts.queries.len(), |i| {
                 let queries = some(&parts.queries[i]);
-                let mut found = Vec::with_capacity(queries.len());
-                for group in queries.chunks(scanned_together(k)) {
-                    found.extend(codes.scan(run, frame, group, k, all.clone())?);
-                }
+                let found = codes.scan(run, frame, &queries, k, all.clone())?;
                 ranking.best(run, &queries, found, k)
             })?;
             return Ok(ranked.into_iter().flatten().collect());
@@ -265,11 +259,6 @@ impl Index {
             .unzip();
         Neighbors { k, rows, scores }
     }
-}
-
-/// How many queries pass over all rows before the next do.
-fn scanned_together(k: usize) -> usize {
-    (SHORTLIST_BYTES / Shortlist::bytes(k)).next_multiple_of(TILE_ALIGNMENT)
 }
 
 const TILE_ALIGNMENT: usize = crate::simd::tile::TILE_QUERIES;

@@ -42,11 +42,6 @@ impl Shortlist {
         }
     }
 
-    /// What a list of this length usually takes.
-    pub fn bytes(k: usize) -> usize {
-        2 * (4 * k + 64) * size_of::<Candidate>()
-    }
-
     /// A score that at least `k` rows are known to reach.
     pub fn floor(&self) -> f32 {
         self.floor

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Window;
 use super::guard::{Guard, replaced};
+use crate::simd::checksum::Stores::Cached;
 
 const BYTES: usize = 1 << 20;
 
@@ -25,7 +26,7 @@ fn a_page_that_is_gone_is_zeros_and_does_not_match() {
     let window = Window::new(file.as_fd(), BYTES).unwrap().expect("a slot is free");
     let (mut copy, mut seen) = (vec![1; 3000], 0);
     let offset = BYTES as u64 - 3000;
-    let whole = window.copy(offset, &mut copy, 5, 0).unwrap();
+    let whole = window.copy(offset, &mut copy, 5, 0, Cached).unwrap();
     assert_eq!(whole, xxh3_128_with_seed(&[7; 3000], 5));
     for threads in 1..=4 {
         let before = replaced();
@@ -35,14 +36,14 @@ fn a_page_that_is_gone_is_zeros_and_does_not_match() {
         file.set_len(0).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| window.copy(offset, &mut [1; 3000], 5, 0).unwrap());
+                scope.spawn(|| window.copy(offset, &mut [1; 3000], 5, 0, Cached).unwrap());
             }
         });
         assert!(replaced() > before, "no page was missing");
         seen += 1;
     }
     file.set_len(0).unwrap();
-    let cut = window.copy(offset, &mut copy, 5, 0).unwrap();
+    let cut = window.copy(offset, &mut copy, 5, 0, Cached).unwrap();
     assert_eq!((copy, seen), (vec![0; 3000], 4));
     assert_ne!(cut, whole);
 }
@@ -55,9 +56,9 @@ fn nothing_outside_is_copied() {
     let window = Window::new(file.as_fd(), 5000).unwrap().expect("a slot is free");
     assert!(window.is_guarded());
     for offset in [4001, 5000, u64::MAX, u64::MAX - 500] {
-        assert_eq!(window.copy(offset, &mut [0; 1000], 0, 0), None);
+        assert_eq!(window.copy(offset, &mut [0; 1000], 0, 0, Cached), None);
     }
-    assert!(window.copy(4000, &mut [0; 1000], 0, u64::MAX).is_some());
+    assert!(window.copy(4000, &mut [0; 1000], 0, u64::MAX, Cached).is_some());
 }
 
 #[test]

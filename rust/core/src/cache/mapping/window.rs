@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::guard::{Guard, watch};
-use crate::simd::checksum::copy_checksum;
+use crate::simd::checksum::{Stores, copy_checksum};
 
 /// The beginning of a file, mapped to be copied from. Pages that the file no longer has, or that
 /// the disk cannot read, are copied as zeros: the checksum of the copy tells.
@@ -40,13 +40,20 @@ impl Window {
 
     /// Copies the bytes from `offset` on and returns the XXH3-128 of the copy; None where they lie
     /// outside. Those from `next` on are the ones that will be wanted then.
-    pub fn copy(&self, offset: u64, into: &mut [u8], seed: u64, next: u64) -> Option<u128> {
+    pub fn copy(
+        &self,
+        offset: u64,
+        into: &mut [u8],
+        seed: u64,
+        next: u64,
+        stores: Stores,
+    ) -> Option<u128> {
         let at = self.at(offset, into.len())?;
         // SAFETY: `into.len()` bytes from `at` on lie in the mapping, which lives as long as `self`;
         // `into` is exclusively borrowed and no part of it. Another process may change the bytes
         // meanwhile, so no reference to them is made.
         Some(unsafe {
-            copy_checksum(at, into, seed, self.raw.as_ptr().wrapping_add(next as usize))
+            copy_checksum(at, into, seed, self.raw.as_ptr().wrapping_add(next as usize), stores)
         })
     }
 
