@@ -41,7 +41,7 @@ def goals(data: features.Data, Cs: Any, check_tol: float = 1e-8) -> list[float]:
     from sklearn.linear_model import LogisticRegression
 
     X, y = data[0].astype(np.float64), data[1]
-    best = probe_path(X, y, Cs, tol=1e-8).objective_
+    best = probe_path(X, y, Cs, tol=1e-8, max_iter=20_000).objective_
     middle = int(np.argmin(np.abs(np.log(Cs))))
     check = LogisticRegression(C=Cs[middle], solver="newton-cg", tol=check_tol, max_iter=1000).fit(X, y)
     other = peers.objective(check.coef_, check.intercept_, X, y, Cs[middle])
