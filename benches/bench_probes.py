@@ -8,6 +8,7 @@ the ratio is then a lower bound.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def path_ratios(folder: Path) -> Iterator[Ratio]:
         for Cs in (SHORT, DINO):
             args = (where, Cs.tolist(), goals(data, Cs))
             work, least = f"{len(Cs)}-point path, {name}", path_seconds(data, probe_path(*data, Cs))
-            ours = lambda d=data, c=Cs: probe_path(*d, c)  # noqa: E731
+            ours = partial(probe_path, *data, Cs)
             yield from against(work, ours, peers.logistic_loop, args, floor=floor, target=60, least=least)
             if name == "text" and Cs is DINO:
                 yield from against(work, ours, peers.logistic_warm, args, floor=8, target=20, least=least)
@@ -134,7 +135,7 @@ def fit_ratios(folder: Path) -> Iterator[Ratio]:
             print(f"skipped: the {name} features are not at hand")
             continue
         args = (save(data, folder / name), [1.0], goals(data, [1.0]))
-        ours = lambda d=data: LinearProbe(tol=1e-4).fit(*d)  # noqa: E731
+        ours = partial(LinearProbe(tol=1e-4).fit, *data)
         for solver in ("lbfgs", "newton-cg", "newton-cholesky"):
             yield from against(
                 f"one fit at C=1, {name}",
@@ -155,7 +156,7 @@ def ridge_ratios(folder: Path) -> Iterator[Ratio]:
         data = features.synthetic(n, d, classes)
         where = save(data, folder / f"ridge-{classes}")
         Y = np.where(data[1][:, None] == np.arange(classes), 1.0, -1.0)
-        ours = lambda X=data[0], Y=Y: ridge_path(X, Y, ALPHAS)  # noqa: E731
+        ours = partial(ridge_path, data[0], Y, ALPHAS)
         per_alpha = 2.0 * n * d * (1 + classes) * len(ALPHAS)
         # Upper triangle of the Gram matrix, rotation, eigenvectors, leverages and fitted values.
         least = limits().seconds(float32=n * d * d + 2.0 * n * d * d + 9.0 * d**3 + per_alpha)

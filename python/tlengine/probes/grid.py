@@ -156,9 +156,9 @@ class _Work:
                     problems, following = ready.result(), next(rest, None)
                     ready = beside.submit(self.problems, following or [])
                     found = _core.solve_paths(problems, self.Cs.tolist(), fit_intercept=True, **self.settings)
-                    if scored:
-                        keep(scored.result())
-                    scored = beside.submit(self.scores, batch, found)
+                    last, scored = scored, beside.submit(self.scores, batch, found)
+                    if last:
+                        keep(last.result())
                     batch = following
             finally:
                 if scored:
