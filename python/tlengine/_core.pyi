@@ -151,6 +151,9 @@ def stop_calls() -> None:
 def instruction_sets() -> tuple[str, list[str]]:
     """The instruction set in use, and those of this machine, the portable one first."""
 
+def faster_than_float32() -> list[str]:
+    """The precisions of a first pass whose products are faster than single precision here."""
+
 @final
 class NeighborIndex:
     """Codes of the rows of ``X``, which stays with NumPy."""

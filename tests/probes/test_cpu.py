@@ -13,7 +13,7 @@ import numpy as np, tlengine as tl
 rng = np.random.default_rng(0)
 X, Q = rng.standard_normal((3000, 37)).astype("f4"), rng.standard_normal((150, 37)).astype("f4")
 print(tl.cpu_info()["isa"])
-for precision in ("float32", "int8"):
+for precision in ("float32", "bfloat16", "int8"):
     ids, scores = tl.nearest(Q, X, k=9, precision=precision)
     print(hash(ids.tobytes()), hash(scores.tobytes()))
 """

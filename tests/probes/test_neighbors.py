@@ -88,11 +88,31 @@ def hard_cases():
 
 @pytest.mark.parametrize("case", hard_cases())
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_exact_on_hard_data(case, metric, precision):
     Q, X = hard_cases()[case]
     for k in (1, 20, 700):
         assert_nearest(Q, X, k, metric, precision=precision)
+
+
+@pytest.mark.parametrize("misleading", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_a_wrong_guess_at_the_last_score_costs_no_neighbour(precision, misleading):
+    """Most near rows lie among those that are scanned first: the guess made there is too high."""
+    rng = np.random.default_rng(5)
+    X = rng.integers(-1, 2, (9000, 512)).astype(np.float32)
+    Q = np.sign(rng.standard_normal((250, 512))).astype(np.float32)
+    if misleading:
+        # Five rows of every 36th panel of 32 rows: in the sample, however panels make up blocks.
+        near = np.flatnonzero(np.arange(9000) % (36 * 32) < 5)
+        X[near] = 1.0
+        X[near, np.arange(len(near))] = -1.0
+        Q[:] = 1.0
+        Q[:, 0] = rng.integers(0, 100, 250)
+    want = np.argsort(-(Q.astype(np.float64) @ X.T), axis=1, kind="stable")
+    for k in (20, 40, 60):
+        ids, _ = tl.nearest(Q, X, k=k, metric="inner", precision=precision)
+        np.testing.assert_array_equal(ids, want[:, :k])
 
 
 @settings(deadline=None, max_examples=60)
@@ -105,7 +125,7 @@ def test_exact_with_ties(data):
     k = data.draw(st.integers(1, n))
     for metric, scores in (("inner", Q @ X.T), ("euclidean", -np.square(Q[:, None] - X).sum(-1))):
         want = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        for precision in ("float32", "int8"):
+        for precision in ("float32", "bfloat16", "int8"):
             ids, _ = tl.nearest(Q, X, k=k, metric=metric, precision=precision)
             np.testing.assert_array_equal(ids, want)
 
@@ -113,7 +133,7 @@ def test_exact_with_ties(data):
 def test_many_queries_and_rows():
     rng = np.random.default_rng(1)
     X, Q = (rng.standard_normal((n, 40)).astype(np.float32) for n in (9000, 1100))
-    for precision in ("auto", "float32", "int8"):
+    for precision in ("auto", "float", "float32", "bfloat16", "int8"):
         ids, scores = tl.nearest(Q, X, k=7, precision=precision)
         exact = reference(Q[::50], X, "cosine")
         np.testing.assert_array_equal(ids[::50], np.argsort(-exact, axis=1, kind="stable")[:, :7])
@@ -123,7 +143,7 @@ def test_many_queries_and_rows():
             np.testing.assert_array_equal(again[1], scores[some])
 
 
-def test_data_that_8_bits_cannot_tell_apart_is_searched_in_float32():
+def test_data_that_8_bits_cannot_tell_apart_are_searched_in_floating_point():
     rng = np.random.default_rng(2)
     X = rng.standard_normal((5000, 8)).astype(np.float32)
     X[:, 0] *= 1e5
@@ -131,7 +151,7 @@ def test_data_that_8_bits_cannot_tell_apart_is_searched_in_float32():
     assert_nearest(X[:200], X, 5, "euclidean")
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_leave_one_out(metric, precision):
     rng = np.random.default_rng(3)

@@ -1,8 +1,8 @@
 """Exact nearest neighbours, and the classifier that lets them vote.
 
 Results are those of a brute force in float64, ties by the lowest row, on any data: a fast pass in
-8-bit or single-precision arithmetic rules out rows with a rigorous error bound, and the rows that
-are left are scored as if in twice double precision.
+8-bit, bfloat16 or single-precision arithmetic rules out rows with a rigorous error bound, and the
+rows that are left are scored as if in twice double precision.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from tlengine.settings import num_threads
 __all__ = ["KNeighborsProbe", "NeighborIndex", "Votes", "nearest", "neighbor_votes"]
 
 Metric = Literal["cosine", "inner", "euclidean"]
-Precision = Literal["auto", "float32", "int8"]
+Precision = Literal["auto", "float", "float32", "bfloat16", "int8"]
 
 _METRICS = ("cosine", "inner", "euclidean")
-_PRECISIONS = ("auto", "float32", "int8")
+_PRECISIONS = ("auto", "float", "float32", "bfloat16", "int8")
 
 
 class NeighborIndex:
@@ -39,8 +39,10 @@ class NeighborIndex:
         X: (n, d) rows; float32 and float64 are kept, other numbers are converted without loss.
             The array is not copied: leave it unchanged while the index is in use.
         metric: ``"cosine"`` (0 with a row of zeros), ``"inner"`` or ``"euclidean"``.
-        precision: arithmetic of the first pass. ``"auto"`` takes 8 bits where this chip multiplies
-            them faster and they tell the rows apart, else float32. Results do not depend on it.
+        precision: arithmetic of the first pass; results do not depend on it. ``"auto"`` takes 8 bits
+            where this chip multiplies them faster and they tell the rows apart, else ``"float"``:
+            bfloat16 under the same two conditions, else float32. ``"int8"``, ``"bfloat16"`` and
+            ``"float32"`` take just that.
         n_jobs: threads; default ``$TLENGINE_NUM_THREADS``, else the cores this process may use.
 
     Raises:

@@ -8,7 +8,7 @@ use tlengine_core::simd::Kernels;
 use tlengine_core::{Error, Run};
 
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Inner, Metric::Euclidean];
-const PRECISIONS: [Precision; 2] = [Precision::Float32, Precision::Int8];
+const PRECISIONS: [Precision; 3] = [Precision::Float32, Precision::Bfloat16, Precision::Int8];
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn brute_force(queries: &[f32], rows: &[f32], d: usize, metric: Metric, k: usize) -> Vec<i64> {

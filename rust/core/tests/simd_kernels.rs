@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 use tlengine_core::simd::Kernels;
 use tlengine_core::simd::bounds::{QueryBounds, RowBounds};
+use tlengine_core::simd::exact::{Double, Real};
+use tlengine_core::simd::plain;
 use tlengine_core::simd::tile::{
-    PANEL_ROWS, Products, StepF32, StepI8, TILE_QUERIES, TILE_WIDTHS, tile_width,
+    PANEL_ROWS, Products, StepBf16, StepF32, StepI8, TILE_QUERIES, TILE_WIDTHS, tile_width,
 };
 
 fn numbers(length: usize) -> impl Strategy<Value = Vec<f32>> {
@@ -19,6 +21,18 @@ fn each_width(test: impl Fn(Kernels, usize)) {
     for kernels in Kernels::available() {
         TILE_WIDTHS.into_iter().for_each(|width| test(kernels, width));
     }
+}
+
+/// Plain sums of two rows against exact ones.
+fn check_plain<T: Real>(kernels: Kernels, a: &[T], b: &[T]) -> Result<(), TestCaseError> {
+    let (relative, lost) = (plain::relative_error::<T>(a.len()), plain::underflow::<T>(a.len()));
+    let size = kernels.exact_dot(a, a).root() * kernels.exact_dot(b, b).root();
+    let dot = kernels.plain_dot(a, b);
+    prop_assert!((dot - kernels.exact_dot(a, b).hi).abs() <= relative * size + lost);
+    let exact = kernels.exact_distance(a, b).hi;
+    prop_assert!((kernels.plain_distance(a, b) - exact).abs() <= relative * exact + lost);
+    prop_assert_eq!(dot, Kernels::available()[0].plain_dot(a, b));
+    Ok(())
 }
 
 proptest! {
@@ -41,6 +55,40 @@ proptest! {
                     .map(|i| f64::from(queries[i * width + m]) * f64::from(panel[i].0[r]));
                 let (sum, size) = terms.fold((0.0, 0.0), |(s, a), t| (s + t, a + t.abs()));
                 let error = (depth + 2) as f64 * f64::from(f32::EPSILON) / 2.0 * size;
+                assert!((f64::from(sums.0[m][r]) - sum).abs() <= error, "{kernels:?} {width}");
+            }
+        });
+    }
+
+    #[test]
+    fn bfloat16_products_are_within_their_error(
+        (steps, queries, rows) in (1usize..40).prop_flat_map(|steps| {
+            (Just(steps), numbers(steps * TILE_QUERIES * 2), numbers(steps * PANEL_ROWS * 2))
+        })
+    ) {
+        let codes = |numbers: &[f32]| {
+            let wide: Vec<f64> = numbers.iter().map(|&v| v.into()).collect();
+            let mut codes = vec![0u16; wide.len()];
+            Kernels::available()[0].encode_bf16(&wide, &mut codes);
+            codes
+        };
+        let number = |code: u16| f64::from(f32::from_bits(u32::from(code) << 16));
+        let (queries, rows) = (codes(&queries), codes(&rows));
+        let panel: Vec<StepBf16> = rows
+            .chunks(2 * PANEL_ROWS)
+            .map(|step| StepBf16(std::array::from_fn(|r| [step[2 * r], step[2 * r + 1]])))
+            .collect();
+        each_width(|kernels, width| {
+            let word = |i: usize| u32::from(queries[2 * i + 1]) << 16 | u32::from(queries[2 * i]);
+            let tile: Vec<i32> = (0..steps * width).map(|i| word(i) as i32).collect();
+            let mut sums = Products::ZERO;
+            kernels.products_bf16(&tile, width, &panel, &mut sums);
+            for (m, r) in (0..width).flat_map(|m| (0..PANEL_ROWS).map(move |r| (m, r))) {
+                let terms = (0..steps).flat_map(|s| [0, 1].map(|half| (s, half))).map(|(s, half)| {
+                    number(queries[2 * (s * width + m) + half]) * number(panel[s].0[r][half])
+                });
+                let (sum, size) = terms.fold((0.0, 0.0), |(s, a), t| (s + t, a + t.abs()));
+                let error = (4 * steps + 4) as f64 * f64::from(f32::EPSILON) / 2.0 * size;
                 assert!((f64::from(sums.0[m][r]) - sum).abs() <= error, "{kernels:?} {width}");
             }
         });
@@ -107,18 +155,35 @@ proptest! {
     }
 
     #[test]
-    fn plain_sums_are_as_near_as_their_bound(a in numbers(83), b in numbers(83)) {
+    fn bounded_sums_are_exact_sums(a in numbers(83), b in numbers(83), power in -300i32..300) {
+        let wide: Vec<f64> = a.iter().map(|&v| f64::from(v) / 3.0 * 2f64.powi(power)).collect();
+        let other: Vec<f64> = b.iter().map(|&v| f64::from(v) / 7.0).collect();
+        let near = |found: Double, wanted: Double, limit: f64| {
+            ((found.hi - wanted.hi) + (found.lo - wanted.lo)).abs() <= limit * 2f64.powi(-90)
+        };
+        let reference = Kernels::available()[0];
+        for kernels in Kernels::available() {
+            let limit = 2f64.powi(20);
+            let found = kernels.exact_dot_within(&a, &b, limit);
+            prop_assert!(near(found, kernels.exact_dot(&a, &b), limit));
+            prop_assert_eq!(found, reference.exact_dot_within(&a, &b, limit));
+            let limit = 2f64.powi(power + 17);
+            let found = kernels.exact_dot_within(&wide, &other, limit);
+            prop_assert!(near(found, kernels.exact_dot(&wide, &other), limit));
+            prop_assert_eq!(found, reference.exact_dot_within(&wide, &other, limit));
+        }
+    }
+
+    #[test]
+    fn plain_sums_are_as_near_as_their_bound(a in numbers(183), b in numbers(183)) {
         let wide: Vec<f64> = a.iter().map(|&v| f64::from(v) / 3.0).collect();
         let other: Vec<f64> = b.iter().map(|&v| f64::from(v) / 7.0).collect();
-        let bound = (2 * 83 + 32) as f64 * f64::EPSILON / 2.0;
         for kernels in Kernels::available() {
-            let dot = kernels.plain_dot(&wide, &other);
-            let size = kernels.exact_dot(&wide, &wide).root() * kernels.exact_dot(&other, &other).root();
-            prop_assert!((dot - kernels.exact_dot(&wide, &other).hi).abs() <= bound * size);
-            let squared = kernels.plain_distance(&wide, &other);
-            let exact = kernels.exact_distance(&wide, &other).hi;
-            prop_assert!((squared - exact).abs() <= bound * exact);
-            prop_assert_eq!(kernels.plain_dot(&a, &b), Kernels::available()[0].plain_dot(&a, &b));
+            check_plain(kernels, &a, &b)?;
+            check_plain(kernels, &wide, &other)?;
+            // Products for which single precision has few digits or none.
+            let tiny = |row: &[f32]| row.iter().map(|v| v * 1e-22).collect::<Vec<_>>();
+            check_plain(kernels, &tiny(&a), &tiny(&b))?;
         }
     }
 
@@ -127,6 +192,12 @@ proptest! {
         let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
         for kernels in Kernels::available() {
             let (mut floats, mut bytes) = (vec![0f32; vector.len()], vec![0i8; vector.len()]);
+            let mut halves = vec![0u16; vector.len()];
+            let rounded = kernels.encode_bf16(&vector, &mut halves);
+            let half = |code: u16| f64::from(f32::from_bits(u32::from(code) << 16));
+            let lost = norm(&mut vector.iter().zip(&halves).map(|(v, c)| v - half(*c)));
+            prop_assert!((rounded.error - lost).abs() <= 1e-12 * lost + 1e-300);
+            prop_assert!(lost <= norm(&mut vector.iter().copied()) / 256.0);
             let rounded = kernels.encode_f32(&vector, &mut floats);
             let lost = norm(&mut vector.iter().zip(&floats).map(|(v, c)| v - f64::from(*c)));
             prop_assert!((rounded.error - lost).abs() <= 1e-12 * lost + 1e-300);

@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use super::hashing::Blake3;
     #[pymodule_export]
-    use super::neighbors::{NeighborIndex, instruction_sets, neighbor_vote};
+    use super::neighbors::{NeighborIndex, faster_than_float32, instruction_sets, neighbor_vote};
     #[pymodule_export]
     use super::probes::{solve_paths, solve_ridge};
     #[pymodule_export]

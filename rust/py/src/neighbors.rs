@@ -130,7 +130,9 @@ fn parse_metric(name: &str) -> PyResult<Metric> {
 fn parse_precision(name: &str) -> PyResult<Precision> {
     match name {
         "auto" => Ok(Precision::Auto),
+        "float" => Ok(Precision::Float),
         "float32" => Ok(Precision::Float32),
+        "bfloat16" => Ok(Precision::Bfloat16),
         "int8" => Ok(Precision::Int8),
         other => Err(PyValueError::new_err(format!("no precision {other:?}"))),
     }
@@ -169,4 +171,12 @@ pub fn instruction_sets(py: Python<'_>) -> PyResult<(&'static str, Vec<&'static 
     let isa = Isa::current().map_err(|error| to_python(py, error))?;
     let available = Kernels::available().into_iter().map(|kernels| kernels.isa().name());
     Ok((isa.name(), available.collect()))
+}
+
+/// The precisions of a first pass whose products are faster than single precision here.
+#[pyfunction]
+pub fn faster_than_float32(py: Python<'_>) -> PyResult<Vec<&'static str>> {
+    let kernels = Kernels::current().map_err(|error| to_python(py, error))?;
+    let all = [("int8", kernels.has_fast_i8()), ("bfloat16", kernels.has_fast_bf16())];
+    Ok(all.into_iter().filter_map(|(name, faster)| faster.then_some(name)).collect())
 }

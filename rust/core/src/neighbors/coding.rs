@@ -1,4 +1,4 @@
-//! Codes in which the first pass multiplies: single precision or 8 bits.
+//! Codes in which the first pass multiplies: single precision, bfloat16 or 8 bits.
 
 use super::frame::{Frame, Placed};
 use super::matrix::Matrix;
@@ -7,7 +7,7 @@ use crate::simd::bounds::{QueryBounds, RowBounds};
 use crate::simd::encode::Coded;
 use crate::simd::exact::Real;
 use crate::simd::rotation::RELATIVE_ERROR as ROTATION_ERROR;
-use crate::simd::tile::{Products, StepF32, StepI8};
+use crate::simd::tile::{Products, StepBf16, StepF32, StepI8};
 
 /// Room for the roundings of the bounds themselves, relative to the products they bound.
 const ROUNDINGS: f64 = 1.0 / (1 << 19) as f64;
@@ -44,6 +44,8 @@ pub trait Coding: Sized + Send + Sync {
     );
     /// Largest relative error of a sum of products of this depth.
     fn sum_error(depth: usize) -> f64;
+    /// What a product loses where it is too small.
+    const UNDERFLOW: f64;
 }
 
 /// Single-precision codes.
@@ -88,9 +90,72 @@ impl Coding for F32 {
     }
 
     fn sum_error(depth: usize) -> f64 {
-        let roundings = (depth + 2) as f64 * f64::from(f32::EPSILON) / 2.0;
-        roundings / (1.0 - roundings)
+        roundings(depth + 2)
     }
+
+    /// Half the smallest subnormal, and the rest for luck.
+    const UNDERFLOW: f64 = SUBNORMAL;
+}
+
+/// bfloat16 codes.
+pub struct Bf16;
+
+impl Coding for Bf16 {
+    type Step = StepBf16;
+    type Word = i32;
+    type Codes = Vec<u16>;
+    const ZERO: StepBf16 = StepBf16::ZERO;
+
+    fn steps(depth: usize) -> usize {
+        depth.div_ceil(2)
+    }
+
+    fn codes(depth: usize) -> Vec<u16> {
+        vec![0; depth.next_multiple_of(2)]
+    }
+
+    fn fit<T: Real>(_: Kernels, _: &Frame, _: Matrix<'_, T>) -> Self {
+        Self
+    }
+
+    fn encode(&self, kernels: Kernels, vector: &mut [f64], codes: &mut Vec<u16>) -> Coded {
+        kernels.encode_bf16(vector, codes)
+    }
+
+    fn store(codes: &Vec<u16>, panel: &mut [StepBf16], r: usize) {
+        for (step, pair) in panel.iter_mut().zip(codes.chunks_exact(2)) {
+            step.0[r] = [pair[0], pair[1]];
+        }
+    }
+
+    fn words(codes: &Vec<u16>) -> Vec<i32> {
+        let word = |pair: &[u16]| (u32::from(pair[1]) << 16 | u32::from(pair[0])) as i32;
+        codes.chunks_exact(2).map(word).collect()
+    }
+
+    fn padding() -> i32 {
+        0
+    }
+
+    fn products(k: Kernels, queries: &[i32], width: usize, panel: &[StepBf16], out: &mut Products) {
+        k.products_bf16(queries, width, panel, out);
+    }
+
+    fn sum_error(depth: usize) -> f64 {
+        roundings(2 * depth + 4)
+    }
+
+    /// Anything below the smallest normal number, both as a product and as a sum.
+    const UNDERFLOW: f64 = 2.0 * f32::MIN_POSITIVE as f64;
+}
+
+/// The smallest number above zero.
+const SUBNORMAL: f64 = f32::from_bits(1) as f64;
+
+/// The relative error of so many roundings in single precision.
+fn roundings(count: usize) -> f64 {
+    let error = count as f64 * f64::from(f32::EPSILON) / 2.0;
+    error / (1.0 - error)
 }
 
 /// 8-bit codes, each vector with a scale of its own; after a rotation where that makes the numbers
@@ -165,6 +230,9 @@ impl Coding for I8 {
     fn sum_error(_: usize) -> f64 {
         0.0
     }
+
+    /// Rescaling the exact sum may lose this.
+    const UNDERFLOW: f64 = SUBNORMAL;
 }
 
 /// Rounds up to single precision, never to zero.
@@ -190,9 +258,8 @@ pub fn bound_row<C: Coding>(
 }
 
 /// The bounds of a query that has no floor yet.
-pub fn bound_query(depth: usize, placed: Placed, coded: Coded) -> QueryBounds {
-    // Products below the smallest normal number lose up to half the smallest subnormal each.
-    let underflow = (depth + 16) as f64 * f64::from(f32::from_bits(1));
+pub fn bound_query<C: Coding>(depth: usize, placed: Placed, coded: Coded) -> QueryBounds {
+    let underflow = (depth + 16) as f64 * C::UNDERFLOW;
     QueryBounds {
         scale: coded.scale,
         norm: up(coded.norm + coded.error + placed.error),

@@ -13,6 +13,7 @@
 use super::matrix::Matrix;
 use crate::simd::Kernels;
 use crate::simd::exact::{Double, Real};
+use crate::simd::plain;
 
 /// What makes a row near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,38 +176,51 @@ impl Frame {
         term + query.offset - query.offset_error - 16.0 * ROUNDOFF * term.abs()
     }
 
-    /// The score of a row: cosine (for which it takes the squared norms of query and row), inner
-    /// product, or the distance with its sign turned.
+    /// The score of a row: cosine, inner product (for which it takes the squared norms of query and
+    /// row), or the distance with its sign turned.
     pub fn score<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> f64 {
         match self.metric {
-            Metric::Cosine => self.kernels.exact_dot(query, row).cosine(norms[0], norms[1]),
-            Metric::Inner => self.kernels.exact_dot(query, row).hi,
+            Metric::Cosine => self.dot(query, row, norms).cosine(norms[0], norms[1]),
+            Metric::Inner => self.dot(query, row, norms).hi,
             Metric::Euclidean => -self.kernels.exact_distance(query, row).root(),
         }
     }
 
-    /// What the score of a row lies between, by sums in plain double precision; by the Cauchy-Schwarz
-    /// inequality the magnitudes of the products add up to no more than the product of the norms.
+    fn dot<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> Double {
+        match size(norms) {
+            Some(size) => self.kernels.exact_dot_within(query, row, 2.0 * power_of_two(size)),
+            None => self.kernels.exact_dot(query, row),
+        }
+    }
+
+    /// What the score of a row lies between, by sums in the precision of the rows; by the
+    /// Cauchy-Schwarz inequality the sizes of the products add up to no more than the product of the
+    /// norms.
     pub fn estimate<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> Interval {
-        let roundings = (2 * query.len() + 32) as f64 * ROUNDOFF;
-        let (score, error) = match self.metric {
-            Metric::Cosine | Metric::Inner => {
-                let dot = self.kernels.plain_dot(query, row);
-                let size = (norms[0].hi * norms[1].hi).sqrt();
-                let sound = norms.iter().all(|norm| (SMALLEST..=LARGEST).contains(&norm.hi));
-                match self.metric {
-                    _ if !sound => (0.0, f64::INFINITY),
-                    Metric::Cosine => (dot / size, roundings),
-                    _ => (dot, roundings * size),
-                }
-            }
-            Metric::Euclidean => {
+        let (relative, lost) =
+            (plain::relative_error::<T>(query.len()), plain::underflow::<T>(query.len()));
+        let (score, error) = match (self.metric, size(norms)) {
+            (Metric::Euclidean, _) => {
                 let distance = self.kernels.plain_distance(query, row).sqrt();
-                (-distance, roundings * distance)
+                (-distance, relative * distance + lost.sqrt())
+            }
+            (_, None) => (0.0, f64::INFINITY),
+            (Metric::Cosine, Some(size)) => {
+                (self.kernels.plain_dot(query, row) / size, relative + lost / size)
+            }
+            (Metric::Inner, Some(size)) => {
+                (self.kernels.plain_dot(query, row), relative * size + lost)
             }
         };
-        Interval::around(score, error + UNDERFLOW)
+        // The score itself is rounded too.
+        Interval::around(score, error + 4.0 * ROUNDOFF * score.abs() + UNDERFLOW)
     }
+}
+
+/// The product of two norms, given their squares; none where digits of it may be missing.
+fn size(norms: [Double; 2]) -> Option<f64> {
+    let sound = norms.iter().all(|norm| (SMALLEST..=LARGEST).contains(&norm.hi));
+    sound.then(|| (norms[0].hi * norms[1].hi).sqrt())
 }
 
 /// Two numbers between which a score lies.
@@ -228,5 +242,10 @@ impl Interval {
 
 /// The power of two next to `value`, or 1 for zero.
 fn power_of_two(value: f64) -> f64 {
-    if value > 0.0 { value.log2().ceil().exp2() } else { 1.0 }
+    const FRACTION: u64 = (1 << (f64::MANTISSA_DIGITS - 1)) - 1;
+    match value {
+        0.0 => 1.0,
+        value if value.is_normal() => f64::from_bits((value.to_bits() + FRACTION) & !FRACTION),
+        value => value.log2().ceil().exp2(),
+    }
 }

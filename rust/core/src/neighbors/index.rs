@@ -1,29 +1,21 @@
 //! An index that is built once and searched many times.
 
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use super::coding::{Coding, F32, I8};
+use super::coding::{Bf16, Coding, F32, I8};
 use super::distinct::Distinct;
 use super::frame::{Frame, Metric};
 use super::matrix::Matrix;
-use super::rank::{Ranking, Scored};
+use super::open::Scored;
+use super::precision::{Code, Precision};
+use super::rank::Ranking;
 use super::scan::{Codes, Found};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 use crate::simd::exact::{Double, Real};
+use crate::simd::tile::TILE_QUERIES;
 use crate::simd::{Kernels, MAX_DEPTH_I8};
-
-/// What the first pass computes in; the result does not depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// 8 bits where the chip multiplies them faster and they tell the rows apart.
-    Auto,
-    /// Single precision.
-    Float32,
-    /// 8 bits.
-    Int8,
-}
 
 /// Neighbours of each query, best first.
 #[derive(Debug, PartialEq)]
@@ -40,19 +32,21 @@ pub struct Neighbors {
 pub struct Index {
     frame: Frame,
     kernels: Kernels,
-    precision: Precision,
     shape: (usize, usize),
     distinct: Distinct,
     norms: Vec<Double>,
+    /// The codes to try in turn; the last serve in any case.
+    ladder: Vec<Code>,
+    bfloat16: OnceLock<Codes<Bf16>>,
     float32: OnceLock<Codes<F32>>,
     int8: OnceLock<Codes<I8>>,
 }
 
-/// Queries that pass over a block of rows together.
-const QUERIES_PER_BLOCK: usize = 1008;
+/// Queries of one thread that pass over a block of rows together.
+const QUERIES_PER_PART: usize = 1008;
 /// With fewer queries a thread than this, threads share the rows instead of the queries.
 const FEW_QUERIES: usize = 96;
-/// Searches of fewer queries than this are not worth a trial of 8-bit codes.
+/// Queries on which codes are tried.
 const TRIAL_QUERIES: usize = 12;
 
 impl Index {
@@ -74,16 +68,18 @@ impl Index {
         let index = Self {
             frame: Frame::fit(metric, rows, largest, kernels),
             kernels,
-            precision,
             shape: (rows.rows(), rows.columns()),
             distinct,
             norms,
+            ladder: precision.codes(kernels, rows.columns()),
+            bfloat16: OnceLock::new(),
             float32: OnceLock::new(),
             int8: OnceLock::new(),
         };
-        match index.first_choice() {
-            Precision::Int8 => _ = index.codes(run, &index.int8, rows)?,
-            _ => _ = index.codes(run, &index.float32, rows)?,
+        match index.ladder[0] {
+            Code::Int8 => _ = index.codes(run, &index.int8, rows)?,
+            Code::Bfloat16 => _ = index.codes(run, &index.bfloat16, rows)?,
+            Code::Float32 => _ = index.codes(run, &index.float32, rows)?,
         }
         Ok(index)
     }
@@ -144,16 +140,6 @@ impl Index {
         Ok(())
     }
 
-    fn first_choice(&self) -> Precision {
-        match self.precision {
-            Precision::Auto if self.kernels.has_fast_i8() && self.shape.1 <= MAX_DEPTH_I8 => {
-                Precision::Int8
-            }
-            Precision::Auto => Precision::Float32,
-            chosen => chosen,
-        }
-    }
-
     fn codes<'a, C: Coding, T: Real>(
         &self,
         run: &Run<'_>,
@@ -174,21 +160,42 @@ impl Index {
         queries: Matrix<'_, T>,
         k: usize,
     ) -> Result<Vec<Vec<Scored>>> {
-        if self.first_choice() == Precision::Int8 {
-            let codes = self.codes(run, &self.int8, rows)?;
-            if self.precision == Precision::Int8 || self.tells_apart(run, codes, queries, k)? {
-                return self.find_with(run, codes, rows, queries, k);
+        for (i, code) in self.ladder.iter().enumerate() {
+            let certain = i + 1 == self.ladder.len();
+            let found = match code {
+                Code::Int8 => self.attempt(run, &self.int8, rows, queries, k, certain)?,
+                Code::Bfloat16 => self.attempt(run, &self.bfloat16, rows, queries, k, certain)?,
+                Code::Float32 => self.attempt(run, &self.float32, rows, queries, k, certain)?,
+            };
+            if let Some(found) = found {
+                return Ok(found);
             }
         }
-        let codes = self.codes(run, &self.float32, rows)?;
-        self.find_with(run, codes, rows, queries, k)
+        Err(Error::Internal("an index without codes".into()))
     }
 
-    /// Whether 8-bit codes leave few candidates, judged by some queries of many.
-    fn tells_apart<T: Real>(
+    /// The neighbours by some codes; None where others do better, unless these are `certain`.
+    fn attempt<C: Coding, T: Real>(
         &self,
         run: &Run<'_>,
-        codes: &Codes<I8>,
+        place: &OnceLock<Codes<C>>,
+        rows: Matrix<'_, T>,
+        queries: Matrix<'_, T>,
+        k: usize,
+        certain: bool,
+    ) -> Result<Option<Vec<Vec<Scored>>>> {
+        let codes = self.codes(run, place, rows)?;
+        if certain || self.tells_apart(run, codes, queries, k)? {
+            return self.find_with(run, codes, rows, queries, k).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Whether codes leave few candidates, judged by some queries of many.
+    fn tells_apart<C: Coding, T: Real>(
+        &self,
+        run: &Run<'_>,
+        codes: &Codes<C>,
         queries: Matrix<'_, T>,
         k: usize,
     ) -> Result<bool> {
@@ -197,7 +204,7 @@ impl Index {
         }
         let stride = queries.rows() / TRIAL_QUERIES;
         let some: Vec<_> = (0..TRIAL_QUERIES).map(|i| queries.row(i * stride)).collect();
-        let found = codes.scan(run, &self.frame, &some, k, 0..codes.blocks())?;
+        let found = codes.scan(run, &self.frame, &some, k, 0..codes.blocks(), false)?;
         let left: usize = found.iter().map(|found| found.list.len()).sum();
         Ok(left <= TRIAL_QUERIES * (8 * k + 64 + self.distinct.firsts.len() / 100))
     }
@@ -209,45 +216,67 @@ impl Index {
         rows: Matrix<'_, T>,
         queries: Matrix<'_, T>,
         k: usize,
-    ) -> Result<Vec<Vec<Scored>>>
-    where
-        Codes<C>: Sync,
-    {
-        let (kernels, frame) = (self.kernels, &self.frame);
-        let ranking = Ranking::new(kernels, frame, rows, &self.distinct, &self.norms);
-        let parts = self.parts(run, queries.rows(), codes.blocks());
-        let some = |part: &Range<usize>| part.clone().map(|q| queries.row(q)).collect::<Vec<_>>();
-        if let [all] = &parts.blocks[..] {
-            let ranked = run.collect(parts.queries.len(), |i| {
-                let queries = some(&parts.queries[i]);
-                let found = codes.scan(run, frame, &queries, k, all.clone())?;
-                ranking.best(run, &queries, found, k)
-            })?;
-            return Ok(ranked.into_iter().flatten().collect());
+    ) -> Result<Vec<Vec<Scored>>> {
+        let rounds = queries.rows().div_ceil(QUERIES_PER_PART * run.threads());
+        let mut found = Vec::with_capacity(queries.rows());
+        for round in cut(queries.rows(), rounds, 1) {
+            let queries: Vec<_> = round.map(|q| queries.row(q)).collect();
+            found.extend(self.find_some(run, codes, rows, &queries, k, true)?);
         }
-        let all = some(&(0..queries.rows()));
-        let scanned = run.collect(parts.blocks.len(), |i| {
-            codes.scan(run, frame, &all, k, parts.blocks[i].clone())
-        })?;
-        let mut merged = merge(scanned);
-        let each = merged.len().div_ceil(run.threads()).max(1);
-        let shares: Vec<_> = merged.chunks_mut(each).map(Mutex::new).collect();
-        let ranked = run.collect(shares.len(), |i| {
-            let mut share = shares[i].lock().unwrap_or_else(PoisonError::into_inner);
-            let found = share.iter_mut().map(std::mem::take).collect();
-            ranking.best(run, &all[i * each..], found, k)
-        })?;
-        Ok(ranked.into_iter().flatten().collect())
+        Ok(found)
     }
 
-    /// Cuts a search into parts that each scan some queries against some blocks.
-    fn parts(&self, run: &Run<'_>, queries: usize, blocks: usize) -> Parts {
-        if run.threads() > 1 && queries <= FEW_QUERIES * run.threads() && blocks > 1 {
-            return Parts { queries: cut(queries, 1, 1), blocks: cut(blocks, run.threads(), 1) };
+    /// Finds the neighbours of queries that are scanned together; where a guess was too high, again
+    /// without guessing.
+    fn find_some<C: Coding, T: Real>(
+        &self,
+        run: &Run<'_>,
+        codes: &Codes<C>,
+        rows: Matrix<'_, T>,
+        queries: &[&[T]],
+        k: usize,
+        guess: bool,
+    ) -> Result<Vec<Vec<Scored>>> {
+        let listed = self.scan(run, codes, queries, k, guess)?;
+        let ranking = Ranking {
+            kernels: self.kernels,
+            frame: &self.frame,
+            rows,
+            distinct: &self.distinct,
+            norms: &self.norms,
+            query_norms: queries.iter().map(|q| self.kernels.exact_dot(q, q)).collect(),
+            queries,
+        };
+        let mut found = ranking.best(run, listed, k)?;
+        let failed: Vec<_> = (0..found.len()).filter(|&q| found[q].is_none()).collect();
+        if !failed.is_empty() {
+            let queries: Vec<_> = failed.iter().map(|&q| queries[q]).collect();
+            let again = self.find_some(run, codes, rows, &queries, k, false)?;
+            failed.into_iter().zip(again).for_each(|(q, best)| found[q] = Some(best));
         }
-        let rounds = queries.div_ceil(QUERIES_PER_BLOCK * run.threads());
-        let queries = cut(queries, rounds * run.threads(), TILE_ALIGNMENT);
-        Parts { queries, blocks: cut(blocks, 1, 1) }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The candidates of each query; threads share the queries, or the rows where there are too few.
+    fn scan<C: Coding, T: Real>(
+        &self,
+        run: &Run<'_>,
+        codes: &Codes<C>,
+        queries: &[&[T]],
+        k: usize,
+        guess: bool,
+    ) -> Result<Vec<Found>> {
+        let (threads, blocks) = (run.threads(), codes.blocks());
+        if queries.len() <= FEW_QUERIES * threads {
+            let parts = cut(blocks, threads, 1);
+            let scan = |i: usize| codes.scan(run, &self.frame, queries, k, parts[i].clone(), false);
+            return Ok(merge(self.kernels, run.collect(parts.len(), scan)?));
+        }
+        let parts = cut(queries.len(), threads, TILE_QUERIES);
+        let found = run.collect(parts.len(), |i| {
+            codes.scan(run, &self.frame, &queries[parts[i].clone()], k, 0..blocks, guess)
+        })?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn gather(&self, found: Vec<Vec<Scored>>, k: usize) -> Neighbors {
@@ -261,13 +290,6 @@ impl Index {
     }
 }
 
-const TILE_ALIGNMENT: usize = crate::simd::tile::TILE_QUERIES;
-
-struct Parts {
-    queries: Vec<Range<usize>>,
-    blocks: Vec<Range<usize>>,
-}
-
 /// Cuts `0..length` into at most `parts` ranges whose lengths are multiples of `step`.
 fn cut(length: usize, parts: usize, step: usize) -> Vec<Range<usize>> {
     let size = length.div_ceil(parts.max(1)).next_multiple_of(step).max(1);
@@ -275,16 +297,16 @@ fn cut(length: usize, parts: usize, step: usize) -> Vec<Range<usize>> {
 }
 
 /// Joins what was found for the same queries in different blocks.
-fn merge(parts: Vec<Vec<Found>>) -> Vec<Found> {
+fn merge(kernels: Kernels, parts: Vec<Vec<Found>>) -> Vec<Found> {
     let joined = parts.into_iter().reduce(|mut joined, part| {
         for (mine, theirs) in joined.iter_mut().zip(part) {
-            mine.list.absorb(theirs.list);
+            mine.list.absorb(&theirs.list);
         }
         joined
     });
     let mut joined = joined.unwrap_or_default();
     for found in &mut joined {
-        found.list.prune();
+        found.list.prune(kernels);
     }
     joined
 }

@@ -1,7 +1,7 @@
 //! Exact nearest neighbours.
 //!
-//! A search has two passes. The first is a fast product of *codes* (single precision, or 8 bits
-//! where the chip multiplies those faster) that bounds every score from both sides; rows whose
+//! A search has two passes. The first is a fast product of *codes* (single precision, or bfloat16 or 8
+//! bits where the chip multiplies those faster) that bounds every score from both sides; rows whose
 //! upper bound is below the k-th best lower bound cannot be among the neighbours. The second scores
 //! the few rows that are left as if in twice double precision. So the result is that of a brute
 //! force in double precision on any data, ties by the lowest row, whatever the codes were.
@@ -16,12 +16,15 @@ mod distinct;
 mod frame;
 mod index;
 mod matrix;
+mod open;
+mod precision;
 mod rank;
 mod scan;
 mod shortlist;
 mod vote;
 
 pub use frame::Metric;
-pub use index::{Index, Neighbors, Precision};
+pub use index::{Index, Neighbors};
 pub use matrix::Matrix;
+pub use precision::Precision;
 pub use vote::{Ballot, vote};

@@ -1,10 +1,10 @@
 //! The second pass: estimates of the rows that are left, and exact scores of the best of them.
 
 use super::distinct::Distinct;
-use super::frame::{Frame, Interval, Placed};
+use super::frame::Frame;
 use super::matrix::Matrix;
+use super::open::{Open, Scored};
 use super::scan::Found;
-use super::shortlist::Candidate;
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::Kernels;
@@ -13,113 +13,163 @@ use crate::simd::exact::{Double, Real};
 /// Rows scored between two questions whether to stop.
 const CHECK: usize = 1024;
 
-/// A row and its exact score.
-pub type Scored = (u32, f64);
-
 /// How many candidates ahead a row and its query are asked for: they take less time to score than to come.
-const AHEAD: usize = 3;
+const AHEAD: usize = 4;
 
-/// What exact scores are computed from.
+/// What scores are computed from.
 pub struct Ranking<'a, T> {
-    kernels: Kernels,
-    frame: &'a Frame,
-    rows: Matrix<'a, T>,
-    distinct: &'a Distinct,
+    pub kernels: Kernels,
+    pub frame: &'a Frame,
+    pub rows: Matrix<'a, T>,
+    pub distinct: &'a Distinct,
     /// Squared norms of the distinct rows; none for distances.
-    norms: &'a [Double],
+    pub norms: &'a [Double],
+    pub queries: &'a [&'a [T]],
+    /// Squared norms of the queries.
+    pub query_norms: Vec<Double>,
 }
 
-impl<'a, T: Real> Ranking<'a, T> {
-    pub fn new(
-        kernels: Kernels,
-        frame: &'a Frame,
-        rows: Matrix<'a, T>,
-        distinct: &'a Distinct,
-        norms: &'a [Double],
-    ) -> Self {
-        Self { kernels, frame, rows, distinct, norms }
-    }
+/// Bytes of rows that a thread visits together, to find them in its share of the third-level cache.
+const RANGE_BYTES: usize = 4 << 20;
+/// More ranges than these are not worth their lists.
+const MOST_RANGES: usize = 256;
+/// Queries that visit a range of rows together, to be found in the second-level cache.
+const GROUP: usize = 256;
+/// Queries whose candidates one thread chooses.
+const CHUNK: usize = 64;
 
+impl<T: Real> Ranking<'_, T> {
     /// The `k` best rows of each shortlist, best first, equal scores by the lowest row.
     ///
-    /// Scores are estimated from the most promising candidate on, until no other can be among the
-    /// `k` best, and those that may be are then scored exactly. All queries take their next
-    /// candidates together, in the order of the rows, so that a row comes from memory once for all
-    /// queries that want it.
+    /// The `k` most promising candidates are scored exactly; most of them are the neighbours.
+    /// Estimates tell which of the others may be better than the `k`-th of these, and those are
+    /// scored exactly too. All queries take their next candidates together, in the order of the
+    /// rows, so that a row comes from memory once for all queries that want it.
+    ///
+    /// None where a guess of the scan was too high: then its shortlist may lack a neighbour.
     pub fn best(
         &self,
         run: &Run<'_>,
-        queries: &[&[T]],
         found: Vec<Found>,
         k: usize,
-    ) -> Result<Vec<Vec<Scored>>> {
+    ) -> Result<Vec<Option<Vec<Scored>>>> {
         let mut open: Vec<Open> = found.into_iter().map(|found| Open::new(found, k)).collect();
-        let norms: Vec<_> = queries.iter().map(|q| self.kernels.exact_dot(q, q)).collect();
-        let most = open.iter().map(|open| open.candidates.len()).sum();
-        let mut wanted = Vec::with_capacity(most);
-        loop {
-            for (q, open) in open.iter_mut().enumerate() {
-                wanted.extend(open.next(self.frame, k).map(|row| pair(row, q)));
-            }
-            if wanted.is_empty() {
-                break;
-            }
-            self.visit(run, queries, &mut wanted, |place, row, q| {
-                let found = self.frame.estimate(queries[q], row, [norms[q], self.norm(place)]);
-                open[q].estimated.push((place, found));
-            })?;
-        }
-        for (q, open) in open.iter_mut().enumerate() {
-            wanted.extend(open.contenders(k).map(|row| pair(row, q)));
-        }
-        let mut scored: Vec<_> = open.iter().map(|_| Vec::with_capacity(k + k / 8)).collect();
-        self.visit(run, queries, &mut wanted, |place, row, q| {
-            let score = self.frame.score(queries[q], row, [norms[q], self.norm(place)]);
-            scored[q].push((place, score));
+        let score = |_: &Open, place: u32, row: &[T], q: usize| {
+            let norms = [self.query_norms[q], self.norm(place)];
+            Some(self.frame.score(self.queries[q], row, norms))
+        };
+        let estimate = |open: &Open, place: u32, row: &[T], q: usize| {
+            let norms = [self.query_norms[q], self.norm(place)];
+            let found = self.frame.estimate(self.queries[q], row, norms);
+            (found.upper >= open.floor).then_some(found)
+        };
+        let keep_score = |open: &mut Open, place, score| open.scored.push((place, score));
+        let keep_estimate = |open: &mut Open, place, found| open.estimated.push((place, found));
+
+        let kernels = self.kernels;
+        let take_best = |open: &mut Open| open.candidates.take_best(kernels, k);
+        self.visit(run, &mut open, take_best, score, keep_score)?;
+        let next = |open: &mut Open| open.next(kernels, self.frame, k);
+        while self.visit(run, &mut open, next, estimate, keep_estimate)? {}
+        self.visit(run, &mut open, Open::contenders, score, keep_score)?;
+
+        let parts: Vec<_> = open.chunks(CHUNK).collect();
+        let ranked = run.collect(parts.len(), |i| {
+            let ranked = |open: &Open| {
+                let best = self.expand(&open.scored, k);
+                open.is_proven(self.frame, &best, k).then_some(best)
+            };
+            Ok(parts[i].iter().map(ranked).collect::<Vec<_>>())
         })?;
-        Ok(scored.into_iter().map(|scored| self.expand(scored, k)).collect())
+        Ok(ranked.into_iter().flatten().collect())
+    }
+
+    /// Hands `keep` what `work` makes of every row that `choose` takes from a query; false where it
+    /// takes none. Threads share the rows.
+    fn visit<V: Copy + Send + Sync>(
+        &self,
+        run: &Run<'_>,
+        open: &mut [Open],
+        choose: impl Fn(&mut Open) -> Vec<u32> + Sync,
+        work: impl Fn(&Open, u32, &[T], usize) -> Option<V> + Sync,
+        keep: impl Fn(&mut Open, u32, V) + Sync,
+    ) -> Result<bool> {
+        let size = open.len().div_ceil(run.threads()).max(CHUNK);
+        let row_bytes = self.rows.columns() * size_of::<T>();
+        let rows_each = (RANGE_BYTES / row_bytes).max(self.distinct.firsts.len() / MOST_RANGES + 1);
+        let mut parts: Vec<_> = open.chunks_mut(size).map(|part| (part, Vec::new())).collect();
+        run.for_each_mut(&mut parts, |i, (part, wanted)| {
+            wanted.resize(self.distinct.firsts.len().div_ceil(rows_each), Vec::new());
+            for (q, open) in part.iter_mut().enumerate() {
+                for row in choose(open) {
+                    wanted[row as usize / rows_each].push(pair(row, i * size + q));
+                }
+            }
+            Ok(())
+        })?;
+        let ranges = parts.first().map_or(0, |(_, wanted)| wanted.len());
+        let found = run.collect(ranges, |range| {
+            let wanted: Vec<_> = parts.iter().map(|(_, wanted)| &wanted[range][..]).collect();
+            self.visit_in_order(run, wanted.concat(), |place, row, q| {
+                work(&parts[q / size].0[q % size], place, row, q)
+            })
+        })?;
+        let any = parts.iter().any(|(_, wanted)| wanted.iter().any(|wanted| !wanted.is_empty()));
+        run.for_each_mut(&mut parts, |i, (part, _)| {
+            for &(pair, value) in found.iter().flatten() {
+                let (place, q) = parts_of(pair);
+                if let Some(open) = q.checked_sub(i * size).and_then(|q| part.get_mut(q)) {
+                    keep(open, place, value);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(any)
     }
 
     /// Calls `work` with every wanted row and its query, in the order of the rows.
-    fn visit(
+    fn visit_in_order<V>(
         &self,
         run: &Run<'_>,
-        queries: &[&[T]],
-        wanted: &mut Vec<u64>,
-        mut work: impl FnMut(u32, &'a [T], usize),
-    ) -> Result<()> {
+        mut wanted: Vec<u64>,
+        work: impl Fn(u32, &[T], usize) -> Option<V>,
+    ) -> Result<Vec<(u64, V)>> {
         wanted.sort_unstable();
+        let mut found = Vec::new();
         let mut asked = u32::MAX;
         for (i, &pair) in wanted.iter().enumerate() {
             if i % CHECK == 0 {
                 run.check()?;
             }
-            let (place, q) = parts(pair);
-            if let Some((ahead, query)) = wanted.get(i + AHEAD).map(|&pair| parts(pair)) {
-                self.kernels.prefetch(queries[query]);
+            let (place, q) = parts_of(pair);
+            if let Some((ahead, query)) = wanted.get(i + AHEAD).map(|&pair| parts_of(pair)) {
+                self.kernels.prefetch(self.queries[query]);
                 if ahead != asked {
                     self.kernels.prefetch(self.row(ahead));
                     asked = ahead;
                 }
             }
-            work(place, self.row(place), q);
+            found.extend(work(place, self.row(place), q).map(|value| (pair, value)));
         }
-        wanted.clear();
-        Ok(())
+        Ok(found)
     }
 
-    /// Puts all equal rows in the place of their first.
-    fn expand(&self, mut scored: Vec<Scored>, k: usize) -> Vec<Scored> {
-        keep_best(&mut scored, k);
+    /// The `k` best, with all equal rows in the place of their first.
+    fn expand(&self, scored: &[Scored], k: usize) -> Vec<Scored> {
+        let mut places = scored.to_vec();
+        keep_best(&mut places, k);
         let mut rows: Vec<Scored> = Vec::with_capacity(k);
-        for (place, score) in scored {
+        for &(place, score) in &places {
             rows.extend(self.distinct.rows_at(place).take(k).map(|row| (row, score)));
         }
-        keep_best(&mut rows, k);
+        // The first rows of all kinds are in the order of their places.
+        if rows.len() > places.len() {
+            keep_best(&mut rows, k);
+        }
         rows
     }
 
-    fn row(&self, place: u32) -> &'a [T] {
+    fn row(&self, place: u32) -> &[T] {
         self.rows.row(self.distinct.firsts[place as usize] as usize)
     }
 
@@ -128,67 +178,14 @@ impl<'a, T: Real> Ranking<'a, T> {
     }
 }
 
-/// A row and a query as one number that sorts by the row.
+/// A row and a query as one number that sorts by the group of the query, then by the row.
 fn pair(row: u32, query: usize) -> u64 {
-    (u64::from(row) << 32) | query as u64
+    ((query / GROUP) as u64) << 48 | u64::from(row) << 16 | (query % GROUP) as u64
 }
 
 /// The row and the query of a [`pair`].
-fn parts(pair: u64) -> (u32, usize) {
-    ((pair >> 32) as u32, (pair & u64::from(u32::MAX)) as usize)
-}
-
-/// A query whose candidates are being scored.
-struct Open {
-    placed: Placed,
-    candidates: Vec<Candidate>,
-    /// How many are estimated next; it doubles, so that few rounds do.
-    batch: usize,
-    estimated: Vec<(u32, Interval)>,
-}
-
-impl Open {
-    fn new(found: Found, k: usize) -> Self {
-        let candidates = found.list.into_candidates();
-        let batch = (k + k / 4).max(16);
-        let estimated = Vec::with_capacity(candidates.len());
-        Self { placed: found.placed, candidates, batch, estimated }
-    }
-
-    /// The rows to estimate next; none once no other can be among the `k` best, or where there are
-    /// so few that estimates would spare nothing.
-    fn next(&mut self, frame: &Frame, k: usize) -> impl Iterator<Item = u32> + '_ {
-        let floor = self.floor(k);
-        let floor = frame.least(&self.placed, floor);
-        if !floor.is_nan() {
-            self.candidates.retain(|candidate| f64::from(candidate.upper) >= floor);
-        }
-        let few = self.estimated.is_empty() && self.candidates.len() <= self.batch;
-        let count = if few { 0 } else { self.batch.min(self.candidates.len()) };
-        let rest = self.candidates.len() - count;
-        if rest > 0 && count > 0 {
-            self.candidates.select_nth_unstable_by(rest, |a, b| a.upper.total_cmp(&b.upper));
-        }
-        self.batch *= 2;
-        self.candidates.drain(rest..).map(|candidate| candidate.row)
-    }
-
-    /// A score that `k` rows are known to reach.
-    fn floor(&mut self, k: usize) -> f64 {
-        if self.estimated.len() < k {
-            return f64::NEG_INFINITY;
-        }
-        let order = |a: &(u32, Interval), b: &(u32, Interval)| b.1.lower.total_cmp(&a.1.lower);
-        self.estimated.select_nth_unstable_by(k - 1, order).1.1.lower
-    }
-
-    /// The rows of which it is open whether they are among the `k` best, or how they are ranked.
-    fn contenders(&mut self, k: usize) -> impl Iterator<Item = u32> + '_ {
-        let floor = self.floor(k);
-        let estimated = self.estimated.iter().filter(move |(_, score)| score.upper >= floor);
-        let others = self.candidates.iter().map(|candidate| candidate.row);
-        estimated.map(|(row, _)| *row).chain(others)
-    }
+fn parts_of(pair: u64) -> (u32, usize) {
+    ((pair >> 16) as u32, (pair >> 48) as usize * GROUP + (pair & 0xffff) as usize)
 }
 
 /// Sorts by score, then row, and keeps the first `k`.

@@ -3,7 +3,7 @@
 use super::coding::{Coding, bound_query, bound_row};
 use super::frame::{Frame, Placed};
 use super::matrix::Matrix;
-use super::shortlist::{Candidate, Shortlist};
+use super::shortlist::Shortlist;
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::Kernels;
@@ -14,6 +14,9 @@ use crate::simd::tile::{PANEL_ROWS, Products, TILE_QUERIES, tile_width};
 /// Bytes of codes that stay in the second-level cache while all queries pass over them.
 const BLOCK_BYTES: usize = 512 << 10;
 
+/// One block in so many is scanned before a guess is made.
+const SAMPLE: usize = 8;
+
 /// Some panels of rows that are scanned together.
 struct Block<C: Coding> {
     steps: Vec<C::Step>,
@@ -22,8 +25,9 @@ struct Block<C: Coding> {
 
 /// The codes of all rows.
 pub struct Codes<C: Coding> {
+    /// Of `n` blocks the `i`-th has the panels `i`, `i + n`, `i + 2 n`, ..., so that some of the
+    /// blocks are a sample of all rows, in whatever order these are.
     blocks: Vec<Block<C>>,
-    panels_per_block: usize,
     kernels: Kernels,
     coding: C,
 }
@@ -54,11 +58,14 @@ impl<C: Coding> Codes<C> {
     ) -> Result<Self> {
         let panel_bytes = C::steps(rows.columns()).max(1) * size_of::<C::Step>();
         let panels_per_block = (BLOCK_BYTES / panel_bytes).max(1);
-        let parts: Vec<&[u32]> = chosen.chunks(panels_per_block * PANEL_ROWS).collect();
+        let panels: Vec<&[u32]> = chosen.chunks(PANEL_ROWS).collect();
+        let count = panels.len().div_ceil(panels_per_block);
         let coding = C::fit(kernels, frame, rows);
-        let blocks = run
-            .collect(parts.len(), |i| Ok(Block::build(&coding, kernels, frame, rows, parts[i])))?;
-        Ok(Self { blocks, panels_per_block, kernels, coding })
+        let blocks = run.collect(count, |i| {
+            let panels: Vec<_> = panels.iter().copied().skip(i).step_by(count).collect();
+            Ok(Block::build(&coding, kernels, frame, rows, &panels))
+        })?;
+        Ok(Self { blocks, kernels, coding })
     }
 
     /// The number of blocks into which the rows are cut.
@@ -66,7 +73,8 @@ impl<C: Coding> Codes<C> {
         self.blocks.len()
     }
 
-    /// The candidates among the rows of some blocks, for each of the given queries.
+    /// The candidates among the rows of some blocks, for each of the given queries. On a `guess` at
+    /// the k-th best score, which shortlists report, it leaves out more rows.
     pub fn scan<T: Real>(
         &self,
         run: &Run<'_>,
@@ -74,20 +82,25 @@ impl<C: Coding> Codes<C> {
         queries: &[&[T]],
         k: usize,
         blocks: std::ops::Range<usize>,
+        guess: bool,
     ) -> Result<Vec<Found>> {
         let mut tiles = self.tiles(frame, queries);
         let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(k)).collect();
         let mut sums = Products::ZERO;
-        for block in blocks {
-            let lists = lists.chunks_mut(TILE_QUERIES);
-            for (tile, lists) in tiles.iter_mut().zip(lists) {
+        let sample = if guess { blocks.len() / SAMPLE } else { 0 };
+        for (i, block) in blocks.clone().enumerate() {
+            for (tile, lists) in tiles.iter_mut().zip(lists.chunks_mut(TILE_QUERIES)) {
                 run.check()?;
+                if i == sample && i > 0 {
+                    let share = i as f64 / blocks.len() as f64;
+                    tile.guess(self.kernels, lists, share);
+                }
                 self.scan_block(block, tile, lists, &mut sums);
             }
         }
         let queries = tiles.iter().flat_map(|tile| tile.placed);
         let found = queries.zip(lists).map(|(placed, mut list)| {
-            list.prune();
+            list.prune(self.kernels);
             Found { placed, list }
         });
         Ok(found.collect())
@@ -105,9 +118,10 @@ impl<C: Coding> Codes<C> {
         for (panel, (steps, rows)) in steps.chunks_exact(depth).zip(bounds).enumerate() {
             C::products(self.kernels, &tile.words, tile.width, steps, sums);
             let marks = self.kernels.upper_bounds(sums, rows, &tile.bounds[..tile.width]);
-            let first = (block * self.panels_per_block + panel) * PANEL_ROWS;
-            for (m, list) in lists.iter_mut().enumerate() {
-                add_marked(marks[m], &sums.0[m], rows, first, &mut tile.bounds[m], list);
+            let first = (block + panel * self.blocks.len()) * PANEL_ROWS;
+            for (m, list) in lists.iter_mut().enumerate().filter(|&(m, _)| marks[m] != 0) {
+                let query = &mut tile.bounds[m];
+                list.add_marked(self.kernels, marks[m], &sums.0[m], rows, first as u32, query);
             }
         }
     }
@@ -121,41 +135,23 @@ impl<C: Coding> Codes<C> {
     }
 }
 
-fn add_marked(
-    mut marks: u32,
-    uppers: &[f32; PANEL_ROWS],
-    rows: &RowBounds,
-    first: usize,
-    query: &mut QueryBounds,
-    list: &mut Shortlist,
-) {
-    while marks != 0 {
-        let r = marks.trailing_zeros() as usize;
-        marks &= marks - 1;
-        let upper = uppers[r];
-        let lower = query.lower(rows, r, upper);
-        if list.push(Candidate { lower, upper, row: (first + r) as u32 }) {
-            list.prune();
-            query.floor = list.floor();
-        }
-    }
-}
-
 impl<C: Coding> Block<C> {
     fn build<T: Real>(
         coding: &C,
         kernels: Kernels,
         frame: &Frame,
         rows: Matrix<'_, T>,
-        chosen: &[u32],
+        panels: &[&[u32]],
     ) -> Self {
         let depth = rows.columns();
-        let panels = chosen.len().div_ceil(PANEL_ROWS);
-        let mut steps = vec![C::ZERO; panels * C::steps(depth)];
-        let mut bounds = vec![RowBounds::NONE; panels];
+        let mut steps = vec![C::ZERO; panels.len() * C::steps(depth)];
+        let mut bounds = vec![RowBounds::NONE; panels.len()];
         let (mut vector, mut codes) = (vec![0.0; depth], C::codes(depth));
-        for (i, &row) in chosen.iter().enumerate() {
-            let (panel, r) = (i / PANEL_ROWS, i % PANEL_ROWS);
+        let places = panels.iter().enumerate();
+        let places = places.flat_map(|(panel, rows)| {
+            rows.iter().enumerate().map(move |(r, &row)| (panel, r, row))
+        });
+        for (panel, r, row) in places {
             let placed = frame.place_row(rows.row(row as usize), &mut vector);
             let coded = coding.encode(kernels, &mut vector, &mut codes);
             C::store(&codes, &mut steps[panel * C::steps(depth)..][..C::steps(depth)], r);
@@ -166,6 +162,14 @@ impl<C: Coding> Block<C> {
 }
 
 impl<C: Coding> Tile<C> {
+    /// Guesses what the best scores of each query will reach, once a share of the rows is scanned.
+    fn guess(&mut self, kernels: Kernels, lists: &mut [Shortlist], share: f64) {
+        for (query, list) in self.bounds.iter_mut().zip(lists) {
+            list.make_guess(kernels, share);
+            query.floor = list.threshold();
+        }
+    }
+
     fn build<T: Real>(
         coding: &C,
         kernels: Kernels,
@@ -180,7 +184,7 @@ impl<C: Coding> Tile<C> {
             let (mut vector, mut codes) = (vec![0.0; query.len()], C::codes(query.len()));
             placed[m] = frame.place_query(query, &mut vector);
             let coded = coding.encode(kernels, &mut vector, &mut codes);
-            bounds[m] = bound_query(query.len(), placed[m], coded);
+            bounds[m] = bound_query::<C>(query.len(), placed[m], coded);
             columns.push(C::words(&codes));
         }
         let steps = columns.first().map_or(0, Vec::len);

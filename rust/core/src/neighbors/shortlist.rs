@@ -1,12 +1,9 @@
 //! The rows that may still be among the nearest of one query.
 
-/// A row and what its score lies between.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidate {
-    pub lower: f32,
-    pub upper: f32,
-    pub row: u32,
-}
+use crate::simd::Kernels;
+use crate::simd::bounds::{QueryBounds, RowBounds};
+use crate::simd::candidates::Candidates;
+use crate::simd::tile::PANEL_ROWS;
 
 /// Candidates for the `k` best; those that cannot be are thrown out whenever it is full.
 #[derive(Debug, Default)]
@@ -14,81 +11,82 @@ pub struct Shortlist {
     k: usize,
     capacity: usize,
     floor: f32,
-    candidates: Vec<Candidate>,
-    /// Room for the lower bounds while they are ranked.
-    lowers: Vec<i32>,
-}
-
-/// An integer that sorts as the number does: ranking integers needs no branches.
-fn sortable(value: f32) -> i32 {
-    let bits = value.to_bits() as i32;
-    bits ^ (((bits >> 31) as u32) >> 1) as i32
-}
-
-/// The number of [`sortable`].
-fn from_sortable(key: i32) -> f32 {
-    f32::from_bits((key ^ (((key >> 31) as u32) >> 1) as i32) as u32)
+    guess: f32,
+    candidates: Candidates,
 }
 
 impl Shortlist {
     pub fn new(k: usize) -> Self {
-        let capacity = 4 * k + 64;
         Self {
             k,
-            capacity,
+            capacity: 2 * k + 64,
             floor: f32::MIN,
-            candidates: Vec::with_capacity(capacity),
-            lowers: Vec::new(),
+            guess: f32::NEG_INFINITY,
+            candidates: Candidates::default(),
         }
     }
 
-    /// A score that at least `k` rows are known to reach.
-    pub fn floor(&self) -> f32 {
-        self.floor
+    /// What a score has to reach: as many rows do as are wanted, known so far or guessed.
+    pub fn threshold(&self) -> f32 {
+        self.floor.max(self.guess)
     }
 
-    /// Adds a candidate; true where the list is full and ought to be pruned.
-    #[inline]
-    pub fn push(&mut self, candidate: Candidate) -> bool {
-        self.candidates.push(candidate);
-        self.candidates.len() >= self.capacity
+    /// A score below which rows may have been left out on a guess; minus infinity where none was.
+    pub fn guess(&self) -> f32 {
+        if self.guess > self.floor { self.guess } else { f32::NEG_INFINITY }
+    }
+
+    /// Guesses what the `k`-th best score will not be below, given a `share` of the rows, picked
+    /// evenly: the best of them by four standard deviations more than are expected there.
+    pub fn make_guess(&mut self, kernels: Kernels, share: f64) {
+        let expected = self.k as f64 * share;
+        let place = (expected + 4.0 * expected.sqrt() + 4.0).ceil() as usize;
+        if place < self.k && place <= self.candidates.len() {
+            let middles: Vec<_> = self.candidates.middles().collect();
+            self.guess = kernels.floor_of(&middles, place, f32::NEG_INFINITY);
+            self.candidates.keep_from(kernels, self.threshold());
+        }
+    }
+
+    /// Adds those rows of a panel that are marked, given their upper bounds; `first` is the row of
+    /// bit 0. Where the list is full it is pruned, and the floor of the query raised.
+    pub fn add_marked(
+        &mut self,
+        kernels: Kernels,
+        marks: u32,
+        uppers: &[f32; PANEL_ROWS],
+        rows: &RowBounds,
+        first: u32,
+        query: &mut QueryBounds,
+    ) {
+        self.candidates.add_marked(kernels, marks, uppers, rows, query, first);
+        if self.candidates.len() >= self.capacity {
+            self.prune(kernels);
+            query.floor = self.threshold();
+        }
     }
 
     /// Adds the candidates of another part of the rows.
-    pub fn absorb(&mut self, other: Self) {
+    pub fn absorb(&mut self, other: &Self) {
         self.floor = self.floor.max(other.floor);
-        self.candidates.extend(other.candidates);
+        self.candidates.absorb(&other.candidates);
     }
 
-    /// Raises the floor to the `k`-th best lower bound and drops what lies below it.
-    pub fn prune(&mut self) {
+    /// Raises the floor to about the `k`-th best lower bound and drops what lies below it.
+    pub fn prune(&mut self, kernels: Kernels) {
         if self.candidates.len() > self.k {
-            self.lowers.clear();
-            self.lowers.extend(self.candidates.iter().map(|c| sortable(c.lower)));
-            let place = self.lowers.len() - self.k;
-            let (_, &mut kth, _) = self.lowers.select_nth_unstable(place);
-            self.floor = self.floor.max(from_sortable(kth));
-            self.keep_above_floor();
+            self.floor = kernels.floor_of(self.candidates.lowers(), self.k, self.floor);
+            self.candidates.keep_from(kernels, self.threshold());
         }
-        self.capacity = self.capacity.max(2 * self.candidates.len());
-    }
-
-    /// Moves what stays to the front; which it is cannot be predicted, so there is no branch on it.
-    fn keep_above_floor(&mut self) {
-        let mut kept = 0;
-        for i in 0..self.candidates.len() {
-            let candidate = self.candidates[i];
-            self.candidates[kept] = candidate;
-            kept += usize::from(candidate.upper >= self.floor);
-        }
-        self.candidates.truncate(kept);
+        self.capacity = self.capacity.max(self.candidates.len() + self.candidates.len() / 2);
     }
 
     pub fn len(&self) -> usize {
         self.candidates.len()
     }
 
-    pub fn into_candidates(self) -> Vec<Candidate> {
+    /// The rows, with what their scores lie between.
+    pub fn into_candidates(self) -> Candidates {
         self.candidates
     }
 }

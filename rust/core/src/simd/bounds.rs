@@ -8,6 +8,7 @@
 
 use super::kernels::multiversion;
 use super::tile::{PANEL_ROWS, Products, TILE_QUERIES};
+use super::{Isa, Kernels};
 
 /// What is known of the rows of a panel.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +77,50 @@ impl QueryBounds {
         // no number, and so no bound.
         (upper - width - (upper.abs() + width) * ROUNDINGS).max(f32::NEG_INFINITY)
     }
+
+    /// [`QueryBounds::lower`] of 16 rows, given their errors, norms and errors of the bias.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn lower_avx512(
+        &self,
+        upper: std::arch::x86_64::__m512,
+        error: std::arch::x86_64::__m512,
+        norm: std::arch::x86_64::__m512,
+        bias_error: std::arch::x86_64::__m512,
+    ) -> std::arch::x86_64::__m512 {
+        use std::arch::x86_64::*;
+        let times = |factor: f32, numbers| _mm512_mul_ps(_mm512_set1_ps(factor), numbers);
+        let error = _mm512_add_ps(times(self.norm, error), times(self.error, norm));
+        let error = _mm512_add_ps(error, times(self.bias_weight, bias_error));
+        let width = times(2.0, _mm512_add_ps(error, _mm512_set1_ps(self.slack)));
+        let room = times(ROUNDINGS, _mm512_add_ps(_mm512_abs_ps(upper), width));
+        let lower = _mm512_sub_ps(_mm512_sub_ps(upper, width), room);
+        // Where the first is no number, the result is the second.
+        _mm512_max_ps(lower, _mm512_set1_ps(f32::NEG_INFINITY))
+    }
 }
 
 /// Room for the roundings of a lower bound.
 const ROUNDINGS: f32 = 1.0 / (1 << 20) as f32;
+
+impl Kernels {
+    /// Replaces products by upper bounds of scores; bit `r` of `marks[m]` tells that the bound of
+    /// row `r` reaches the floor of query `m`. All instruction sets return the same bits.
+    pub fn upper_bounds(
+        self,
+        sums: &mut Products,
+        rows: &RowBounds,
+        queries: &[QueryBounds],
+    ) -> [u32; TILE_QUERIES] {
+        match self.isa() {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Kernels` exists only where its instruction set is available.
+            Isa::Avx512 | Isa::Avx512Vnni => unsafe { raise_avx512(sums, rows, queries) },
+            _ => self.raise(sums, rows, queries),
+        }
+    }
+}
 
 #[inline(always)]
 fn raise_body(
@@ -108,8 +149,43 @@ fn raise_body(
 }
 
 multiversion! {
-    /// Replaces products by upper bounds of scores; bit `r` of `marks[m]` tells that the bound of
-    /// row `r` reaches the floor of query `m`.
-    upper_bounds(sums: &mut Products, rows: &RowBounds, queries: &[QueryBounds]) -> [u32; TILE_QUERIES]
+    /// [`Kernels::upper_bounds`] without vectors of masks.
+    raise(sums: &mut Products, rows: &RowBounds, queries: &[QueryBounds]) -> [u32; TILE_QUERIES]
         = raise_body
+}
+
+/// The comparison leaves its marks in a mask register.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn raise_avx512(
+    sums: &mut Products,
+    rows: &RowBounds,
+    queries: &[QueryBounds],
+) -> [u32; TILE_QUERIES] {
+    use std::arch::x86_64::*;
+    const LANES: usize = PANEL_ROWS / 2;
+    let mut marks = [0; TILE_QUERIES];
+    for half in 0..2 {
+        let at = half * LANES;
+        // SAFETY: each array has 32 numbers, of which a half is 16; unaligned loads ask for no more.
+        let [scale, error, norm, bias] = [&rows.scale, &rows.error, &rows.norm, &rows.bias]
+            .map(|column| unsafe { _mm512_loadu_ps(column.as_ptr().add(at)) });
+        for m in 0..queries.len().min(TILE_QUERIES) {
+            let query = &queries[m];
+            let slack = _mm512_set1_ps(query.slack);
+            let own = _mm512_fmadd_ps(_mm512_set1_ps(query.error), norm, slack);
+            let own = _mm512_fmadd_ps(_mm512_set1_ps(query.norm), error, own);
+            let own = _mm512_fmadd_ps(_mm512_set1_ps(query.bias_weight), bias, own);
+            let scale = _mm512_mul_ps(scale, _mm512_set1_ps(query.scale));
+            let place = sums.0[m][at..][..LANES].as_mut_ptr();
+            // SAFETY: `place` is the first of 16 numbers.
+            unsafe {
+                let upper = _mm512_fmadd_ps(_mm512_loadu_ps(place), scale, own);
+                _mm512_storeu_ps(place, upper);
+                let reached = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(upper, _mm512_set1_ps(query.floor));
+                marks[m] |= u32::from(reached) << at;
+            }
+        }
+    }
+    marks
 }

@@ -39,7 +39,7 @@ macro_rules! for_blocks {
             let $block = &blocks[i];
             $body
         }
-        let $block = &padded(rest);
+        let $block = &padded::<_, LANES>(rest);
         $body
     };
 }
@@ -54,7 +54,7 @@ macro_rules! for_coded_blocks {
             let ($block, $out) = (&blocks[i], &mut outs[i]);
             $body
         }
-        let ($block, last) = (&padded(rest), &mut [Default::default(); LANES]);
+        let ($block, last) = (&padded::<_, LANES>(rest), &mut [Default::default(); LANES]);
         {
             let $out = &mut *last;
             $body
@@ -130,6 +130,28 @@ fn encode_f32_body(row: &[f64], codes: &mut [f32]) -> Coded {
 multiversion! {
     /// Rounds to single precision.
     encode_f32(row: &[f64], codes: &mut [f32]) -> Coded = encode_f32_body
+}
+
+#[inline(always)]
+fn encode_bf16_body(row: &[f64], codes: &mut [u16]) -> Coded {
+    let (mut norms, mut errors) = ([0.0; LANES], [0.0; LANES]);
+    for_coded_blocks!(row, codes, |block, out| for lane in 0..LANES {
+        let bits = (block[lane] as f32).to_bits();
+        let rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
+        let normal = (rounded & 0x7f80_0000) != 0;
+        let kept = if normal { rounded } else { 0 };
+        out[lane] = (kept >> 16) as u16;
+        let value = f32::from_bits(kept) as f64;
+        norms[lane] += value * value;
+        errors[lane] += (block[lane] - value) * (block[lane] - value);
+    });
+    Coded { scale: 1.0, norm: total(&norms).sqrt(), error: total(&errors).sqrt() }
+}
+
+multiversion! {
+    /// Rounds to bfloat16, to nearest even, and to zero where the result would be subnormal. Numbers
+    /// are at most 2^126 in size.
+    encode_bf16(row: &[f64], codes: &mut [u16]) -> Coded = encode_bf16_body
 }
 
 /// Adding and taking away `1.5 * 2^52` rounds a small number to the nearest integer, ties to even.

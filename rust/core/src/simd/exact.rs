@@ -1,5 +1,4 @@
-//! Sums of products as if in twice double precision, then rounded once: the arbiter of ties. The plain
-//! sums beside them are three times as fast and tell which rows need it.
+//! Sums of products as if in twice double precision, then rounded once: the arbiter of ties.
 //!
 //! Compensated summation after Ogita, Rump and Oishi, "Accurate sum and dot product" (2005). The
 //! lanes are the same for every instruction set, and so are the bits of the results.
@@ -19,15 +18,39 @@ pub struct Double {
 pub trait Real: Copy + Default + Send + Sync + Into<f64> + PartialEq + 'static {
     /// Whether a product of two elements is exact in double precision.
     const EXACT_PRODUCTS: bool;
+    /// Unit roundoff.
+    const ROUNDOFF: f64;
+    /// The least number above zero.
+    const LEAST: f64;
+
+    /// `self + a * b`, rounded once.
+    fn plus_product(self, a: Self, b: Self) -> Self;
+    /// `self - other`.
+    fn minus(self, other: Self) -> Self;
 }
 
-impl Real for f32 {
-    const EXACT_PRODUCTS: bool = true;
-}
+/// Implements [`Real`].
+macro_rules! real {
+    ($type:ty, $exact:expr) => {
+        impl Real for $type {
+            const EXACT_PRODUCTS: bool = $exact;
+            const ROUNDOFF: f64 = <$type>::EPSILON as f64 / 2.0;
+            const LEAST: f64 = <$type>::from_bits(1) as f64;
 
-impl Real for f64 {
-    const EXACT_PRODUCTS: bool = false;
+            #[inline(always)]
+            fn plus_product(self, a: Self, b: Self) -> Self {
+                a.mul_add(b, self)
+            }
+
+            #[inline(always)]
+            fn minus(self, other: Self) -> Self {
+                self - other
+            }
+        }
+    };
 }
+real!(f32, true);
+real!(f64, false);
 
 /// Numbers that are worked on side by side, whatever the width of a vector.
 pub(super) const LANES: usize = 16;
@@ -38,8 +61,8 @@ pub(super) const LANES: usize = 16;
 
 /// The numbers of a last, shorter block, and zeros.
 #[inline(always)]
-pub(super) fn padded<T: Copy + Default>(rest: &[T]) -> [T; LANES] {
-    let mut block = [T::default(); LANES];
+pub(super) fn padded<T: Copy + Default, const N: usize>(rest: &[T]) -> [T; N] {
+    let mut block = [T::default(); N];
     block[..rest.len()].copy_from_slice(rest);
     block
 }
@@ -60,6 +83,19 @@ impl Sums {
             let value = a * b;
             let error = if T::EXACT_PRODUCTS { 0.0 } else { a.mul_add(b, -value) };
             self.add(lane, value, error);
+        }
+    }
+
+    /// For sums between `2 * limit` and `4 * limit`, and products whose sizes add up to less than
+    /// `limit`, a power of two.
+    #[inline(always)]
+    fn add_bounded_products<T: Real>(&mut self, a: &[T; LANES], b: &[T; LANES]) {
+        for lane in 0..LANES {
+            let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
+            let sum = a.mul_add(b, self.hi[lane]);
+            let added = sum - self.hi[lane];
+            self.lo[lane] += a.mul_add(b, -added);
+            self.hi[lane] = sum;
         }
     }
 
@@ -122,68 +158,32 @@ fn distance_body<T: Real>(a: &[T], b: &[T]) -> Double {
     sums.total()
 }
 
-/// The sum of the products in plain double precision.
+/// Each sum starts so high that a product never moves it to another power of two: then what a step
+/// adds is known exactly, and so is what it loses.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "plain loops, as said above")]
-fn plain_dot_body<T: Real>(a: &[T], b: &[T]) -> f64 {
+fn dot_within_body<T: Real>(a: &[T], b: &[T], limit: f64) -> Double {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
-    let mut sums = [0.0; LANES];
+    let start = 3.0 * limit;
+    let mut sums = Sums { hi: [start; LANES], lo: [0.0; LANES] };
     for i in 0..a.len() {
-        plain_products(&mut sums, &a[i], &b[i]);
+        sums.add_bounded_products(&a[i], &b[i]);
     }
-    plain_products(&mut sums, &padded(a_rest), &padded(b_rest));
-    let mut sum = 0.0;
+    sums.add_bounded_products(&padded(a_rest), &padded(b_rest));
     for lane in 0..LANES {
-        sum += sums[lane];
+        sums.hi[lane] -= start;
     }
-    sum
-}
-
-#[inline(always)]
-fn plain_products<T: Real>(sums: &mut [f64; LANES], a: &[T; LANES], b: &[T; LANES]) {
-    for lane in 0..LANES {
-        let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
-        sums[lane] = a.mul_add(b, sums[lane]);
-    }
-}
-
-#[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "plain loops, as said above")]
-fn plain_distance_body<T: Real>(a: &[T], b: &[T]) -> f64 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
-    let mut sums = [0.0; LANES];
-    for i in 0..a.len() {
-        plain_squares(&mut sums, &a[i], &b[i]);
-    }
-    plain_squares(&mut sums, &padded(a_rest), &padded(b_rest));
-    let mut sum = 0.0;
-    for lane in 0..LANES {
-        sum += sums[lane];
-    }
-    sum
-}
-
-#[inline(always)]
-fn plain_squares<T: Real>(sums: &mut [f64; LANES], a: &[T; LANES], b: &[T; LANES]) {
-    for lane in 0..LANES {
-        let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
-        sums[lane] += (a - b) * (a - b);
-    }
-}
-
-multiversion! {
-    /// The inner product of two rows of equal length, with an error relative to that of their norms.
-    plain_dot<T: Real>(a: &[T], b: &[T]) -> f64 = plain_dot_body
-}
-
-multiversion! {
-    /// The squared Euclidean distance of two rows of equal length, summed over differences.
-    plain_distance<T: Real>(a: &[T], b: &[T]) -> f64 = plain_distance_body
+    sums.total()
 }
 
 multiversion! {
     /// The inner product of two rows of equal length.
     exact_dot<T: Real>(a: &[T], b: &[T]) -> Double = dot_body
+}
+
+multiversion! {
+    /// [`Kernels::exact_dot`](super::Kernels::exact_dot), twice as fast, where the sizes of the
+    /// products add up to less than `limit`, a power of two from 2^-900 to 2^900.
+    exact_dot_within<T: Real>(a: &[T], b: &[T], limit: f64) -> Double = dot_within_body
 }
 
 multiversion! {

@@ -10,6 +10,9 @@ use super::kernels::multiversion;
 /// 64 steps and for the scaling, twice over.
 pub const RELATIVE_ERROR: f64 = 2.0 * 2.0 * 66.0 * f64::EPSILON;
 
+/// Numbers that are too near each other for vectors.
+const NEAR: usize = 16;
+
 /// Sign changes that follow no pattern which data could have.
 #[inline(always)]
 fn change_signs(vector: &mut [f64], seed: u64) {
@@ -20,11 +23,12 @@ fn change_signs(vector: &mut [f64], seed: u64) {
     }
 }
 
+/// The steps of a transform in which numbers meet others at least `least` places away.
 #[inline(always)]
-fn hadamard(vector: &mut [f64]) {
+fn butterflies(vector: &mut [f64], least: usize) {
     let length = vector.len();
     let mut half = length / 2;
-    while half > 0 {
+    while half >= least {
         let mut start = 0;
         while start < length {
             let (low, high) = vector[start..start + 2 * half].split_at_mut(half);
@@ -37,6 +41,23 @@ fn hadamard(vector: &mut [f64]) {
         }
         half /= 2;
     }
+}
+
+/// A Walsh-Hadamard transform, the result in another order. Numbers that meet late are neighbours,
+/// which vectors cannot work on side by side, so what is left of the steps follows a transposition.
+#[inline(always)]
+fn hadamard(vector: &mut [f64], scratch: &mut [f64]) {
+    let length = vector.len();
+    let near = NEAR.min(length);
+    let far = length / near;
+    butterflies(vector, near);
+    for i in 0..far {
+        for j in 0..near {
+            scratch[j * far + i] = vector[i * near + j];
+        }
+    }
+    vector.copy_from_slice(&scratch[..length]);
+    butterflies(vector, far);
     let scale = 1.0 / (length as f64).sqrt();
     for i in 0..length {
         vector[i] *= scale;
@@ -50,10 +71,11 @@ fn rotate_body(vector: &mut [f64]) {
         return;
     }
     let part = 1 << length.ilog2();
+    let mut scratch = vec![0.0; part];
     change_signs(vector, 1);
-    hadamard(&mut vector[..part]);
+    hadamard(&mut vector[..part], &mut scratch);
     change_signs(vector, 2);
-    hadamard(&mut vector[length - part..]);
+    hadamard(&mut vector[length - part..], &mut scratch);
 }
 
 multiversion! {

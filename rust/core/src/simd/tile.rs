@@ -25,6 +25,16 @@ pub fn tile_width(queries: usize) -> usize {
 #[repr(C, align(64))]
 pub struct StepF32(pub [f32; PANEL_ROWS]);
 
+/// Two steps of depth of a bfloat16 panel: for each row two codes.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct StepBf16(pub [[u16; 2]; PANEL_ROWS]);
+
+impl StepBf16 {
+    /// All zero.
+    pub const ZERO: Self = Self([[0; 2]; PANEL_ROWS]);
+}
+
 /// Four steps of depth of an 8-bit panel: for each row four codes, each shifted by 128.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
