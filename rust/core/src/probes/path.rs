@@ -13,6 +13,9 @@ const AIM: f64 = 0.7;
 /// Steps after which the Hessian's diagonal is computed anew: on nearly separable data it shrinks by
 /// orders of magnitude on the way, and with the old one a descent takes several times the steps.
 const RENEWAL: usize = 40;
+/// What a Newton step in the intercepts leaves of its decrement, as a rule. Where it leaves more, the
+/// certificate makes another step, at the price of a pass in double precision.
+const LEFT: f64 = 1e-4;
 
 /// The scaled problem of a task: `f = loss / total + lambda / 2 sum penalty_j w_j^2`.
 #[derive(Clone, Debug)]
@@ -27,7 +30,9 @@ pub struct Scaling {
     pub intercept: bool,
     /// Rows that count.
     pub rows: usize,
-    /// Sum of the weights of the rows held out.
+    /// The largest squared distance of a row from the mean.
+    pub reach: f64,
+    /// Sum of the weights of the rows held out; zero where nobody waits for their loss.
     pub held_out: f64,
     /// Columns whose targets are all the same: no intercept is best, so theirs stays where it starts.
     settled: Vec<bool>,
@@ -35,13 +40,13 @@ pub struct Scaling {
 
 impl Scaling {
     /// The scaling of a task whose X has these penalties.
-    pub fn new(task: &Task<'_>, penalty: &[f64], intercept: bool) -> Self {
+    pub fn new(task: &Task<'_>, (penalty, reach): (&[f64], f64), intercept: bool) -> Self {
         let (total, columns) = (task.total(), task.columns);
         let rows = task.weight.iter().filter(|&&weight| weight > 0.0).count();
         let alone = |sum: &f64| task.loss != Loss::Softmax && (*sum <= 0.0 || *sum >= total);
         let settled = task.totals().iter().map(alone).collect();
         let (penalty, held_out) = (penalty.repeat(columns), task.held_out.iter().sum());
-        Self { total, columns, penalty, intercept, rows, held_out, settled }
+        Self { total, columns, penalty, intercept, rows, reach, held_out, settled }
     }
 
     /// Where the intercepts start in the vector of all coefficients.
@@ -78,6 +83,14 @@ impl Scaling {
         let floor = 1e-6 * at.curvature.1.iter().sum::<f64>() / self.total;
         diagonal.extend(at.curvature.1.iter().map(|h| inverse((h / self.total).max(floor))));
         diagonal
+    }
+
+    /// The bound of the certificate (see there): `gap` is what [`Scaling::weight_gap`] gives, `decrement`
+    /// Newton's in the intercepts, `curvature` the diagonal of their Hessian.
+    pub fn bound(&self, gap: f64, decrement: f64, curvature: &[f64], lambda: f64) -> f64 {
+        let largest = self.reach * curvature.iter().sum::<f64>() / self.total;
+        let moved = if decrement > 0.0 { (largest * decrement).sqrt() } else { 0.0 };
+        ((2.0 * lambda * gap).sqrt() + moved).powi(2) / (2.0 * lambda) + 0.5 * decrement
     }
 
     /// `|g_W|^2 / (2 lambda)`, each column by its penalty.
@@ -212,7 +225,11 @@ impl<T: Element> PathSolver<T> {
             self.finish_c(self.minimiser.current().x.clone(), f64::NAN);
         } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
             let current = self.minimiser.current();
-            self.stage = Stage::Polishing(self.polished(current, &self.intercepts));
+            let x = self.polished(current, &self.intercepts);
+            if self.scaling.held_out == 0.0 && self.needs_no_polish(current) {
+                return self.finish_c(x, f64::NAN);
+            }
+            self.stage = Stage::Polishing(x);
         } else if !starting && self.iterations.is_multiple_of(RENEWAL) {
             self.stage = Stage::Starting(self.minimiser.current().x.clone());
         }
@@ -263,11 +280,24 @@ impl<T: Element> PathSolver<T> {
     }
 
     fn is_done(&self, at: &Iterate) -> bool {
+        let (gap, decrement) = self.gaps(at);
+        gap + decrement <= AIM * self.tolerance * at.value
+    }
+
+    /// Whether the certificate will hold after a Newton step in the intercepts, unseen.
+    fn needs_no_polish(&self, at: &Iterate) -> bool {
+        let (gap, decrement) = self.gaps(at);
+        let curvature = &self.intercepts.curvature.1;
+        let bound = self.scaling.bound(gap, LEFT * decrement, curvature, self.lambda());
+        bound <= AIM * self.tolerance * at.value
+    }
+
+    /// What the gradient in the weights, and that in the intercepts, say about the gap.
+    fn gaps(&self, at: &Iterate) -> (f64, f64) {
         let (weights, intercepts) = at.gradient.split_at(self.scaling.split());
         let intercepts = intercepts.iter().zip(&self.intercepts.curvature.1);
-        let gap = self.scaling.weight_gap(weights, self.lambda())
-            + intercepts.map(|(g, h)| g * g * self.scaling.total / h.max(1e-300)).sum::<f64>();
-        gap <= AIM * self.tolerance * at.value
+        let decrement = intercepts.map(|(g, h)| g * g * self.scaling.total / h.max(1e-300)).sum();
+        (self.scaling.weight_gap(weights, self.lambda()), decrement)
     }
 
     /// Keeps the solution and moves on to the next C, extrapolating along log C.
@@ -297,13 +327,16 @@ impl<T: Element> PathSolver<T> {
     }
 }
 
-/// Pairs to remember: the work on them stays below a fifth of a pass, and their memory is bounded.
+/// Pairs to remember: the work on them stays below a tenth of a pass or is next to nothing, and their
+/// memory is bounded.
 ///
 /// The squared hinge sees but the rows within the margin, where its diagonal says little: there only
 /// the pairs know the Hessian, and with few of them a separable problem takes several times the steps.
 fn capacity(loss: Loss, rows: usize, length: usize) -> usize {
     const BYTES: usize = 512 << 20;
-    let affordable = if loss == Loss::SquaredHinge { 100 } else { (rows / 10).clamp(20, 100) };
+    const LITTLE: usize = 1 << 14;
+    let affordable = (rows / 20).clamp(10, 100).max((LITTLE / length).min(50));
+    let affordable = if loss == Loss::SquaredHinge { 100 } else { affordable };
     affordable.min((BYTES / (length * 16)).max(5))
 }
 
