@@ -26,6 +26,8 @@ pub struct Scaling {
     pub columns: usize,
     /// The penalty of each coefficient.
     pub penalty: Vec<f64>,
+    /// One over it: exact, because penalties are powers of two.
+    inverse_penalty: Vec<f64>,
     /// Whether the intercept is free; it is zero otherwise.
     pub intercept: bool,
     /// Rows that count.
@@ -45,8 +47,10 @@ impl Scaling {
         let rows = task.weight.iter().filter(|&&weight| weight > 0.0).count();
         let alone = |sum: &f64| task.loss != Loss::Softmax && (*sum <= 0.0 || *sum >= total);
         let settled = task.totals().iter().map(alone).collect();
-        let (penalty, held_out) = (penalty.repeat(columns), task.held_out.iter().sum());
-        Self { total, columns, penalty, intercept, rows, reach, held_out, settled }
+        let inverse: Vec<f64> = penalty.iter().map(|penalty| 1.0 / penalty).collect();
+        let (penalty, inverse_penalty) = (penalty.repeat(columns), inverse.repeat(columns));
+        let held_out = task.held_out.iter().sum();
+        Self { total, columns, penalty, inverse_penalty, intercept, rows, reach, held_out, settled }
     }
 
     /// Where the intercepts start in the vector of all coefficients.
@@ -63,7 +67,8 @@ impl Scaling {
     pub fn iterate(&self, x: Vec<f64>, at: &Evaluation, lambda: f64) -> Iterate {
         let mut gradient = Vec::with_capacity(x.len());
         gradient.extend_from_slice(&at.gradient.0);
-        update(&mut gradient, &x, &self.penalty, |g, w, p| *g = *g / self.total + lambda * p * w);
+        let share = 1.0 / self.total;
+        update(&mut gradient, &x, &self.penalty, |g, w, p| *g = *g * share + lambda * p * w);
         let penalty = sum_of(&x[..self.penalty.len()], &self.penalty, |w, p| p * w * w);
         let free = |settled: &bool| self.intercept && !settled;
         let intercepts = at.gradient.1.iter().zip(&self.settled);
@@ -95,7 +100,7 @@ impl Scaling {
 
     /// `|g_W|^2 / (2 lambda)`, each column by its penalty.
     pub fn weight_gap(&self, gradient: &[f64], lambda: f64) -> f64 {
-        sum_of(gradient, &self.penalty, |g, p| g * g / p) / (2.0 * lambda)
+        sum_of(gradient, &self.inverse_penalty, |g, inverse| g * g * inverse) / (2.0 * lambda)
     }
 }
 
@@ -327,15 +332,15 @@ impl<T: Element> PathSolver<T> {
     }
 }
 
-/// Pairs to remember: the work on them stays below a tenth of a pass or is next to nothing, and their
-/// memory is bounded.
+/// Pairs to remember: the work on them stays below a twentieth of a pass or is next to nothing, and their
+/// memory is bounded. More would not help few rows: old pairs describe the Hessian of another C.
 ///
 /// The squared hinge sees but the rows within the margin, where its diagonal says little: there only
 /// the pairs know the Hessian, and with few of them a separable problem takes several times the steps.
 fn capacity(loss: Loss, rows: usize, length: usize) -> usize {
     const BYTES: usize = 512 << 20;
-    const LITTLE: usize = 1 << 14;
-    let affordable = (rows / 20).clamp(10, 100).max((LITTLE / length).min(50));
+    const LITTLE: usize = 1 << 13;
+    let affordable = (rows / 40).clamp(6, 100).max((LITTLE / length).min(50));
     let affordable = if loss == Loss::SquaredHinge { 100 } else { affordable };
     affordable.min((BYTES / (length * 16)).max(5))
 }

@@ -300,13 +300,15 @@ fn unscale<T: Element>(
     let share = if softmax { 1.0 / columns as f64 } else { 0.0 };
     let mut shared = vec![0.0; d];
     let mut coefficients = vec![T::default(); columns * d];
+    // Exact: a scale is a power of two.
+    let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
     for row in w.chunks(stride) {
         update(&mut shared, row, row, |shared, w, _| *shared += share * w);
     }
     for (target, row) in coefficients.chunks_mut(d).zip(w.chunks(stride)) {
         let mut centred = row[..d].to_vec();
         update(&mut centred, &shared, &shared, |w, shared, _| *w -= shared);
-        update(target, &centred, scale, |target, w, scale| *target = T::of(w / scale));
+        update(target, &centred, &inverse, |target, w, inverse| *target = T::of(w * inverse));
     }
     let offset: Vec<f64> = coefficients
         .chunks(d)
