@@ -84,19 +84,37 @@ def logistic_loop(
         return model, time.perf_counter() - start
 
     chosen: list[tuple[float, float]] = []
-    spent = 0.0
+    spent, at = 0.0, 0
     for C, goal in sorted(zip(Cs, goals, strict=True), reverse=True):
-        for tol in TOLERANCES:
+
+        def attempt(tol: float, C: float = C, goal: float = goal) -> tuple[bool, float]:
             model, seconds = fit(C, tol)
-            reached = objective(model.coef_, model.intercept_, X, y, C) <= goal
-            if reached or spent + seconds > limit:
-                break
-        chosen.append((C, tol))
+            return objective(model.coef_, model.intercept_, X, y, C) <= goal, seconds
+
+        at, seconds = _loosest(attempt, at, limit - spent)
+        chosen.append((C, TOLERANCES[at]))
         spent += seconds
         if spent > limit:
             break
     complete = spent <= limit
     return lambda: [fit(C, tol) for C, tol in chosen] and complete
+
+
+def _loosest(attempt: Callable[[float], tuple[bool, float]], at: int, limit: float) -> tuple[int, float]:
+    """The loosest tolerance that reaches its goal, else the tightest, and its seconds; sought from ``at``.
+
+    A tolerance only says where along the same iterates to stop, so one that is tighter than one that reaches
+    the goal reaches it too. The first to take longer than ``limit`` is taken as it is.
+    """
+    found: dict[int, tuple[bool, float]] = {}
+    while at not in found:
+        found[at] = reached, seconds = attempt(TOLERANCES[at])
+        if seconds > limit:
+            return at, seconds
+        at = max(at - 1, 0) if reached else min(at + 1, len(TOLERANCES) - 1)
+    reaching = [i for i, (reached, _) in found.items() if reached]
+    best = min(reaching) if reaching else len(TOLERANCES) - 1
+    return best, found[best][1]
 
 
 def logistic_warm(folder: Path, Cs: Sequence[float], goals: Sequence[float], limit: float) -> Work:
