@@ -13,9 +13,9 @@ const AIM: f64 = 0.7;
 /// Steps after which the Hessian's diagonal is computed anew: on nearly separable data it shrinks by
 /// orders of magnitude on the way, and with the old one a descent takes several times the steps.
 const RENEWAL: usize = 40;
-/// What a Newton step in the intercepts leaves of its decrement, as a rule. Where it leaves more, the
-/// certificate makes another step, at the price of a pass in double precision.
-const LEFT: f64 = 1e-4;
+/// The part of the worst case (in squares) by which a Newton step in the intercepts moves the gradient in
+/// the weights, as a rule. Where it is more, the solution fails its certificate and is mended.
+const MOVED: f64 = 1e-4;
 
 /// The scaled problem of a task: `f = loss / total + lambda / 2 sum penalty_j w_j^2`.
 #[derive(Clone, Debug)]
@@ -34,8 +34,10 @@ pub struct Scaling {
     pub rows: usize,
     /// The largest squared distance of a row from the mean.
     pub reach: f64,
-    /// Sum of the weights of the rows held out; zero where nobody waits for their loss.
+    /// Sum of the weights of the rows held out.
     pub held_out: f64,
+    /// Whether solutions may be handed over before they were seen at their best intercepts.
+    pub unseen: bool,
     /// Columns whose targets are all the same: no intercept is best, so theirs stays where it starts.
     settled: Vec<bool>,
 }
@@ -49,8 +51,19 @@ impl Scaling {
         let settled = task.totals().iter().map(alone).collect();
         let inverse: Vec<f64> = penalty.iter().map(|penalty| 1.0 / penalty).collect();
         let (penalty, inverse_penalty) = (penalty.repeat(columns), inverse.repeat(columns));
-        let held_out = task.held_out.iter().sum();
-        Self { total, columns, penalty, inverse_penalty, intercept, rows, reach, held_out, settled }
+        let (held_out, unseen) = (task.held_out.iter().sum(), false);
+        Self {
+            total,
+            columns,
+            penalty,
+            inverse_penalty,
+            intercept,
+            rows,
+            reach,
+            held_out,
+            unseen,
+            settled,
+        }
     }
 
     /// Where the intercepts start in the vector of all coefficients.
@@ -231,7 +244,7 @@ impl<T: Element> PathSolver<T> {
         } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
             let current = self.minimiser.current();
             let x = self.polished(current, &self.intercepts);
-            if self.scaling.held_out == 0.0 && self.needs_no_polish(current) {
+            if self.scaling.unseen && self.needs_no_polish(current) {
                 return self.finish_c(x, f64::NAN);
             }
             self.stage = Stage::Polishing(x);
@@ -289,11 +302,11 @@ impl<T: Element> PathSolver<T> {
         gap + decrement <= AIM * self.tolerance * at.value
     }
 
-    /// Whether the certificate will hold after a Newton step in the intercepts, unseen.
+    /// Whether the certificate should hold after a Newton step in the intercepts, unseen.
     fn needs_no_polish(&self, at: &Iterate) -> bool {
         let (gap, decrement) = self.gaps(at);
         let curvature = &self.intercepts.curvature.1;
-        let bound = self.scaling.bound(gap, LEFT * decrement, curvature, self.lambda());
+        let bound = self.scaling.bound(gap, MOVED * decrement, curvature, self.lambda());
         bound <= AIM * self.tolerance * at.value
     }
 

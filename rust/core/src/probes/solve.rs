@@ -68,9 +68,8 @@ pub fn solve_paths<T: Element>(
     for (index, task) in tasks.iter().enumerate() {
         let shape = (design.penalty(), design.reach());
         let mut scaling = Scaling::new(task, shape, options.intercept);
-        if options.patience.is_none() {
-            scaling.held_out = 0.0;
-        }
+        // Whoever watches the held-out loss has to see the solutions.
+        scaling.unseen = options.patience.is_none() || task.held_out.is_empty();
         let start = cold_start(task, &design, options.intercept);
         let tolerance = target(&design, task, options.tolerance);
         let solver = PathSolver::new(
