@@ -63,9 +63,12 @@ def goals(data: features.Data, Cs: Any, *, solvers: bool = True) -> list[float]:
 
 
 def path_seconds(data: features.Data, path: ProbePath) -> float:
-    """The least time for the passes of a path: two products each, and X read once."""
+    """The least time for the passes of a path: two products each, and X read once.
+
+    The certificate of each C is a pass in float64, for which a chip takes twice as long.
+    """
     passes = float(path.n_passes_.sum())
-    work = 4.0 * data[0].size * path.coef_.shape[1] * passes
+    work = 4.0 * data[0].size * path.coef_.shape[1] * (passes + len(path.Cs))
     return limits().seconds(float32=work, memory=4.0 * data[0].size * passes)
 
 
