@@ -31,6 +31,41 @@ def objective(coef: Any, intercept: Any, X: Any, y: Any, C: float) -> float:
     return float(C * loss.sum() + 0.5 * (W * W).sum())
 
 
+def lower_bound(coef: Any, intercept: Any, X: Any, y: Any, C: float) -> float:
+    """A number that no coefficients can go below, in float64 and from a gradient alone.
+
+    ``F(W) = min over b of C * sum(loss) + |W|^2 / 2`` is 1-strongly convex, so its minimum is at least
+    ``F(W) - |F'(W)|^2 / 2``, whatever W is. Newton's method finds the best b, given the products of X and W.
+    """
+    b, n = np.array(intercept), len(y)
+    Z = X @ coef.T
+    for _ in range(30):
+        P = Z + b
+        P -= P.max(axis=1, keepdims=True)
+        loss = -P[np.arange(n), y]
+        np.exp(P, out=P)
+        loss += np.log(P.sum(axis=1))
+        P /= P.sum(axis=1, keepdims=True)
+        g = P.sum(axis=0) - np.bincount(y)
+        H = np.diag(P.sum(axis=0)) - P.T @ P
+        step = np.linalg.lstsq(H, g, rcond=1e-12)[0]
+        left = C * float(g @ step)  # Twice what another step would gain.
+        if left <= 1e-16 * C * loss.sum():
+            break
+        b -= step
+    P[np.arange(n), y] -= 1
+    G = C * (P.T @ X) + coef
+    return float(C * loss.sum() + 0.5 * (coef * coef).sum() - 0.5 * (G * G).sum() - left)
+
+
+def newton_cg(X: Any, y: Any, C: float) -> float:
+    """The optimum that scikit-learn's newton-cg finds."""
+    from sklearn.linear_model import LogisticRegression
+
+    found = LogisticRegression(C=C, solver="newton-cg", tol=1e-8, max_iter=1000).fit(X, y)
+    return objective(found.coef_, found.intercept_, X, y, C)
+
+
 def logistic_loop(
     folder: Path, Cs: Sequence[float], goals: Sequence[float], limit: float, solver: str = "lbfgs"
 ) -> Work:
@@ -49,19 +84,37 @@ def logistic_loop(
         return model, time.perf_counter() - start
 
     chosen: list[tuple[float, float]] = []
-    spent = 0.0
+    spent, at = 0.0, 0
     for C, goal in sorted(zip(Cs, goals, strict=True), reverse=True):
-        for tol in TOLERANCES:
+
+        def attempt(tol: float, C: float = C, goal: float = goal) -> tuple[bool, float]:
             model, seconds = fit(C, tol)
-            reached = objective(model.coef_, model.intercept_, X, y, C) <= goal
-            if reached or spent + seconds > limit:
-                break
-        chosen.append((C, tol))
+            return objective(model.coef_, model.intercept_, X, y, C) <= goal, seconds
+
+        at, seconds = _loosest(attempt, at, limit - spent)
+        chosen.append((C, TOLERANCES[at]))
         spent += seconds
         if spent > limit:
             break
     complete = spent <= limit
     return lambda: [fit(C, tol) for C, tol in chosen] and complete
+
+
+def _loosest(attempt: Callable[[float], tuple[bool, float]], at: int, limit: float) -> tuple[int, float]:
+    """The loosest tolerance that reaches its goal, else the tightest, and its seconds; sought from ``at``.
+
+    A tolerance only says where along the same iterates to stop, so one that is tighter than one that reaches
+    the goal reaches it too. The first to take longer than ``limit`` is taken as it is.
+    """
+    found: dict[int, tuple[bool, float]] = {}
+    while at not in found:
+        found[at] = reached, seconds = attempt(TOLERANCES[at])
+        if seconds > limit:
+            return at, seconds
+        at = max(at - 1, 0) if reached else min(at + 1, len(TOLERANCES) - 1)
+    reaching = [i for i, (reached, _) in found.items() if reached]
+    best = min(reaching) if reaching else len(TOLERANCES) - 1
+    return best, found[best][1]
 
 
 def logistic_warm(folder: Path, Cs: Sequence[float], goals: Sequence[float], limit: float) -> Work:

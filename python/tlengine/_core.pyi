@@ -112,6 +112,7 @@ def solve_paths(
     problems: Sequence[
         tuple[
             npt.NDArray[Any],
+            npt.NDArray[np.intp] | None,
             Sequence[
                 tuple[str, int, npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
             ],
@@ -125,10 +126,18 @@ def solve_paths(
     threads: int,
     patience: int | None = None,
 ) -> list[list[dict[str, npt.NDArray[Any]]]]:
-    """For each problem (X, tasks that share it) and each task, the solutions for every C.
+    """For each problem (X, its rows or all, tasks that share them) and each task, the solutions for every C.
 
     Only for the smallest ones where ``patience`` ended the path.
     """
+
+def solution_logits(
+    x: npt.NDArray[Any],
+    rows: npt.NDArray[np.intp],
+    coef: npt.NDArray[Any],
+    intercept: npt.NDArray[np.float64],
+) -> npt.NDArray[Any]:
+    """Logits (n_C, K, n) of the solutions (n_C, K, d) and (n_C, K) for these rows of X."""
 
 def solve_ridge(
     x: npt.NDArray[np.float32] | npt.NDArray[np.float64],

@@ -12,7 +12,7 @@ from tlengine.errors import (
     SingleClassError,
 )
 from tlengine.probes import LinearProbeCV, grid, probe_grid
-from tlengine.probes.grid_jobs import draw
+from tlengine.probes.grid_jobs import Draws, Key
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_one_record_for_each_probe(task):
 def test_a_record_equals_the_estimator(task):
     X, y = task["features"]["all"], task["targets"]["digit"]
     (record,) = probe_grid(X, y, seeds=[7], Cs=[1e-4, 1e-2], cv=3, progress=False).records
-    (job,) = draw("X", "y", y, 7, ["all"], 3, 0.25)
+    (job,) = Draws("y", y, 3, 0.25).jobs([Key("X", "y", 7, "all")])
     assert not set(job.rows) & set(job.test)
     assert sorted([*job.rows, *job.test]) == list(range(len(y)))
     splits = [(np.flatnonzero(job.folds != f), np.flatnonzero(job.folds == f)) for f in range(3)]
@@ -59,7 +59,7 @@ def test_every_c_without_folds(task):
 
 def test_budgets_are_nested(task):
     y = task["targets"]["digit"]
-    small, large = draw("X", "y", y, 0, [2, 5], None, 0.25)
+    small, large = Draws("y", y, None, 0.25).jobs([Key("X", "y", 0, budget) for budget in (2, 5)])
     assert set(small.rows) < set(large.rows)
     assert np.array_equal(small.test, large.test)
 

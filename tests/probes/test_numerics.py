@@ -39,6 +39,15 @@ def test_hard_features_are_certified(change, dtype):
         assert objective(path, i, X, y[: len(X)], C) == pytest.approx(path.objective_[i], rel=1e-4)
 
 
+@pytest.mark.parametrize("size", [1e2, 1e3])
+@pytest.mark.parametrize("seed", range(4))
+def test_rounded_coefficients_get_their_own_best_intercepts(seed, size):
+    """A column this large turns the rounding of its coefficient into an error that the intercept can take."""
+    X, y = features(seed=seed)
+    X = np.hstack([X, size * X[:, :1]]).astype(np.float32)
+    assert probe_path(X, y, [1e-2, 1.0, 1e2]).converged_.all()
+
+
 def test_identical_rows_give_the_class_shares():
     X = np.full((30, 5), 3.0, dtype=np.float32)
     probe = LinearProbe().fit(X, np.arange(30) % 3 // 2)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from tlengine import _core
 from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
-from tlengine.probes.grid_jobs import Job, batches, draw
+from tlengine.probes.grid_jobs import Draws, Job, Key, batches
 from tlengine.probes.grid_journal import Finished, Journal, Record
 from tlengine.probes.inputs import as_features, check_finite
 from tlengine.probes.labels import check_labels
@@ -105,26 +105,21 @@ def probe_grid(
     chosen = list(range(seeds)) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
     settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter]
     done = Journal(resume, arrays, labels, settings)
-    jobs = [
-        job
-        for name in arrays
-        for target, y in labels.items()
-        for seed in chosen
-        for job in draw(name, target, y, seed, budgets, cv, test_size)
-    ]
-    todo = [job for job in jobs if job.key not in done.records]
+    draws = {name: Draws(name, y, cv, test_size) for name, y in labels.items()}
+    keys = [Key(*place) for place in product(arrays, labels, chosen, budgets)]
+    todo = [key for key in keys if key not in done.records]
     bar = tqdm(
-        total=len(jobs), initial=len(jobs) - len(todo), unit="probe", disable=None if progress else True
+        total=len(keys), initial=len(keys) - len(todo), unit="probe", disable=None if progress else True
     )
-    work = _Work(arrays, labels, values, tol=tol, max_iter=max_iter, threads=num_threads(n_jobs))
+    work = _Work(arrays, labels, draws, values, tol=tol, max_iter=max_iter, threads=num_threads(n_jobs))
 
     def keep(finished: list[Finished]) -> None:
         done.add(finished)
         bar.update(len(finished))
 
     with bar:
-        work.run(batches(todo, arrays), keep)
-    return ProbeGrid(tuple(record for job in jobs for record in done.records[job.key]))
+        work.run(batches(todo, arrays, draws), keep)
+    return ProbeGrid(tuple(record for key in keys for record in done.records[key]))
 
 
 class _Work:
@@ -134,47 +129,59 @@ class _Work:
         self,
         arrays: Mapping[str, npt.NDArray[Any]],
         labels: Mapping[str, npt.NDArray[Any]],
+        draws: Mapping[str, Draws],
         Cs: npt.NDArray[np.float64],
         *,
         tol: float,
         max_iter: int,
         threads: int,
     ) -> None:
-        self.arrays, self.labels, self.Cs = arrays, labels, Cs
+        self.arrays, self.draws, self.Cs = arrays, draws, Cs
+        self.labels = {name: y.astype(np.uint32) for name, y in labels.items()}
         self.settings: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "threads": threads}
 
-    def run(self, jobs: Iterable[list[Job]], keep: Callable[[list[Finished]], object]) -> None:
+    def run(self, batches: Iterable[list[Key]], keep: Callable[[list[Finished]], object]) -> None:
         """Hands the records of one batch after the other to ``keep``."""
-        rest = iter(jobs)
+        rest = iter(batches)
         scored: Future[list[Finished]] | None = None
-        # The products of a score are too small to share between threads: waiting costs more.
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as beside:
-            batch = next(rest, None)
-            ready = beside.submit(self.problems, batch or [])
+        with ThreadPoolExecutor(1) as beside:
+            ready = beside.submit(self.problems, next(rest, []))
             try:
-                while batch:
-                    problems, following = ready.result(), next(rest, None)
-                    ready = beside.submit(self.problems, following or [])
+                while (batch := ready.result())[0]:
+                    jobs, problems = batch
+                    ready = beside.submit(self.problems, next(rest, []))
                     found = _core.solve_paths(problems, self.Cs.tolist(), fit_intercept=True, **self.settings)
-                    last, scored = scored, beside.submit(self.scores, batch, found)
+                    last, scored = scored, beside.submit(self.scores, jobs, found)
                     if last:
                         keep(last.result())
-                    batch = following
             finally:
                 if scored:
                     keep(scored.result())
 
-    def problems(self, batch: Sequence[Job]) -> list[Any]:
-        """What the core solves."""
-        return [_problem(*self.data(job), job) for job in batch]
+    def problems(self, keys: Sequence[Key]) -> tuple[list[Job], list[Any]]:
+        """The jobs of a batch, and what the core solves for them."""
+        if not keys:
+            return [], []
+        X, y = self.data(keys[0])
+        jobs = list(self.draws[keys[0].target].jobs(keys))
+        return jobs, [_problem(X, y, job) for job in jobs]
 
-    def scores(self, batch: Sequence[Job], found: Sequence[Any]) -> list[Finished]:
+    def scores(self, jobs: Sequence[Job], found: Sequence[Any]) -> list[Finished]:
         """The records of each job, from its solutions."""
-        pairs = zip(batch, found, strict=True)
-        return [(job.key, _records(job, *self.data(job), paths, self.Cs)) for job, paths in pairs]
+        X, y = self.data(jobs[0].key)
+        reported = [_reported(job, paths, self.Cs) for job, paths in zip(jobs, found, strict=True)]
+        logits = np.stack([
+            _core.solution_logits(X, job.test, path["coef"][values], path["intercept"][values])
+            for job, (path, *_), values in zip(jobs, found, reported, strict=True)
+        ])  # fmt: skip
+        accuracy, log_loss = _scores(logits, y[[job.test for job in jobs]])
+        return [
+            (job.key, _records(job, paths[0], self.Cs, *scores))
+            for job, paths, *scores in zip(jobs, found, reported, accuracy, log_loss, strict=True)
+        ]
 
-    def data(self, job: Job) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        return self.arrays[job.features], self.labels[job.target]
+    def data(self, key: Key) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        return self.arrays[key.features], self.labels[key.target]
 
 
 def _named(values: Any, name: str) -> dict[str, Any]:
@@ -207,67 +214,53 @@ def _check(
 
 
 def _problem(X: npt.NDArray[Any], y: npt.NDArray[Any], job: Job) -> Any:
-    labels = y[job.rows].astype(np.uint32)
-    classes = int(y.max()) + 1
+    labels = y[job.rows]
     every = np.ones(len(labels))
-    goal = target(labels, classes)
+    goal = target(labels, int(y.max()) + 1)
     tasks: list[Any] = [(*goal, every, None)]
     for fold in range(job.folds.max() + 1):
         held_out = (job.folds == fold).astype(np.float64)
         tasks.append((*goal, every - held_out, held_out))
-    return X[job.rows], tasks
+    return X, job.rows, tasks
+
+
+def _reported(job: Job, found: Sequence[dict[str, Any]], Cs: npt.NDArray[np.float64]) -> slice:
+    """The chosen C, or each C where nothing chooses."""
+    if len(found) == 1:
+        return slice(None)
+    losses = [fold["held_out_loss"] / (job.folds == i).sum() for i, fold in enumerate(found[1:])]
+    best = int(np.lexsort((Cs, np.mean(losses, axis=0)))[0])
+    return slice(best, best + 1)
 
 
 def _records(
     job: Job,
-    X: npt.NDArray[Any],
-    y: npt.NDArray[Any],
-    found: Sequence[dict[str, Any]],
+    path: dict[str, Any],
     Cs: npt.NDArray[np.float64],
+    reported: slice,
+    accuracy: npt.NDArray[np.float64],
+    log_loss: npt.NDArray[np.float64],
 ) -> list[Record]:
-    """One record for the chosen C, or for each C where nothing chooses."""
-    path = found[0]
-    reported: Sequence[int] = range(len(Cs))
-    if len(found) > 1:
-        loss = np.mean(
-            [fold["held_out_loss"] / (job.folds == i).sum() for i, fold in enumerate(found[1:])], axis=0
-        )
-        reported = [int(np.lexsort((Cs, loss))[0])]
-    accuracy, log_loss = _scores(
-        X[job.test], y[job.test], path["coef"][reported], path["intercept"][reported]
-    )
-    return [
-        {
-            "features": job.features,
-            "target": job.target,
-            "seed": job.seed,
-            "budget": job.budget,
-            "n_train": len(job.rows),
-            "n_test": len(job.test),
-            "C": float(Cs[c]),
-            "accuracy": float(accuracy[i]),
-            "log_loss": float(log_loss[i]),
-            "converged": bool(path["converged"][c]),
-        }
-        for i, c in enumerate(reported)
-    ]
+    """One record for each reported C."""
+    place = {**job.key._asdict(), "n_train": len(job.rows), "n_test": len(job.test)}
+    names = ("C", "accuracy", "log_loss", "converged")
+    columns = (Cs[reported], accuracy, log_loss, path["converged"][reported])
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [place | dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _scores(
-    X: npt.NDArray[Any], y: npt.NDArray[Any], coef: npt.NDArray[Any], intercept: npt.NDArray[Any]
+    logits: npt.NDArray[Any], y: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Accuracy and log-loss of each of n_C solutions, (n_C, K, d) and (n_C, K)."""
-    count, columns, d = coef.shape
-    # Classes come first: reductions over the first axis are whole-array operations.
-    logits = coef.transpose(1, 0, 2).reshape(-1, d) @ X.T + intercept.T.reshape(-1, 1)
-    logits = logits.reshape(columns, count, len(X))
-    if columns == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits])
-    own = logits[y, :, np.arange(len(y))].T
-    top = logits.max(axis=0)
-    first = np.full(top.shape, len(logits))
-    for k in reversed(range(len(logits))):
-        first[logits[k] == top] = k
-    np.exp(np.subtract(logits, top, out=logits), out=logits)
-    loss = np.log(logits.sum(axis=0)) + (top - own)
-    return (first == y).mean(axis=1), loss.mean(axis=1)
+    """Accuracy and log-loss (jobs, n_C) from logits (jobs, n_C, K, n) and labels (jobs, n)."""
+    if logits.shape[2] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=2)
+    top = logits.max(axis=2)
+    own = np.take_along_axis(logits, y[:, None, None, :], axis=2)[:, :, 0]
+    # Where several classes have the highest logit the first of them counts, as for argmax.
+    first = np.full(top.shape, logits.shape[2], dtype=np.int32)
+    for k in reversed(range(logits.shape[2])):
+        first[logits[:, :, k] == top] = k
+    np.exp(np.subtract(logits, top[:, :, None], out=logits), out=logits)
+    loss = np.log(logits.sum(axis=2)) + (top - own)
+    return (first == y[:, None]).mean(axis=2), loss.mean(axis=2, dtype=np.float64)

@@ -166,7 +166,7 @@ def solve(
         held_out[test] = train.sample_weight[test]
         tasks.append((*goal, train.weight(class_weight, rows), held_out))
     (found,) = _core.solve_paths(
-        [(train.X, tasks)], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
+        [(train.X, None, tasks)], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
         threads=num_threads(n_jobs), patience=patience,
     )  # fmt: skip
     Cs = Cs[np.sort(np.argsort(Cs, kind="stable")[: len(found[0]["objective"])])]

@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use super::neighbors::{NeighborIndex, faster_than_float32, instruction_sets, neighbor_vote};
     #[pymodule_export]
-    use super::probes::{solve_paths, solve_ridge};
+    use super::probes::{solution_logits, solve_paths, solve_ridge};
     #[pymodule_export]
     use super::views::Rows;
 

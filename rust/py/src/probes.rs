@@ -1,14 +1,15 @@
 //! Probe solvers: arrays in, a dictionary of arrays per task out.
 
 use numpy::{
-    Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
+    Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
+    PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tlengine_core::probes::{self, Loss, Matrix, Options, Path, Problem, RidgeTask, Target, Task};
 use tlengine_core::simd::pass;
 
-use crate::call::interruptible;
+use crate::call::{interruptible, promptly};
 use crate::errors::to_python;
 
 /// The target of a task: class numbers, or signs of shape (columns, n).
@@ -26,6 +27,10 @@ pub(crate) type TaskArrays<'py> = (
     PyReadonlyArray1<'py, f64>,
     Option<PyReadonlyArray1<'py, f64>>,
 );
+
+/// A problem as Python hands it over: X, which of its rows (None: all), and the tasks that share them.
+type ProblemArrays<'py, T> =
+    (PyReadonlyArray2<'py, T>, Option<PyReadonlyArray1<'py, i64>>, Vec<TaskArrays<'py>>);
 
 fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> PyResult<Task<'a>> {
     Ok(Task {
@@ -46,17 +51,21 @@ fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> Py
 
 fn solve<'py, T: pass::Element + Element>(
     py: Python<'py>,
-    problems: &[(PyReadonlyArray2<'py, T>, Vec<TaskArrays<'py>>)],
+    problems: &[ProblemArrays<'py, T>],
     options: &Options,
     threads: usize,
 ) -> PyResult<Bound<'py, PyList>> {
     let tasks: Vec<Vec<Task<'_>>> = problems
         .iter()
-        .map(|(_, tasks)| tasks.iter().map(task).collect())
+        .map(|(_, _, tasks)| tasks.iter().map(task).collect())
         .collect::<PyResult<_>>()?;
     let mut borrowed: Vec<Problem<'_, T>> = Vec::with_capacity(problems.len());
-    for ((x, _), tasks) in problems.iter().zip(&tasks) {
-        let matrix = Matrix::new(x.as_slice()?, x.shape()[1]);
+    for ((x, rows, _), tasks) in problems.iter().zip(&tasks) {
+        let (values, d) = (x.as_slice()?, x.shape()[1]);
+        let matrix = match rows {
+            Some(rows) => Matrix::of_rows(values, d, rows.as_slice()?),
+            None => Matrix::new(values, d),
+        };
         borrowed.push((matrix.map_err(|error| to_python(py, error))?, tasks));
     }
     let found = interruptible(py, threads, |run| probes::solve_many(&borrowed, options, run))?;
@@ -99,7 +108,7 @@ fn to_dict<'py, T: pass::Element + Element>(
     Ok(found)
 }
 
-/// Solves problems, each an X with the tasks that share it, for every C; see
+/// Solves problems, each rows of an X with the tasks that share them, for every C; see
 /// `tlengine.probes.probe_path`. All X have the same type.
 #[pyfunction]
 #[pyo3(signature = (problems, cs, *, tol, max_iter, fit_intercept, threads, patience=None))]
@@ -116,14 +125,44 @@ pub fn solve_paths<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let (tolerance, max_iterations, intercept) = (tol, max_iter, fit_intercept);
     let options = Options { cs, tolerance, max_iterations, intercept, patience };
-    match problems.extract::<Vec<(PyReadonlyArray2<'py, f32>, Vec<TaskArrays<'py>>)>>() {
+    match problems.extract::<Vec<ProblemArrays<'py, f32>>>() {
         Ok(problems) => solve(py, &problems, &options, threads),
         Err(_) => {
-            let problems: Vec<(PyReadonlyArray2<'py, f64>, Vec<TaskArrays<'py>>)> =
-                problems.extract()?;
+            let problems: Vec<ProblemArrays<'py, f64>> = problems.extract()?;
             solve(py, &problems, &options, threads)
         }
     }
+}
+
+/// The logits (n_C, K, n) of solutions for chosen rows of X.
+#[pyfunction]
+pub fn solution_logits<'py>(
+    py: Python<'py>,
+    x: Bound<'py, PyAny>,
+    rows: PyReadonlyArray1<'py, i64>,
+    coef: Bound<'py, PyAny>,
+    intercept: PyReadonlyArray2<'py, f64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match (x.extract::<PyReadonlyArray2<'py, f32>>(), coef.extract()) {
+        (Ok(x), Ok(coef)) => logits_as::<f32>(py, &x, &rows, &coef, &intercept),
+        _ => logits_as::<f64>(py, &x.extract()?, &rows, &coef.extract()?, &intercept),
+    }
+}
+
+fn logits_as<'py, T: pass::Element + Element>(
+    py: Python<'py>,
+    x: &PyReadonlyArray2<'py, T>,
+    rows: &PyReadonlyArray1<'py, i64>,
+    coef: &PyReadonlyArray3<'py, T>,
+    intercept: &PyReadonlyArray2<'py, f64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (count, columns, n) = (intercept.shape()[0], intercept.shape()[1], rows.len());
+    let matrix = Matrix::of_rows(x.as_slice()?, x.shape()[1], rows.as_slice()?);
+    let (coef, intercept) = (coef.as_slice()?, intercept.as_slice()?);
+    // Four at a time, even without vector instructions.
+    let products = n * coef.len();
+    let found = promptly(py, 1, products / 4, |_| probes::logits(matrix?, coef, intercept))?;
+    Ok(PyArray1::from_vec(py, found).reshape([count, columns, n])?.into_any())
 }
 
 /// Ridge solutions for all alphas; see `tlengine.probes.ridge_path`.

@@ -4,8 +4,8 @@
 //! Let `f(W, b) = mean loss + lambda |W|^2 / 2` and `q = g_b' H_b^+ g_b`, Newton's decrement in b. The
 //! minimum over b is strongly convex in W, and its gradient differs from `g_W` by `H_Wb H_b^+ g_b`, at most
 //! `sqrt(L q)` with L the largest eigenvalue of the loss's Hessian in W, itself at most
-//! `max |x|^2 trace H_b`. Hence `f - f* <= (|g_W| + sqrt(L q))^2 / (2 lambda) + q / 2`; the solver makes q
-//! vanish by a Newton step in b, so that the second terms do not count.
+//! `max |x|^2 trace H_b`. Hence `f - f* <= (|g_W| + sqrt(L q))^2 / (2 lambda) + q / 2`; Newton
+//! steps in b make q vanish, so that the second terms do not count.
 
 use super::data::{Design, Source};
 use super::pass::{Evaluation, MAX_INTERCEPT_HESSIAN, Pass, Point, Task, Wanted};
@@ -33,12 +33,23 @@ pub struct Certificate {
     pub margin: f64,
     /// Weighted loss and number of right answers over the held-out rows.
     pub held_out: (f64, f64),
+    /// What the gap would be if the intercepts were the best ones for these coefficients.
+    weight_gap: f64,
+    /// Newton's step in the intercepts, to be subtracted.
+    pub(super) step: Vec<f64>,
 }
 
 impl Certificate {
     /// Whether the relative gap is within `tolerance`.
     pub fn holds(&self, tolerance: f64) -> bool {
         self.gap <= tolerance * self.objective
+    }
+
+    /// Whether it would be, were the intercepts the best ones for these coefficients.
+    pub(super) fn holds_but_for_intercepts(&self, tolerance: f64) -> bool {
+        !self.holds(tolerance)
+            && !self.step.is_empty()
+            && self.weight_gap <= tolerance * self.objective
     }
 }
 
@@ -73,14 +84,8 @@ pub(crate) fn certify<T: Element>(
                 .collect();
             for (point, at) in points.iter().zip(evaluate(&asked)?) {
                 let task = &tasks[point.task];
-                let scaling = Scaling::new(task, &penalty, intercept);
-                certificates.push(conclude(
-                    (design.mean(), design.reach()),
-                    task.loss,
-                    &scaling,
-                    point,
-                    &at,
-                ));
+                let scaling = Scaling::new(task, (&penalty, design.reach()), intercept);
+                certificates.push(conclude(design.mean(), task.loss, &scaling, point, &at));
             }
         }
         Ok(())
@@ -89,7 +94,7 @@ pub(crate) fn certify<T: Element>(
 }
 
 fn conclude(
-    (mean, reach): (&[f64], f64),
+    mean: &[f64],
     loss: Loss,
     scaling: &Scaling,
     point: &ExactPoint,
@@ -99,14 +104,12 @@ fn conclude(
     let x = [point.w.as_slice(), &point.b].concat();
     let iterate = scaling.iterate(x, at, lambda);
     let (weights, intercepts) = iterate.gradient.split_at(scaling.split());
-    let decrement = match intercept_step(loss, scaling, intercepts, at) {
-        Some(step) => step.iter().zip(intercepts).map(|(step, g)| step * g).sum::<f64>().max(0.0),
-        None => f64::INFINITY,
-    };
-    let largest = reach * at.curvature.1.iter().sum::<f64>() / scaling.total;
-    let norm = (2.0 * lambda * scaling.weight_gap(weights, lambda)).sqrt();
-    let moved = if decrement > 0.0 { (largest * decrement).sqrt() } else { 0.0 };
-    let gap = (norm + moved).powi(2) / (2.0 * lambda) + 0.5 * decrement;
+    let step = intercept_step(loss, scaling, intercepts, at);
+    let decrement = step.as_ref().map_or(f64::INFINITY, |step| {
+        step.iter().zip(intercepts).map(|(step, g)| step * g).sum::<f64>().max(0.0)
+    });
+    let weight_gap = scaling.weight_gap(weights, lambda);
+    let gap = scaling.bound(weight_gap, decrement, &at.curvature.1, lambda);
     // By the original coefficients: moving W moves the centred intercept along with the mean.
     let raw = weights.chunks(scaling.split() / scaling.columns).zip(intercepts).map(|(row, b)| {
         let moved = row.iter().zip(mean).map(|(g, mean)| (g + b * mean).powi(2));
@@ -118,6 +121,8 @@ fn conclude(
         gradient_norm: raw.sum::<f64>().sqrt(),
         margin: at.margin,
         held_out: at.held_out,
+        weight_gap: weight_gap / lambda,
+        step: step.unwrap_or_default(),
     }
 }
 

@@ -19,11 +19,12 @@ const BLOCK_BYTES: usize = 384 << 10;
 /// A cache line in bytes.
 const LINE: usize = 64;
 
-/// A borrowed (n, d) matrix, row-major and contiguous.
+/// Rows of a borrowed, contiguous, row-major matrix: all of them, or those of a list.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T> {
     values: &'a [T],
     columns: usize,
+    chosen: Option<&'a [i64]>,
 }
 
 impl<'a, T: Element> Matrix<'a, T> {
@@ -32,12 +33,25 @@ impl<'a, T: Element> Matrix<'a, T> {
         if columns == 0 || values.is_empty() || !values.len().is_multiple_of(columns) {
             return Err(Error::Shape(format!("{} values in rows of {columns}", values.len())));
         }
-        Ok(Self { values, columns })
+        Ok(Self { values, columns, chosen: None })
+    }
+
+    /// The rows of `values` that `chosen` lists, in its order.
+    pub fn of_rows(values: &'a [T], columns: usize, chosen: &'a [i64]) -> Result<Self> {
+        let matrix = Self::new(values, columns)?;
+        let rows = 0..matrix.rows() as i64;
+        if let Some(row) = chosen.iter().find(|&row| !rows.contains(row)) {
+            return Err(Error::Shape(format!("row {row} of an X of {} rows", rows.end)));
+        }
+        if chosen.is_empty() {
+            return Err(Error::Shape("an X of no rows".into()));
+        }
+        Ok(Self { chosen: Some(chosen), ..matrix })
     }
 
     /// The number of rows.
     pub fn rows(&self) -> usize {
-        self.values.len() / self.columns
+        self.chosen.map_or(self.values.len() / self.columns, <[i64]>::len)
     }
 
     /// The number of columns.
@@ -47,7 +61,13 @@ impl<'a, T: Element> Matrix<'a, T> {
 
     /// Row `i`.
     pub fn row(&self, i: usize) -> &'a [T] {
+        let i = self.number(i);
         &self.values[i * self.columns..(i + 1) * self.columns]
+    }
+
+    /// The number of row `i` among all.
+    fn number(&self, i: usize) -> usize {
+        self.chosen.map_or(i, |chosen| chosen[i] as usize)
     }
 }
 
@@ -274,7 +294,8 @@ fn first_non_finite<T: Element>(x: Matrix<'_, T>) -> Error {
     for row in 0..x.rows() {
         for (column, value) in x.row(row).iter().enumerate() {
             if !value.wide().is_finite() {
-                return Error::NonFinite { name: "X", row, column, value: value.wide() };
+                let (row, value) = (x.number(row), value.wide());
+                return Error::NonFinite { name: "X", row, column, value };
             }
         }
     }
@@ -307,6 +328,20 @@ mod tests {
             let back = f64::from(block[j]) * design.scale()[j] + design.mean()[j];
             assert!((back - f64::from(x[j])).abs() < 1e-3);
         }
+    }
+
+    #[test]
+    fn rows_can_be_chosen_and_have_to_be_there() {
+        let x = [1.0, 2.0, 3.0, f64::NAN];
+        let chosen = Matrix::of_rows(&x, 1, &[2, 0, 0]).unwrap();
+        assert_eq!((chosen.rows(), chosen.row(0), chosen.row(2)), (3, &[3.0][..], &[1.0][..]));
+        for rows in [&[4][..], &[-1], &[]] {
+            assert!(matches!(Matrix::of_rows(&x, 1, rows), Err(Error::Shape(_))));
+        }
+        let stop = AtomicBool::new(false);
+        let last = Matrix::of_rows(&x, 1, &[0, 3]).unwrap();
+        let error = Design::new(last, &[1.0; 2], true, Run::new(1, &stop));
+        assert!(matches!(error, Err(Error::NonFinite { row: 3, column: 0, .. })));
     }
 
     #[test]

@@ -13,6 +13,9 @@ const AIM: f64 = 0.7;
 /// Steps after which the Hessian's diagonal is computed anew: on nearly separable data it shrinks by
 /// orders of magnitude on the way, and with the old one a descent takes several times the steps.
 const RENEWAL: usize = 40;
+/// The part of the worst case (in squares) by which a Newton step in the intercepts moves the gradient in
+/// the weights, as a rule. Where it is more, the solution fails its certificate and is mended.
+const MOVED: f64 = 1e-4;
 
 /// The scaled problem of a task: `f = loss / total + lambda / 2 sum penalty_j w_j^2`.
 #[derive(Clone, Debug)]
@@ -23,25 +26,44 @@ pub struct Scaling {
     pub columns: usize,
     /// The penalty of each coefficient.
     pub penalty: Vec<f64>,
+    /// One over it: exact, because penalties are powers of two.
+    inverse_penalty: Vec<f64>,
     /// Whether the intercept is free; it is zero otherwise.
     pub intercept: bool,
     /// Rows that count.
     pub rows: usize,
+    /// The largest squared distance of a row from the mean.
+    pub reach: f64,
     /// Sum of the weights of the rows held out.
     pub held_out: f64,
+    /// Whether solutions may be handed over before they were seen at their best intercepts.
+    pub unseen: bool,
     /// Columns whose targets are all the same: no intercept is best, so theirs stays where it starts.
     settled: Vec<bool>,
 }
 
 impl Scaling {
     /// The scaling of a task whose X has these penalties.
-    pub fn new(task: &Task<'_>, penalty: &[f64], intercept: bool) -> Self {
+    pub fn new(task: &Task<'_>, (penalty, reach): (&[f64], f64), intercept: bool) -> Self {
         let (total, columns) = (task.total(), task.columns);
         let rows = task.weight.iter().filter(|&&weight| weight > 0.0).count();
         let alone = |sum: &f64| task.loss != Loss::Softmax && (*sum <= 0.0 || *sum >= total);
         let settled = task.totals().iter().map(alone).collect();
-        let (penalty, held_out) = (penalty.repeat(columns), task.held_out.iter().sum());
-        Self { total, columns, penalty, intercept, rows, held_out, settled }
+        let inverse: Vec<f64> = penalty.iter().map(|penalty| 1.0 / penalty).collect();
+        let (penalty, inverse_penalty) = (penalty.repeat(columns), inverse.repeat(columns));
+        let (held_out, unseen) = (task.held_out.iter().sum(), false);
+        Self {
+            total,
+            columns,
+            penalty,
+            inverse_penalty,
+            intercept,
+            rows,
+            reach,
+            held_out,
+            unseen,
+            settled,
+        }
     }
 
     /// Where the intercepts start in the vector of all coefficients.
@@ -58,7 +80,8 @@ impl Scaling {
     pub fn iterate(&self, x: Vec<f64>, at: &Evaluation, lambda: f64) -> Iterate {
         let mut gradient = Vec::with_capacity(x.len());
         gradient.extend_from_slice(&at.gradient.0);
-        update(&mut gradient, &x, &self.penalty, |g, w, p| *g = *g / self.total + lambda * p * w);
+        let share = 1.0 / self.total;
+        update(&mut gradient, &x, &self.penalty, |g, w, p| *g = *g * share + lambda * p * w);
         let penalty = sum_of(&x[..self.penalty.len()], &self.penalty, |w, p| p * w * w);
         let free = |settled: &bool| self.intercept && !settled;
         let intercepts = at.gradient.1.iter().zip(&self.settled);
@@ -80,9 +103,17 @@ impl Scaling {
         diagonal
     }
 
+    /// The bound of the certificate (see there): `gap` is what [`Scaling::weight_gap`] gives, `decrement`
+    /// Newton's in the intercepts, `curvature` the diagonal of their Hessian.
+    pub fn bound(&self, gap: f64, decrement: f64, curvature: &[f64], lambda: f64) -> f64 {
+        let largest = self.reach * curvature.iter().sum::<f64>() / self.total;
+        let moved = if decrement > 0.0 { (largest * decrement).sqrt() } else { 0.0 };
+        ((2.0 * lambda * gap).sqrt() + moved).powi(2) / (2.0 * lambda) + 0.5 * decrement
+    }
+
     /// `|g_W|^2 / (2 lambda)`, each column by its penalty.
     pub fn weight_gap(&self, gradient: &[f64], lambda: f64) -> f64 {
-        sum_of(gradient, &self.penalty, |g, p| g * g / p) / (2.0 * lambda)
+        sum_of(gradient, &self.inverse_penalty, |g, inverse| g * g * inverse) / (2.0 * lambda)
     }
 }
 
@@ -212,7 +243,11 @@ impl<T: Element> PathSolver<T> {
             self.finish_c(self.minimiser.current().x.clone(), f64::NAN);
         } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
             let current = self.minimiser.current();
-            self.stage = Stage::Polishing(self.polished(current, &self.intercepts));
+            let x = self.polished(current, &self.intercepts);
+            if self.scaling.unseen && self.needs_no_polish(current) {
+                return self.finish_c(x, f64::NAN);
+            }
+            self.stage = Stage::Polishing(x);
         } else if !starting && self.iterations.is_multiple_of(RENEWAL) {
             self.stage = Stage::Starting(self.minimiser.current().x.clone());
         }
@@ -263,11 +298,24 @@ impl<T: Element> PathSolver<T> {
     }
 
     fn is_done(&self, at: &Iterate) -> bool {
+        let (gap, decrement) = self.gaps(at);
+        gap + decrement <= AIM * self.tolerance * at.value
+    }
+
+    /// Whether the certificate should hold after a Newton step in the intercepts, unseen.
+    fn needs_no_polish(&self, at: &Iterate) -> bool {
+        let (gap, decrement) = self.gaps(at);
+        let curvature = &self.intercepts.curvature.1;
+        let bound = self.scaling.bound(gap, MOVED * decrement, curvature, self.lambda());
+        bound <= AIM * self.tolerance * at.value
+    }
+
+    /// What the gradient in the weights, and that in the intercepts, say about the gap.
+    fn gaps(&self, at: &Iterate) -> (f64, f64) {
         let (weights, intercepts) = at.gradient.split_at(self.scaling.split());
         let intercepts = intercepts.iter().zip(&self.intercepts.curvature.1);
-        let gap = self.scaling.weight_gap(weights, self.lambda())
-            + intercepts.map(|(g, h)| g * g * self.scaling.total / h.max(1e-300)).sum::<f64>();
-        gap <= AIM * self.tolerance * at.value
+        let decrement = intercepts.map(|(g, h)| g * g * self.scaling.total / h.max(1e-300)).sum();
+        (self.scaling.weight_gap(weights, self.lambda()), decrement)
     }
 
     /// Keeps the solution and moves on to the next C, extrapolating along log C.
@@ -297,13 +345,16 @@ impl<T: Element> PathSolver<T> {
     }
 }
 
-/// Pairs to remember: the work on them stays below a fifth of a pass, and their memory is bounded.
+/// Pairs to remember: the work on them stays below a twentieth of a pass or is next to nothing, and their
+/// memory is bounded. More would not help few rows: old pairs describe the Hessian of another C.
 ///
 /// The squared hinge sees but the rows within the margin, where its diagonal says little: there only
 /// the pairs know the Hessian, and with few of them a separable problem takes several times the steps.
 fn capacity(loss: Loss, rows: usize, length: usize) -> usize {
     const BYTES: usize = 512 << 20;
-    let affordable = if loss == Loss::SquaredHinge { 100 } else { (rows / 10).clamp(20, 100) };
+    const LITTLE: usize = 1 << 13;
+    let affordable = (rows / 40).clamp(6, 100).max((LITTLE / length).min(50));
+    let affordable = if loss == Loss::SquaredHinge { 100 } else { affordable };
     affordable.min((BYTES / (length * 16)).max(5))
 }
 

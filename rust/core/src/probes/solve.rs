@@ -66,7 +66,10 @@ pub fn solve_paths<T: Element>(
     let cs: Vec<f64> = order.iter().map(|&i| options.cs[i]).collect();
     let mut solvers = Vec::with_capacity(tasks.len());
     for (index, task) in tasks.iter().enumerate() {
-        let scaling = Scaling::new(task, design.penalty(), options.intercept);
+        let shape = (design.penalty(), design.reach());
+        let mut scaling = Scaling::new(task, shape, options.intercept);
+        // Whoever watches the held-out loss has to see the solutions.
+        scaling.unseen = options.patience.is_none() || task.held_out.is_empty();
         let start = cold_start(task, &design, options.intercept);
         let tolerance = target(&design, task, options.tolerance);
         let solver = PathSolver::new(
@@ -135,17 +138,15 @@ fn finish<T: Element>(
     order: &[usize],
     run: Run<'_>,
 ) -> Result<Vec<Path<T>>> {
-    let exact = |found: &Found<T>| exact_point(design, found);
-    let points: Vec<_> = found.iter().map(exact).collect();
-    let mut certificates = certify(design, tasks, &points, options.intercept, run)?;
+    let all: Vec<usize> = (0..found.len()).collect();
+    let mut certificates = settle(design, tasks, options, &mut found, &all, run)?;
     let failed: Vec<usize> = (0..found.len())
         .filter(|&i| !certificates[i].holds(options.tolerance))
         .filter(|&i| found[i].solved.iterations < options.max_iterations)
         .collect();
     if !failed.is_empty() {
-        mend(design, tasks, options, &mut found, &points, &failed, run)?;
-        let points: Vec<_> = failed.iter().map(|&i| exact(&found[i])).collect();
-        let again = certify(design, tasks, &points, options.intercept, run)?;
+        mend(design, tasks, options, &mut found, &failed, run)?;
+        let again = settle(design, tasks, options, &mut found, &failed, run)?;
         failed.into_iter().zip(again).for_each(|(i, again)| certificates[i] = again);
     }
     let mut sorted: Vec<Vec<Option<Solution<T>>>> = Vec::new();
@@ -165,21 +166,62 @@ fn finish<T: Element>(
     Ok(sorted.into_iter().map(|path| path.into_iter().flatten().collect()).collect())
 }
 
+/// Certifies some of `found`. Where the intercepts alone are in the way (coefficients that were rounded
+/// have other best ones), they make one more step: they are doubles, and their own problem is small.
+fn settle<T: Element>(
+    design: &Design<'_, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    found: &mut [Found<T>],
+    which: &[usize],
+    run: Run<'_>,
+) -> Result<Vec<Certificate>> {
+    let certify_all = |found: &[Found<T>], which: &[usize]| {
+        let points: Vec<_> = which.iter().map(|&i| exact_point(design, &found[i])).collect();
+        certify(design, tasks, &points, options.intercept, run)
+    };
+    let mut certificates = certify_all(found, which)?;
+    let loose: Vec<usize> = (0..which.len())
+        .filter(|&at| certificates[at].holds_but_for_intercepts(options.tolerance))
+        .collect();
+    if loose.is_empty() {
+        return Ok(certificates);
+    }
+    let shifted: Vec<usize> = loose.iter().map(|&at| which[at]).collect();
+    let mut before = Vec::with_capacity(loose.len());
+    for (&at, &i) in loose.iter().zip(&shifted) {
+        let intercepts = &mut found[i].point.1;
+        before.push(intercepts.clone());
+        intercepts.iter_mut().zip(&certificates[at].step).for_each(|(b, step)| *b -= step);
+    }
+    let again = certify_all(found, &shifted)?;
+    for (((at, i), again), before) in loose.into_iter().zip(shifted).zip(again).zip(before) {
+        found[i].solved.passes += 1;
+        if again.gap < certificates[at].gap {
+            certificates[at] = again;
+        } else {
+            found[i].point.1 = before;
+        }
+    }
+    Ok(certificates)
+}
+
 /// Runs L-BFGS in double precision on the original rows, from the points that failed.
 fn mend<T: Element>(
     design: &Design<'_, T>,
     tasks: &[Task<'_>],
     options: &Options,
     found: &mut [Found<T>],
-    points: &[ExactPoint],
     failed: &[usize],
     run: Run<'_>,
 ) -> Result<()> {
     let penalty = vec![1.0; Source::<T>::stride(design)];
     let mut solvers = Vec::with_capacity(failed.len());
     for &i in failed {
-        let scaling = Scaling::new(&tasks[found[i].task], &penalty, options.intercept);
-        let start = [points[i].w.as_slice(), &points[i].b].concat();
+        let shape = (penalty.as_slice(), design.reach());
+        let scaling = Scaling::new(&tasks[found[i].task], shape, options.intercept);
+        let point = exact_point(design, &found[i]);
+        let start = [point.w, point.b].concat();
         let left = options.max_iterations - found[i].solved.iterations;
         let solver = PathSolver::<f64>::new(
             tasks[found[i].task].loss,
@@ -257,13 +299,15 @@ fn unscale<T: Element>(
     let share = if softmax { 1.0 / columns as f64 } else { 0.0 };
     let mut shared = vec![0.0; d];
     let mut coefficients = vec![T::default(); columns * d];
+    // Exact: a scale is a power of two.
+    let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
     for row in w.chunks(stride) {
         update(&mut shared, row, row, |shared, w, _| *shared += share * w);
     }
     for (target, row) in coefficients.chunks_mut(d).zip(w.chunks(stride)) {
         let mut centred = row[..d].to_vec();
         update(&mut centred, &shared, &shared, |w, shared, _| *w -= shared);
-        update(target, &centred, scale, |target, w, scale| *target = T::of(w / scale));
+        update(target, &centred, &inverse, |target, w, inverse| *target = T::of(w * inverse));
     }
     let offset: Vec<f64> = coefficients
         .chunks(d)

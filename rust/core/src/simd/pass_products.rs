@@ -33,42 +33,51 @@ pub unsafe fn products<V: Vector>(
     // Weights beyond this do not stay in the first-level cache while the rows go by: then the rows,
     // which come from the second, go by once for each tile of weights.
     const NEAR: usize = 24 << 10;
-    let group = match classes * stride * size_of::<V::Elem>() > NEAR {
-        true => V::COLUMNS,
-        false => classes,
-    };
+    let far = classes * stride * size_of::<V::Elem>() > NEAR;
+    let (group, depth) = if far { (V::COLUMNS, depth::<V>(stride)) } else { (classes, stride) };
     let mut start = 0;
     while start < classes {
         let end = classes.min(start + tile_width(classes - start, group));
-        for row in (0..rows).step_by(ROWS) {
-            // The rows beyond the end repeat the last one; their results land in the padding of `out`.
-            let last = rows - 1;
-            let mut at = [x; ROWS];
-            for (i, at) in at.iter_mut().enumerate() {
-                // SAFETY: the row is clamped below `rows`.
-                *at = unsafe { x.add((row + i).min(last) * stride) };
-            }
-            let mut first = start;
-            while first < end {
-                let width = tile_width(end - first, V::COLUMNS);
-                // SAFETY: classes first..first + width exist, and `out` has room for four rows.
-                unsafe {
-                    let (w, bias) = (w.add(first * stride), bias.add(first));
-                    let out = out.add(first * ld + row);
-                    match width {
-                        1 => product_tile::<V, 1>(at, stride, w, bias, out, ld),
-                        2 => product_tile::<V, 2>(at, stride, w, bias, out, ld),
-                        3 => product_tile::<V, 3>(at, stride, w, bias, out, ld),
-                        4 => product_tile::<V, 4>(at, stride, w, bias, out, ld),
-                        5 => product_tile::<V, 5>(at, stride, w, bias, out, ld),
-                        _ => product_tile::<V, 6>(at, stride, w, bias, out, ld),
-                    }
+        for from in (0..stride).step_by(depth) {
+            let part = (from, depth.min(stride - from), stride);
+            for row in (0..rows).step_by(ROWS) {
+                // The rows beyond the end repeat the last one; their results land in the padding of `out`.
+                let last = rows - 1;
+                let mut at = [x; ROWS];
+                for (i, at) in at.iter_mut().enumerate() {
+                    // SAFETY: the row is clamped below `rows`.
+                    *at = unsafe { x.add((row + i).min(last) * stride) };
                 }
-                first += width;
+                let mut first = start;
+                while first < end {
+                    let width = tile_width(end - first, V::COLUMNS);
+                    // SAFETY: classes first..first + width exist, and `out` has room for four rows.
+                    unsafe {
+                        let (w, bias) = (w.add(first * stride), bias.add(first));
+                        let out = out.add(first * ld + row);
+                        match width {
+                            1 => product_tile::<V, 1>(at, part, w, bias, out, ld),
+                            2 => product_tile::<V, 2>(at, part, w, bias, out, ld),
+                            3 => product_tile::<V, 3>(at, part, w, bias, out, ld),
+                            4 => product_tile::<V, 4>(at, part, w, bias, out, ld),
+                            5 => product_tile::<V, 5>(at, part, w, bias, out, ld),
+                            _ => product_tile::<V, 6>(at, part, w, bias, out, ld),
+                        }
+                    }
+                    first += width;
+                }
             }
         }
         start = end;
     }
+}
+
+/// Columns of X that a tile of weights and its rows take at a time: both stay in the first-level cache.
+#[inline(always)]
+fn depth<V: Vector>(stride: usize) -> usize {
+    const TILE: usize = 32 << 10;
+    let most = TILE / (size_of::<V::Elem>() * (V::COLUMNS + ROWS));
+    stride.div_ceil(stride.div_ceil(most)).next_multiple_of(16)
 }
 
 /// The next tile when `left` columns go into the fewest tiles of at most `most`, as even as can be.
@@ -78,11 +87,12 @@ fn tile_width(left: usize, most: usize) -> usize {
 }
 
 /// # Safety
-/// As for [`products`], for K classes and four rows.
+/// As for [`products`], for K classes and four rows, the columns from..from + depth; those before them
+/// are in `out` already.
 #[inline(always)]
 unsafe fn product_tile<V: Vector, const K: usize>(
     x: [*const V::Elem; ROWS],
-    stride: usize,
+    (from, depth, stride): (usize, usize, usize),
     w: *const V::Elem,
     bias: *const V::Elem,
     out: *mut V::Elem,
@@ -91,10 +101,13 @@ unsafe fn product_tile<V: Vector, const K: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [[V::splat(V::Elem::default()); ROWS]; K];
-        for column in (0..stride).step_by(V::LANES) {
+        for column in (from..from + depth).step_by(V::LANES) {
             let mut rows = [V::splat(V::Elem::default()); ROWS];
             for i in 0..ROWS {
                 rows[i] = V::load(x[i].add(column));
+                if K * ROWS >= 16 {
+                    V::prefetch(x[i].wrapping_add(ROWS * stride + column));
+                }
             }
             for (k, sums) in sums.iter_mut().enumerate() {
                 let weights = V::load(w.add(k * stride + column));
@@ -104,7 +117,9 @@ unsafe fn product_tile<V: Vector, const K: usize>(
             }
         }
         for k in 0..K {
-            V::store_sums(sums[k], *bias.add(k), out.add(k * ld));
+            let out = out.add(k * ld);
+            let start = if from == 0 { [*bias.add(k); 4] } else { *out.cast::<[V::Elem; 4]>() };
+            V::store_sums(sums[k], start, out);
         }
     }
 }

@@ -206,3 +206,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn products_of_long_rows_are_taken_in_parts() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        for stride in [816, 1296, 2400] {
+            check_products::<f32>(isa, 7, stride, 13, 5);
+            check_products::<f64>(isa, 7, stride, 13, 5);
+        }
+    }
+}

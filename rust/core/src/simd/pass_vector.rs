@@ -132,6 +132,8 @@ pub unsafe trait Vector: Copy {
     unsafe fn splat(value: Self::Elem) -> Self;
     unsafe fn load(from: *const Self::Elem) -> Self;
     unsafe fn store(self, to: *mut Self::Elem);
+    /// Asks for the cache line of `at`, which may be any address.
+    unsafe fn prefetch(_at: *const Self::Elem) {}
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
@@ -148,12 +150,12 @@ pub unsafe trait Vector: Copy {
     unsafe fn add_to(self, to: *mut f64);
     /// The sum of all lanes.
     unsafe fn sum(self) -> Self::Elem;
-    /// `to[i] = sum of vectors[i] + bias` for four vectors.
+    /// `to[i] = sum of vectors[i] + start[i]` for four vectors.
     #[inline(always)]
-    unsafe fn store_sums(vectors: [Self; 4], bias: Self::Elem, to: *mut Self::Elem) {
+    unsafe fn store_sums(vectors: [Self; 4], start: [Self::Elem; 4], to: *mut Self::Elem) {
         for (i, vector) in vectors.into_iter().enumerate() {
             // SAFETY: the caller vouches for four elements at `to` and for the instruction set.
-            unsafe { *to.add(i) = vector.sum() + bias };
+            unsafe { *to.add(i) = vector.sum() + start[i] };
         }
     }
 }

@@ -39,6 +39,11 @@ macro_rules! common {
             unsafe { $store(to, self.0) }
         }
         #[inline(always)]
+        unsafe fn prefetch(at: *const $elem) {
+            // SAFETY: a hint, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        }
+        #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             // SAFETY: as above.
             Self(unsafe { $add(self.0, other.0) })
@@ -273,7 +278,7 @@ unsafe impl Vector for F32x16 {
         unsafe { _mm512_reduce_add_ps(self.0) }
     }
     #[inline(always)]
-    unsafe fn store_sums(vectors: [Self; 4], bias: f32, to: *mut f32) {
+    unsafe fn store_sums(vectors: [Self; 4], start: [f32; 4], to: *mut f32) {
         // SAFETY: AVX-512; the caller vouches for four floats.
         unsafe {
             let mut quarters = [_mm_setzero_ps(); 4];
@@ -286,7 +291,7 @@ unsafe impl Vector for F32x16 {
             }
             let [a, b, c, d] = quarters;
             let sums = _mm_hadd_ps(_mm_hadd_ps(a, b), _mm_hadd_ps(c, d));
-            _mm_storeu_ps(to, _mm_add_ps(sums, _mm_set1_ps(bias)));
+            _mm_storeu_ps(to, _mm_add_ps(sums, _mm_loadu_ps(start.as_ptr())));
         }
     }
 }
@@ -346,5 +351,22 @@ unsafe impl Vector for F64x8 {
     unsafe fn sum(self) -> f64 {
         // SAFETY: AVX-512.
         unsafe { _mm512_reduce_add_pd(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn store_sums(vectors: [Self; 4], start: [f64; 4], to: *mut f64) {
+        // SAFETY: AVX-512; the caller vouches for four doubles.
+        unsafe {
+            let mut halves = [_mm256_setzero_pd(); 4];
+            for i in 0..4 {
+                let v = vectors[i].0;
+                let high = _mm512_extractf64x4_pd::<1>(v);
+                halves[i] = _mm256_add_pd(_mm512_castpd512_pd256(v), high);
+            }
+            let [a, b, c, d] = halves;
+            let (left, right) = (_mm256_hadd_pd(a, b), _mm256_hadd_pd(c, d));
+            let outer = _mm256_permute2f128_pd::<0x21>(left, right);
+            let sums = _mm256_add_pd(outer, _mm256_blend_pd::<0b1100>(left, right));
+            _mm256_storeu_pd(to, _mm256_add_pd(sums, _mm256_loadu_pd(start.as_ptr())));
+        }
     }
 }

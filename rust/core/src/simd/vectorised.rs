@@ -36,7 +36,7 @@ macro_rules! vectorised {
 }
 
 vectorised! {
-    /// The sum of `term(a_i, b_i)`, in sixteen interleaved sums: in an order that vectors can follow.
+    /// The sum of `term(a_i, b_i)`, in 32 interleaved sums: in an order that vectors can follow.
     sum_of<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64, add_terms
 }
 
@@ -55,7 +55,7 @@ impl<T, A, B, F: Fn(&mut T, A, B)> Change<T, A, B> for F {}
 
 #[inline(always)]
 fn add_terms<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64 {
-    const LANES: usize = 16;
+    const LANES: usize = 32;
     assert_eq!(a.len(), b.len());
     let mut sums = [0.0; LANES];
     let (a, a_rest) = a.as_chunks::<LANES>();
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn every_element_counts_once() {
-        for length in [0, 1, 15, 16, 17, 100] {
+        for length in [0, 1, 31, 32, 33, 100] {
             let a: Vec<u32> = (0..length).collect();
             let mut b: Vec<f32> = (0..length).map(|i| i as f32).collect();
             update(&mut b, &a, &a, |b, one, two| *b += (one + two) as f32);

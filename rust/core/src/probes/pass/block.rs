@@ -18,6 +18,8 @@ pub(super) struct Scratch<T> {
     pub(super) loss: Vec<T>,
     pub(super) margin: Vec<T>,
     powers: Vec<T>,
+    roots: Vec<f64>,
+    inverse_roots: Vec<f64>,
 }
 
 impl<T: Element, S: Source<T>> Pass<'_, T, S> {
@@ -100,16 +102,19 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
         // p sqrt(s): the matrix of products of its columns is the sum over rows of s p_k p_l.
         scratch.powers.clear();
         scratch.powers.resize(k * ld, T::default());
-        let root = |weight: T| weight.wide().sqrt();
-        let inverse = |root: f64| if root > 0.0 { 1.0 / root } else { 0.0 };
+        scratch.roots.clear();
+        scratch.roots.extend(scratch.weight.iter().map(|weight| weight.wide().sqrt()));
+        scratch.inverse_roots.clear();
+        let inverse = |&root: &f64| if root > 0.0 { 1.0 / root } else { 0.0 };
+        scratch.inverse_roots.extend(scratch.roots.iter().map(inverse));
         for (powers, residuals) in scratch.powers.chunks_mut(ld).zip(residuals.chunks(ld)) {
-            update(powers, residuals, &scratch.weight, |power, residual, weight| {
-                *power = T::of(residual.wide() * inverse(root(weight)));
+            update(powers, residuals, &scratch.inverse_roots, |power, residual, inverse| {
+                *power = T::of(residual.wide() * inverse);
             });
         }
-        for (i, (class, &weight)) in scratch.target.iter().zip(&scratch.weight).enumerate() {
+        for (i, (class, root)) in scratch.target.iter().zip(&scratch.roots).enumerate() {
             let own = &mut scratch.powers[class.wide() as usize * ld + i];
-            *own = T::of(own.wide() + root(weight));
+            *own = T::of(own.wide() + root);
         }
         let ldk = padded(k);
         let mut products = vec![T::default(); k * ldk];
