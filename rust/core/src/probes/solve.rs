@@ -68,8 +68,9 @@ pub fn solve_paths<T: Element>(
     for (index, task) in tasks.iter().enumerate() {
         let shape = (design.penalty(), design.reach());
         let mut scaling = Scaling::new(task, shape, options.intercept);
-        // Whoever watches the held-out loss has to see the solutions.
-        scaling.unseen = options.patience.is_none() || task.held_out.is_empty();
+        // A held-out loss belongs to a solution that a pass has seen; whether anybody watches it, to end
+        // the path early, changes no solution.
+        scaling.unseen = task.held_out.is_empty();
         let start = cold_start(task, &design, options.intercept);
         let tolerance = target(&design, task, options.tolerance);
         let solver = PathSolver::new(
