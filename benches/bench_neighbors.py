@@ -31,8 +31,6 @@ PEERS: dict[str, tuple[Callable[..., Any], Mapping[str, str], dict[str, tuple[fl
     "scikit-learn brute": (peers.sklearn_brute, SHIPPED, {"float": (3, 5), "8-bit": (8, 15)}),
 }
 """Each with its (floor, target) for the first pass in floating point and for the one in 8 bits."""
-FLOORS_OF_200 = {("scikit-learn brute", "8-bit"): 5.0}
-"""Where a floor for k = 20 is out of reach at k = 200; docs/benchmarks.md says why."""
 PASSES = {"float": "float", "8-bit": "int8"}
 """Both are certified: they return the ids and scores of a brute force in float64."""
 SEARCHES = ["float32", "bfloat16", "int8"]
@@ -102,7 +100,6 @@ def search_ratios(folder: Path) -> Iterator[Ratio]:
                 best = take_turns({**ours, "peer": theirs})
             for pass_, (floor, target) in goals.items():
                 work = f"exact kNN, {pass_} pass, k={k}"
-                floor = FLOORS_OF_200.get((name, pass_), floor) if k == 200 else floor
                 products = 2.0 * ROWS * QUERIES * COLUMNS
                 least = limits().seconds(**{"float32" if pass_ == "float" else "int8": products})
                 yield Ratio(
