@@ -193,3 +193,47 @@ impl<C: Coding> Tile<C> {
         Self { words: words.map(|(step, m)| column(step, m)).collect(), width, placed, bounds }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::neighbors::Metric;
+    use crate::neighbors::coding::F32;
+
+    /// The data of `test_a_wrong_guess_at_the_last_score_costs_no_neighbour`: without this, that test
+    /// might pass because no guess was wrong.
+    #[test]
+    fn near_rows_that_are_all_in_the_sample_mislead_the_guess() {
+        const DEPTH: usize = 512;
+        const NEAR: usize = 36 * PANEL_ROWS;
+        let near = |row: usize| row % NEAR < 5;
+        let number = |row: usize, i: usize| match (((row * DEPTH + i) as u64)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            >> 40)
+            % 3
+        {
+            _ if near(row) => 1.0,
+            rest => rest as f32 - 1.0,
+        };
+        let data: Vec<f32> =
+            (0..9000).flat_map(|row| (0..DEPTH).map(move |i| number(row, i))).collect();
+        let rows = Matrix::new(&data, 9000, DEPTH).unwrap();
+        let stop = AtomicBool::new(false);
+        let run = Run::new(1, &stop);
+        let query = [1.0f32; DEPTH];
+        for kernels in Kernels::available() {
+            let frame = Frame::fit(Metric::Inner, rows, 1.0, kernels);
+            let chosen: Vec<u32> = (0..9000).collect();
+            let codes = Codes::<F32>::build(&run, kernels, &frame, rows, &chosen).unwrap();
+            let scan = |k: usize, guess: bool| {
+                codes.scan(&run, &frame, &[&query], k, 0..codes.blocks(), guess).unwrap().remove(0)
+            };
+            let found = scan(60, true).list;
+            assert!(found.guess().is_finite() && found.len() < 60, "{kernels:?}");
+            let found = scan(60, false).list;
+            assert!(found.guess() == f32::NEG_INFINITY && found.len() >= 60, "{kernels:?}");
+        }
+    }
+}
