@@ -11,6 +11,7 @@
 //! the mean of some rows is a good one.
 
 use super::matrix::Matrix;
+use super::sketch::Sketch;
 use crate::simd::Kernels;
 use crate::simd::exact::{Double, Real};
 use crate::simd::plain;
@@ -61,9 +62,9 @@ pub struct Placed {
 const SAMPLE: usize = 4096;
 /// Unit roundoff of double precision.
 const ROUNDOFF: f64 = f64::EPSILON / 2.0;
-/// Squared norms whose digits, and those of their product, are all there.
-const SMALLEST: f64 = 1e-140;
-const LARGEST: f64 = 1e140;
+/// Norms for which the digits of their squares, and of the product of these, are all there.
+const SMALLEST: f64 = 1e-70;
+const LARGEST: f64 = 1e70;
 /// More than products too small for double precision can lose, also under a square root.
 const UNDERFLOW: f64 = 1e-150;
 
@@ -176,51 +177,112 @@ impl Frame {
         term + query.offset - query.offset_error - 16.0 * ROUNDOFF * term.abs()
     }
 
-    /// The score of a row: cosine, inner product (for which it takes the squared norms of query and
-    /// row), or the distance with its sign turned.
-    pub fn score<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> f64 {
-        match self.metric {
-            Metric::Cosine => self.dot(query, row, norms).cosine(norms[0], norms[1]),
-            Metric::Inner => self.dot(query, row, norms).hi,
-            Metric::Euclidean => -self.kernels.exact_distance(query, row).root(),
-        }
-    }
-
-    fn dot<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> Double {
-        match size(norms) {
-            Some(size) => self.kernels.exact_dot_within(query, row, 2.0 * power_of_two(size)),
-            None => self.kernels.exact_dot(query, row),
-        }
-    }
-
-    /// What the score of a row lies between, by sums in the precision of the rows; by the
-    /// Cauchy-Schwarz inequality the sizes of the products add up to no more than the product of the
-    /// norms.
-    pub fn estimate<T: Real>(&self, query: &[T], row: &[T], norms: [Double; 2]) -> Interval {
-        let (relative, lost) =
-            (plain::relative_error::<T>(query.len()), plain::underflow::<T>(query.len()));
-        let (score, error) = match (self.metric, size(norms)) {
-            (Metric::Euclidean, _) => {
-                let distance = self.kernels.plain_distance(query, row).sqrt();
-                (-distance, relative * distance + lost.sqrt())
-            }
-            (_, None) => (0.0, f64::INFINITY),
-            (Metric::Cosine, Some(size)) => {
-                (self.kernels.plain_dot(query, row) / size, relative + lost / size)
-            }
-            (Metric::Inner, Some(size)) => {
-                (self.kernels.plain_dot(query, row), relative * size + lost)
-            }
+    /// A score below which no row reaches `least` in the frame.
+    pub fn score_of(&self, query: &Placed, least: f64) -> f64 {
+        let term = least - query.offset;
+        let score = match self.metric {
+            Metric::Cosine => term,
+            Metric::Inner => term / self.unit / (self.unit * query.bias_weight),
+            Metric::Euclidean => -(-2.0 * term / query.bias_weight).max(0.0).sqrt() / self.unit,
         };
-        // The score itself is rounded too.
-        Interval::around(score, error + 4.0 * ROUNDOFF * score.abs() + UNDERFLOW)
+        if self.least(query, score) <= least { score } else { f64::NEG_INFINITY }
+    }
+
+    /// The scores of `N` rows, each for a query: cosines, inner products, or distances with their
+    /// sign turned. They do not depend on what is scored together.
+    pub fn scores<T: Real, const N: usize>(
+        &self,
+        rows: [Vector<'_, T>; N],
+        queries: [Vector<'_, T>; N],
+    ) -> [f64; N] {
+        let (values, others) = (rows.map(|row| row.values), queries.map(|query| query.values));
+        if self.metric == Metric::Euclidean {
+            let distance = |n: usize| self.kernels.exact_distance(others[n], values[n]).root();
+            return std::array::from_fn(|n| -distance(n));
+        }
+        let sizes: [_; N] = std::array::from_fn(|n| size(rows[n], queries[n]));
+        let limits = sizes.map(|size| size.map_or(1.0, |size| 2.0 * power_of_two(size)));
+        let mut dots = self.kernels.exact_dots_within(values, others, limits);
+        std::array::from_fn(|n| {
+            if sizes[n].is_none() {
+                dots[n] = self.kernels.exact_dot(others[n], values[n]);
+            }
+            match self.metric {
+                Metric::Cosine => dots[n].cosine(queries[n].norm, rows[n].norm),
+                _ => dots[n].hi,
+            }
+        })
+    }
+
+    /// What the scores of `N` rows, each for a query, lie between, by sums in the precision of the
+    /// rows; by the Cauchy-Schwarz inequality the sizes of the products add up to no more than the
+    /// product of the norms.
+    pub fn estimates<T: Real, const N: usize>(
+        &self,
+        rows: [Vector<'_, T>; N],
+        queries: [Vector<'_, T>; N],
+    ) -> [Interval; N] {
+        let (values, others) = (rows.map(|row| row.values), queries.map(|query| query.values));
+        let (relative, lost) = plain_errors::<T>(values[0].len());
+        if self.metric == Metric::Euclidean {
+            return std::array::from_fn(|n| {
+                let distance = self.kernels.plain_distance(others[n], values[n]).sqrt();
+                Interval::around(-distance, relative * distance + lost.sqrt())
+            });
+        }
+        let dots = self.kernels.plain_dots(values, others);
+        std::array::from_fn(|n| {
+            let size = size(rows[n], queries[n]);
+            self.interval(dots[n], relative * size.unwrap_or(f64::INFINITY) + lost, size)
+        })
+    }
+
+    /// [`Frame::estimates`] by sketches of the queries; everything for distances.
+    pub fn sketched<T: Real, const N: usize>(
+        &self,
+        rows: [Vector<'_, T>; N],
+        queries: [Vector<'_, T>; N],
+        sketches: [&Sketch; N],
+    ) -> [Interval; N] {
+        let values = rows.map(|row| row.values);
+        let (relative, lost) = plain_errors::<T>(values[0].len());
+        let dots = self.kernels.sketch_dots(values, sketches.map(|sketch| &sketch.codes[..]));
+        std::array::from_fn(|n| {
+            let (Sketch { unit, error, .. }, size) = (sketches[n], size(rows[n], queries[n]));
+            // What the codes leave out may make the product of the norms larger, too.
+            let left_out = error * rows[n].norm.hi * (1.0 + 2.0 * relative);
+            let error = left_out + relative * size.unwrap_or(f64::INFINITY) + lost * unit;
+            self.interval(dots[n] * unit, error, size)
+        })
+    }
+
+    /// The score for an inner product with an error, given the product of the norms.
+    fn interval(&self, dot: f64, error: f64, size: Option<f64>) -> Interval {
+        match (self.metric, size) {
+            (Metric::Cosine, Some(size)) => Interval::around(dot / size, error / size),
+            (Metric::Inner, Some(_)) => Interval::around(dot, error),
+            _ => Interval::around(0.0, f64::INFINITY),
+        }
     }
 }
 
-/// The product of two norms, given their squares; none where digits of it may be missing.
-fn size(norms: [Double; 2]) -> Option<f64> {
-    let sound = norms.iter().all(|norm| (SMALLEST..=LARGEST).contains(&norm.hi));
-    sound.then(|| (norms[0].hi * norms[1].hi).sqrt())
+/// A row or a query, and its norm (which distances do without).
+#[derive(Clone, Copy, Debug)]
+pub struct Vector<'a, T> {
+    pub values: &'a [T],
+    pub norm: Double,
+}
+
+/// The relative error of plain sums, and what they lose to underflow.
+fn plain_errors<T: Real>(depth: usize) -> (f64, f64) {
+    (plain::relative_error::<T>(depth), plain::underflow::<T>(depth))
+}
+
+/// The product of two norms; none where digits of products may be missing.
+fn size<T>(row: Vector<'_, T>, query: Vector<'_, T>) -> Option<f64> {
+    let norms = [row.norm.hi, query.norm.hi];
+    let sound = norms.iter().all(|norm| (SMALLEST..=LARGEST).contains(norm));
+    sound.then(|| norms[0] * norms[1])
 }
 
 /// Two numbers between which a score lies.
@@ -231,8 +293,14 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Everything where the score or its error is no number.
+    /// Nothing but a score.
+    pub fn exactly(score: f64) -> Self {
+        Self { lower: score, upper: score }
+    }
+
+    /// A score with an error, and its own rounding; everything where one of them is no number.
     fn around(score: f64, error: f64) -> Self {
+        let error = error + 4.0 * ROUNDOFF * score.abs() + UNDERFLOW;
         let (lower, upper) = (score - error, score + error);
         let finite = lower.is_finite() && upper.is_finite();
         let everything = Self { lower: f64::NEG_INFINITY, upper: f64::INFINITY };

@@ -9,7 +9,7 @@ use super::frame::{Frame, Metric};
 use super::matrix::Matrix;
 use super::open::Scored;
 use super::precision::{Code, Precision};
-use super::rank::Ranking;
+use super::rank::{Query, Ranking};
 use super::scan::{Codes, Found};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
@@ -63,7 +63,7 @@ impl Index {
         let distinct = Distinct::find(run, kernels, rows)?;
         let norms = match metric {
             Metric::Euclidean => Vec::new(),
-            _ => squared_norms(run, kernels, rows, &distinct)?,
+            _ => exact_norms(run, kernels, rows, &distinct)?,
         };
         let index = Self {
             frame: Frame::fit(metric, rows, largest, kernels),
@@ -100,7 +100,7 @@ impl Index {
         queries.largest(run, self.kernels, "Q")?;
         self.check_search(rows, queries.columns(), k, self.shape.0)?;
         let found = self.find(run, rows, queries, k)?;
-        Ok(self.gather(found, k))
+        self.gather(run, &found, k)
     }
 
     /// The `k` nearest other rows of each row.
@@ -116,7 +116,7 @@ impl Index {
             let own = list.iter().position(|&(row, _)| row as usize == i).unwrap_or(k);
             list.remove(own);
         }
-        Ok(self.gather(found, k))
+        self.gather(run, &found, k)
     }
 
     fn check_search<T: Real>(
@@ -244,8 +244,7 @@ impl Index {
             rows,
             distinct: &self.distinct,
             norms: &self.norms,
-            query_norms: queries.iter().map(|q| self.kernels.exact_dot(q, q)).collect(),
-            queries,
+            queries: queries.iter().copied().map(Query::new).collect(),
         };
         let mut found = ranking.best(run, listed, k)?;
         let failed: Vec<_> = (0..found.len()).filter(|&q| found[q].is_none()).collect();
@@ -279,14 +278,18 @@ impl Index {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn gather(&self, found: Vec<Vec<Scored>>, k: usize) -> Neighbors {
+    fn gather(&self, run: &Run<'_>, found: &[Vec<Scored>], k: usize) -> Result<Neighbors> {
         let sign = if self.frame.metric == Metric::Euclidean { -1.0 } else { 1.0 };
-        let (rows, scores) = found
-            .into_iter()
-            .flatten()
-            .map(|(row, score)| (i64::from(row), sign * score + 0.0))
-            .unzip();
-        Neighbors { k, rows, scores }
+        let (mut rows, mut scores) = (vec![0; found.len() * k], vec![0.0; found.len() * k]);
+        let mut parts: Vec<_> = rows.chunks_mut(k).zip(scores.chunks_mut(k)).zip(found).collect();
+        run.for_each_mut(&mut parts, |_, ((rows, scores), found)| {
+            for (&(row, score), place) in found.iter().zip(rows.iter_mut().zip(scores.iter_mut())) {
+                *place.0 = i64::from(row);
+                *place.1 = sign * score + 0.0;
+            }
+            Ok(())
+        })?;
+        Ok(Neighbors { k, rows, scores })
     }
 }
 
@@ -311,7 +314,7 @@ fn merge(kernels: Kernels, parts: Vec<Vec<Found>>) -> Vec<Found> {
     joined
 }
 
-fn squared_norms<T: Real>(
+fn exact_norms<T: Real>(
     run: &Run<'_>,
     kernels: Kernels,
     rows: Matrix<'_, T>,
@@ -319,7 +322,7 @@ fn squared_norms<T: Real>(
 ) -> Result<Vec<Double>> {
     let parts: Vec<_> = distinct.firsts.chunks(1024).collect();
     let norms = run.collect(parts.len(), |i| {
-        let norm = |&row: &u32| kernels.exact_dot(rows.row(row as usize), rows.row(row as usize));
+        let norm = |&row: &u32| kernels.exact_norm(rows.row(row as usize));
         Ok(parts[i].iter().map(norm).collect::<Vec<_>>())
     })?;
     Ok(norms.into_iter().flatten().collect())

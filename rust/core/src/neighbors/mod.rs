@@ -21,6 +21,7 @@ mod precision;
 mod rank;
 mod scan;
 mod shortlist;
+mod sketch;
 mod vote;
 
 pub use frame::Metric;

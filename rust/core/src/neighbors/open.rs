@@ -8,6 +8,13 @@ use crate::simd::candidates::Candidates;
 /// A row and its exact score.
 pub type Scored = (u32, f64);
 
+/// Rows of which a query wants to know more.
+#[derive(Default)]
+pub struct Choice {
+    pub score: Vec<u32>,
+    pub estimate: Vec<u32>,
+}
+
 /// A query whose candidates are being scored.
 pub struct Open {
     placed: Placed,
@@ -35,12 +42,15 @@ impl Open {
         }
     }
 
+    /// The `k` most promising rows to score, and others to estimate.
+    pub fn begin(&mut self, kernels: Kernels, frame: &Frame, k: usize) -> Choice {
+        let score = self.candidates.take_best(kernels, k);
+        Choice { score, ..self.next(kernels, frame, k) }
+    }
+
     /// The rows to estimate next; none once no other can be among the `k` best, or where there are
     /// so few that estimates would spare nothing.
-    pub fn next(&mut self, kernels: Kernels, frame: &Frame, k: usize) -> Vec<u32> {
-        if self.candidates.is_empty() && self.estimated.is_empty() {
-            return Vec::new();
-        }
+    pub fn next(&mut self, kernels: Kernels, frame: &Frame, k: usize) -> Choice {
         self.raise_floor(k);
         let least = frame.least(&self.placed, self.floor);
         if !least.is_nan() {
@@ -48,11 +58,34 @@ impl Open {
             self.candidates.keep_from(kernels, (least as f32).next_down());
         }
         if self.candidates.len() <= k / 8 {
-            return Vec::new();
+            return Choice::default();
         }
         let batch = self.batch;
         self.batch *= 2;
-        self.candidates.take_best(kernels, batch)
+        Choice { estimate: self.candidates.take_best(kernels, batch), ..Choice::default() }
+    }
+
+    /// The rows not yet scored of which it is open whether they are among the `k` best.
+    pub fn finish(&mut self) -> Choice {
+        let floor = self.floor;
+        let estimated = self.estimated.iter().filter(|(_, score)| score.upper >= floor);
+        let others = self.candidates.rows().iter();
+        let score = estimated.map(|(row, _)| row).chain(others).copied().collect();
+        Choice { score, ..Choice::default() }
+    }
+
+    /// Rows of a lower score are not among the `k` best.
+    pub fn bar(&self, frame: &Frame) -> f64 {
+        self.floor.max(frame.score_of(&self.placed, self.guess.into()))
+    }
+
+    /// Keeps what was found out about a row.
+    pub fn keep(&mut self, row: u32, score: Interval) {
+        if score.lower == score.upper {
+            self.scored.push((row, score.lower));
+        } else {
+            self.estimated.push((row, score));
+        }
     }
 
     /// Raises the floor to the `k`-th best of what is known.
@@ -64,14 +97,6 @@ impl Open {
             let (_, &mut kth, _) = known.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
             self.floor = self.floor.max(kth);
         }
-    }
-
-    /// The rows not yet scored of which it is open whether they are among the `k` best.
-    pub fn contenders(&mut self) -> Vec<u32> {
-        let floor = self.floor;
-        let estimated = self.estimated.iter().filter(|(_, score)| score.upper >= floor);
-        let others = self.candidates.rows().iter();
-        estimated.map(|(row, _)| row).chain(others).copied().collect()
     }
 
     /// Whether no row that the scan left out can be among these, the best that were found.

@@ -1,20 +1,27 @@
 //! The second pass: estimates of the rows that are left, and exact scores of the best of them.
 
 use super::distinct::Distinct;
-use super::frame::Frame;
+use super::frame::{Frame, Interval, Vector};
 use super::matrix::Matrix;
-use super::open::{Open, Scored};
+use super::open::{Choice, Open, Scored};
 use super::scan::Found;
+use super::sketch::Sketch;
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::Kernels;
 use crate::simd::exact::{Double, Real};
 
-/// Rows scored between two questions whether to stop.
-const CHECK: usize = 1024;
+/// A query and, where it tells candidates apart, a sketch of it.
+pub struct Query<'a, T> {
+    vector: Vector<'a, T>,
+    sketch: Option<Sketch>,
+}
 
-/// How many candidates ahead a row and its query are asked for: they take less time to score than to come.
-const AHEAD: usize = 4;
+impl<'a, T> Query<'a, T> {
+    pub fn new(values: &'a [T]) -> Self {
+        Self { vector: Vector { values, norm: Double::default() }, sketch: None }
+    }
+}
 
 /// What scores are computed from.
 pub struct Ranking<'a, T> {
@@ -22,21 +29,26 @@ pub struct Ranking<'a, T> {
     pub frame: &'a Frame,
     pub rows: Matrix<'a, T>,
     pub distinct: &'a Distinct,
-    /// Squared norms of the distinct rows; none for distances.
+    /// Norms of the distinct rows; none for distances.
     pub norms: &'a [Double],
-    pub queries: &'a [&'a [T]],
-    /// Squared norms of the queries.
-    pub query_norms: Vec<Double>,
+    pub queries: Vec<Query<'a, T>>,
 }
 
-/// Bytes of rows that a thread visits together, to find them in its share of the third-level cache.
-const RANGE_BYTES: usize = 4 << 20;
+/// A sketch serves where its intervals are so much narrower than those of the scan.
+const NARROWER: f64 = 16.0;
+/// Rows that a thread visits in one go.
+const RANGE: usize = 2048;
 /// More ranges than these are not worth their lists.
 const MOST_RANGES: usize = 256;
-/// Queries that visit a range of rows together, to be found in the second-level cache.
-const GROUP: usize = 256;
-/// Queries whose candidates one thread chooses.
+/// Queries that a thread prepares in one go.
 const CHUNK: usize = 64;
+/// The fewest queries for which a thread visits rows.
+const FEWEST: usize = 8;
+/// Pairs of a row and a query that are scored together.
+const BATCH: usize = 4;
+
+/// A place of a row, a query that wants it, and what its score lies between.
+type Visited = (u32, u32, Interval);
 
 impl<T: Real> Ranking<'_, T> {
     /// The `k` best rows of each shortlist, best first, equal scores by the lowest row.
@@ -48,110 +60,152 @@ impl<T: Real> Ranking<'_, T> {
     ///
     /// None where a guess of the scan was too high: then its shortlist may lack a neighbour.
     pub fn best(
-        &self,
+        mut self,
         run: &Run<'_>,
         found: Vec<Found>,
         k: usize,
     ) -> Result<Vec<Option<Vec<Scored>>>> {
+        self.prepare(run, &found)?;
         let mut open: Vec<Open> = found.into_iter().map(|found| Open::new(found, k)).collect();
-        let score = |_: &Open, place: u32, row: &[T], q: usize| {
-            let norms = [self.query_norms[q], self.norm(place)];
-            Some(self.frame.score(self.queries[q], row, norms))
-        };
-        let estimate = |open: &Open, place: u32, row: &[T], q: usize| {
-            let norms = [self.query_norms[q], self.norm(place)];
-            let found = self.frame.estimate(self.queries[q], row, norms);
-            (found.upper >= open.floor).then_some(found)
-        };
-        let keep_score = |open: &mut Open, place, score| open.scored.push((place, score));
-        let keep_estimate = |open: &mut Open, place, found| open.estimated.push((place, found));
-
-        let kernels = self.kernels;
-        let take_best = |open: &mut Open| open.candidates.take_best(kernels, k);
-        self.visit(run, &mut open, take_best, score, keep_score)?;
-        let next = |open: &mut Open| open.next(kernels, self.frame, k);
-        while self.visit(run, &mut open, next, estimate, keep_estimate)? {}
-        self.visit(run, &mut open, Open::contenders, score, keep_score)?;
+        let (kernels, frame) = (self.kernels, self.frame);
+        self.visit(run, &mut open, |open| open.begin(kernels, frame, k))?;
+        while self.visit(run, &mut open, |open| open.next(kernels, frame, k))? {}
+        self.visit(run, &mut open, Open::finish)?;
 
         let parts: Vec<_> = open.chunks(CHUNK).collect();
         let ranked = run.collect(parts.len(), |i| {
             let ranked = |open: &Open| {
                 let best = self.expand(&open.scored, k);
-                open.is_proven(self.frame, &best, k).then_some(best)
+                open.is_proven(frame, &best, k).then_some(best)
             };
             Ok(parts[i].iter().map(ranked).collect::<Vec<_>>())
         })?;
         Ok(ranked.into_iter().flatten().collect())
     }
 
-    /// Hands `keep` what `work` makes of every row that `choose` takes from a query; false where it
-    /// takes none. Threads share the rows.
-    fn visit<V: Copy + Send + Sync>(
+    /// Scores and estimates what `choose` takes from each query; false where it takes nothing.
+    /// Threads share the queries.
+    fn visit(
         &self,
         run: &Run<'_>,
         open: &mut [Open],
-        choose: impl Fn(&mut Open) -> Vec<u32> + Sync,
-        work: impl Fn(&Open, u32, &[T], usize) -> Option<V> + Sync,
-        keep: impl Fn(&mut Open, u32, V) + Sync,
+        choose: impl Fn(&mut Open) -> Choice + Sync,
     ) -> Result<bool> {
-        let size = open.len().div_ceil(run.threads()).max(CHUNK);
-        let row_bytes = self.rows.columns() * size_of::<T>();
-        let rows_each = (RANGE_BYTES / row_bytes).max(self.distinct.firsts.len() / MOST_RANGES + 1);
-        let mut parts: Vec<_> = open.chunks_mut(size).map(|part| (part, Vec::new())).collect();
-        run.for_each_mut(&mut parts, |i, (part, wanted)| {
-            wanted.resize(self.distinct.firsts.len().div_ceil(rows_each), Vec::new());
-            for (q, open) in part.iter_mut().enumerate() {
-                for row in choose(open) {
-                    wanted[row as usize / rows_each].push(pair(row, i * size + q));
+        let size = open.len().div_ceil(run.threads()).max(FEWEST);
+        let mut parts: Vec<_> = open.chunks_mut(size).map(|part| (part, false)).collect();
+        run.for_each_mut(&mut parts, |i, (part, any)| {
+            let queries = &self.queries[i * size..][..part.len()];
+            let wanted = self.wanted(part, &choose);
+            let bars: Vec<_> = part.iter().map(|open| open.bar(self.frame)).collect();
+            for (range, wanted) in wanted.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()) {
+                run.check()?;
+                *any = true;
+                let lists = Lists::new(range * self.range(), self.range(), wanted);
+                for (place, q, score) in self.visit_in_order(queries, &lists, &bars) {
+                    part[q as usize].keep(place, score);
                 }
             }
             Ok(())
         })?;
-        let ranges = parts.first().map_or(0, |(_, wanted)| wanted.len());
-        let found = run.collect(ranges, |range| {
-            let wanted: Vec<_> = parts.iter().map(|(_, wanted)| &wanted[range][..]).collect();
-            self.visit_in_order(run, wanted.concat(), |place, row, q| {
-                work(&parts[q / size].0[q % size], place, row, q)
-            })
-        })?;
-        let any = parts.iter().any(|(_, wanted)| wanted.iter().any(|wanted| !wanted.is_empty()));
-        run.for_each_mut(&mut parts, |i, (part, _)| {
-            for &(pair, value) in found.iter().flatten() {
-                let (place, q) = parts_of(pair);
-                if let Some(open) = q.checked_sub(i * size).and_then(|q| part.get_mut(q)) {
-                    keep(open, place, value);
-                }
-            }
-            Ok(())
-        })?;
-        Ok(any)
+        Ok(parts.iter().any(|&(_, any)| any))
     }
 
-    /// Calls `work` with every wanted row and its query, in the order of the rows.
-    fn visit_in_order<V>(
-        &self,
-        run: &Run<'_>,
-        mut wanted: Vec<u64>,
-        work: impl Fn(u32, &[T], usize) -> Option<V>,
-    ) -> Result<Vec<(u64, V)>> {
-        wanted.sort_unstable();
-        let mut found = Vec::new();
-        let mut asked = u32::MAX;
-        for (i, &pair) in wanted.iter().enumerate() {
-            if i % CHECK == 0 {
-                run.check()?;
+    /// How many rows are visited in one go.
+    fn range(&self) -> usize {
+        RANGE.max(self.distinct.firsts.len().div_ceil(MOST_RANGES))
+    }
+
+    /// What some queries want, by ranges of rows.
+    fn wanted(&self, open: &mut [Open], choose: impl Fn(&mut Open) -> Choice) -> Vec<Wanted> {
+        let range = self.range();
+        let mut wanted = vec![Wanted::default(); self.distinct.firsts.len().div_ceil(range)];
+        for (q, open) in open.iter_mut().enumerate() {
+            let choice = choose(open);
+            for row in choice.score {
+                wanted[row as usize / range].score.push((row, q as u32));
             }
-            let (place, q) = parts_of(pair);
-            if let Some((ahead, query)) = wanted.get(i + AHEAD).map(|&pair| parts_of(pair)) {
-                self.kernels.prefetch(self.queries[query]);
-                if ahead != asked {
-                    self.kernels.prefetch(self.row(ahead));
-                    asked = ahead;
-                }
+            for row in choice.estimate {
+                wanted[row as usize / range].estimate.push((row, q as u32));
             }
-            found.extend(work(place, self.row(place), q).map(|value| (pair, value)));
         }
-        Ok(found)
+        wanted
+    }
+
+    /// Scores and estimates every wanted row for its queries, in the order of the rows.
+    fn visit_in_order(&self, all: &[Query<'_, T>], lists: &Lists, bars: &[f64]) -> Vec<Visited> {
+        let mut found = Vec::with_capacity(lists.queries.len());
+        let [mut to_score, mut to_estimate] = [const { Vec::new() }; 2];
+        for (place, [score, estimate]) in lists.rows() {
+            if (place as usize) + 1 < self.distinct.firsts.len() {
+                self.kernels.prefetch(self.row(place + 1).values);
+            }
+            to_score.extend(score.iter().map(|&query| (place, query)));
+            to_estimate.extend(estimate.iter().map(|&query| (place, query)));
+            take_batches(&mut to_score, |pairs| self.score(all, pairs, &mut found));
+            take_batches(&mut to_estimate, |pairs| self.estimate(all, pairs, bars, &mut found));
+        }
+        to_score.into_iter().for_each(|pair| self.score(all, [pair], &mut found));
+        to_estimate.into_iter().for_each(|pair| self.estimate(all, [pair], bars, &mut found));
+        found
+    }
+
+    /// Scores some rows for a query each.
+    fn score<const N: usize>(
+        &self,
+        all: &[Query<'_, T>],
+        pairs: [(u32, u32); N],
+        found: &mut Vec<Visited>,
+    ) {
+        let queries = pairs.map(|(_, query)| all[query as usize].vector);
+        let scores = self.frame.scores(pairs.map(|(place, _)| self.row(place)), queries);
+        let scores = pairs.into_iter().zip(scores);
+        found.extend(scores.map(|((row, query), score)| (row, query, Interval::exactly(score))));
+    }
+
+    /// Estimates some rows for a query each, and keeps those that reach its bar.
+    fn estimate<const N: usize>(
+        &self,
+        all: &[Query<'_, T>],
+        pairs: [(u32, u32); N],
+        bars: &[f64],
+        found: &mut Vec<Visited>,
+    ) {
+        let rows = pairs.map(|(place, _)| self.row(place));
+        let queries = pairs.map(|(_, query)| all[query as usize].vector);
+        let sketches = pairs.map(|(_, query)| all[query as usize].sketch.as_ref());
+        let scores = if sketches.iter().all(Option::is_some) {
+            static NONE: Sketch = Sketch::NONE;
+            let sketches = sketches.map(|sketch| sketch.unwrap_or(&NONE));
+            self.frame.sketched(rows, queries, sketches)
+        } else {
+            self.frame.estimates(rows, queries)
+        };
+        let scores = pairs.into_iter().zip(scores).map(|((row, query), score)| (row, query, score));
+        found.extend(scores.filter(|&(_, query, score)| score.upper >= bars[query as usize]));
+    }
+
+    /// Computes the norms of the queries, and sketches where they serve.
+    fn prepare(&mut self, run: &Run<'_>, found: &[Found]) -> Result<()> {
+        let mut queries = std::mem::take(&mut self.queries);
+        let mut parts: Vec<_> = queries.chunks_mut(CHUNK).zip(found.chunks(CHUNK)).collect();
+        run.for_each_mut(&mut parts, |_, (queries, found)| {
+            for (query, found) in queries.iter_mut().zip(*found) {
+                query.vector.norm = self.kernels.exact_norm(query.vector.values);
+                query.sketch = self.sketch(query.vector, found);
+            }
+            Ok(())
+        })?;
+        self.queries = queries;
+        Ok(())
+    }
+
+    /// A sketch, if it serves the candidates of a query; judged by one of them.
+    fn sketch(&self, query: Vector<'_, T>, found: &Found) -> Option<Sketch> {
+        let (place, width) = found.list.example()?;
+        let sketch = Sketch::new(self.kernels, query.values);
+        let [score] = self.frame.sketched([self.row(place)], [query], [&sketch]);
+        let ends = [score.lower, score.upper].map(|end| self.frame.least(&found.placed, end));
+        (NARROWER * (ends[1] - ends[0]) <= width).then_some(sketch)
     }
 
     /// The `k` best, with all equal rows in the place of their first.
@@ -169,32 +223,99 @@ impl<T: Real> Ranking<'_, T> {
         rows
     }
 
-    fn row(&self, place: u32) -> &[T] {
-        self.rows.row(self.distinct.firsts[place as usize] as usize)
-    }
-
-    fn norm(&self, place: u32) -> Double {
-        self.norms.get(place as usize).copied().unwrap_or_default()
+    fn row(&self, place: u32) -> Vector<'_, T> {
+        let values = self.rows.row(self.distinct.firsts[place as usize] as usize);
+        Vector { values, norm: self.norms.get(place as usize).copied().unwrap_or_default() }
     }
 }
 
-/// A row and a query as one number that sorts by the group of the query, then by the row.
-fn pair(row: u32, query: usize) -> u64 {
-    ((query / GROUP) as u64) << 48 | u64::from(row) << 16 | (query % GROUP) as u64
+/// Takes as many whole batches as there are.
+fn take_batches<P: Copy>(pending: &mut Vec<P>, take: impl FnMut([P; BATCH])) {
+    let (batches, rest) = pending.as_chunks();
+    batches.iter().copied().for_each(take);
+    let done = pending.len() - rest.len();
+    pending.drain(..done);
 }
 
-/// The row and the query of a [`pair`].
-fn parts_of(pair: u64) -> (u32, usize) {
-    ((pair >> 16) as u32, (pair >> 48) as usize * GROUP + (pair & 0xffff) as usize)
+/// Rows, each with a query that wants it scored or estimated.
+#[derive(Clone, Default)]
+struct Wanted {
+    score: Vec<(u32, u32)>,
+    estimate: Vec<(u32, u32)>,
+}
+
+impl Wanted {
+    fn is_empty(&self) -> bool {
+        self.score.is_empty() && self.estimate.is_empty()
+    }
+}
+
+/// The queries that want each of some neighbouring rows: two lists for each row.
+struct Lists {
+    first: usize,
+    /// Where each list ends.
+    ends: Vec<u32>,
+    queries: Vec<u32>,
+}
+
+impl Lists {
+    /// Sorts what is wanted of `count` rows from `first` on.
+    fn new(first: usize, count: usize, wanted: &Wanted) -> Self {
+        let pairs = || {
+            let kinds = [(0, &wanted.score), (1, &wanted.estimate)];
+            kinds.into_iter().flat_map(move |(kind, pairs)| {
+                pairs.iter().map(move |&(row, query)| (2 * (row as usize - first) + kind, query))
+            })
+        };
+        let mut ends = vec![0; 2 * count + 1];
+        pairs().for_each(|(list, _)| ends[list + 1] += 1);
+        let mut total = 0;
+        for end in &mut ends {
+            total += *end;
+            *end = total;
+        }
+        let mut queries = vec![0; total as usize];
+        // What starts as the place where a list begins is, once the list is full, where it ends.
+        for (list, query) in pairs() {
+            let place = &mut ends[list];
+            queries[*place as usize] = query;
+            *place += 1;
+        }
+        Self { first, ends, queries }
+    }
+
+    /// The wanted rows, each with the queries that want it scored and those that want it estimated.
+    fn rows(&self) -> impl Iterator<Item = (u32, [&[u32]; 2])> {
+        let mut start = 0;
+        let rows = self.ends.as_chunks::<2>().0.iter().enumerate().map(move |(row, &[middle, end])| {
+            let lists = [start..middle, middle..end];
+            start = end;
+            let lists = lists.map(|list| &self.queries[list.start as usize..list.end as usize]);
+            ((self.first + row) as u32, lists)
+        });
+        rows.filter(|(_, lists)| lists.iter().any(|list| !list.is_empty()))
+    }
 }
 
 /// Sorts by score, then row, and keeps the first `k`.
 fn keep_best(scored: &mut Vec<Scored>, k: usize) {
     // Adding zero turns -0 into 0, which compares equal to it.
-    let order = |a: &Scored, b: &Scored| (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0));
-    if scored.len() > k {
-        scored.select_nth_unstable_by(k, order);
-        scored.truncate(k);
-    }
-    scored.sort_unstable_by(order);
+    let mut keys: Vec<_> = scored.iter().map(|&(row, score)| key(row, score + 0.0)).collect();
+    keys.sort_unstable();
+    scored.clear();
+    scored.extend(keys.into_iter().take(k).map(parts_of));
+}
+
+/// A number that sorts as a row does, the best first: integers are compared without a branch.
+fn key(row: u32, score: f64) -> u128 {
+    let bits = score.to_bits() as i64;
+    // As an integer it sorts as the score does, and with its sign turned as one without sign.
+    let ascending = (bits ^ ((bits >> 63) as u64 >> 1) as i64) as u64 ^ 1 << 63;
+    u128::from(!ascending) << 32 | u128::from(row)
+}
+
+/// The row and the score of a [`key`].
+fn parts_of(key: u128) -> Scored {
+    let bits = (!((key >> 32) as u64) ^ 1 << 63) as i64;
+    (key as u32, f64::from_bits((bits ^ ((bits >> 63) as u64 >> 1) as i64) as u64))
 }

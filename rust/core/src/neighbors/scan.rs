@@ -14,8 +14,8 @@ use crate::simd::tile::{PANEL_ROWS, Products, TILE_QUERIES, tile_width};
 /// Bytes of codes that stay in the second-level cache while all queries pass over them.
 const BLOCK_BYTES: usize = 512 << 10;
 
-/// One block in so many is scanned before a guess is made.
-const SAMPLE: usize = 8;
+/// A guess is made after a half of the blocks, a quarter, an eighth, and so on: so many times.
+const SAMPLES: usize = 6;
 
 /// Some panels of rows that are scanned together.
 struct Block<C: Coding> {
@@ -87,11 +87,13 @@ impl<C: Coding> Codes<C> {
         let mut tiles = self.tiles(frame, queries);
         let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(k)).collect();
         let mut sums = Products::ZERO;
-        let sample = if guess { blocks.len() / SAMPLE } else { 0 };
+        let is_sample = |scanned: usize| {
+            guess && (1..=SAMPLES).any(|halvings| blocks.len() >> halvings == scanned)
+        };
         for (i, block) in blocks.clone().enumerate() {
             for (tile, lists) in tiles.iter_mut().zip(lists.chunks_mut(TILE_QUERIES)) {
                 run.check()?;
-                if i == sample && i > 0 {
+                if i > 0 && is_sample(i) {
                     let share = i as f64 / blocks.len() as f64;
                     tile.guess(self.kernels, lists, share);
                 }
@@ -100,7 +102,11 @@ impl<C: Coding> Codes<C> {
         }
         let queries = tiles.iter().flat_map(|tile| tile.placed);
         let found = queries.zip(lists).map(|(placed, mut list)| {
-            list.prune(self.kernels);
+            if guess {
+                list.make_last_guess(self.kernels);
+            } else {
+                list.prune(self.kernels);
+            }
             Found { placed, list }
         });
         Ok(found.collect())
@@ -115,13 +121,18 @@ impl<C: Coding> Codes<C> {
     ) {
         let Block { steps, bounds } = &self.blocks[block];
         let depth = steps.len() / bounds.len();
+        lists.iter().for_each(|list| list.prefetch(self.kernels));
         for (panel, (steps, rows)) in steps.chunks_exact(depth).zip(bounds).enumerate() {
             C::products(self.kernels, &tile.words, tile.width, steps, sums);
             let marks = self.kernels.upper_bounds(sums, rows, &tile.bounds[..tile.width]);
             let first = (block + panel * self.blocks.len()) * PANEL_ROWS;
-            for (m, list) in lists.iter_mut().enumerate().filter(|&(m, _)| marks[m] != 0) {
+            // Which queries have marks cannot be predicted, so they are counted off without a branch.
+            let mut marked = (0..lists.len()).fold(0, |all, m| all | u32::from(marks[m] != 0) << m);
+            while marked != 0 {
+                let m = marked.trailing_zeros() as usize;
+                marked &= marked - 1;
                 let query = &mut tile.bounds[m];
-                list.add_marked(self.kernels, marks[m], &sums.0[m], rows, first as u32, query);
+                lists[m].add_marked(self.kernels, marks[m], &sums.0[m], rows, first as u32, query);
             }
         }
     }

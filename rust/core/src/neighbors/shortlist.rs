@@ -15,6 +15,10 @@ pub struct Shortlist {
     candidates: Candidates,
 }
 
+/// How far a score that is likely reached lies from its upper bound, as a share of the way to the
+/// lower one: nearly the middle, since errors of many dimensions cancel out.
+const LIKELY: f32 = 17.0 / 32.0;
+
 impl Shortlist {
     pub fn new(k: usize) -> Self {
         Self {
@@ -42,14 +46,24 @@ impl Shortlist {
         let expected = self.k as f64 * share;
         let place = (expected + 4.0 * expected.sqrt() + 4.0).ceil() as usize;
         if place < self.k && place <= self.candidates.len() {
-            let middles: Vec<_> = self.candidates.middles().collect();
-            self.guess = kernels.floor_of(&middles, place, f32::NEG_INFINITY);
+            let middles: Vec<_> = self.candidates.between(0.5).collect();
+            self.guess = kernels.floor_of(&middles, place, f32::NEG_INFINITY).max(self.guess);
+            self.candidates.keep_from(kernels, self.threshold());
+        }
+    }
+
+    /// Guesses again once all rows are scanned: scores do not lie near the ends of their bounds.
+    pub fn make_last_guess(&mut self, kernels: Kernels) {
+        if self.candidates.len() > self.k {
+            let likely: Vec<_> = self.candidates.between(LIKELY).collect();
+            self.guess = kernels.floor_of(&likely, self.k, self.threshold());
             self.candidates.keep_from(kernels, self.threshold());
         }
     }
 
     /// Adds those rows of a panel that are marked, given their upper bounds; `first` is the row of
     /// bit 0. Where the list is full it is pruned, and the floor of the query raised.
+    #[inline]
     pub fn add_marked(
         &mut self,
         kernels: Kernels,
@@ -81,8 +95,19 @@ impl Shortlist {
         self.capacity = self.capacity.max(self.candidates.len() + self.candidates.len() / 2);
     }
 
+    /// Asks for the places that are filled next.
+    pub fn prefetch(&self, kernels: Kernels) {
+        self.candidates.prefetch(kernels);
+    }
+
     pub fn len(&self) -> usize {
         self.candidates.len()
+    }
+
+    /// A row, and how far its bounds are apart; none where there is no row.
+    pub fn example(&self) -> Option<(u32, f64)> {
+        let (&row, bounds) = (self.candidates.rows().first()?, &self.candidates);
+        Some((row, f64::from(bounds.uppers()[0]) - f64::from(bounds.lowers()[0])))
     }
 
     /// The rows, with what their scores lie between.

@@ -32,9 +32,10 @@ impl Candidates {
         &self.lowers[..self.len]
     }
 
-    /// What lies halfway between the bounds.
-    pub fn middles(&self) -> impl Iterator<Item = f32> + '_ {
-        self.lowers().iter().zip(self.uppers()).map(|(lower, upper)| 0.5 * lower + 0.5 * upper)
+    /// What lies at a share of the way from the upper bounds to the lower ones.
+    pub fn between(&self, share: f32) -> impl Iterator<Item = f32> + '_ {
+        let bounds = self.lowers().iter().zip(self.uppers());
+        bounds.map(move |(lower, upper)| share * lower + (1.0 - share) * upper)
     }
 
     /// The rows.
@@ -91,6 +92,14 @@ impl Candidates {
         }
     }
 
+    /// Asks for the places that are filled next.
+    pub fn prefetch(&self, kernels: Kernels) {
+        let next = self.len..self.rows.len().min(self.len + LANES);
+        kernels.prefetch(&self.lowers[next.clone()]);
+        kernels.prefetch(&self.uppers[next.clone()]);
+        kernels.prefetch(&self.rows[next]);
+    }
+
     /// Adds all rows of another list.
     pub fn absorb(&mut self, other: &Self) {
         self.reserve(other.len);
@@ -112,14 +121,19 @@ impl Candidates {
     }
 
     /// Makes room for `more` rows and the rest of a vector.
+    #[inline]
     fn reserve(&mut self, more: usize) {
-        let needed = self.len + more + SPARE;
-        if self.rows.len() < needed {
-            let length = needed.max(2 * self.rows.len());
-            self.lowers.resize(length, 0.0);
-            self.uppers.resize(length, 0.0);
-            self.rows.resize(length, 0);
+        if self.rows.len() < self.len + more + SPARE {
+            self.grow(more);
         }
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let length = (self.len + more + SPARE).max(2 * self.rows.len());
+        self.lowers.resize(length, 0.0);
+        self.uppers.resize(length, 0.0);
+        self.rows.resize(length, 0);
     }
 
     fn add_each(
@@ -165,9 +179,6 @@ impl Candidates {
         let numbers = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
         for half in 0..2 {
             let (mask, at) = ((marks >> (LANES * half)) as u16, LANES * half);
-            if mask == 0 {
-                continue;
-            }
             // SAFETY: half a panel is 16 numbers.
             let [upper, error, norm, bias] = [uppers, &rows.error, &rows.norm, &rows.bias_error]
                 .map(|column| unsafe { _mm512_loadu_ps(column.as_ptr().add(at)) });
@@ -228,7 +239,6 @@ impl Candidates {
 }
 
 /// Numbers of a vector.
-#[cfg(target_arch = "x86_64")]
 const LANES: usize = PANEL_ROWS / 2;
 
 #[cfg(test)]

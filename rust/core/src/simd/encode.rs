@@ -181,6 +181,27 @@ multiversion! {
 }
 
 #[inline(always)]
+fn encode_i16_body<T: Real>(row: &[T], unit: f64, codes: &mut [i16]) -> f64 {
+    let inverse = if unit >= f64::MIN_POSITIVE { 1.0 / unit } else { 0.0 };
+    let mut errors = [0.0; LANES];
+    for_coded_blocks!(row, codes, |block, out| for lane in 0..LANES {
+        let number: f64 = block[lane].into();
+        // The low bits of the sum are the two's complement of the integer.
+        let shifted = number * inverse + ROUNDER;
+        out[lane] = shifted.to_bits() as i16;
+        let left = number - (shifted - ROUNDER) * unit;
+        errors[lane] += left * left;
+    });
+    total(&errors).sqrt()
+}
+
+multiversion! {
+    /// Rounds to multiples of `unit`, of which no number may have more than 32,767; the norm of what
+    /// that leaves out.
+    encode_i16<T: Real>(row: &[T], unit: f64, codes: &mut [i16]) -> f64 = encode_i16_body
+}
+
+#[inline(always)]
 fn hash_body<T: Real>(row: &[T]) -> u64 {
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut lanes = [FACTOR; LANES];

@@ -15,7 +15,7 @@ pub struct Double {
 }
 
 /// An element of a feature row: `f32` or `f64`.
-pub trait Real: Copy + Default + Send + Sync + Into<f64> + PartialEq + 'static {
+pub trait Real: Copy + Default + Send + Sync + Into<f64> + From<i16> + PartialEq + 'static {
     /// Whether a product of two elements is exact in double precision.
     const EXACT_PRODUCTS: bool;
     /// Unit roundoff.
@@ -25,6 +25,8 @@ pub trait Real: Copy + Default + Send + Sync + Into<f64> + PartialEq + 'static {
 
     /// `self + a * b`, rounded once.
     fn plus_product(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    fn plus(self, other: Self) -> Self;
     /// `self - other`.
     fn minus(self, other: Self) -> Self;
 }
@@ -43,6 +45,11 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
+
+            #[inline(always)]
             fn minus(self, other: Self) -> Self {
                 self - other
             }
@@ -54,6 +61,9 @@ real!(f64, false);
 
 /// Numbers that are worked on side by side, whatever the width of a vector.
 pub(super) const LANES: usize = 16;
+
+/// Sums that run side by side where several rows are worked on at once.
+const WIDTH: usize = 8;
 
 // The loops below walk fixed arrays by index. Closures and iterator adapters would be functions
 // without the vector features that `multiversion` adds, which the compiler does not inline into its
@@ -83,19 +93,6 @@ impl Sums {
             let value = a * b;
             let error = if T::EXACT_PRODUCTS { 0.0 } else { a.mul_add(b, -value) };
             self.add(lane, value, error);
-        }
-    }
-
-    /// For sums between `2 * limit` and `4 * limit`, and products whose sizes add up to less than
-    /// `limit`, a power of two.
-    #[inline(always)]
-    fn add_bounded_products<T: Real>(&mut self, a: &[T; LANES], b: &[T; LANES]) {
-        for lane in 0..LANES {
-            let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
-            let sum = a.mul_add(b, self.hi[lane]);
-            let added = sum - self.hi[lane];
-            self.lo[lane] += a.mul_add(b, -added);
-            self.hi[lane] = sum;
         }
     }
 
@@ -161,18 +158,73 @@ fn distance_body<T: Real>(a: &[T], b: &[T]) -> Double {
 /// Each sum starts so high that a product never moves it to another power of two: then what a step
 /// adds is known exactly, and so is what it loses.
 #[inline(always)]
-fn dot_within_body<T: Real>(a: &[T], b: &[T], limit: f64) -> Double {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
-    let start = 3.0 * limit;
-    let mut sums = Sums { hi: [start; LANES], lo: [0.0; LANES] };
-    for i in 0..a.len() {
-        sums.add_bounded_products(&a[i], &b[i]);
+fn dots_within_body<T: Real, const N: usize>(
+    rows: [&[T]; N],
+    others: [&[T]; N],
+    limits: [f64; N],
+) -> [Double; N] {
+    let blocks = rows[0].len() / WIDTH;
+    let mut pairs = [[&[[T::default(); WIDTH]; 0][..]; 2]; N];
+    let (mut hi, mut lo) = ([[0.0; WIDTH]; N], [[0.0; WIDTH]; N]);
+    for n in 0..N {
+        pairs[n][0] = &rows[n].as_chunks().0[..blocks];
+        pairs[n][1] = &others[n].as_chunks().0[..blocks];
+        hi[n] = [3.0 * limits[n]; WIDTH];
     }
-    sums.add_bounded_products(&padded(a_rest), &padded(b_rest));
-    for lane in 0..LANES {
-        sums.hi[lane] -= start;
+    for i in 0..blocks {
+        for n in 0..N {
+            (hi[n], lo[n]) = add_bounded_products(hi[n], lo[n], &pairs[n][0][i], &pairs[n][1][i]);
+        }
     }
-    sums.total()
+    if rows[0].len() % WIDTH > 0 {
+        for n in 0..N {
+            let row = padded(rows[n].as_chunks::<WIDTH>().1);
+            let other = padded(others[n].as_chunks::<WIDTH>().1);
+            (hi[n], lo[n]) = add_bounded_products(hi[n], lo[n], &row, &other);
+        }
+    }
+    let mut totals = [Double::default(); N];
+    for n in 0..N {
+        for lane in 0..WIDTH {
+            hi[n][lane] -= 3.0 * limits[n];
+        }
+        totals[n] = folded(hi[n], lo[n]);
+    }
+    totals
+}
+
+/// Adds products, each exact in double precision, to sums.
+#[inline(always)]
+fn add_bounded_products<T: Real>(
+    mut hi: [f64; WIDTH],
+    mut lo: [f64; WIDTH],
+    a: &[T; WIDTH],
+    b: &[T; WIDTH],
+) -> ([f64; WIDTH], [f64; WIDTH]) {
+    for lane in 0..WIDTH {
+        let (a, b): (f64, f64) = (a[lane].into(), b[lane].into());
+        let sum = a.mul_add(b, hi[lane]);
+        let added = sum - hi[lane];
+        lo[lane] += a.mul_add(b, -added);
+        hi[lane] = sum;
+    }
+    (hi, lo)
+}
+
+/// The total of some sums, halved again and again.
+#[inline(always)]
+fn folded(mut hi: [f64; WIDTH], mut lo: [f64; WIDTH]) -> Double {
+    let mut half = WIDTH / 2;
+    while half > 0 {
+        for lane in 0..half {
+            let (sum, lost) = two_sum(hi[lane], hi[lane + half]);
+            hi[lane] = sum;
+            lo[lane] += lost + lo[lane + half];
+        }
+        half /= 2;
+    }
+    let (hi, lo) = two_sum(hi[0], lo[0]);
+    Double { hi, lo }
 }
 
 multiversion! {
@@ -181,9 +233,12 @@ multiversion! {
 }
 
 multiversion! {
-    /// [`Kernels::exact_dot`](super::Kernels::exact_dot), twice as fast, where the sizes of the
-    /// products add up to less than `limit`, a power of two from 2^-900 to 2^900.
-    exact_dot_within<T: Real>(a: &[T], b: &[T], limit: f64) -> Double = dot_within_body
+    /// The inner products of `N` pairs of rows, all of equal length, as exact as
+    /// [`Kernels::exact_dot`](super::Kernels::exact_dot) and several times as fast, where the sizes
+    /// of the products of each pair add up to less than its limit, a power of two from 2^-900 to
+    /// 2^900. They do not depend on what is worked on together.
+    exact_dots_within<T: Real, const N>(rows: [&[T]; N], others: [&[T]; N], limits: [f64; N])
+        -> [Double; N] = dots_within_body
 }
 
 multiversion! {
@@ -193,13 +248,19 @@ multiversion! {
 }
 
 impl super::Kernels {
+    /// The norm of a row.
+    pub fn exact_norm<T: Real>(self, row: &[T]) -> Double {
+        self.exact_dot(row, row).square_root()
+    }
+
     /// Asks for a row that is needed soon, so that its way from memory is over by then.
-    pub fn prefetch<T: Real>(self, row: &[T]) {
+    pub fn prefetch<T>(self, row: &[T]) {
         #[cfg(target_arch = "x86_64")]
-        for line in row.chunks(64 / size_of::<T>()) {
+        for line in (0..size_of_val(row)).step_by(64) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let line = row.as_ptr().cast::<i8>().wrapping_add(line);
             // SAFETY: a prefetch reads nothing that a program could see, from any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line) }
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = row;
@@ -229,10 +290,10 @@ impl Double {
         quotient + rest / other.hi
     }
 
-    /// The cosine for this inner product of rows with the squared norms `a` and `b`, rounded once;
-    /// 0 where a row is zero.
+    /// The cosine for this inner product of rows with the norms `a` and `b`, rounded once; 0 where a
+    /// row is zero.
     pub fn cosine(self, a: Self, b: Self) -> f64 {
-        let norms = a.square_root().times(b.square_root());
+        let norms = a.times(b);
         if norms.hi == 0.0 { 0.0 } else { self.divided_by(norms) }
     }
 

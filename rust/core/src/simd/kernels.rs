@@ -37,17 +37,17 @@ impl Kernels {
 /// instruction set, so that the compiler's vectors have its width. Bodies use no approximate or
 /// contracted operation, so all versions return the same bits.
 macro_rules! multiversion {
-    ($(#[$meta:meta])* $name:ident $(<$T:ident: $bound:path>)?
+    ($(#[$meta:meta])* $name:ident $(<$T:ident: $bound:path $(, const $N:ident)?>)?
      ($($arg:ident: $kind:ty),* $(,)?) $(-> $out:ty)? = $body:path) => {
         impl $crate::simd::Kernels {
             $(#[$meta])*
-            pub fn $name $(<$T: $bound>)? (self, $($arg: $kind),*) $(-> $out)? {
+            pub fn $name $(<$T: $bound $(, const $N: usize)?>)? (self, $($arg: $kind),*) $(-> $out)? {
                 #[cfg(target_arch = "x86_64")]
                 {
                     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-                    fn avx512 $(<$T: $bound>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
+                    fn avx512 $(<$T: $bound $(, const $N: usize)?>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
                     #[target_feature(enable = "avx2,fma")]
-                    fn avx2 $(<$T: $bound>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
+                    fn avx2 $(<$T: $bound $(, const $N: usize)?>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
                     use $crate::simd::Isa;
                     match self.isa() {
                         // SAFETY: a `Kernels` exists only where its instruction set is available.
