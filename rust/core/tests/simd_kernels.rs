@@ -23,15 +23,31 @@ fn each_width(test: impl Fn(Kernels, usize)) {
     }
 }
 
+/// Sums of products with short integers against exact ones.
+fn check_sketch<T: Real>(kernels: Kernels, a: &[T], codes: &[i16]) -> Result<(), TestCaseError> {
+    let numbers: Vec<T> = codes.iter().map(|&code| code.into()).collect();
+    prop_assert_eq!(kernels.sketch_dots([a], [codes]), kernels.plain_dots([a], [&numbers]));
+    prop_assert_eq!(
+        kernels.sketch_dots([a; 4], [codes; 4]),
+        kernels.plain_dots([a; 4], [&numbers; 4])
+    );
+    Ok(())
+}
+
 /// Plain sums of two rows against exact ones.
 fn check_plain<T: Real>(kernels: Kernels, a: &[T], b: &[T]) -> Result<(), TestCaseError> {
     let (relative, lost) = (plain::relative_error::<T>(a.len()), plain::underflow::<T>(a.len()));
     let size = kernels.exact_dot(a, a).root() * kernels.exact_dot(b, b).root();
-    let dot = kernels.plain_dot(a, b);
+    let [dot] = kernels.plain_dots([a], [b]);
     prop_assert!((dot - kernels.exact_dot(a, b).hi).abs() <= relative * size + lost);
     let exact = kernels.exact_distance(a, b).hi;
     prop_assert!((kernels.plain_distance(a, b) - exact).abs() <= relative * exact + lost);
-    prop_assert_eq!(dot, Kernels::available()[0].plain_dot(a, b));
+    prop_assert_eq!([dot], Kernels::available()[0].plain_dots([a], [b]));
+    let [ab, aa, bb] = kernels.plain_dots([a, a, b], [b, a, b]);
+    prop_assert_eq!(
+        [[ab], [aa], [bb]],
+        [[a, b], [a, a], [b, b]].map(|[x, y]| kernels.plain_dots([x], [y]))
+    );
     Ok(())
 }
 
@@ -164,13 +180,15 @@ proptest! {
         let reference = Kernels::available()[0];
         for kernels in Kernels::available() {
             let limit = 2f64.powi(20);
-            let found = kernels.exact_dot_within(&a, &b, limit);
+            let [found] = kernels.exact_dots_within([&a], [&b], [limit]);
             prop_assert!(near(found, kernels.exact_dot(&a, &b), limit));
-            prop_assert_eq!(found, reference.exact_dot_within(&a, &b, limit));
+            prop_assert_eq!([found], reference.exact_dots_within([&a], [&b], [limit]));
+            let pairs = kernels.exact_dots_within([&a, &b, &a], [&b, &b, &b], [limit; 3]);
+            prop_assert_eq!([pairs[0], pairs[2]], [found; 2]);
             let limit = 2f64.powi(power + 17);
-            let found = kernels.exact_dot_within(&wide, &other, limit);
+            let [found] = kernels.exact_dots_within([&wide], [&other], [limit]);
             prop_assert!(near(found, kernels.exact_dot(&wide, &other), limit));
-            prop_assert_eq!(found, reference.exact_dot_within(&wide, &other, limit));
+            prop_assert_eq!([found], reference.exact_dots_within([&wide], [&other], [limit]));
         }
     }
 
@@ -181,6 +199,9 @@ proptest! {
         for kernels in Kernels::available() {
             check_plain(kernels, &a, &b)?;
             check_plain(kernels, &wide, &other)?;
+            let codes: Vec<i16> = b.iter().map(|&v| (v * 32.0) as i16).collect();
+            check_sketch(kernels, &a, &codes)?;
+            check_sketch(kernels, &wide, &codes)?;
             // Products for which single precision has few digits or none.
             let tiny = |row: &[f32]| row.iter().map(|v| v * 1e-22).collect::<Vec<_>>();
             check_plain(kernels, &tiny(&a), &tiny(&b))?;

@@ -7,7 +7,7 @@ use super::coding::{Bf16, Coding, F32, I8};
 use super::distinct::Distinct;
 use super::frame::{Frame, Metric};
 use super::matrix::Matrix;
-use super::open::Scored;
+use super::order::Scored;
 use super::precision::{Code, Precision};
 use super::rank::{Query, Ranking};
 use super::scan::{Codes, Found};

@@ -17,12 +17,14 @@ mod frame;
 mod index;
 mod matrix;
 mod open;
+mod order;
 mod precision;
 mod rank;
 mod scan;
 mod shortlist;
 mod sketch;
 mod vote;
+mod wanted;
 
 pub use frame::Metric;
 pub use index::{Index, Neighbors};

@@ -1,12 +1,10 @@
 //! One query on its way from a shortlist to neighbours.
 
 use super::frame::{Frame, Interval, Placed};
+use super::order::Scored;
 use super::scan::Found;
 use crate::simd::Kernels;
 use crate::simd::candidates::Candidates;
-
-/// A row and its exact score.
-pub type Scored = (u32, f64);
 
 /// Rows of which a query wants to know more.
 #[derive(Default)]

@@ -3,23 +3,25 @@
 use super::distinct::Distinct;
 use super::frame::{Frame, Interval, Vector};
 use super::matrix::Matrix;
-use super::open::{Choice, Open, Scored};
+use super::open::{Choice, Open};
+use super::order::{Scored, keep_best};
 use super::scan::Found;
 use super::sketch::Sketch;
+use super::wanted::{Lists, Wanted};
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::Kernels;
 use crate::simd::exact::{Double, Real};
 
-/// A query and, where it tells candidates apart, a sketch of it.
+/// A query, and a sketch of it where that tells candidates apart.
 pub struct Query<'a, T> {
     vector: Vector<'a, T>,
-    sketch: Option<Sketch>,
+    sketch: Sketch,
 }
 
 impl<'a, T> Query<'a, T> {
     pub fn new(values: &'a [T]) -> Self {
-        Self { vector: Vector { values, norm: Double::default() }, sketch: None }
+        Self { vector: Vector { values, norm: Double::default() }, sketch: Sketch::NONE }
     }
 }
 
@@ -53,10 +55,10 @@ type Visited = (u32, u32, Interval);
 impl<T: Real> Ranking<'_, T> {
     /// The `k` best rows of each shortlist, best first, equal scores by the lowest row.
     ///
-    /// The `k` most promising candidates are scored exactly; most of them are the neighbours.
-    /// Estimates tell which of the others may be better than the `k`-th of these, and those are
-    /// scored exactly too. All queries take their next candidates together, in the order of the
-    /// rows, so that a row comes from memory once for all queries that want it.
+    /// The `k` most promising candidates are scored exactly; most of them are the neighbours. The
+    /// others are estimated, and scored exactly only where they may be better than the `k`-th of
+    /// these. A thread takes what all its queries want in the order of the rows, so that a row comes
+    /// from memory once for all of them.
     ///
     /// None where a guess of the scan was too high: then its shortlist may lack a neighbour.
     pub fn best(
@@ -97,7 +99,9 @@ impl<T: Real> Ranking<'_, T> {
             let queries = &self.queries[i * size..][..part.len()];
             let wanted = self.wanted(part, &choose);
             let bars: Vec<_> = part.iter().map(|open| open.bar(self.frame)).collect();
-            for (range, wanted) in wanted.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()) {
+            for (range, wanted) in
+                wanted.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty())
+            {
                 run.check()?;
                 *any = true;
                 let lists = Lists::new(range * self.range(), self.range(), wanted);
@@ -172,10 +176,8 @@ impl<T: Real> Ranking<'_, T> {
     ) {
         let rows = pairs.map(|(place, _)| self.row(place));
         let queries = pairs.map(|(_, query)| all[query as usize].vector);
-        let sketches = pairs.map(|(_, query)| all[query as usize].sketch.as_ref());
-        let scores = if sketches.iter().all(Option::is_some) {
-            static NONE: Sketch = Sketch::NONE;
-            let sketches = sketches.map(|sketch| sketch.unwrap_or(&NONE));
+        let sketches = pairs.map(|(_, query)| &all[query as usize].sketch);
+        let scores = if sketches.iter().all(|sketch| sketch.serves()) {
             self.frame.sketched(rows, queries, sketches)
         } else {
             self.frame.estimates(rows, queries)
@@ -199,13 +201,13 @@ impl<T: Real> Ranking<'_, T> {
         Ok(())
     }
 
-    /// A sketch, if it serves the candidates of a query; judged by one of them.
-    fn sketch(&self, query: Vector<'_, T>, found: &Found) -> Option<Sketch> {
-        let (place, width) = found.list.example()?;
+    /// A sketch, if it tells the candidates of a query apart; judged by one of them.
+    fn sketch(&self, query: Vector<'_, T>, found: &Found) -> Sketch {
+        let Some((place, width)) = found.list.example() else { return Sketch::NONE };
         let sketch = Sketch::new(self.kernels, query.values);
         let [score] = self.frame.sketched([self.row(place)], [query], [&sketch]);
         let ends = [score.lower, score.upper].map(|end| self.frame.least(&found.placed, end));
-        (NARROWER * (ends[1] - ends[0]) <= width).then_some(sketch)
+        if NARROWER * (ends[1] - ends[0]) <= width { sketch } else { Sketch::NONE }
     }
 
     /// The `k` best, with all equal rows in the place of their first.
@@ -235,87 +237,4 @@ fn take_batches<P: Copy>(pending: &mut Vec<P>, take: impl FnMut([P; BATCH])) {
     batches.iter().copied().for_each(take);
     let done = pending.len() - rest.len();
     pending.drain(..done);
-}
-
-/// Rows, each with a query that wants it scored or estimated.
-#[derive(Clone, Default)]
-struct Wanted {
-    score: Vec<(u32, u32)>,
-    estimate: Vec<(u32, u32)>,
-}
-
-impl Wanted {
-    fn is_empty(&self) -> bool {
-        self.score.is_empty() && self.estimate.is_empty()
-    }
-}
-
-/// The queries that want each of some neighbouring rows: two lists for each row.
-struct Lists {
-    first: usize,
-    /// Where each list ends.
-    ends: Vec<u32>,
-    queries: Vec<u32>,
-}
-
-impl Lists {
-    /// Sorts what is wanted of `count` rows from `first` on.
-    fn new(first: usize, count: usize, wanted: &Wanted) -> Self {
-        let pairs = || {
-            let kinds = [(0, &wanted.score), (1, &wanted.estimate)];
-            kinds.into_iter().flat_map(move |(kind, pairs)| {
-                pairs.iter().map(move |&(row, query)| (2 * (row as usize - first) + kind, query))
-            })
-        };
-        let mut ends = vec![0; 2 * count + 1];
-        pairs().for_each(|(list, _)| ends[list + 1] += 1);
-        let mut total = 0;
-        for end in &mut ends {
-            total += *end;
-            *end = total;
-        }
-        let mut queries = vec![0; total as usize];
-        // What starts as the place where a list begins is, once the list is full, where it ends.
-        for (list, query) in pairs() {
-            let place = &mut ends[list];
-            queries[*place as usize] = query;
-            *place += 1;
-        }
-        Self { first, ends, queries }
-    }
-
-    /// The wanted rows, each with the queries that want it scored and those that want it estimated.
-    fn rows(&self) -> impl Iterator<Item = (u32, [&[u32]; 2])> {
-        let mut start = 0;
-        let rows = self.ends.as_chunks::<2>().0.iter().enumerate().map(move |(row, &[middle, end])| {
-            let lists = [start..middle, middle..end];
-            start = end;
-            let lists = lists.map(|list| &self.queries[list.start as usize..list.end as usize]);
-            ((self.first + row) as u32, lists)
-        });
-        rows.filter(|(_, lists)| lists.iter().any(|list| !list.is_empty()))
-    }
-}
-
-/// Sorts by score, then row, and keeps the first `k`.
-fn keep_best(scored: &mut Vec<Scored>, k: usize) {
-    // Adding zero turns -0 into 0, which compares equal to it.
-    let mut keys: Vec<_> = scored.iter().map(|&(row, score)| key(row, score + 0.0)).collect();
-    keys.sort_unstable();
-    scored.clear();
-    scored.extend(keys.into_iter().take(k).map(parts_of));
-}
-
-/// A number that sorts as a row does, the best first: integers are compared without a branch.
-fn key(row: u32, score: f64) -> u128 {
-    let bits = score.to_bits() as i64;
-    // As an integer it sorts as the score does, and with its sign turned as one without sign.
-    let ascending = (bits ^ ((bits >> 63) as u64 >> 1) as i64) as u64 ^ 1 << 63;
-    u128::from(!ascending) << 32 | u128::from(row)
-}
-
-/// The row and the score of a [`key`].
-fn parts_of(key: u128) -> Scored {
-    let bits = (!((key >> 32) as u64) ^ 1 << 63) as i64;
-    (key as u32, f64::from_bits((bits ^ ((bits >> 63) as u64 >> 1) as i64) as u64))
 }

@@ -2,6 +2,7 @@
 //!
 //! Compensated summation after Ogita, Rump and Oishi, "Accurate sum and dot product" (2005). The
 //! lanes are the same for every instruction set, and so are the bits of the results.
+#![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
 use super::kernels::multiversion;
 
@@ -164,7 +165,7 @@ fn dots_within_body<T: Real, const N: usize>(
     limits: [f64; N],
 ) -> [Double; N] {
     let blocks = rows[0].len() / WIDTH;
-    let mut pairs = [[&[[T::default(); WIDTH]; 0][..]; 2]; N];
+    let mut pairs: [[&[[T; WIDTH]]; 2]; N] = [[&[]; 2]; N];
     let (mut hi, mut lo) = ([[0.0; WIDTH]; N], [[0.0; WIDTH]; N]);
     for n in 0..N {
         pairs[n][0] = &rows[n].as_chunks().0[..blocks];
@@ -176,7 +177,7 @@ fn dots_within_body<T: Real, const N: usize>(
             (hi[n], lo[n]) = add_bounded_products(hi[n], lo[n], &pairs[n][0][i], &pairs[n][1][i]);
         }
     }
-    if rows[0].len() % WIDTH > 0 {
+    if !rows[0].len().is_multiple_of(WIDTH) {
         for n in 0..N {
             let row = padded(rows[n].as_chunks::<WIDTH>().1);
             let other = padded(others[n].as_chunks::<WIDTH>().1);

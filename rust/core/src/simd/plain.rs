@@ -74,17 +74,19 @@ fn dots_body<T: Real, F: Factor<T>, const N: usize>(
     others: [&[F]; N],
 ) -> [f64; N] {
     let count = rows[0].len() / SUMS;
-    let mut blocks = [(&[[T::default(); SUMS]; 0][..], &[[F::default(); SUMS]; 0][..]); N];
+    let mut left: [&[[T; SUMS]]; N] = [&[]; N];
+    let mut right: [&[[F; SUMS]]; N] = [&[]; N];
     for n in 0..N {
-        blocks[n] = (&rows[n].as_chunks().0[..count], &others[n].as_chunks().0[..count]);
+        left[n] = &rows[n].as_chunks().0[..count];
+        right[n] = &others[n].as_chunks().0[..count];
     }
     let mut sums = [[T::default(); SUMS]; N];
     for i in 0..count {
         for n in 0..N {
-            sums[n] = add_products(sums[n], &blocks[n].0[i], &blocks[n].1[i]);
+            sums[n] = add_products(sums[n], &left[n][i], &right[n][i]);
         }
     }
-    if rows[0].len() % SUMS > 0 {
+    if !rows[0].len().is_multiple_of(SUMS) {
         for n in 0..N {
             let row = padded(rows[n].as_chunks::<SUMS>().1);
             let other = padded(others[n].as_chunks::<SUMS>().1);
