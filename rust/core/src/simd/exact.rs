@@ -254,14 +254,15 @@ impl super::Kernels {
         self.exact_dot(row, row).square_root()
     }
 
-    /// Asks for a row that is needed soon, so that its way from memory is over by then.
+    /// Asks for numbers that are needed soon, and only once, so that their way from memory is over by
+    /// then.
     pub fn prefetch<T>(self, row: &[T]) {
         #[cfg(target_arch = "x86_64")]
         for line in (0..size_of_val(row)).step_by(64) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            use std::arch::x86_64::{_MM_HINT_NTA, _mm_prefetch};
             let line = row.as_ptr().cast::<i8>().wrapping_add(line);
             // SAFETY: a prefetch reads nothing that a program could see, from any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line) }
+            unsafe { _mm_prefetch::<_MM_HINT_NTA>(line) }
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = row;
