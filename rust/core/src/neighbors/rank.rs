@@ -238,3 +238,42 @@ fn take_batches<P: Copy>(pending: &mut Vec<P>, take: impl FnMut([P; BATCH])) {
     let done = pending.len() - rest.len();
     pending.drain(..done);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::neighbors::Metric;
+    use crate::neighbors::coding::I8;
+    use crate::neighbors::scan::Codes;
+
+    /// Whether the sketch of a row of these serves as a query.
+    fn sketch_serves(kernels: Kernels, data: &[f32], depth: usize) -> bool {
+        let rows = Matrix::new(data, data.len() / depth, depth).unwrap();
+        let stop = AtomicBool::new(false);
+        let run = Run::new(1, &stop);
+        let distinct = Distinct::find(&run, kernels, rows).unwrap();
+        let frame = Frame::fit(Metric::Cosine, rows, 1.0, kernels);
+        let codes = Codes::<I8>::build(&run, kernels, &frame, rows, &distinct.firsts).unwrap();
+        let norms: Vec<_> = (0..rows.rows()).map(|i| kernels.exact_norm(rows.row(i))).collect();
+        let query = Vector { values: rows.row(0), norm: norms[0] };
+        let blocks = 0..codes.blocks();
+        let found = codes.scan(&run, &frame, &[query.values], 5, blocks, false).unwrap().remove(0);
+        let (frame, distinct, norms) = (&frame, &distinct, &norms[..]);
+        let ranking = Ranking { kernels, frame, rows, distinct, norms, queries: Vec::new() };
+        ranking.sketch(query, &found).serves()
+    }
+
+    #[test]
+    fn a_sketch_serves_unless_an_offset_blurs_it() {
+        let number =
+            |i: u64| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 23) as f32;
+        let data: Vec<f32> = (0..300 * 64).map(|i| number(i) - 1.0).collect();
+        let offset: Vec<f32> = data.iter().map(|value| value + 1000.0).collect();
+        for kernels in Kernels::available() {
+            assert!(sketch_serves(kernels, &data, 64), "{kernels:?}");
+            assert!(!sketch_serves(kernels, &offset, 64), "{kernels:?}");
+        }
+    }
+}
