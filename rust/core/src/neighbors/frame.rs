@@ -185,7 +185,7 @@ impl Frame {
             Metric::Inner => term / self.unit / (self.unit * query.bias_weight),
             Metric::Euclidean => -(-2.0 * term / query.bias_weight).max(0.0).sqrt() / self.unit,
         };
-        if self.least(query, score) <= least { score } else { f64::NEG_INFINITY }
+        if self.least(query, score) < least { score } else { f64::NEG_INFINITY }
     }
 
     /// The scores of `N` rows, each for a query: cosines, inner products, or distances with their
@@ -298,6 +298,11 @@ impl Interval {
         Self { lower: score, upper: score }
     }
 
+    /// The score where there is nothing else; intervals around an estimate are never so narrow.
+    pub fn exact(self) -> Option<f64> {
+        (self.lower == self.upper).then_some(self.lower)
+    }
+
     /// A score with an error, and its own rounding; everything where one of them is no number.
     fn around(score: f64, error: f64) -> Self {
         let error = error + 4.0 * ROUNDOFF * score.abs() + UNDERFLOW;
@@ -315,5 +320,21 @@ fn power_of_two(value: f64) -> f64 {
         0.0 => 1.0,
         value if value.is_normal() => f64::from_bits((value.to_bits() + FRACTION) & !FRACTION),
         value => value.log2().ceil().exp2(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_never_taken_for_a_score() {
+        for score in
+            [0.0, -0.0, 5e-324, 1e-150, -0.3, 1.0, -1e300, f64::MAX, f64::INFINITY, f64::NAN]
+        {
+            let interval = Interval::around(score, 0.0);
+            assert!(interval.exact().is_none() && interval.lower < interval.upper, "{score}");
+        }
+        assert_eq!(Interval::exactly(0.25).exact(), Some(0.25));
     }
 }

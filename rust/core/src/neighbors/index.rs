@@ -283,6 +283,10 @@ impl Index {
         let (mut rows, mut scores) = (vec![0; found.len() * k], vec![0.0; found.len() * k]);
         let mut parts: Vec<_> = rows.chunks_mut(k).zip(scores.chunks_mut(k)).zip(found).collect();
         run.for_each_mut(&mut parts, |_, ((rows, scores), found)| {
+            if found.len() != k {
+                let count = found.len();
+                return Err(Error::Internal(format!("{count} neighbours instead of {k}")));
+            }
             for (&(row, score), place) in found.iter().zip(rows.iter_mut().zip(scores.iter_mut())) {
                 *place.0 = i64::from(row);
                 *place.1 = sign * score + 0.0;

@@ -79,10 +79,9 @@ impl Open {
 
     /// Keeps what was found out about a row.
     pub fn keep(&mut self, row: u32, score: Interval) {
-        if score.lower == score.upper {
-            self.scored.push((row, score.lower));
-        } else {
-            self.estimated.push((row, score));
+        match score.exact() {
+            Some(score) => self.scored.push((row, score)),
+            None => self.estimated.push((row, score)),
         }
     }
 

@@ -102,10 +102,9 @@ impl<T: Real> Ranking<'_, T> {
             for (range, wanted) in
                 wanted.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty())
             {
-                run.check()?;
                 *any = true;
                 let lists = Lists::new(range * self.range(), self.range(), wanted);
-                for (place, q, score) in self.visit_in_order(queries, &lists, &bars) {
+                for (place, q, score) in self.visit_in_order(run, queries, &lists, &bars)? {
                     part[q as usize].keep(place, score);
                 }
             }
@@ -136,10 +135,17 @@ impl<T: Real> Ranking<'_, T> {
     }
 
     /// Scores and estimates every wanted row for its queries, in the order of the rows.
-    fn visit_in_order(&self, all: &[Query<'_, T>], lists: &Lists, bars: &[f64]) -> Vec<Visited> {
+    fn visit_in_order(
+        &self,
+        run: &Run<'_>,
+        all: &[Query<'_, T>],
+        lists: &Lists,
+        bars: &[f64],
+    ) -> Result<Vec<Visited>> {
         let mut found = Vec::with_capacity(lists.queries.len());
         let [mut to_score, mut to_estimate] = [const { Vec::new() }; 2];
         for (place, [score, estimate]) in lists.rows() {
+            run.check()?;
             if (place as usize) + 1 < self.distinct.firsts.len() {
                 self.kernels.prefetch(self.row(place + 1).values);
             }
@@ -150,7 +156,7 @@ impl<T: Real> Ranking<'_, T> {
         }
         to_score.into_iter().for_each(|pair| self.score(all, [pair], &mut found));
         to_estimate.into_iter().for_each(|pair| self.estimate(all, [pair], bars, &mut found));
-        found
+        Ok(found)
     }
 
     /// Scores some rows for a query each.

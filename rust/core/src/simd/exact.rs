@@ -254,8 +254,8 @@ impl super::Kernels {
         self.exact_dot(row, row).square_root()
     }
 
-    /// Asks for numbers that are needed soon, and only once, so that their way from memory is over by
-    /// then.
+    /// Asks for numbers that are needed soon, and not for long, so that their way from memory is over
+    /// by then.
     pub fn prefetch<T>(self, row: &[T]) {
         #[cfg(target_arch = "x86_64")]
         for line in (0..size_of_val(row)).step_by(64) {
