@@ -237,23 +237,39 @@ impl Frame {
         })
     }
 
-    /// [`Frame::estimates`] by sketches of the queries; everything for distances.
-    pub fn sketched<T: Real, const N: usize>(
+    /// What the score of a row lies between, given the inner product of the row and the codes of the
+    /// query's sketch; everything for distances.
+    pub fn sketched<T: Real>(
         &self,
-        rows: [Vector<'_, T>; N],
-        queries: [Vector<'_, T>; N],
-        sketches: [&Sketch; N],
-    ) -> [Interval; N] {
-        let values = rows.map(|row| row.values);
-        let (relative, lost) = plain_errors::<T>(values[0].len());
-        let dots = self.kernels.sketch_dots(values, sketches.map(|sketch| &sketch.codes[..]));
-        std::array::from_fn(|n| {
-            let (Sketch { unit, error, .. }, size) = (sketches[n], size(rows[n], queries[n]));
-            // What the codes leave out may make the product of the norms larger, too.
-            let left_out = error * rows[n].norm.hi * (1.0 + 2.0 * relative);
-            let error = left_out + relative * size.unwrap_or(f64::INFINITY) + lost * unit;
-            self.interval(dots[n] * unit, error, size)
-        })
+        dot: f64,
+        row: Vector<'_, T>,
+        query: Vector<'_, T>,
+        sketch: &Sketch,
+    ) -> Interval {
+        let (relative, lost) = plain_errors::<T>(row.values.len());
+        let (Sketch { unit, error, .. }, size) = (sketch, size(row, query));
+        // What the codes leave out may make the product of the norms larger, too.
+        let left_out = error * row.norm.hi * (1.0 + 2.0 * relative);
+        let error = left_out + relative * size.unwrap_or(f64::INFINITY) + lost * unit;
+        self.interval(dot * unit, error, size)
+    }
+
+    /// What tells most rows that stay below a bar by [`Frame::sketched`], without its divisions.
+    pub fn gate<T: Real>(&self, query: Vector<'_, T>, sketch: &Sketch, bar: f64) -> Gate {
+        let (relative, lost) = plain_errors::<T>(query.values.len());
+        let norm = query.norm.hi;
+        // Twice what is added for errors, and a thousand roundings, outweigh those made here.
+        let error = 2.0 * (sketch.error + relative * norm) + 1e3 * ROUNDOFF * norm;
+        let lost = 2.0 * (lost * sketch.unit + UNDERFLOW);
+        let (least, slope) = match self.metric {
+            Metric::Cosine => (0.0, bar * norm),
+            _ => (bar, 0.0),
+        };
+        let room = 1e3 * ROUNDOFF;
+        let least = least - room * least.abs() - lost;
+        let slope = slope - room * slope.abs() - error;
+        let sound = (SMALLEST..=LARGEST).contains(&norm) && self.metric != Metric::Euclidean;
+        Gate { bar, unit: sketch.unit, least: if sound { least } else { f64::NAN }, slope }
     }
 
     /// The score for an inner product with an error, given the product of the norms.
@@ -285,6 +301,25 @@ fn size<T>(row: Vector<'_, T>, query: Vector<'_, T>) -> Option<f64> {
     sound.then(|| norms[0] * norms[1])
 }
 
+/// A bar for the scores of a query, in terms of inner products with its sketch.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    pub bar: f64,
+    unit: f64,
+    least: f64,
+    slope: f64,
+}
+
+impl Gate {
+    /// Whether a row of this norm and inner product may have a score that reaches the bar; if not, it
+    /// has none. No number lets everything pass.
+    #[inline]
+    pub fn may_pass(&self, dot: f64, norm: f64) -> bool {
+        let short = dot * self.unit < self.least + self.slope * norm;
+        !(short & (SMALLEST..=LARGEST).contains(&norm))
+    }
+}
+
 /// Two numbers between which a score lies.
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
@@ -293,16 +328,6 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Nothing but a score.
-    pub fn exactly(score: f64) -> Self {
-        Self { lower: score, upper: score }
-    }
-
-    /// The score where there is nothing else; intervals around an estimate are never so narrow.
-    pub fn exact(self) -> Option<f64> {
-        (self.lower == self.upper).then_some(self.lower)
-    }
-
     /// A score with an error, and its own rounding; everything where one of them is no number.
     fn around(score: f64, error: f64) -> Self {
         let error = error + 4.0 * ROUNDOFF * score.abs() + UNDERFLOW;
@@ -320,21 +345,5 @@ fn power_of_two(value: f64) -> f64 {
         0.0 => 1.0,
         value if value.is_normal() => f64::from_bits((value.to_bits() + FRACTION) & !FRACTION),
         value => value.log2().ceil().exp2(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_estimate_is_never_taken_for_a_score() {
-        for score in
-            [0.0, -0.0, 5e-324, 1e-150, -0.3, 1.0, -1e300, f64::MAX, f64::INFINITY, f64::NAN]
-        {
-            let interval = Interval::around(score, 0.0);
-            assert!(interval.exact().is_none() && interval.lower < interval.upper, "{score}");
-        }
-        assert_eq!(Interval::exactly(0.25).exact(), Some(0.25));
     }
 }

@@ -77,14 +77,6 @@ impl Open {
         self.floor.max(frame.score_of(&self.placed, self.guess.into()))
     }
 
-    /// Keeps what was found out about a row.
-    pub fn keep(&mut self, row: u32, score: Interval) {
-        match score.exact() {
-            Some(score) => self.scored.push((row, score)),
-            None => self.estimated.push((row, score)),
-        }
-    }
-
     /// Raises the floor to the `k`-th best of what is known.
     fn raise_floor(&mut self, k: usize) {
         let scored = self.scored.iter().map(|&(_, score)| score);

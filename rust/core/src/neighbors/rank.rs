@@ -1,7 +1,7 @@
 //! The second pass: estimates of the rows that are left, and exact scores of the best of them.
 
 use super::distinct::Distinct;
-use super::frame::{Frame, Interval, Vector};
+use super::frame::{Frame, Gate, Interval, Vector};
 use super::matrix::Matrix;
 use super::open::{Choice, Open};
 use super::order::{Scored, keep_best};
@@ -49,8 +49,29 @@ const FEWEST: usize = 8;
 /// Pairs of a row and a query that are scored together.
 const BATCH: usize = 4;
 
-/// A place of a row, a query that wants it, and what its score lies between.
-type Visited = (u32, u32, Interval);
+/// Numbers that are asked for in one go.
+const PART: usize = 256;
+/// Bytes of rows that are visited while the next of them come from memory.
+const WINDOW_BYTES: usize = 24 << 10;
+
+/// A row and a query that wants it.
+type Pair = (u32, u32);
+
+/// What a visit of rows found out for some queries.
+#[derive(Clone, Default)]
+struct Visited {
+    scored: Vec<(Pair, f64)>,
+    estimated: Vec<(Pair, Interval)>,
+}
+
+/// What a visit of rows found out, for so many queries at a time.
+struct Parts(u32, Vec<Visited>);
+
+impl Parts {
+    fn of(&mut self, query: u32) -> &mut Visited {
+        &mut self.1[(query / self.0) as usize]
+    }
+}
 
 impl<T: Real> Ranking<'_, T> {
     /// The `k` best rows of each shortlist, best first, equal scores by the lowest row.
@@ -86,7 +107,7 @@ impl<T: Real> Ranking<'_, T> {
     }
 
     /// Scores and estimates what `choose` takes from each query; false where it takes nothing.
-    /// Threads share the queries.
+    /// Threads share the queries while these choose, and then the rows.
     fn visit(
         &self,
         run: &Run<'_>,
@@ -94,23 +115,37 @@ impl<T: Real> Ranking<'_, T> {
         choose: impl Fn(&mut Open) -> Choice + Sync,
     ) -> Result<bool> {
         let size = open.len().div_ceil(run.threads()).max(FEWEST);
-        let mut parts: Vec<_> = open.chunks_mut(size).map(|part| (part, false)).collect();
-        run.for_each_mut(&mut parts, |i, (part, any)| {
-            let queries = &self.queries[i * size..][..part.len()];
-            let wanted = self.wanted(part, &choose);
-            let bars: Vec<_> = part.iter().map(|open| open.bar(self.frame)).collect();
-            for (range, wanted) in
-                wanted.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty())
-            {
-                *any = true;
-                let lists = Lists::new(range * self.range(), self.range(), wanted);
-                for (place, q, score) in self.visit_in_order(run, queries, &lists, &bars)? {
-                    part[q as usize].keep(place, score);
+        let mut parts: Vec<_> = open.chunks_mut(size).map(|part| (part, Vec::new())).collect();
+        run.for_each_mut(&mut parts, |i, (part, wanted)| {
+            *wanted = self.wanted(part, i * size, &choose);
+            Ok(())
+        })?;
+        let open = parts.iter().flat_map(|(part, _)| part.iter());
+        let gates: Vec<_> = open.zip(&self.queries).map(|(open, query)| {
+            self.frame.gate(query.vector, &query.sketch, open.bar(self.frame))
+        }).collect();
+        let ranges = self.distinct.firsts.len().div_ceil(self.range());
+        let ranges = run.collect(ranges, |range| {
+            let wanted: Vec<_> = parts.iter().map(|(_, wanted)| &wanted[range]).collect();
+            let mut found = Parts(size as u32, vec![Visited::default(); parts.len()]);
+            if !wanted.iter().all(|wanted| wanted.is_empty()) {
+                let lists = Lists::new(range * self.range(), self.range(), &wanted);
+                self.visit_in_order(run, &lists, &gates, &mut found)?;
+            }
+            Ok(found)
+        })?;
+        run.for_each_mut(&mut parts, |i, (part, _)| {
+            for found in ranges.iter().map(|found| &found.1[i]) {
+                for &((place, q), score) in &found.scored {
+                    part[q as usize - i * size].scored.push((place, score));
+                }
+                for &((place, q), score) in &found.estimated {
+                    part[q as usize - i * size].estimated.push((place, score));
                 }
             }
             Ok(())
         })?;
-        Ok(parts.iter().any(|&(_, any)| any))
+        Ok(parts.iter().any(|(_, wanted)| wanted.iter().any(|wanted| !wanted.is_empty())))
     }
 
     /// How many rows are visited in one go.
@@ -118,11 +153,11 @@ impl<T: Real> Ranking<'_, T> {
         RANGE.max(self.distinct.firsts.len().div_ceil(MOST_RANGES))
     }
 
-    /// What some queries want, by ranges of rows.
-    fn wanted(&self, open: &mut [Open], choose: impl Fn(&mut Open) -> Choice) -> Vec<Wanted> {
+    /// What some queries from `first` on want, by ranges of rows.
+    fn wanted(&self, open: &mut [Open], first: usize, choose: impl Fn(&mut Open) -> Choice) -> Vec<Wanted> {
         let range = self.range();
         let mut wanted = vec![Wanted::default(); self.distinct.firsts.len().div_ceil(range)];
-        for (q, open) in open.iter_mut().enumerate() {
+        for (q, open) in (first..).zip(open) {
             let choice = choose(open);
             for row in choice.score {
                 wanted[row as usize / range].score.push((row, q as u32));
@@ -134,62 +169,86 @@ impl<T: Real> Ranking<'_, T> {
         wanted
     }
 
-    /// Scores and estimates every wanted row for its queries, in the order of the rows.
+    /// Scores and estimates every wanted row for its queries, in the order of the rows. While those
+    /// of one window are worked on, the next come from memory.
     fn visit_in_order(
         &self,
         run: &Run<'_>,
-        all: &[Query<'_, T>],
         lists: &Lists,
-        bars: &[f64],
-    ) -> Result<Vec<Visited>> {
-        let mut found = Vec::with_capacity(lists.queries.len());
+        gates: &[Gate],
+        found: &mut Parts,
+    ) -> Result<()> {
+        let rows: Vec<_> = lists.rows().collect();
+        let row_bytes = self.rows.columns().max(1) * size_of::<T>();
+        let mut windows = rows.chunks((WINDOW_BYTES / row_bytes).max(1)).peekable();
         let [mut to_score, mut to_estimate] = [const { Vec::new() }; 2];
-        for (place, [score, estimate]) in lists.rows() {
+        while let Some(window) = windows.next() {
             run.check()?;
-            if (place as usize) + 1 < self.distinct.firsts.len() {
-                self.kernels.prefetch(self.row(place + 1).values);
+            for &(place, [score, estimate]) in window {
+                to_score.extend(score.iter().map(|&query| (place, query)));
+                to_estimate.extend(estimate.iter().map(|&query| (place, query)));
             }
-            to_score.extend(score.iter().map(|&query| (place, query)));
-            to_estimate.extend(estimate.iter().map(|&query| (place, query)));
-            take_batches(&mut to_score, |pairs| self.score(all, pairs, &mut found));
-            take_batches(&mut to_estimate, |pairs| self.estimate(all, pairs, bars, &mut found));
+            // Asked for all at once, the next rows would hold up whatever comes after them.
+            let next = windows.peek().copied().unwrap_or_default();
+            let mut parts = next.iter().flat_map(|&(place, _)| self.row(place).values.chunks(PART));
+            let batches = to_score.len() / BATCH + to_estimate.len() / BATCH;
+            let share = (next.len() * self.rows.columns().div_ceil(PART)).div_ceil(batches.max(1));
+            let mut ask = || parts.by_ref().take(share).for_each(|part| self.kernels.prefetch(part));
+            take_batches(&mut to_score, |pairs| {
+                ask();
+                self.score(pairs, found);
+            });
+            take_batches(&mut to_estimate, |pairs| {
+                ask();
+                self.estimate(pairs, gates, found);
+            });
+            parts.for_each(|part| self.kernels.prefetch(part));
         }
-        to_score.into_iter().for_each(|pair| self.score(all, [pair], &mut found));
-        to_estimate.into_iter().for_each(|pair| self.estimate(all, [pair], bars, &mut found));
-        Ok(found)
+        to_score.into_iter().for_each(|pair| self.score([pair], found));
+        to_estimate.into_iter().for_each(|pair| self.estimate([pair], gates, found));
+        Ok(())
     }
 
     /// Scores some rows for a query each.
     fn score<const N: usize>(
         &self,
-        all: &[Query<'_, T>],
-        pairs: [(u32, u32); N],
-        found: &mut Vec<Visited>,
+        pairs: [Pair; N],
+        found: &mut Parts,
     ) {
-        let queries = pairs.map(|(_, query)| all[query as usize].vector);
+        let queries = pairs.map(|(_, query)| self.queries[query as usize].vector);
         let scores = self.frame.scores(pairs.map(|(place, _)| self.row(place)), queries);
-        let scores = pairs.into_iter().zip(scores);
-        found.extend(scores.map(|((row, query), score)| (row, query, Interval::exactly(score))));
+        for (pair, score) in pairs.into_iter().zip(scores) {
+            found.of(pair.1).scored.push((pair, score));
+        }
     }
 
     /// Estimates some rows for a query each, and keeps those that reach its bar.
     fn estimate<const N: usize>(
         &self,
-        all: &[Query<'_, T>],
-        pairs: [(u32, u32); N],
-        bars: &[f64],
-        found: &mut Vec<Visited>,
+        pairs: [Pair; N],
+        gates: &[Gate],
+        found: &mut Parts,
     ) {
         let rows = pairs.map(|(place, _)| self.row(place));
-        let queries = pairs.map(|(_, query)| all[query as usize].vector);
-        let sketches = pairs.map(|(_, query)| &all[query as usize].sketch);
-        let scores = if sketches.iter().all(|sketch| sketch.serves()) {
-            self.frame.sketched(rows, queries, sketches)
-        } else {
-            self.frame.estimates(rows, queries)
+        let queries = pairs.map(|(_, query)| &self.queries[query as usize]);
+        let mut keep = |n: usize, score: Interval| {
+            let query = pairs[n].1;
+            if score.upper >= gates[query as usize].bar {
+                found.of(query).estimated.push((pairs[n], score));
+            }
         };
-        let scores = pairs.into_iter().zip(scores).map(|((row, query), score)| (row, query, score));
-        found.extend(scores.filter(|&(_, query, score)| score.upper >= bars[query as usize]));
+        if !queries.iter().all(|query| query.sketch.serves()) {
+            let scores = self.frame.estimates(rows, queries.map(|query| query.vector));
+            return scores.into_iter().enumerate().for_each(|(n, score)| keep(n, score));
+        }
+        let codes = queries.map(|query| &query.sketch.codes[..]);
+        let dots = self.kernels.sketch_dots(rows.map(|row| row.values), codes);
+        for n in 0..N {
+            if gates[pairs[n].1 as usize].may_pass(dots[n], rows[n].norm.hi) {
+                let Query { vector, sketch } = queries[n];
+                keep(n, self.frame.sketched(dots[n], rows[n], *vector, sketch));
+            }
+        }
     }
 
     /// Computes the norms of the queries, and sketches where they serve.
@@ -211,7 +270,9 @@ impl<T: Real> Ranking<'_, T> {
     fn sketch(&self, query: Vector<'_, T>, found: &Found) -> Sketch {
         let Some((place, width)) = found.list.example() else { return Sketch::NONE };
         let sketch = Sketch::new(self.kernels, query.values);
-        let [score] = self.frame.sketched([self.row(place)], [query], [&sketch]);
+        let row = self.row(place);
+        let [dot] = self.kernels.sketch_dots([row.values], [&sketch.codes]);
+        let score = self.frame.sketched(dot, row, query, &sketch);
         let ends = [score.lower, score.upper].map(|end| self.frame.least(&found.placed, end));
         if NARROWER * (ends[1] - ends[0]) <= width { sketch } else { Sketch::NONE }
     }

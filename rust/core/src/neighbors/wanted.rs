@@ -23,10 +23,10 @@ pub struct Lists {
 
 impl Lists {
     /// Sorts what is wanted of `count` rows from `first` on.
-    pub fn new(first: usize, count: usize, wanted: &Wanted) -> Self {
+    pub fn new(first: usize, count: usize, wanted: &[&Wanted]) -> Self {
         let pairs = || {
-            let kinds = [(0, &wanted.score), (1, &wanted.estimate)];
-            kinds.into_iter().flat_map(move |(kind, pairs)| {
+            let kinds = wanted.iter().flat_map(|part| [(0, &part.score), (1, &part.estimate)]);
+            kinds.flat_map(move |(kind, pairs)| {
                 pairs.iter().map(move |&(row, query)| (2 * (row as usize - first) + kind, query))
             })
         };
@@ -69,11 +69,11 @@ mod tests {
     fn each_row_lists_the_queries_that_want_it() {
         let score = vec![(12, 0), (10, 0), (12, 1), (12, 2)];
         let wanted = Wanted { score, estimate: vec![(13, 0), (10, 1), (13, 5)] };
-        let lists = Lists::new(10, 4, &wanted);
+        let lists = Lists::new(10, 4, &[&wanted]);
         let none: &[u32] = &[];
         let rows = [(10, [&[0][..], &[1]]), (12, [&[0, 1, 2], none]), (13, [none, &[0, 5]])];
         assert!(lists.rows().eq(rows));
         assert_eq!(lists.queries.len(), 7);
-        assert_eq!(Lists::new(10, 4, &Wanted::default()).rows().count(), 0);
+        assert_eq!(Lists::new(10, 4, &[]).rows().count(), 0);
     }
 }

@@ -1,11 +1,33 @@
 //! Sums of products in the precision of the rows themselves: several times as fast as exact ones, and
 //! near enough to tell which rows need those.
 
-use super::exact::{Real, padded};
+use super::exact::Real;
 use super::kernels::multiversion;
 
 /// Sums that run side by side: each is short, and so is its error.
-const SUMS: usize = 32;
+const SUMS: usize = 2 * LANES;
+
+/// Numbers that are worked on side by side: so few that the compiler keeps sums of them in registers.
+const LANES: usize = 16;
+
+/// One number for each sum.
+type Block<T> = [[T; LANES]; 2];
+
+/// The whole blocks of a row, and the numbers that are left.
+#[inline(always)]
+fn blocks<T>(row: &[T]) -> (&[Block<T>], &[T]) {
+    let (lanes, _) = row.as_chunks();
+    let (blocks, _) = lanes.as_chunks();
+    (blocks, &row[row.len() / SUMS * SUMS..])
+}
+
+/// A last, shorter block, and zeros.
+#[inline(always)]
+fn padded<T: Copy + Default>(rest: &[T]) -> Block<T> {
+    let mut block = [[T::default(); LANES]; 2];
+    block.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
+    block
+}
 
 /// A number that is multiplied in the precision `T`, which holds it.
 trait Factor<T>: Copy + Default {
@@ -42,13 +64,13 @@ pub fn underflow<T: Real>(depth: usize) -> f64 {
 
 /// The total of some sums.
 #[inline(always)]
-fn total<T: Real>(sums: [T; SUMS]) -> f64 {
-    let mut wide = [0.0; SUMS / 4];
-    for i in 0..SUMS / 4 {
-        let (a, b) = (sums[i].plus(sums[i + 8]), sums[i + 16].plus(sums[i + 24]));
-        wide[i] = a.plus(b).into();
+fn total<T: Real>(sums: Block<T>) -> f64 {
+    let mut wide = [0.0; LANES / 2];
+    for i in 0..LANES / 2 {
+        let [a, b] = sums;
+        wide[i] = a[i].plus(a[i + 8]).plus(b[i].plus(b[i + 8])).into();
     }
-    for half in [SUMS / 8, SUMS / 16] {
+    for half in [LANES / 4, LANES / 8] {
         for i in 0..half {
             wide[i] += wide[i + half];
         }
@@ -58,11 +80,11 @@ fn total<T: Real>(sums: [T; SUMS]) -> f64 {
 
 #[inline(always)]
 fn add_products<T: Real, F: Factor<T>>(
-    mut sums: [T; SUMS],
-    row: &[T; SUMS],
-    other: &[F; SUMS],
-) -> [T; SUMS] {
-    for i in 0..SUMS {
+    mut sums: [T; LANES],
+    row: &[T; LANES],
+    other: &[F; LANES],
+) -> [T; LANES] {
+    for i in 0..LANES {
         sums[i] = sums[i].plus_product(row[i], other[i].widen());
     }
     sums
@@ -74,27 +96,36 @@ fn dots_body<T: Real, F: Factor<T>, const N: usize>(
     others: [&[F]; N],
 ) -> [f64; N] {
     let count = rows[0].len() / SUMS;
-    let mut left: [&[[T; SUMS]]; N] = [&[]; N];
-    let mut right: [&[[F; SUMS]]; N] = [&[]; N];
+    let mut left: [&[Block<T>]; N] = [&[]; N];
+    let mut right: [&[Block<F>]; N] = [&[]; N];
     for n in 0..N {
-        left[n] = &rows[n].as_chunks().0[..count];
-        right[n] = &others[n].as_chunks().0[..count];
-    }
-    let mut sums = [[T::default(); SUMS]; N];
-    for i in 0..count {
-        for n in 0..N {
-            sums[n] = add_products(sums[n], &left[n][i], &right[n][i]);
-        }
-    }
-    if !rows[0].len().is_multiple_of(SUMS) {
-        for n in 0..N {
-            let row = padded(rows[n].as_chunks::<SUMS>().1);
-            let other = padded(others[n].as_chunks::<SUMS>().1);
-            sums[n] = add_products(sums[n], &row, &other);
-        }
+        left[n] = &blocks(rows[n]).0[..count];
+        right[n] = &blocks(others[n]).0[..count];
     }
     let mut totals = [0.0; N];
+    let mut tails = [[[T::default(); LANES]; 2]; N];
+    if !rows[0].len().is_multiple_of(SUMS) {
+        for n in 0..N {
+            let (row, other) = (padded(blocks(rows[n]).1), padded(blocks(others[n]).1));
+            for half in 0..2 {
+                tails[n][half] = add_products(tails[n][half], &row[half], &other[half]);
+            }
+        }
+    }
+    let mut sums = [[[T::default(); LANES]; 2]; N];
+    for i in 0..count {
+        for n in 0..N {
+            for half in 0..2 {
+                sums[n][half] = add_products(sums[n][half], &left[n][i][half], &right[n][i][half]);
+            }
+        }
+    }
     for n in 0..N {
+        for half in 0..2 {
+            for i in 0..LANES {
+                sums[n][half][i] = sums[n][half][i].plus(tails[n][half][i]);
+            }
+        }
         totals[n] = total(sums[n]);
     }
     totals
@@ -112,20 +143,25 @@ fn sketch_dots_body<T: Real, const N: usize>(rows: [&[T]; N], others: [&[i16]; N
 
 #[inline(always)]
 fn distance_body<T: Real>(a: &[T], b: &[T]) -> f64 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b[..a.len()].as_chunks());
-    let mut sums = [T::default(); SUMS];
+    let ((a, a_rest), (b, b_rest)) = (blocks(a), blocks(&b[..a.len()]));
+    let mut sums = [[T::default(); LANES]; 2];
     for i in 0..a.len() {
-        sums = add_squares(sums, &a[i], &b[i]);
+        for half in 0..2 {
+            sums[half] = add_squares(sums[half], &a[i][half], &b[i][half]);
+        }
     }
     if !a_rest.is_empty() {
-        sums = add_squares(sums, &padded(a_rest), &padded(b_rest));
+        let (a, b) = (padded(a_rest), padded(b_rest));
+        for half in 0..2 {
+            sums[half] = add_squares(sums[half], &a[half], &b[half]);
+        }
     }
     total(sums)
 }
 
 #[inline(always)]
-fn add_squares<T: Real>(mut sums: [T; SUMS], a: &[T; SUMS], b: &[T; SUMS]) -> [T; SUMS] {
-    for i in 0..SUMS {
+fn add_squares<T: Real>(mut sums: [T; LANES], a: &[T; LANES], b: &[T; LANES]) -> [T; LANES] {
+    for i in 0..LANES {
         let difference = a[i].minus(b[i]);
         sums[i] = sums[i].plus_product(difference, difference);
     }
