@@ -203,15 +203,14 @@ impl Frame {
         let sizes: [_; N] = std::array::from_fn(|n| size(rows[n], queries[n]));
         let limits = sizes.map(|size| size.map_or(1.0, |size| 2.0 * power_of_two(size)));
         let mut dots = self.kernels.exact_dots_within(values, others, limits);
-        std::array::from_fn(|n| {
-            if sizes[n].is_none() {
-                dots[n] = self.kernels.exact_dot(others[n], values[n]);
-            }
-            match self.metric {
-                Metric::Cosine => dots[n].cosine(queries[n].norm, rows[n].norm),
-                _ => dots[n].hi,
-            }
-        })
+        for n in (0..N).filter(|&n| sizes[n].is_none()) {
+            dots[n] = self.kernels.exact_dot(others[n], values[n]);
+        }
+        if self.metric == Metric::Cosine {
+            let norms: [_; N] = std::array::from_fn(|n| [queries[n].norm, rows[n].norm]);
+            self.kernels.cosines(&mut dots, &norms);
+        }
+        dots.map(|dot| dot.hi)
     }
 
     /// What the scores of `N` rows, each for a query, lie between, by sums in the precision of the

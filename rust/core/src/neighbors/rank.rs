@@ -7,7 +7,7 @@ use super::open::{Choice, Open};
 use super::order::{Scored, keep_best};
 use super::scan::Found;
 use super::sketch::Sketch;
-use super::wanted::{Lists, Wanted};
+use super::wanted::{Ordered, Pair, Wanted};
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::Kernels;
@@ -53,9 +53,6 @@ const BATCH: usize = 4;
 const PART: usize = 256;
 /// Bytes of rows that are visited while the next of them come from memory.
 const WINDOW_BYTES: usize = 24 << 10;
-
-/// A row and a query that wants it.
-type Pair = (u32, u32);
 
 /// What a visit of rows found out for some queries.
 #[derive(Clone, Default)]
@@ -129,8 +126,8 @@ impl<T: Real> Ranking<'_, T> {
             let wanted: Vec<_> = parts.iter().map(|(_, wanted)| &wanted[range]).collect();
             let mut found = Parts(size as u32, vec![Visited::default(); parts.len()]);
             if !wanted.iter().all(|wanted| wanted.is_empty()) {
-                let lists = Lists::new(range * self.range(), self.range(), &wanted);
-                self.visit_in_order(run, &lists, &gates, &mut found)?;
+                let wanted = Ordered::new(range * self.range(), self.range(), &wanted);
+                self.visit_in_order(run, &wanted, &gates, &mut found)?;
             }
             Ok(found)
         })?;
@@ -174,38 +171,31 @@ impl<T: Real> Ranking<'_, T> {
     fn visit_in_order(
         &self,
         run: &Run<'_>,
-        lists: &Lists,
+        wanted: &Ordered,
         gates: &[Gate],
         found: &mut Parts,
     ) -> Result<()> {
-        let rows: Vec<_> = lists.rows().collect();
         let row_bytes = self.rows.columns().max(1) * size_of::<T>();
-        let mut windows = rows.chunks((WINDOW_BYTES / row_bytes).max(1)).peekable();
-        let [mut to_score, mut to_estimate] = [const { Vec::new() }; 2];
+        let mut windows = wanted.rows.chunks((WINDOW_BYTES / row_bytes).max(1)).peekable();
+        let (mut score, mut estimate) = (&wanted.score[..], &wanted.estimate[..]);
         while let Some(window) = windows.next() {
             run.check()?;
-            for &(place, [score, estimate]) in window {
-                to_score.extend(score.iter().map(|&query| (place, query)));
-                to_estimate.extend(estimate.iter().map(|&query| (place, query)));
-            }
+            let last = window.last().copied().unwrap_or_default();
+            let (to_score, to_estimate) = (batches(&mut score, last), batches(&mut estimate, last));
             // Asked for all at once, the next rows would hold up whatever comes after them.
             let next = windows.peek().copied().unwrap_or_default();
-            let mut parts = next.iter().flat_map(|&(place, _)| self.row(place).values.chunks(PART));
-            let batches = to_score.len() / BATCH + to_estimate.len() / BATCH;
-            let share = (next.len() * self.rows.columns().div_ceil(PART)).div_ceil(batches.max(1));
-            let mut ask = || parts.by_ref().take(share).for_each(|part| self.kernels.prefetch(part));
-            take_batches(&mut to_score, |pairs| {
-                ask();
+            let mut ahead = Ahead::new(next, to_score.len() + to_estimate.len());
+            for &pairs in to_score {
+                ahead.ask(self);
                 self.score(pairs, found);
-            });
-            take_batches(&mut to_estimate, |pairs| {
-                ask();
+            }
+            for &pairs in to_estimate {
+                ahead.ask(self);
                 self.estimate(pairs, gates, found);
-            });
-            parts.for_each(|part| self.kernels.prefetch(part));
+            }
         }
-        to_score.into_iter().for_each(|pair| self.score([pair], found));
-        to_estimate.into_iter().for_each(|pair| self.estimate([pair], gates, found));
+        score.iter().for_each(|&pair| self.score([pair], found));
+        estimate.iter().for_each(|&pair| self.estimate([pair], gates, found));
         Ok(())
     }
 
@@ -298,12 +288,36 @@ impl<T: Real> Ranking<'_, T> {
     }
 }
 
-/// Takes as many whole batches as there are.
-fn take_batches<P: Copy>(pending: &mut Vec<P>, take: impl FnMut([P; BATCH])) {
-    let (batches, rest) = pending.as_chunks();
-    batches.iter().copied().for_each(take);
-    let done = pending.len() - rest.len();
-    pending.drain(..done);
+/// Takes whole batches of pairs up to a row.
+fn batches<'a>(pairs: &mut &'a [Pair], last: u32) -> &'a [[Pair; BATCH]] {
+    let count = pairs.partition_point(|&(row, _)| row <= last);
+    let (batches, _) = pairs[..count].as_chunks();
+    *pairs = &pairs[batches.len() * BATCH..];
+    batches
+}
+
+/// Rows that are asked for in so many equal steps.
+struct Ahead<'a> {
+    rows: &'a [u32],
+    steps: usize,
+    step: usize,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(rows: &'a [u32], steps: usize) -> Self {
+        Self { rows, steps, step: 0 }
+    }
+
+    fn ask<T: Real>(&mut self, ranking: &Ranking<'_, T>) {
+        let parts = ranking.rows.columns().div_ceil(PART);
+        let place = |step: usize| step * self.rows.len() * parts / self.steps;
+        for part in place(self.step)..place(self.step + 1) {
+            let values = ranking.row(self.rows[part / parts]).values;
+            let start = part % parts * PART;
+            ranking.kernels.prefetch(&values[start..values.len().min(start + PART)]);
+        }
+        self.step += 1;
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::simd::tile::{PANEL_ROWS, Products, TILE_QUERIES, tile_width};
 const BLOCK_BYTES: usize = 512 << 10;
 
 /// A guess is made after a half of the blocks, a quarter, an eighth, and so on: so many times.
-const SAMPLES: usize = 6;
+const SAMPLES: usize = 7;
 
 /// Some panels of rows that are scanned together.
 struct Block<C: Coding> {
@@ -126,13 +126,12 @@ impl<C: Coding> Codes<C> {
             C::products(self.kernels, &tile.words, tile.width, steps, sums);
             let marks = self.kernels.upper_bounds(sums, rows, &tile.bounds[..tile.width]);
             let first = (block + panel * self.blocks.len()) * PANEL_ROWS;
-            // Which queries have marks cannot be predicted, so they are counted off without a branch.
-            let mut marked = (0..lists.len()).fold(0, |all, m| all | u32::from(marks[m] != 0) << m);
+            let mut marked = marks.queries;
             while marked != 0 {
                 let m = marked.trailing_zeros() as usize;
                 marked &= marked - 1;
-                let query = &mut tile.bounds[m];
-                lists[m].add_marked(self.kernels, marks[m], &sums.0[m], rows, first as u32, query);
+                let (marks, query) = (marks.rows[m], &mut tile.bounds[m]);
+                lists[m].add_marked(self.kernels, marks, &sums.0[m], rows, first as u32, query);
             }
         }
     }

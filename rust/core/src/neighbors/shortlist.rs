@@ -23,7 +23,7 @@ impl Shortlist {
     pub fn new(k: usize) -> Self {
         Self {
             k,
-            capacity: 2 * k + 64,
+            capacity: 4 * k + 512,
             floor: f32::MIN,
             guess: f32::NEG_INFINITY,
             candidates: Candidates::default(),

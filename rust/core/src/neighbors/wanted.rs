@@ -1,10 +1,13 @@
 //! Which queries want which rows, in the order of the rows.
 
+/// A row and a query that wants it.
+pub type Pair = (u32, u32);
+
 /// Rows, each with a query that wants it scored or estimated.
 #[derive(Clone, Default)]
 pub struct Wanted {
-    pub score: Vec<(u32, u32)>,
-    pub estimate: Vec<(u32, u32)>,
+    pub score: Vec<Pair>,
+    pub estimate: Vec<Pair>,
 }
 
 impl Wanted {
@@ -13,51 +16,36 @@ impl Wanted {
     }
 }
 
-/// The queries that want each of some neighbouring rows: two lists for each row.
-pub struct Lists {
-    first: usize,
-    /// Where each list ends.
-    ends: Vec<u32>,
-    pub queries: Vec<u32>,
+/// What is wanted of some neighbouring rows, in the order of these.
+pub struct Ordered {
+    pub rows: Vec<u32>,
+    pub score: Vec<Pair>,
+    pub estimate: Vec<Pair>,
 }
 
-impl Lists {
+impl Ordered {
     /// Sorts what is wanted of `count` rows from `first` on.
     pub fn new(first: usize, count: usize, wanted: &[&Wanted]) -> Self {
-        let pairs = || {
-            let kinds = wanted.iter().flat_map(|part| [(0, &part.score), (1, &part.estimate)]);
-            kinds.flat_map(move |(kind, pairs)| {
-                pairs.iter().map(move |&(row, query)| (2 * (row as usize - first) + kind, query))
-            })
+        let mut found = vec![false; count];
+        let mut sort = |kind: fn(&Wanted) -> &[Pair]| {
+            let pairs = || wanted.iter().flat_map(|&part| kind(part)).copied();
+            let mut places = vec![0; count + 1];
+            for (row, _) in pairs() {
+                places[row as usize - first + 1] += 1;
+                found[row as usize - first] = true;
+            }
+            (0..count).for_each(|row| places[row + 1] += places[row]);
+            let mut sorted = vec![(0, 0); places[count]];
+            for pair in pairs() {
+                let place = &mut places[pair.0 as usize - first];
+                sorted[*place] = pair;
+                *place += 1;
+            }
+            sorted
         };
-        let mut ends = vec![0; 2 * count + 1];
-        pairs().for_each(|(list, _)| ends[list + 1] += 1);
-        let mut total = 0;
-        for end in &mut ends {
-            total += *end;
-            *end = total;
-        }
-        let mut queries = vec![0; total as usize];
-        // What starts as the place where a list begins is, once the list is full, where it ends.
-        for (list, query) in pairs() {
-            let place = &mut ends[list];
-            queries[*place as usize] = query;
-            *place += 1;
-        }
-        Self { first, ends, queries }
-    }
-
-    /// The wanted rows, each with the queries that want it scored and those that want it estimated.
-    pub fn rows(&self) -> impl Iterator<Item = (u32, [&[u32]; 2])> {
-        let mut start = 0;
-        let rows =
-            self.ends.as_chunks::<2>().0.iter().enumerate().map(move |(row, &[middle, end])| {
-                let lists = [start..middle, middle..end];
-                start = end;
-                let lists = lists.map(|list| &self.queries[list.start as usize..list.end as usize]);
-                ((self.first + row) as u32, lists)
-            });
-        rows.filter(|(_, lists)| lists.iter().any(|list| !list.is_empty()))
+        let (score, estimate) = (sort(|part| &part.score), sort(|part| &part.estimate));
+        let rows = (0..count).filter(|&row| found[row]).map(|row| (first + row) as u32).collect();
+        Self { rows, score, estimate }
     }
 }
 
@@ -66,14 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_row_lists_the_queries_that_want_it() {
-        let score = vec![(12, 0), (10, 0), (12, 1), (12, 2)];
-        let wanted = Wanted { score, estimate: vec![(13, 0), (10, 1), (13, 5)] };
-        let lists = Lists::new(10, 4, &[&wanted]);
-        let none: &[u32] = &[];
-        let rows = [(10, [&[0][..], &[1]]), (12, [&[0, 1, 2], none]), (13, [none, &[0, 5]])];
-        assert!(lists.rows().eq(rows));
-        assert_eq!(lists.queries.len(), 7);
-        assert_eq!(Lists::new(10, 4, &[]).rows().count(), 0);
+    fn what_is_wanted_comes_in_the_order_of_the_rows() {
+        let first = Wanted { score: vec![(12, 0), (10, 0), (12, 1)], estimate: vec![(13, 0)] };
+        let second = Wanted { score: vec![(12, 2)], estimate: vec![(10, 3), (13, 5)] };
+        let ordered = Ordered::new(10, 4, &[&first, &second]);
+        assert_eq!(ordered.rows, [10, 12, 13]);
+        assert_eq!(ordered.score, [(10, 0), (12, 0), (12, 1), (12, 2)]);
+        assert_eq!(ordered.estimate, [(10, 3), (13, 0), (13, 5)]);
+        assert!(Ordered::new(10, 4, &[&Wanted::default()]).rows.is_empty());
     }
 }

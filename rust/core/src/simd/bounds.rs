@@ -104,15 +104,35 @@ impl QueryBounds {
 /// Room for the roundings of a lower bound.
 const ROUNDINGS: f32 = 1.0 / (1 << 20) as f32;
 
+/// Which rows reach which floors.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    /// Bit `r` for row `r`, for each query.
+    pub rows: [u32; TILE_QUERIES],
+    /// A bit for each query that has marked rows. Which these are cannot be predicted, so there is no
+    /// branch on it.
+    pub queries: u32,
+}
+
+impl Marks {
+    const NONE: Self = Self { rows: [0; TILE_QUERIES], queries: 0 };
+
+    #[inline(always)]
+    fn add(&mut self, query: usize, rows: u32) {
+        self.rows[query] = rows;
+        self.queries |= u32::from(rows != 0) << query;
+    }
+}
+
 impl Kernels {
-    /// Replaces products by upper bounds of scores; bit `r` of `marks[m]` tells that the bound of
-    /// row `r` reaches the floor of query `m`. All instruction sets return the same bits.
+    /// Replaces products by upper bounds of scores, and marks the rows whose bounds reach the floors of
+    /// the queries. All instruction sets return the same bits.
     pub fn upper_bounds(
         self,
         sums: &mut Products,
         rows: &RowBounds,
         queries: &[QueryBounds],
-    ) -> [u32; TILE_QUERIES] {
+    ) -> Marks {
         match self.isa() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Kernels` exists only where its instruction set is available.
@@ -127,8 +147,8 @@ fn raise_body(
     sums: &mut Products,
     rows: &RowBounds,
     queries: &[QueryBounds],
-) -> [u32; TILE_QUERIES] {
-    let mut marks = [0; TILE_QUERIES];
+) -> Marks {
+    let mut marks = Marks::NONE;
     for m in 0..queries.len() {
         let (query, sums) = (&queries[m], &mut sums.0[m]);
         let mut any = false;
@@ -139,18 +159,20 @@ fn raise_body(
             sums[r] = sums[r].mul_add(rows.scale[r] * query.scale, own);
             any |= sums[r] >= query.floor;
         }
+        let mut marked = 0;
         if any {
             for r in 0..PANEL_ROWS {
-                marks[m] |= ((sums[r] >= query.floor) as u32) << r;
+                marked |= u32::from(sums[r] >= query.floor) << r;
             }
         }
+        marks.add(m, marked);
     }
     marks
 }
 
 multiversion! {
     /// [`Kernels::upper_bounds`] without vectors of masks.
-    raise(sums: &mut Products, rows: &RowBounds, queries: &[QueryBounds]) -> [u32; TILE_QUERIES]
+    raise(sums: &mut Products, rows: &RowBounds, queries: &[QueryBounds]) -> Marks
         = raise_body
 }
 
@@ -161,31 +183,34 @@ fn raise_avx512(
     sums: &mut Products,
     rows: &RowBounds,
     queries: &[QueryBounds],
-) -> [u32; TILE_QUERIES] {
+) -> Marks {
     use std::arch::x86_64::*;
     const LANES: usize = PANEL_ROWS / 2;
-    let mut marks = [0; TILE_QUERIES];
-    for half in 0..2 {
-        let at = half * LANES;
+    let mut marks = Marks::NONE;
+    let halves = [0, LANES].map(|at| {
         // SAFETY: each array has 32 numbers, of which a half is 16; unaligned loads ask for no more.
-        let [scale, error, norm, bias] = [&rows.scale, &rows.error, &rows.norm, &rows.bias]
-            .map(|column| unsafe { _mm512_loadu_ps(column.as_ptr().add(at)) });
-        for m in 0..queries.len().min(TILE_QUERIES) {
-            let query = &queries[m];
-            let slack = _mm512_set1_ps(query.slack);
-            let own = _mm512_fmadd_ps(_mm512_set1_ps(query.error), norm, slack);
+        [&rows.scale, &rows.error, &rows.norm, &rows.bias]
+            .map(|column| unsafe { _mm512_loadu_ps(column.as_ptr().add(at)) })
+    });
+    for m in 0..queries.len().min(TILE_QUERIES) {
+        let query = &queries[m];
+        let mut marked = [0; 2];
+        for half in 0..2 {
+            let [scale, error, norm, bias] = halves[half];
+            let own = _mm512_fmadd_ps(_mm512_set1_ps(query.error), norm, _mm512_set1_ps(query.slack));
             let own = _mm512_fmadd_ps(_mm512_set1_ps(query.norm), error, own);
             let own = _mm512_fmadd_ps(_mm512_set1_ps(query.bias_weight), bias, own);
             let scale = _mm512_mul_ps(scale, _mm512_set1_ps(query.scale));
-            let place = sums.0[m][at..][..LANES].as_mut_ptr();
+            let place = sums.0[m][half * LANES..][..LANES].as_mut_ptr();
             // SAFETY: `place` is the first of 16 numbers.
             unsafe {
                 let upper = _mm512_fmadd_ps(_mm512_loadu_ps(place), scale, own);
                 _mm512_storeu_ps(place, upper);
-                let reached = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(upper, _mm512_set1_ps(query.floor));
-                marks[m] |= u32::from(reached) << at;
+                let floor = _mm512_set1_ps(query.floor);
+                marked[half] = u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(upper, floor));
             }
         }
+        marks.add(m, marked[0] | marked[1] << LANES);
     }
     marks
 }

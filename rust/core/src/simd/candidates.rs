@@ -85,7 +85,7 @@ impl Candidates {
         match kernels.isa() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Kernels` exists only where its instruction set is available.
-            Isa::Avx512 | Isa::Avx512Vnni => unsafe {
+            Isa::Avx512 | Isa::Avx512Vnni if !marks.is_power_of_two() => unsafe {
                 self.add_avx512(marks, uppers, rows, query, first);
             },
             _ => self.add_each(marks, uppers, rows, query, first),

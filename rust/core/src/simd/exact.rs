@@ -242,6 +242,19 @@ multiversion! {
         -> [Double; N] = dots_within_body
 }
 
+#[inline(always)]
+fn cosines_body(dots: &mut [Double], norms: &[[Double; 2]]) {
+    for (dot, [a, b]) in dots.iter_mut().zip(norms) {
+        *dot = Double { hi: dot.cosine(*a, *b), lo: 0.0 };
+    }
+}
+
+multiversion! {
+    /// Replaces inner products of rows by their cosines, rounded once, given the norms of both; by 0
+    /// where a row is zero.
+    cosines(dots: &mut [Double], norms: &[[Double; 2]]) = cosines_body
+}
+
 multiversion! {
     /// The squared Euclidean distance of two rows of equal length, summed over differences, so
     /// that nothing cancels between near duplicates.
@@ -270,6 +283,7 @@ impl super::Kernels {
 }
 
 impl Double {
+    #[inline(always)]
     fn times(self, other: Self) -> Self {
         let hi = self.hi * other.hi;
         let error = self.hi.mul_add(other.hi, -hi) + (self.hi * other.lo + self.lo * other.hi);
@@ -286,6 +300,7 @@ impl Double {
         Self { hi, lo }
     }
 
+    #[inline(always)]
     fn divided_by(self, other: Self) -> f64 {
         let quotient = self.hi / other.hi;
         let rest = quotient.mul_add(-other.hi, self.hi) + (self.lo - quotient * other.lo);
@@ -294,7 +309,8 @@ impl Double {
 
     /// The cosine for this inner product of rows with the norms `a` and `b`, rounded once; 0 where a
     /// row is zero.
-    pub fn cosine(self, a: Self, b: Self) -> f64 {
+    #[inline(always)]
+    fn cosine(self, a: Self, b: Self) -> f64 {
         let norms = a.times(b);
         if norms.hi == 0.0 { 0.0 } else { self.divided_by(norms) }
     }
