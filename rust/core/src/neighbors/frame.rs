@@ -190,10 +190,12 @@ impl Frame {
 
     /// The scores of `N` rows, each for a query: cosines, inner products, or distances with their
     /// sign turned. They do not depend on what is scored together.
+    /// On the way it asks for the values of the queries that come next.
     pub fn scores<T: Real, const N: usize>(
         &self,
         rows: [Vector<'_, T>; N],
         queries: [Vector<'_, T>; N],
+        next: [&[T]; N],
     ) -> [f64; N] {
         let (values, others) = (rows.map(|row| row.values), queries.map(|query| query.values));
         if self.metric == Metric::Euclidean {
@@ -202,7 +204,7 @@ impl Frame {
         }
         let sizes: [_; N] = std::array::from_fn(|n| size(rows[n], queries[n]));
         let limits = sizes.map(|size| size.map_or(1.0, |size| 2.0 * power_of_two(size)));
-        let mut dots = self.kernels.exact_dots_within(values, others, limits);
+        let mut dots = self.kernels.exact_dots_within(values, others, limits, next);
         for n in (0..N).filter(|&n| sizes[n].is_none()) {
             dots[n] = self.kernels.exact_dot(others[n], values[n]);
         }
@@ -220,6 +222,7 @@ impl Frame {
         &self,
         rows: [Vector<'_, T>; N],
         queries: [Vector<'_, T>; N],
+        next: [&[T]; N],
     ) -> [Interval; N] {
         let (values, others) = (rows.map(|row| row.values), queries.map(|query| query.values));
         let (relative, lost) = plain_errors::<T>(values[0].len());
@@ -229,7 +232,7 @@ impl Frame {
                 Interval::around(-distance, relative * distance + lost.sqrt())
             });
         }
-        let dots = self.kernels.plain_dots(values, others);
+        let dots = self.kernels.plain_dots(values, others, next);
         std::array::from_fn(|n| {
             let size = size(rows[n], queries[n]);
             self.interval(dots[n], relative * size.unwrap_or(f64::INFINITY) + lost, size)

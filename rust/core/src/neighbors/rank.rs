@@ -185,42 +185,41 @@ impl<T: Real> Ranking<'_, T> {
             // Asked for all at once, the next rows would hold up whatever comes after them.
             let next = windows.peek().copied().unwrap_or_default();
             let mut ahead = Ahead::new(next, to_score.len() + to_estimate.len());
-            for &pairs in to_score {
+            for (pairs, next) in with_next(to_score) {
                 ahead.ask(self);
-                self.score(pairs, found);
+                self.score(pairs, next, found);
             }
-            for &pairs in to_estimate {
+            for (pairs, next) in with_next(to_estimate) {
                 ahead.ask(self);
-                self.estimate(pairs, gates, found);
+                self.estimate(pairs, next, gates, found);
             }
         }
-        score.iter().for_each(|&pair| self.score([pair], found));
-        estimate.iter().for_each(|&pair| self.estimate([pair], gates, found));
+        score.iter().for_each(|&pair| self.score([pair], [pair], found));
+        estimate.iter().for_each(|&pair| self.estimate([pair], [pair], gates, found));
         Ok(())
     }
 
-    /// Scores some rows for a query each.
-    fn score<const N: usize>(
-        &self,
-        pairs: [Pair; N],
-        found: &mut Parts,
-    ) {
-        let queries = pairs.map(|(_, query)| self.queries[query as usize].vector);
-        let scores = self.frame.scores(pairs.map(|(place, _)| self.row(place)), queries);
+    /// Scores some rows for a query each, and asks for the queries that come next.
+    fn score<const N: usize>(&self, pairs: [Pair; N], next: [Pair; N], found: &mut Parts) {
+        let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair).vector));
+        let rows = pairs.map(|(place, _)| self.row(place));
+        let scores = self.frame.scores(rows, queries, next.map(|query| query.values));
         for (pair, score) in pairs.into_iter().zip(scores) {
             found.of(pair.1).scored.push((pair, score));
         }
     }
 
-    /// Estimates some rows for a query each, and keeps those that reach its bar.
+    /// Estimates some rows for a query each, and keeps those that reach its bar; asks for the queries
+    /// that come next.
     fn estimate<const N: usize>(
         &self,
         pairs: [Pair; N],
+        next: [Pair; N],
         gates: &[Gate],
         found: &mut Parts,
     ) {
+        let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair)));
         let rows = pairs.map(|(place, _)| self.row(place));
-        let queries = pairs.map(|(_, query)| &self.queries[query as usize]);
         let mut keep = |n: usize, score: Interval| {
             let query = pairs[n].1;
             if score.upper >= gates[query as usize].bar {
@@ -228,11 +227,14 @@ impl<T: Real> Ranking<'_, T> {
             }
         };
         if !queries.iter().all(|query| query.sketch.serves()) {
-            let scores = self.frame.estimates(rows, queries.map(|query| query.vector));
+            let queries = queries.map(|query| query.vector);
+            let next = next.map(|query| query.vector.values);
+            let scores = self.frame.estimates(rows, queries, next);
             return scores.into_iter().enumerate().for_each(|(n, score)| keep(n, score));
         }
-        let codes = queries.map(|query| &query.sketch.codes[..]);
-        let dots = self.kernels.sketch_dots(rows.map(|row| row.values), codes);
+        let [codes, next] =
+            [queries, next].map(|queries| queries.map(|query| &query.sketch.codes[..]));
+        let dots = self.kernels.sketch_dots(rows.map(|row| row.values), codes, next);
         for n in 0..N {
             if gates[pairs[n].1 as usize].may_pass(dots[n], rows[n].norm.hi) {
                 let Query { vector, sketch } = queries[n];
@@ -261,7 +263,8 @@ impl<T: Real> Ranking<'_, T> {
         let Some((place, width)) = found.list.example() else { return Sketch::NONE };
         let sketch = Sketch::new(self.kernels, query.values);
         let row = self.row(place);
-        let [dot] = self.kernels.sketch_dots([row.values], [&sketch.codes]);
+        let codes = [&sketch.codes[..]];
+        let [dot] = self.kernels.sketch_dots([row.values], codes, codes);
         let score = self.frame.sketched(dot, row, query, &sketch);
         let ends = [score.lower, score.upper].map(|end| self.frame.least(&found.placed, end));
         if NARROWER * (ends[1] - ends[0]) <= width { sketch } else { Sketch::NONE }
@@ -282,6 +285,10 @@ impl<T: Real> Ranking<'_, T> {
         rows
     }
 
+    fn query(&self, pair: Pair) -> &Query<'_, T> {
+        &self.queries[pair.1 as usize]
+    }
+
     fn row(&self, place: u32) -> Vector<'_, T> {
         let values = self.rows.row(self.distinct.firsts[place as usize] as usize);
         Vector { values, norm: self.norms.get(place as usize).copied().unwrap_or_default() }
@@ -294,6 +301,14 @@ fn batches<'a>(pairs: &mut &'a [Pair], last: u32) -> &'a [[Pair; BATCH]] {
     let (batches, _) = pairs[..count].as_chunks();
     *pairs = &pairs[batches.len() * BATCH..];
     batches
+}
+
+/// Batches, each with the one after it; the last with itself.
+fn with_next(
+    batches: &[[Pair; BATCH]],
+) -> impl Iterator<Item = ([Pair; BATCH], [Pair; BATCH])> + '_ {
+    let next = batches.iter().skip(1).chain(batches.last());
+    batches.iter().zip(next).map(|(pairs, next)| (*pairs, *next))
 }
 
 /// Rows that are asked for in so many equal steps.

@@ -5,6 +5,7 @@
 #![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
 use super::kernels::multiversion;
+use super::prefetch::prefetch_parts;
 
 /// A value `hi + lo` with `lo` no larger than the rounding error of `hi`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -163,6 +164,7 @@ fn dots_within_body<T: Real, const N: usize>(
     rows: [&[T]; N],
     others: [&[T]; N],
     limits: [f64; N],
+    next: [&[T]; N],
 ) -> [Double; N] {
     let blocks = rows[0].len() / WIDTH;
     let mut pairs: [[&[[T; WIDTH]]; 2]; N] = [[&[]; 2]; N];
@@ -173,6 +175,7 @@ fn dots_within_body<T: Real, const N: usize>(
         hi[n] = [3.0 * limits[n]; WIDTH];
     }
     for i in 0..blocks {
+        prefetch_parts(&next, i * WIDTH, WIDTH);
         for n in 0..N {
             (hi[n], lo[n]) = add_bounded_products(hi[n], lo[n], &pairs[n][0][i], &pairs[n][1][i]);
         }
@@ -237,9 +240,11 @@ multiversion! {
     /// The inner products of `N` pairs of rows, all of equal length, as exact as
     /// [`Kernels::exact_dot`](super::Kernels::exact_dot) and several times as fast, where the sizes
     /// of the products of each pair add up to less than its limit, a power of two from 2^-900 to
-    /// 2^900. They do not depend on what is worked on together.
-    exact_dots_within<T: Real, const N>(rows: [&[T]; N], others: [&[T]; N], limits: [f64; N])
-        -> [Double; N] = dots_within_body
+    /// 2^900. They do not depend on what is worked on together. On the way it asks for `next`, the
+    /// others of the next call.
+    exact_dots_within<T: Real, const N>(
+        rows: [&[T]; N], others: [&[T]; N], limits: [f64; N], next: [&[T]; N],
+    ) -> [Double; N] = dots_within_body
 }
 
 #[inline(always)]
@@ -265,20 +270,6 @@ impl super::Kernels {
     /// The norm of a row.
     pub fn exact_norm<T: Real>(self, row: &[T]) -> Double {
         self.exact_dot(row, row).square_root()
-    }
-
-    /// Asks for numbers that are needed soon, and not for long, so that their way from memory is over
-    /// by then.
-    pub fn prefetch<T>(self, row: &[T]) {
-        #[cfg(target_arch = "x86_64")]
-        for line in (0..size_of_val(row)).step_by(64) {
-            use std::arch::x86_64::{_MM_HINT_NTA, _mm_prefetch};
-            let line = row.as_ptr().cast::<i8>().wrapping_add(line);
-            // SAFETY: a prefetch reads nothing that a program could see, from any address.
-            unsafe { _mm_prefetch::<_MM_HINT_NTA>(line) }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = row;
     }
 }
 

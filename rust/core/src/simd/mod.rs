@@ -23,6 +23,7 @@ mod pass_vector;
 #[cfg(target_arch = "x86_64")]
 mod pass_x86;
 pub mod plain;
+mod prefetch;
 mod product_bf16;
 mod product_f32;
 mod product_i8;

@@ -3,6 +3,7 @@
 
 use super::exact::Real;
 use super::kernels::multiversion;
+use super::prefetch::prefetch_parts;
 
 /// Sums that run side by side: each is short, and so is its error.
 const SUMS: usize = 2 * LANES;
@@ -94,6 +95,7 @@ fn add_products<T: Real, F: Factor<T>>(
 fn dots_body<T: Real, F: Factor<T>, const N: usize>(
     rows: [&[T]; N],
     others: [&[F]; N],
+    next: [&[F]; N],
 ) -> [f64; N] {
     let count = rows[0].len() / SUMS;
     let mut left: [&[Block<T>]; N] = [&[]; N];
@@ -114,6 +116,7 @@ fn dots_body<T: Real, F: Factor<T>, const N: usize>(
     }
     let mut sums = [[[T::default(); LANES]; 2]; N];
     for i in 0..count {
+        prefetch_parts(&next, i * SUMS, SUMS);
         for n in 0..N {
             for half in 0..2 {
                 sums[n][half] = add_products(sums[n][half], &left[n][i][half], &right[n][i][half]);
@@ -132,13 +135,21 @@ fn dots_body<T: Real, F: Factor<T>, const N: usize>(
 }
 
 #[inline(always)]
-fn plain_dots_body<T: Real, const N: usize>(rows: [&[T]; N], others: [&[T]; N]) -> [f64; N] {
-    dots_body(rows, others)
+fn plain_dots_body<T: Real, const N: usize>(
+    rows: [&[T]; N],
+    others: [&[T]; N],
+    next: [&[T]; N],
+) -> [f64; N] {
+    dots_body(rows, others, next)
 }
 
 #[inline(always)]
-fn sketch_dots_body<T: Real, const N: usize>(rows: [&[T]; N], others: [&[i16]; N]) -> [f64; N] {
-    dots_body(rows, others)
+fn sketch_dots_body<T: Real, const N: usize>(
+    rows: [&[T]; N],
+    others: [&[i16]; N],
+    next: [&[i16]; N],
+) -> [f64; N] {
+    dots_body(rows, others, next)
 }
 
 #[inline(always)]
@@ -169,14 +180,17 @@ fn add_squares<T: Real>(mut sums: [T; LANES], a: &[T; LANES], b: &[T; LANES]) ->
 }
 
 multiversion! {
-    /// The inner products of `N` pairs of rows, all of equal length.
-    plain_dots<T: Real, const N>(rows: [&[T]; N], others: [&[T]; N]) -> [f64; N] = plain_dots_body
+    /// The inner products of `N` pairs of rows, all of equal length. On the way it asks for `next`, the
+    /// others of the next call.
+    plain_dots<T: Real, const N>(rows: [&[T]; N], others: [&[T]; N], next: [&[T]; N]) -> [f64; N]
+        = plain_dots_body
 }
 
 multiversion! {
-    /// The inner products of `N` pairs of rows, all of equal length, one of each given in 16 bits.
-    sketch_dots<T: Real, const N>(rows: [&[T]; N], others: [&[i16]; N]) -> [f64; N]
-        = sketch_dots_body
+    /// [`Kernels::plain_dots`](super::Kernels::plain_dots) of rows and others that are given in 16 bits.
+    sketch_dots<T: Real, const N>(
+        rows: [&[T]; N], others: [&[i16]; N], next: [&[i16]; N],
+    ) -> [f64; N] = sketch_dots_body
 }
 
 multiversion! {
