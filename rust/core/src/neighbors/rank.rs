@@ -297,7 +297,7 @@ impl<T: Real> Ranking<'_, T> {
 
 /// Takes whole batches of pairs up to a row.
 fn batches<'a>(pairs: &mut &'a [Pair], last: u32) -> &'a [[Pair; BATCH]] {
-    let count = pairs.partition_point(|&(row, _)| row <= last);
+    let count = pairs.iter().take_while(|&&(row, _)| row <= last).count();
     let (batches, _) = pairs[..count].as_chunks();
     *pairs = &pairs[batches.len() * BATCH..];
     batches
@@ -327,9 +327,11 @@ impl<'a> Ahead<'a> {
         let parts = ranking.rows.columns().div_ceil(PART);
         let place = |step: usize| step * self.rows.len() * parts / self.steps;
         for part in place(self.step)..place(self.step + 1) {
-            let values = ranking.row(self.rows[part / parts]).values;
+            let place = self.rows[part / parts] as usize;
+            let values = ranking.row(place as u32).values;
             let start = part % parts * PART;
             ranking.kernels.prefetch(&values[start..values.len().min(start + PART)]);
+            ranking.kernels.prefetch(ranking.norms.get(place..=place).unwrap_or_default());
         }
         self.step += 1;
     }
