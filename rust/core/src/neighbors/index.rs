@@ -237,7 +237,7 @@ impl Index {
         k: usize,
         guess: bool,
     ) -> Result<Vec<Vec<Scored>>> {
-        let t=std::time::Instant::now();let listed = self.scan(run, codes, queries, k, guess)?;eprintln!("T scan {:?}",t.elapsed());
+        let listed = self.scan(run, codes, queries, k, guess)?;
         let ranking = Ranking {
             kernels: self.kernels,
             frame: &self.frame,

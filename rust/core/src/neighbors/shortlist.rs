@@ -17,7 +17,7 @@ pub struct Shortlist {
 
 /// How far a score that is likely reached lies from its upper bound, as a share of the way to the
 /// lower one: nearly the middle, since errors of many dimensions cancel out.
-const LIKELY: f32 = 17.0 / 32.0;
+const LIKELY: f32 = 35.0 / 64.0;
 
 impl Shortlist {
     pub fn new(k: usize) -> Self {
