@@ -11,6 +11,9 @@ mod views;
 
 use pyo3::prelude::*;
 
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The compiled core of tlengine. Private: use the functions and classes of `tlengine`.
 #[pymodule(gil_used = false)]
 mod _core {
