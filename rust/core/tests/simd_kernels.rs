@@ -25,11 +25,16 @@ fn each_width(test: impl Fn(Kernels, usize)) {
 
 /// Sums of products with short integers against exact ones.
 fn check_sketch<T: Real>(kernels: Kernels, a: &[T], codes: &[i16]) -> Result<(), TestCaseError> {
+    // What is asked for on the way changes nothing, however long it is.
+    let a_few = &codes[..codes.len().min(3)];
     let numbers: Vec<T> = codes.iter().map(|&code| code.into()).collect();
-    prop_assert_eq!(kernels.sketch_dots([a], [codes]), kernels.plain_dots([a], [&numbers]));
     prop_assert_eq!(
-        kernels.sketch_dots([a; 4], [codes; 4]),
-        kernels.plain_dots([a; 4], [&numbers; 4])
+        kernels.sketch_dots([a], [codes], [a_few]),
+        kernels.plain_dots([a], [&numbers], [&[]])
+    );
+    prop_assert_eq!(
+        kernels.sketch_dots([a; 4], [codes; 4], [codes; 4]),
+        kernels.plain_dots([a; 4], [&numbers; 4], [&numbers; 4])
     );
     Ok(())
 }
@@ -38,15 +43,15 @@ fn check_sketch<T: Real>(kernels: Kernels, a: &[T], codes: &[i16]) -> Result<(),
 fn check_plain<T: Real>(kernels: Kernels, a: &[T], b: &[T]) -> Result<(), TestCaseError> {
     let (relative, lost) = (plain::relative_error::<T>(a.len()), plain::underflow::<T>(a.len()));
     let size = kernels.exact_dot(a, a).root() * kernels.exact_dot(b, b).root();
-    let [dot] = kernels.plain_dots([a], [b]);
+    let [dot] = kernels.plain_dots([a], [b], [b]);
     prop_assert!((dot - kernels.exact_dot(a, b).hi).abs() <= relative * size + lost);
     let exact = kernels.exact_distance(a, b).hi;
     prop_assert!((kernels.plain_distance(a, b) - exact).abs() <= relative * exact + lost);
-    prop_assert_eq!([dot], Kernels::available()[0].plain_dots([a], [b]));
-    let [ab, aa, bb] = kernels.plain_dots([a, a, b], [b, a, b]);
+    prop_assert_eq!([dot], Kernels::available()[0].plain_dots([a], [b], [a]));
+    let [ab, aa, bb] = kernels.plain_dots([a, a, b], [b, a, b], [a; 3]);
     prop_assert_eq!(
         [[ab], [aa], [bb]],
-        [[a, b], [a, a], [b, b]].map(|[x, y]| kernels.plain_dots([x], [y]))
+        [[a, b], [a, a], [b, b]].map(|[x, y]| kernels.plain_dots([x], [y], [y]))
     );
     Ok(())
 }
@@ -180,15 +185,15 @@ proptest! {
         let reference = Kernels::available()[0];
         for kernels in Kernels::available() {
             let limit = 2f64.powi(20);
-            let [found] = kernels.exact_dots_within([&a], [&b], [limit]);
+            let [found] = kernels.exact_dots_within([&a], [&b], [limit], [&b]);
             prop_assert!(near(found, kernels.exact_dot(&a, &b), limit));
-            prop_assert_eq!([found], reference.exact_dots_within([&a], [&b], [limit]));
-            let pairs = kernels.exact_dots_within([&a, &b, &a], [&b, &b, &b], [limit; 3]);
+            prop_assert_eq!([found], reference.exact_dots_within([&a], [&b], [limit], [&[]]));
+            let pairs = kernels.exact_dots_within([&a, &b, &a], [&b, &b, &b], [limit; 3], [&a, &a, &b]);
             prop_assert_eq!([pairs[0], pairs[2]], [found; 2]);
             let limit = 2f64.powi(power + 17);
-            let [found] = kernels.exact_dots_within([&wide], [&other], [limit]);
+            let [found] = kernels.exact_dots_within([&wide], [&other], [limit], [&other]);
             prop_assert!(near(found, kernels.exact_dot(&wide, &other), limit));
-            prop_assert_eq!([found], reference.exact_dots_within([&wide], [&other], [limit]));
+            prop_assert_eq!([found], reference.exact_dots_within([&wide], [&other], [limit], [&wide]));
         }
     }
 
@@ -244,11 +249,12 @@ proptest! {
             let mut products = Products::ZERO;
             products.0[1].copy_from_slice(&sums);
             let marks = kernels.upper_bounds(&mut products, &rows, &[QueryBounds::NONE, query]);
-            prop_assert_eq!(marks[0], 0);
+            prop_assert_eq!(marks.rows[0], 0);
+            prop_assert_eq!(marks.queries, u32::from(marks.rows[1] != 0) << 1);
             for (r, sum) in sums.iter().enumerate() {
                 let upper = sum.mul_add(2.0 * 0.25, rows.bias[r] + (0.5 + 3.0 * 0.125 + 0.5));
                 prop_assert_eq!(products.0[1][r], upper);
-                prop_assert_eq!(marks[1] >> r & 1 == 1, upper >= floor);
+                prop_assert_eq!(marks.rows[1] >> r & 1 == 1, upper >= floor);
             }
         }
     }

@@ -21,8 +21,10 @@ mod order;
 mod precision;
 mod rank;
 mod scan;
+mod score;
 mod shortlist;
 mod sketch;
+mod visit;
 mod vote;
 mod wanted;
 

@@ -1,8 +1,9 @@
 //! One query on its way from a shortlist to neighbours.
 
-use super::frame::{Frame, Interval, Placed};
+use super::frame::{Frame, Placed};
 use super::order::Scored;
 use super::scan::Found;
+use super::score::Interval;
 use crate::simd::Kernels;
 use crate::simd::candidates::Candidates;
 

@@ -1,13 +1,13 @@
 //! The second pass: estimates of the rows that are left, and exact scores of the best of them.
 
 use super::distinct::Distinct;
-use super::frame::{Frame, Gate, Interval, Vector};
+use super::frame::Frame;
 use super::matrix::Matrix;
-use super::open::{Choice, Open};
+use super::open::Open;
 use super::order::{Scored, keep_best};
 use super::scan::Found;
+use super::score::Vector;
 use super::sketch::Sketch;
-use super::wanted::{Ordered, Pair, Wanted};
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::Kernels;
@@ -15,8 +15,8 @@ use crate::simd::exact::{Double, Real};
 
 /// A query, and a sketch of it where that tells candidates apart.
 pub struct Query<'a, T> {
-    vector: Vector<'a, T>,
-    sketch: Sketch,
+    pub vector: Vector<'a, T>,
+    pub sketch: Sketch,
 }
 
 impl<'a, T> Query<'a, T> {
@@ -38,45 +38,16 @@ pub struct Ranking<'a, T> {
 
 /// A sketch serves where its intervals are so much narrower than those of the scan.
 const NARROWER: f64 = 16.0;
-/// Rows that a thread visits in one go.
-const RANGE: usize = 2048;
-/// More ranges than these are not worth their lists.
-const MOST_RANGES: usize = 256;
 /// Queries that a thread prepares in one go.
 const CHUNK: usize = 64;
-/// The fewest queries for which a thread visits rows.
-const FEWEST: usize = 8;
-/// Pairs of a row and a query that are scored together.
-const BATCH: usize = 4;
-
-/// Numbers that are asked for in one go.
-const PART: usize = 256;
-/// Bytes of rows that are visited while the next of them come from memory.
-const WINDOW_BYTES: usize = 24 << 10;
-
-/// What a visit of rows found out for some queries.
-#[derive(Clone, Default)]
-struct Visited {
-    scored: Vec<(Pair, f64)>,
-    estimated: Vec<(Pair, Interval)>,
-}
-
-/// What a visit of rows found out, for so many queries at a time.
-struct Parts(u32, Vec<Visited>);
-
-impl Parts {
-    fn of(&mut self, query: u32) -> &mut Visited {
-        &mut self.1[(query / self.0) as usize]
-    }
-}
 
 impl<T: Real> Ranking<'_, T> {
     /// The `k` best rows of each shortlist, best first, equal scores by the lowest row.
     ///
     /// The `k` most promising candidates are scored exactly; most of them are the neighbours. The
     /// others are estimated, and scored exactly only where they may be better than the `k`-th of
-    /// these. A thread takes what all its queries want in the order of the rows, so that a row comes
-    /// from memory once for all of them.
+    /// these. What all queries want is visited in the order of the rows, so that a row comes from memory
+    /// once for all of them.
     ///
     /// None where a guess of the scan was too high: then its shortlist may lack a neighbour.
     pub fn best(
@@ -101,146 +72,6 @@ impl<T: Real> Ranking<'_, T> {
             Ok(parts[i].iter().map(ranked).collect::<Vec<_>>())
         })?;
         Ok(ranked.into_iter().flatten().collect())
-    }
-
-    /// Scores and estimates what `choose` takes from each query; false where it takes nothing.
-    /// Threads share the queries while these choose, and then the rows.
-    fn visit(
-        &self,
-        run: &Run<'_>,
-        open: &mut [Open],
-        choose: impl Fn(&mut Open) -> Choice + Sync,
-    ) -> Result<bool> {
-        let size = open.len().div_ceil(run.threads()).max(FEWEST);
-        let mut parts: Vec<_> = open.chunks_mut(size).map(|part| (part, Vec::new())).collect();
-        run.for_each_mut(&mut parts, |i, (part, wanted)| {
-            *wanted = self.wanted(part, i * size, &choose);
-            Ok(())
-        })?;
-        let open = parts.iter().flat_map(|(part, _)| part.iter());
-        let gates: Vec<_> = open.zip(&self.queries).map(|(open, query)| {
-            self.frame.gate(query.vector, &query.sketch, open.bar(self.frame))
-        }).collect();
-        let ranges = self.distinct.firsts.len().div_ceil(self.range());
-        let ranges = run.collect(ranges, |range| {
-            let wanted: Vec<_> = parts.iter().map(|(_, wanted)| &wanted[range]).collect();
-            let mut found = Parts(size as u32, vec![Visited::default(); parts.len()]);
-            if !wanted.iter().all(|wanted| wanted.is_empty()) {
-                let wanted = Ordered::new(range * self.range(), self.range(), &wanted);
-                self.visit_in_order(run, &wanted, &gates, &mut found)?;
-            }
-            Ok(found)
-        })?;
-        run.for_each_mut(&mut parts, |i, (part, _)| {
-            for found in ranges.iter().map(|found| &found.1[i]) {
-                for &((place, q), score) in &found.scored {
-                    part[q as usize - i * size].scored.push((place, score));
-                }
-                for &((place, q), score) in &found.estimated {
-                    part[q as usize - i * size].estimated.push((place, score));
-                }
-            }
-            Ok(())
-        })?;
-        Ok(parts.iter().any(|(_, wanted)| wanted.iter().any(|wanted| !wanted.is_empty())))
-    }
-
-    /// How many rows are visited in one go.
-    fn range(&self) -> usize {
-        RANGE.max(self.distinct.firsts.len().div_ceil(MOST_RANGES))
-    }
-
-    /// What some queries from `first` on want, by ranges of rows.
-    fn wanted(&self, open: &mut [Open], first: usize, choose: impl Fn(&mut Open) -> Choice) -> Vec<Wanted> {
-        let range = self.range();
-        let mut wanted = vec![Wanted::default(); self.distinct.firsts.len().div_ceil(range)];
-        for (q, open) in (first..).zip(open) {
-            let choice = choose(open);
-            for row in choice.score {
-                wanted[row as usize / range].score.push((row, q as u32));
-            }
-            for row in choice.estimate {
-                wanted[row as usize / range].estimate.push((row, q as u32));
-            }
-        }
-        wanted
-    }
-
-    /// Scores and estimates every wanted row for its queries, in the order of the rows. While those
-    /// of one window are worked on, the next come from memory.
-    fn visit_in_order(
-        &self,
-        run: &Run<'_>,
-        wanted: &Ordered,
-        gates: &[Gate],
-        found: &mut Parts,
-    ) -> Result<()> {
-        let row_bytes = self.rows.columns().max(1) * size_of::<T>();
-        let mut windows = wanted.rows.chunks((WINDOW_BYTES / row_bytes).max(1)).peekable();
-        let (mut score, mut estimate) = (&wanted.score[..], &wanted.estimate[..]);
-        while let Some(window) = windows.next() {
-            run.check()?;
-            let last = window.last().copied().unwrap_or_default();
-            let (to_score, to_estimate) = (batches(&mut score, last), batches(&mut estimate, last));
-            // Asked for all at once, the next rows would hold up whatever comes after them.
-            let next = windows.peek().copied().unwrap_or_default();
-            let mut ahead = Ahead::new(next, to_score.len() + to_estimate.len());
-            for (pairs, next) in with_next(to_score) {
-                ahead.ask(self);
-                self.score(pairs, next, found);
-            }
-            for (pairs, next) in with_next(to_estimate) {
-                ahead.ask(self);
-                self.estimate(pairs, next, gates, found);
-            }
-        }
-        score.iter().for_each(|&pair| self.score([pair], [pair], found));
-        estimate.iter().for_each(|&pair| self.estimate([pair], [pair], gates, found));
-        Ok(())
-    }
-
-    /// Scores some rows for a query each, and asks for the queries that come next.
-    fn score<const N: usize>(&self, pairs: [Pair; N], next: [Pair; N], found: &mut Parts) {
-        let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair).vector));
-        let rows = pairs.map(|(place, _)| self.row(place));
-        let scores = self.frame.scores(rows, queries, next.map(|query| query.values));
-        for (pair, score) in pairs.into_iter().zip(scores) {
-            found.of(pair.1).scored.push((pair, score));
-        }
-    }
-
-    /// Estimates some rows for a query each, and keeps those that reach its bar; asks for the queries
-    /// that come next.
-    fn estimate<const N: usize>(
-        &self,
-        pairs: [Pair; N],
-        next: [Pair; N],
-        gates: &[Gate],
-        found: &mut Parts,
-    ) {
-        let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair)));
-        let rows = pairs.map(|(place, _)| self.row(place));
-        let mut keep = |n: usize, score: Interval| {
-            let query = pairs[n].1;
-            if score.upper >= gates[query as usize].bar {
-                found.of(query).estimated.push((pairs[n], score));
-            }
-        };
-        if !queries.iter().all(|query| query.sketch.serves()) {
-            let queries = queries.map(|query| query.vector);
-            let next = next.map(|query| query.vector.values);
-            let scores = self.frame.estimates(rows, queries, next);
-            return scores.into_iter().enumerate().for_each(|(n, score)| keep(n, score));
-        }
-        let [codes, next] =
-            [queries, next].map(|queries| queries.map(|query| &query.sketch.codes[..]));
-        let dots = self.kernels.sketch_dots(rows.map(|row| row.values), codes, next);
-        for n in 0..N {
-            if gates[pairs[n].1 as usize].may_pass(dots[n], rows[n].norm.hi) {
-                let Query { vector, sketch } = queries[n];
-                keep(n, self.frame.sketched(dots[n], rows[n], *vector, sketch));
-            }
-        }
     }
 
     /// Computes the norms of the queries, and sketches where they serve.
@@ -285,55 +116,10 @@ impl<T: Real> Ranking<'_, T> {
         rows
     }
 
-    fn query(&self, pair: Pair) -> &Query<'_, T> {
-        &self.queries[pair.1 as usize]
-    }
-
-    fn row(&self, place: u32) -> Vector<'_, T> {
+    /// The first of some equal rows.
+    pub fn row(&self, place: u32) -> Vector<'_, T> {
         let values = self.rows.row(self.distinct.firsts[place as usize] as usize);
         Vector { values, norm: self.norms.get(place as usize).copied().unwrap_or_default() }
-    }
-}
-
-/// Takes whole batches of pairs up to a row.
-fn batches<'a>(pairs: &mut &'a [Pair], last: u32) -> &'a [[Pair; BATCH]] {
-    let count = pairs.iter().take_while(|&&(row, _)| row <= last).count();
-    let (batches, _) = pairs[..count].as_chunks();
-    *pairs = &pairs[batches.len() * BATCH..];
-    batches
-}
-
-/// Batches, each with the one after it; the last with itself.
-fn with_next(
-    batches: &[[Pair; BATCH]],
-) -> impl Iterator<Item = ([Pair; BATCH], [Pair; BATCH])> + '_ {
-    let next = batches.iter().skip(1).chain(batches.last());
-    batches.iter().zip(next).map(|(pairs, next)| (*pairs, *next))
-}
-
-/// Rows that are asked for in so many equal steps.
-struct Ahead<'a> {
-    rows: &'a [u32],
-    steps: usize,
-    step: usize,
-}
-
-impl<'a> Ahead<'a> {
-    fn new(rows: &'a [u32], steps: usize) -> Self {
-        Self { rows, steps, step: 0 }
-    }
-
-    fn ask<T: Real>(&mut self, ranking: &Ranking<'_, T>) {
-        let parts = ranking.rows.columns().div_ceil(PART);
-        let place = |step: usize| step * self.rows.len() * parts / self.steps;
-        for part in place(self.step)..place(self.step + 1) {
-            let place = self.rows[part / parts] as usize;
-            let values = ranking.row(place as u32).values;
-            let start = part % parts * PART;
-            ranking.kernels.prefetch(&values[start..values.len().min(start + PART)]);
-            ranking.kernels.prefetch(ranking.norms.get(place..=place).unwrap_or_default());
-        }
-        self.step += 1;
     }
 }
 

@@ -143,11 +143,7 @@ impl Kernels {
 }
 
 #[inline(always)]
-fn raise_body(
-    sums: &mut Products,
-    rows: &RowBounds,
-    queries: &[QueryBounds],
-) -> Marks {
+fn raise_body(sums: &mut Products, rows: &RowBounds, queries: &[QueryBounds]) -> Marks {
     let mut marks = Marks::NONE;
     for m in 0..queries.len() {
         let (query, sums) = (&queries[m], &mut sums.0[m]);
@@ -179,11 +175,7 @@ multiversion! {
 /// The comparison leaves its marks in a mask register.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn raise_avx512(
-    sums: &mut Products,
-    rows: &RowBounds,
-    queries: &[QueryBounds],
-) -> Marks {
+fn raise_avx512(sums: &mut Products, rows: &RowBounds, queries: &[QueryBounds]) -> Marks {
     use std::arch::x86_64::*;
     const LANES: usize = PANEL_ROWS / 2;
     let mut marks = Marks::NONE;
@@ -197,7 +189,8 @@ fn raise_avx512(
         let mut marked = [0; 2];
         for half in 0..2 {
             let [scale, error, norm, bias] = halves[half];
-            let own = _mm512_fmadd_ps(_mm512_set1_ps(query.error), norm, _mm512_set1_ps(query.slack));
+            let own =
+                _mm512_fmadd_ps(_mm512_set1_ps(query.error), norm, _mm512_set1_ps(query.slack));
             let own = _mm512_fmadd_ps(_mm512_set1_ps(query.norm), error, own);
             let own = _mm512_fmadd_ps(_mm512_set1_ps(query.bias_weight), bias, own);
             let scale = _mm512_mul_ps(scale, _mm512_set1_ps(query.scale));
