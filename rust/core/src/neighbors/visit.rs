@@ -14,7 +14,9 @@ const RANGE: usize = 2048;
 const MOST_RANGES: usize = 256;
 /// The fewest queries for which a thread visits rows.
 const FEWEST: usize = 8;
-/// Pairs of a row and a query that are scored together.
+/// With fewer pairs of a row and a query than this, one thread is done before others have started.
+const WORTH_THREADS: usize = 8192;
+/// Pairs that are scored together.
 const BATCH: usize = 4;
 /// Numbers that are asked for in one go.
 const PART: usize = 256;
@@ -28,12 +30,15 @@ struct Visited {
     estimated: Vec<(Pair, Interval)>,
 }
 
-/// What a visit of rows found out, for so many queries at a time.
-struct Parts(u32, Vec<Visited>);
+/// The same for many queries, in parts of some size.
+struct Found {
+    size: u32,
+    parts: Vec<Visited>,
+}
 
-impl Parts {
+impl Found {
     fn of(&mut self, query: u32) -> &mut Visited {
-        &mut self.1[(query / self.0) as usize]
+        &mut self.parts[(query / self.size) as usize]
     }
 }
 
@@ -52,33 +57,48 @@ impl<T: Real> Ranking<'_, T> {
             *wanted = self.wanted(part, i * size, &choose);
             Ok(())
         })?;
-        let open = parts.iter().flat_map(|(part, _)| part.iter());
-        let gates: Vec<_> = open
-            .zip(&self.queries)
-            .map(|(open, query)| self.frame.gate(query.vector, &query.sketch, open.bar(self.frame)))
-            .collect();
-        let ranges = self.distinct.firsts.len().div_ceil(self.range());
-        let ranges = run.collect(ranges, |range| {
-            let wanted: Vec<_> = parts.iter().map(|(_, wanted)| &wanted[range]).collect();
-            let mut found = Parts(size as u32, vec![Visited::default(); parts.len()]);
-            if !wanted.iter().all(|wanted| wanted.is_empty()) {
-                let wanted = Ordered::new(range * self.range(), self.range(), &wanted);
-                self.visit_in_order(run, &wanted, &gates, &mut found)?;
-            }
-            Ok(found)
-        })?;
-        run.for_each_mut(&mut parts, |i, (part, _)| {
-            for found in ranges.iter().map(|found| &found.1[i]) {
-                for &((place, q), score) in &found.scored {
+        let (mut parts, wanted): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let pairs: usize = wanted.iter().flatten().map(Wanted::len).sum();
+        if pairs == 0 {
+            return Ok(false);
+        }
+        let run = &if pairs < WORTH_THREADS { run.alone() } else { *run };
+        let open = parts.iter().flat_map(|part| part.iter());
+        let gate = |(open, query): (&Open, &Query<'_, T>)| {
+            self.frame.gate(query.vector, &query.sketch, open.bar(self.frame))
+        };
+        let gates: Vec<_> = open.zip(&self.queries).map(gate).collect();
+        let found = self.visit_ranges(run, &wanted, &gates, size)?;
+        run.for_each_mut(&mut parts, |i, part| {
+            for visited in found.iter().map(|found| &found.parts[i]) {
+                for &((place, q), score) in &visited.scored {
                     part[q as usize - i * size].scored.push((place, score));
                 }
-                for &((place, q), score) in &found.estimated {
+                for &((place, q), score) in &visited.estimated {
                     part[q as usize - i * size].estimated.push((place, score));
                 }
             }
             Ok(())
         })?;
-        Ok(parts.iter().any(|(_, wanted)| wanted.iter().any(|wanted| !wanted.is_empty())))
+        Ok(true)
+    }
+
+    /// Scores and estimates what parts of `size` queries want, range by range of the rows.
+    fn visit_ranges(
+        &self,
+        run: &Run<'_>,
+        wanted: &[Vec<Wanted>],
+        gates: &[Gate],
+        size: usize,
+    ) -> Result<Vec<Found>> {
+        run.collect(wanted[0].len(), |range| {
+            let wanted: Vec<_> = wanted.iter().map(|part| &part[range]).collect();
+            let mut found =
+                Found { size: size as u32, parts: vec![Visited::default(); wanted.len()] };
+            let wanted = Ordered::new(range * self.range(), self.range(), &wanted);
+            self.visit_in_order(run, &wanted, gates, &mut found)?;
+            Ok(found)
+        })
     }
 
     /// How many rows are visited in one go.
@@ -114,7 +134,7 @@ impl<T: Real> Ranking<'_, T> {
         run: &Run<'_>,
         wanted: &Ordered,
         gates: &[Gate],
-        found: &mut Parts,
+        found: &mut Found,
     ) -> Result<()> {
         let row_bytes = self.rows.columns().max(1) * size_of::<T>();
         let mut windows = wanted.rows.chunks((WINDOW_BYTES / row_bytes).max(1)).peekable();
@@ -141,7 +161,7 @@ impl<T: Real> Ranking<'_, T> {
     }
 
     /// Scores some rows for a query each, and asks for the queries that come next.
-    fn score<const N: usize>(&self, pairs: [Pair; N], next: [Pair; N], found: &mut Parts) {
+    fn score<const N: usize>(&self, pairs: [Pair; N], next: [Pair; N], found: &mut Found) {
         let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair).vector));
         let rows = pairs.map(|(place, _)| self.row(place));
         let scores = self.frame.scores(rows, queries, next.map(|query| query.values));
@@ -157,7 +177,7 @@ impl<T: Real> Ranking<'_, T> {
         pairs: [Pair; N],
         next: [Pair; N],
         gates: &[Gate],
-        found: &mut Parts,
+        found: &mut Found,
     ) {
         let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair)));
         let rows = pairs.map(|(place, _)| self.row(place));

@@ -11,12 +11,13 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    pub fn is_empty(&self) -> bool {
-        self.score.is_empty() && self.estimate.is_empty()
+    pub fn len(&self) -> usize {
+        self.score.len() + self.estimate.len()
     }
 }
 
 /// What is wanted of some neighbouring rows, in the order of these.
+#[derive(Default)]
 pub struct Ordered {
     pub rows: Vec<u32>,
     pub score: Vec<Pair>,
@@ -26,6 +27,9 @@ pub struct Ordered {
 impl Ordered {
     /// Sorts what is wanted of `count` rows from `first` on.
     pub fn new(first: usize, count: usize, wanted: &[&Wanted]) -> Self {
+        if wanted.iter().all(|part| part.len() == 0) {
+            return Self::default();
+        }
         let mut found = vec![false; count];
         let mut sort = |kind: fn(&Wanted) -> &[Pair]| {
             let pairs = || wanted.iter().flat_map(|&part| kind(part)).copied();
