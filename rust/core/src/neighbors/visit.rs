@@ -8,11 +8,15 @@ use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::exact::Real;
 
-/// Rows that a thread visits in one go.
+/// Rows that a thread visits in one go for many queries.
 const RANGE: usize = 2048;
+/// With fewer queries than this a thread visits more rows, since so many fewer are wanted.
+const MANY_QUERIES: usize = 64;
 /// More ranges than these are not worth their lists.
 const MOST_RANGES: usize = 256;
-/// The fewest queries for which a thread visits rows.
+/// Parts of the queries for each thread.
+const PARTS_PER_THREAD: usize = 4;
+/// The fewest queries of a part.
 const FEWEST: usize = 8;
 /// With fewer pairs of a row and a query than this, one thread is done before others have started.
 const WORTH_THREADS: usize = 8192;
@@ -30,15 +34,15 @@ struct Visited {
     estimated: Vec<(Pair, Interval)>,
 }
 
-/// The same for many queries, in parts of some size.
+/// The same for many queries, in parts of a size that is a power of two.
 struct Found {
-    size: u32,
+    shift: u32,
     parts: Vec<Visited>,
 }
 
 impl Found {
     fn of(&mut self, query: u32) -> &mut Visited {
-        &mut self.parts[(query / self.size) as usize]
+        &mut self.parts[(query >> self.shift) as usize]
     }
 }
 
@@ -51,7 +55,8 @@ impl<T: Real> Ranking<'_, T> {
         open: &mut [Open],
         choose: impl Fn(&mut Open) -> Choice + Sync,
     ) -> Result<bool> {
-        let size = open.len().div_ceil(run.threads()).max(FEWEST);
+        let shares = PARTS_PER_THREAD * run.threads();
+        let size = open.len().div_ceil(shares).max(FEWEST).next_power_of_two();
         let mut parts: Vec<_> = open.chunks_mut(size).map(|part| (part, Vec::new())).collect();
         run.for_each_mut(&mut parts, |i, (part, wanted)| {
             *wanted = self.wanted(part, i * size, &choose);
@@ -93,17 +98,20 @@ impl<T: Real> Ranking<'_, T> {
     ) -> Result<Vec<Found>> {
         run.collect(wanted[0].len(), |range| {
             let wanted: Vec<_> = wanted.iter().map(|part| &part[range]).collect();
-            let mut found =
-                Found { size: size as u32, parts: vec![Visited::default(); wanted.len()] };
+            let mut found = Found {
+                shift: size.trailing_zeros(),
+                parts: vec![Visited::default(); wanted.len()],
+            };
             let wanted = Ordered::new(range * self.range(), self.range(), &wanted);
             self.visit_in_order(run, &wanted, gates, &mut found)?;
             Ok(found)
         })
     }
 
-    /// How many rows are visited in one go.
+    /// How many rows are visited in one go: a power of two, since so many numbers are divided by it.
     fn range(&self) -> usize {
-        RANGE.max(self.distinct.firsts.len().div_ceil(MOST_RANGES))
+        let range = RANGE * (MANY_QUERIES / self.queries.len().max(1)).max(1);
+        range.max(self.distinct.firsts.len().div_ceil(MOST_RANGES)).next_power_of_two()
     }
 
     /// What some queries from `first` on want, by ranges of rows.
@@ -114,14 +122,15 @@ impl<T: Real> Ranking<'_, T> {
         choose: impl Fn(&mut Open) -> Choice,
     ) -> Vec<Wanted> {
         let range = self.range();
+        let shift = range.trailing_zeros();
         let mut wanted = vec![Wanted::default(); self.distinct.firsts.len().div_ceil(range)];
         for (q, open) in (first..).zip(open) {
             let choice = choose(open);
             for row in choice.score {
-                wanted[row as usize / range].score.push((row, q as u32));
+                wanted[row as usize >> shift].score.push((row, q as u32));
             }
             for row in choice.estimate {
-                wanted[row as usize / range].estimate.push((row, q as u32));
+                wanted[row as usize >> shift].estimate.push((row, q as u32));
             }
         }
         wanted
@@ -145,7 +154,8 @@ impl<T: Real> Ranking<'_, T> {
             let (to_score, to_estimate) = (batches(&mut score, last), batches(&mut estimate, last));
             // Asked for all at once, the next rows would hold up whatever comes after them.
             let next = windows.peek().copied().unwrap_or_default();
-            let mut ahead = Ahead::new(next, to_score.len() + to_estimate.len());
+            let mut ahead =
+                Ahead::new(next, self.rows.columns(), to_score.len() + to_estimate.len());
             for (pairs, next) in with_next(to_score) {
                 ahead.ask(self);
                 self.score(pairs, next, found);
@@ -225,28 +235,32 @@ fn with_next(
     batches.iter().zip(next).map(|(pairs, next)| (*pairs, *next))
 }
 
-/// Rows that are asked for in so many equal steps.
+/// Rows that are asked for part by part, in so many equal steps.
 struct Ahead<'a> {
     rows: &'a [u32],
-    steps: usize,
-    step: usize,
+    /// The part that is next: numbers of the first of these rows, from here on.
+    start: usize,
+    parts_per_step: usize,
 }
 
 impl<'a> Ahead<'a> {
-    fn new(rows: &'a [u32], steps: usize) -> Self {
-        Self { rows, steps, step: 0 }
+    fn new(rows: &'a [u32], columns: usize, steps: usize) -> Self {
+        let parts = rows.len() * columns.div_ceil(PART);
+        Self { rows, start: 0, parts_per_step: parts.div_ceil(steps.max(1)) }
     }
 
     fn ask<T: Real>(&mut self, ranking: &Ranking<'_, T>) {
-        let parts = ranking.rows.columns().div_ceil(PART);
-        let place = |step: usize| step * self.rows.len() * parts / self.steps;
-        for part in place(self.step)..place(self.step + 1) {
-            let place = self.rows[part / parts] as usize;
-            let values = ranking.row(place as u32).values;
-            let start = part % parts * PART;
-            ranking.kernels.prefetch(&values[start..values.len().min(start + PART)]);
-            ranking.kernels.prefetch(ranking.norms.get(place..=place).unwrap_or_default());
+        for _ in 0..self.parts_per_step {
+            let Some((&place, others)) = self.rows.split_first() else { return };
+            let values = ranking.row(place).values;
+            let end = values.len().min(self.start + PART);
+            ranking.kernels.prefetch(&values[self.start..end]);
+            self.start = end;
+            if end == values.len() {
+                let place = place as usize;
+                ranking.kernels.prefetch(ranking.norms.get(place..=place).unwrap_or_default());
+                (self.rows, self.start) = (others, 0);
+            }
         }
-        self.step += 1;
     }
 }
