@@ -123,14 +123,15 @@ fn results_do_not_depend_on_the_threads() {
     let (queries, rows) = (values(300 * 20, 1), values(20_000 * 20, 2));
     let rows = Matrix::new(&rows, 20_000, 20).unwrap();
     let kernels = Kernels::current().unwrap();
-    let search = |threads: usize, m: usize| {
+    let search = |threads: usize, m: usize, k: usize| {
         let run = Run::new(threads, &NEVER);
         let index = Index::build(&run, kernels, rows, Metric::Cosine, Precision::Auto).unwrap();
-        index.search(&run, rows, Matrix::new(&queries[..m * 20], m, 20).unwrap(), 10).unwrap()
+        index.search(&run, rows, Matrix::new(&queries[..m * 20], m, 20).unwrap(), k).unwrap()
     };
-    for m in [1, 5, 300] {
-        let reference = search(1, m);
-        (2..=4).for_each(|threads| assert_eq!(search(threads, m), reference));
+    // With the last, there are so many pairs that threads share the second pass, too.
+    for (m, k) in [(1, 10), (5, 10), (300, 10), (300, 100)] {
+        let reference = search(1, m, k);
+        (2..=4).for_each(|threads| assert_eq!(search(threads, m, k), reference));
     }
 }
 

@@ -11,6 +11,7 @@ mod views;
 
 use pyo3::prelude::*;
 
+/// A search fills many lists anew; pages that the system has to clear first are a part of its time.
 #[global_allocator]
 static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

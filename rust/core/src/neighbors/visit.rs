@@ -26,6 +26,8 @@ const BATCH: usize = 4;
 const PART: usize = 256;
 /// Bytes of rows that are visited while the next of them come from memory.
 const WINDOW_BYTES: usize = 24 << 10;
+/// The most rows of a window, however short they are, since Ctrl-C is asked for between windows.
+const WINDOW_ROWS: usize = 64;
 
 /// What a visit of rows found out for some queries.
 #[derive(Clone, Default)]
@@ -146,7 +148,8 @@ impl<T: Real> Ranking<'_, T> {
         found: &mut Found,
     ) -> Result<()> {
         let row_bytes = self.rows.columns().max(1) * size_of::<T>();
-        let mut windows = wanted.rows.chunks((WINDOW_BYTES / row_bytes).max(1)).peekable();
+        let mut windows =
+            wanted.rows.chunks((WINDOW_BYTES / row_bytes).clamp(1, WINDOW_ROWS)).peekable();
         let (mut score, mut estimate) = (&wanted.score[..], &wanted.estimate[..]);
         while let Some(window) = windows.next() {
             run.check()?;

@@ -1,7 +1,7 @@
 //! Sums of products in the precision of the rows themselves: several times as fast as exact ones, and
 //! near enough to tell which rows need those.
 
-use super::exact::Real;
+use super::exact::{Real, padded};
 use super::kernels::multiversion;
 use super::prefetch::prefetch_parts;
 
@@ -24,10 +24,9 @@ fn blocks<T>(row: &[T]) -> (&[Block<T>], &[T]) {
 
 /// A last, shorter block, and zeros.
 #[inline(always)]
-fn padded<T: Copy + Default>(rest: &[T]) -> Block<T> {
-    let mut block = [[T::default(); LANES]; 2];
-    block.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
-    block
+fn last_block<T: Copy + Default>(rest: &[T]) -> Block<T> {
+    let (first, second) = rest.split_at(rest.len().min(LANES));
+    [padded(first), padded(second)]
 }
 
 /// A number that is multiplied in the precision `T`, which holds it.
@@ -108,7 +107,7 @@ fn dots_body<T: Real, F: Factor<T>, const N: usize>(
     let mut tails = [[[T::default(); LANES]; 2]; N];
     if !rows[0].len().is_multiple_of(SUMS) {
         for n in 0..N {
-            let (row, other) = (padded(blocks(rows[n]).1), padded(blocks(others[n]).1));
+            let (row, other) = (last_block(blocks(rows[n]).1), last_block(blocks(others[n]).1));
             for half in 0..2 {
                 tails[n][half] = add_products(tails[n][half], &row[half], &other[half]);
             }
@@ -163,7 +162,7 @@ fn distance_body<T: Real>(a: &[T], b: &[T]) -> f64 {
         }
     }
     if !a_rest.is_empty() {
-        let (a, b) = (padded(a_rest), padded(b_rest));
+        let (a, b) = (last_block(a_rest), last_block(b_rest));
         for half in 0..2 {
             sums[half] = add_squares(sums[half], &a[half], &b[half]);
         }
