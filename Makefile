@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
-.PHONY: help dev demo test lint check-python check-rust fuzz bench bench-check soak docs clean
+.PHONY: help dev demo test lint check-python check-next-python check-rust fuzz bench bench-check soak docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,7 +38,7 @@ dev: $(VENV)/.core-$(PROFILE) ## Make .venv with everything in it (PROFILE=quick
 demo: dev ## Compare strategies on 2,000 textile photographs; writes demo/out/report.html
 	$(BIN)/python scripts/demo.py
 
-test: dev lint check-rust fuzz check-python ## All checks and tests
+test: dev lint check-rust fuzz check-python check-next-python ## All checks and tests
 
 lint: dev ## Formatters, linters, types, layers
 	$(BIN)/ruff check .
@@ -73,6 +73,10 @@ fuzz: ## Fuzz the parsers of the cache's files, FUZZ_SECONDS (default 10) each; 
 
 check-python: dev ## Tests of the Python packages
 	$(PYTEST) -q --benchmark-disable --durations=10
+
+NEXT_PYTHON ?= .cache/next-python
+check-next-python: dev ## Tests of the cache and the probes on CPython 3.14, without torch; skipped where it cannot be had
+	scripts/next_python.sh $(NEXT_PYTHON) tests/probes tests/features/test_{spare,cache,cache_format,keys,large_gather}.py || [ $$? -eq 77 ]
 
 bench: dev ## All benchmarks, beside their peers
 	$(PYTEST) benches --benchmark-only --benchmark-group-by=group

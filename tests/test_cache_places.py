@@ -185,6 +185,7 @@ def test_few_descriptors_and_many_segments(tmp_path: Path) -> None:
     done = python(
         f"""
         table = table_in(Path({str(tmp_path)!r}))
+        np.ma  # loaded from a file on first use
         resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
         for salt in range(60):
             assert table.get(keys_of(2, salt))[1].all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.features.conftest import PREPROCESS, TinyNet
+from tests.features.networks import PREPROCESS, TinyNet
 from tests.plugins.conftest import Plant, Use, plant, use  # noqa: F401 - fixtures
 from tlengine.errors import BackboneError, InputError, MissingPackageError, PluginError
 from tlengine.features import Backbone, default_backbone, load_backbone

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.features.conftest import PREPROCESS
+from tests.features.networks import PREPROCESS
 from tlengine.errors import ResourceError
 from tlengine.features.batching import image_batches, text_batches
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.features.conftest import PREPROCESS, TinyNet
+from tests.features.networks import PREPROCESS, TinyNet
 from tests.requirements import require_root, require_tools
 from tlengine.data import Dataset, load_dataset
 from tlengine.errors import (

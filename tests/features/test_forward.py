@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.features.conftest import PREPROCESS, TinyNet
+from tests.features.networks import PREPROCESS, TinyNet
 from tlengine.errors import BackboneError, InputError, PluginError, ResourceError
 from tlengine.features import Backbone, available_devices
 from tlengine.features.forward import Forward, choose_device

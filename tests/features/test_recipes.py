@@ -13,7 +13,7 @@ import pytest
 import torch
 from torchvision import transforms
 
-from tests.features.conftest import PREPROCESS, TinyNet
+from tests.features.networks import PREPROCESS, TinyNet
 from tlengine.errors import UnhashableRecipeError
 from tlengine.features import Backbone
 from tlengine.features.recipes import describe, fingerprint

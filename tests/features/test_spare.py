@@ -1,6 +1,8 @@
 """Memory that is used again, but never while somebody looks at it."""
 
 import gc
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -51,3 +53,23 @@ def test_little_and_much_is_not_kept() -> None:
     spare = Spare()
     assert spare.empty(10, 3).base is None
     assert spare.empty(17 << 20, 1).base is None
+
+
+def test_held_by_another_thread() -> None:
+    """A name, a cell, an argument and an attribute of other threads hold it as well as one of ours."""
+    spare, held, done = Spare(), [], threading.Event()
+
+    def hold() -> None:
+        X = spare.empty(ROWS, DIM)
+        held.append(X.ctypes.data)
+        done.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(held) < len(threads):
+        time.sleep(0.001)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert len(set(held)) == len(threads)

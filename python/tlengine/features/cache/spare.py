@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
+import weakref
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,25 +14,29 @@ __all__ = ["Spare"]
 _SMALLEST, _LARGEST = 4 << 20, 64 << 20
 """Bytes: below, the allocator keeps memory itself; above, it is not ours to keep."""
 
-_UNUSED = 3
-"""References to memory that no result uses: the attribute, the variable, the argument of getrefcount."""
-
 
 class Spare:
-    """Keeps the memory of the last large result, 64 MiB at most, until nobody holds a part of it."""
+    """Keeps the memory of the last large result, 64 MiB at most, until nobody holds a part of it.
+
+    Each result lies on a memoryview of its own, which every array and buffer made from the result keeps alive:
+    while a weak reference to it finds it, the memory is in use. References are never counted; what a count
+    means differs from one Python to the next.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._memory: npt.NDArray[np.float32] | None = None
+        self._memory = np.empty(0, np.float32)
+        self._in_use: weakref.ref[Any] | None = None
 
     def empty(self, rows: int, dim: int) -> npt.NDArray[np.float32]:
         """As ``np.empty((rows, dim), np.float32)``."""
         numbers = rows * dim
-        counts_are_exact = getattr(sys, "_is_gil_enabled", lambda: True)()
-        if not _SMALLEST <= 4 * numbers <= _LARGEST or not counts_are_exact:
+        if not _SMALLEST <= 4 * numbers <= _LARGEST:
             return np.empty((rows, dim), np.float32)
         with self._lock:
-            memory = self._memory
-            if memory is None or memory.size < numbers or sys.getrefcount(memory) > _UNUSED:
-                self._memory = memory = np.empty(numbers, np.float32)
-            return memory[:numbers].reshape(rows, dim)
+            held = self._in_use is not None and self._in_use() is not None
+            if held or self._memory.size < numbers:
+                self._memory = np.empty(numbers, np.float32)
+            result = np.frombuffer(self._memory.data, np.float32, numbers)
+            self._in_use = weakref.ref(result.base)
+            return result.reshape(rows, dim)
