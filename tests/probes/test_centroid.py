@@ -57,6 +57,52 @@ def test_constant_rows_are_harmless():
     np.testing.assert_array_equal(probe.predict_proba(np.zeros((1, 2))), [[0.5, 0.5]])
 
 
+SIZES = [1.0, 1e150, 1e200, 1e300, 1e-150, 1e-200, 1e-300, 1e-310]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_the_size_of_the_data_changes_nothing(metric, size):
+    rng = np.random.default_rng(3)
+    y = np.repeat(["a", "b", "c"], 40)
+    X = rng.standard_normal((120, 6)) + 1.5 * np.eye(3, 6)[np.repeat(np.arange(3), 40)]
+    plain = tl.NearestCentroidProbe(metric=metric).fit(X, y)
+    sized = tl.NearestCentroidProbe(metric=metric).fit(X * size, y)
+    np.testing.assert_allclose(sized.predict_proba(X * size), plain.predict_proba(X), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(sized.predict(X * size), plain.predict(X))
+    assert np.isfinite(sized.decision_function(X * size)).all()
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e8, -1e8])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_an_offset_costs_no_digits(metric, offset):
+    """Against 80-bit arithmetic, on the same rounded rows."""
+    rng = np.random.default_rng(4)
+    codes = np.repeat(np.arange(3), 40)
+    X = rng.standard_normal((120, 6)) + 1.5 * np.eye(3, 6)[codes] + offset
+    wide = X.astype(np.longdouble)
+    if metric == "cosine":
+        wide /= np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
+    means = np.stack([wide[codes == c].mean(axis=0) for c in range(3)])
+    if metric == "cosine":
+        means /= np.sqrt(np.square(means).sum(axis=1, keepdims=True))
+    distances = np.square(wide[:, None] - means).sum(axis=2)
+    probe = tl.NearestCentroidProbe(metric=metric).fit(X, codes)
+    order = np.sort(distances, axis=1)
+    clear = order[:, 1] - order[:, 0] > 1e-6 * order[:, 0]
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(probe.predict(X)[clear], distances.argmin(axis=1)[clear])
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_one_huge_row_changes_nothing_for_the_others(metric):
+    X, y = load_digits(return_X_y=True)
+    probe = tl.NearestCentroidProbe(metric=metric).fit(X, y)
+    together = np.vstack([X[:50], np.full((1, 64), 1e300), np.full((1, 64), 1e-300)])
+    np.testing.assert_array_equal(probe.predict_proba(together)[:50], probe.predict_proba(X[:50]))
+    assert np.isfinite(probe.predict_proba(together)).all()
+
+
 @pytest.mark.parametrize("options", [{"metric": "manhattan"}, {"temperature": 0.0}])
 def test_bad_parameters(options):
     with pytest.raises(InputError):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tlengine.errors import DtypeError, EmptyInputError, ShapeMismatchError
 
-__all__ = ["as_rows", "check_same_columns"]
+__all__ = ["Rows", "as_rows", "check_same_columns"]
 
 Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 

@@ -13,12 +13,19 @@ from tlengine.errors import InputError
 from tlengine.probes.inputs import check_features, check_finite
 from tlengine.probes.labels import encode_labels
 from tlengine.probes.persistence import PretrainedMixin
+from tlengine.probes.units import exponent, in_units, times_units
 
 __all__ = ["NearestCentroidProbe"]
 
+_FAR = 2.0**500
+"""Distances, in units of the size of the data, beyond which no class is nearer than another in float64."""
+
+_TINY = 2.0**-1000
+"""The least spread in these units: what rows of one place have."""
+
 
 class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier by the similarity to the mean of each class.
+    """A classifier by the similarity to the mean of each class, whatever the size and the offset of the data.
 
     Args:
         metric: ``"cosine"`` compares directions: rows are scaled to unit norm, and so are the means;
@@ -28,8 +35,8 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
     Attributes:
         classes_: (K,) labels, sorted.
         centroids_: (K, d) float64 class means.
-        scale_: mean squared distance of the rows to their class mean, by which euclidean decision
-            scores are divided; 1 for the cosine.
+        spread_: root mean squared distance of the rows to their class mean, the unit of distances in
+            euclidean scores; 1 for the cosine.
         n_features_in_: columns seen by ``fit``.
 
     Raises:
@@ -44,7 +51,7 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
     """
 
     _tensors: ClassVar[dict[str, tuple[str, ...]]] = {"centroids_": ("classes", "features")}
-    _scalars: ClassVar[tuple[str, ...]] = ("scale_",)
+    _scalars: ClassVar[tuple[str, ...]] = ("spread_",)
 
     def __init__(
         self, *, metric: Literal["cosine", "euclidean"] = "cosine", temperature: float = 0.1
@@ -58,54 +65,85 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
         check_finite(rows, "X")
         self.classes_, codes = encode_labels(labels, estimator=type(self).__name__)
-        placed = self._place(rows)
-        order = np.argsort(codes, kind="stable")
-        starts = np.searchsorted(codes[order], np.arange(len(self.classes_)))
-        sums = np.add.reduceat(placed[order], starts, axis=0, dtype=np.float64)
-        means = sums / np.bincount(codes)[:, None]
-        self.scale_ = 1.0
+        size = int(exponent(rows))
+        placed = self._place(rows, size)
+        means = _class_means(placed, codes)
+        self.spread_ = 1.0
         if self.metric == "euclidean":
-            self.scale_ = float(np.square(placed - means[codes]).sum(axis=1).mean()) or 1.0
-        self.centroids_: npt.NDArray[np.float64] = self._place(means)
+            squares = np.square(placed - means[codes]).sum(axis=1)
+            self.spread_ = float(np.ldexp(np.sqrt(squares.mean()), size)) or 1.0
+            means = times_units(means, size)
+        else:
+            means = self._place(means, 0)
+        self.centroids_: npt.NDArray[np.float64] = means
         return self
 
     def similarities(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Similarity to each class (m, K): cosines, or minus squared distances over ``scale_``."""
-        placed = self._place(check_features(self, X))
-        products: npt.NDArray[np.float64] = placed @ self.centroids_.T
-        if self.metric == "cosine":
-            return products
-        norms = np.square(self.centroids_).sum(axis=1) + np.square(placed).sum(axis=1)[:, None]
-        found: npt.NDArray[np.float64] = (2 * products - norms) / self.scale_
-        return found
+        """Similarity to each class (m, K): cosines, or minus squared distances in units of ``spread_``."""
+        scores = self._scores(check_features(self, X))
+        return 1 + scores if self.metric == "cosine" else scores
 
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Similarities (m, K); for two classes their difference (m,), positive for ``classes_[1]``."""
-        scores = self.similarities(X)
+        """Scores (m, K); for two classes their difference (m,), positive for ``classes_[1]``.
+
+        Scores are similarities; from cosines 1 is taken off, so that close ones stay apart.
+        """
+        scores = self._scores(check_features(self, X))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Class probabilities (m, K): the softmax of the similarities over the temperature."""
-        scores = self.similarities(X) / self.temperature
-        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-        found: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+        from scipy.special import softmax
+
+        scores = self._scores(check_features(self, X)) / self.temperature
+        found: npt.NDArray[np.float64] = softmax(scores, axis=1)
         return found
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Labels (m,) of the most similar class; ties by the order of ``classes_``."""
-        best = self.similarities(X).argmax(axis=1)
+        best = self._scores(check_features(self, X)).argmax(axis=1)
         found: npt.NDArray[Any] = self.classes_[best]
         return found
 
-    def _place(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        values = np.asarray(rows, dtype=np.float64)
+    def _scores(self, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Minus squared distances to the centroids, in units of ``spread_``; for cosines minus half of them.
+
+        Between vectors of length one that is the cosine less 1. Distances are taken from the middle of the
+        centroids, so that what all rows share costs no digits.
+        """
+        size = int(exponent(self.centroids_)) if self.metric == "euclidean" else 0
+        places, centroids = self._place(X, size), in_units(self.centroids_, size)
+        middle = centroids.mean(axis=0)
+        places, centroids = np.clip(places - middle, -_FAR, _FAR), centroids - middle
+        squares = np.square(centroids).sum(axis=1) + np.square(places).sum(axis=1)[:, None]
+        distances: npt.NDArray[np.float64] = np.maximum(squares - 2 * places @ centroids.T, 0.0)
+        if self.metric == "cosine":
+            return -distances / 2
+        spread = max(np.ldexp(self.spread_, -size), _TINY)
+        lengths: npt.NDArray[np.float64] = np.minimum(np.sqrt(distances) / spread, _FAR)
+        return -np.square(lengths)
+
+    def _place(self, rows: npt.NDArray[Any], size: int) -> npt.NDArray[np.float64]:
+        """The rows in units of ``2**size``, or for cosines at length one; rows of zeros stay."""
+        values = np.asarray(rows, np.float64)
         if self.metric == "euclidean":
-            return values
+            return in_units(values, size)
+        values = in_units(values, exponent(values, axis=1))
         norms = np.linalg.norm(values, axis=1, keepdims=True)
-        return values / np.where(norms > 0, norms, 1.0)
+        found: npt.NDArray[np.float64] = values / np.where(norms > 0, norms, 1.0)
+        return found
 
     def _check_parameters(self) -> None:
         if self.metric not in ("cosine", "euclidean"):
             raise InputError(f"metric={self.metric!r} is unknown", hint="use cosine or euclidean")
         if not 0 < self.temperature < float("inf"):
             raise InputError(f"temperature={self.temperature!r} is not above zero", hint="0.1 is usual")
+
+
+def _class_means(rows: npt.NDArray[np.float64], codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """(K, d) means of the rows of each class."""
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes)
+    sums = np.add.reduceat(rows[order], np.cumsum(counts) - counts, axis=0)
+    found: npt.NDArray[np.float64] = sums / counts[:, None]
+    return found

@@ -18,15 +18,27 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tlengine import _core
 from tlengine.errors import InputError
-from tlengine.probes.arrays import as_rows, check_same_columns
+from tlengine.probes.arrays import Rows, as_rows, check_same_columns
 from tlengine.probes.labels import encode_labels
 from tlengine.probes.persistence import PretrainedMixin
+from tlengine.probes.units import (
+    Exponents,
+    common_exponent,
+    exponent,
+    in_units,
+    times_units,
+    unusual_exponents,
+)
 from tlengine.settings import num_threads
 
 __all__ = ["KNeighborsProbe", "NeighborIndex", "Votes", "nearest", "neighbor_votes"]
 
+Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 Metric = Literal["cosine", "inner", "euclidean"]
 Precision = Literal["auto", "float", "float32", "bfloat16", "int8"]
+
+_FAR = 480
+"""From ``2**480`` units away, all rows within ``2**300`` are as far as the origin."""
 
 _METRICS = ("cosine", "inner", "euclidean")
 _PRECISIONS = ("auto", "float", "float32", "bfloat16", "int8")
@@ -48,7 +60,8 @@ class NeighborIndex:
     Raises:
         EmptyInputError, DtypeError, ShapeMismatchError: ``X`` is not a matrix of numbers.
         NonFiniteError: NaN or infinity in ``X``; ``context`` has ``row`` and ``column``.
-        InputError: an unknown metric or precision, or numbers beyond 1e150.
+        InputError: an unknown metric or precision; inner products or distances of rows of which some are
+            1e90 times larger than others.
 
     >>> import numpy as np
     >>> index = NeighborIndex(np.array([[0.0, 1], [1, 0], [1, 1]]))
@@ -68,10 +81,12 @@ class NeighborIndex:
     ) -> None:
         _check_choice("metric", metric, _METRICS)
         _check_choice("precision", precision, _PRECISIONS)
-        self._rows = as_rows(X, "X")
         self._options: dict[str, Any] = {"metric": metric, "precision": precision, "n_jobs": n_jobs}
         self._wide: NeighborIndex | None = None
-        self._core = _core.NeighborIndex(self._rows, metric, precision, num_threads(n_jobs))
+        self._rows = as_rows(X, "X")
+        self._size = unusual_exponents(self._rows) if metric == "cosine" else common_exponent(self._rows, "X")
+        placed = in_units(self._rows, self._size)
+        self._core = _core.NeighborIndex(placed, metric, precision, num_threads(n_jobs))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -102,18 +117,41 @@ class NeighborIndex:
         if not 1 <= k <= most:
             raise InputError(f"k={k} is not between 1 and {most}, the rows to choose from", hint="lower k")
         if Q is None:
-            return self._core.search(None, k, threads)
+            return self._scored(self._core.search(None, k, threads), self._size)
         queries = as_rows(Q, "Q", allow_empty=True)
         check_same_columns(queries, self._rows)
         if not len(queries):
             return np.empty((0, k), np.int64), np.empty((0, k))
-        if queries.dtype == self._rows.dtype:
-            return self._core.search(queries, k, threads)
-        if self._rows.dtype == np.float64:
-            return self._core.search(queries.astype(np.float64), k, threads)
-        if self._wide is None:
-            self._wide = NeighborIndex(self._rows.astype(np.float64), **self._options)
-        return self._wide._core.search(queries, k, threads)
+        if queries.dtype != self._rows.dtype:
+            if self._rows.dtype == np.float32:
+                self._wide = self._wide or NeighborIndex(self._rows.astype(np.float64), **self._options)
+                return self._wide.search(queries, k, n_jobs=threads)
+            queries = queries.astype(np.float64)
+        if self._options["metric"] != "euclidean":
+            size = unusual_exponents(queries)
+            return self._scored(self._core.search(in_units(queries, size), k, threads), size)
+        far = exponent(queries, axis=1)[:, 0] - self._size > _FAR
+        if not far.any():
+            return self._scored(self._core.search(in_units(queries, self._size), k, threads), self._size)
+        ids, scores = np.tile(np.arange(k), (len(queries), 1)), np.empty((len(queries), k))
+        if not far.all():
+            ids[~far], scores[~far] = self.search(queries[~far], k, n_jobs=threads)
+        scores[far] = _norms(queries[far])
+        return ids, scores
+
+    def _scored(self, found: Found, size: Exponents) -> Found:
+        """What was found for queries in units of ``2**size``, with scores in the user's own."""
+        ids, scores = found
+        if self._options["metric"] == "inner":
+            return ids, times_units(scores, size + self._size)
+        return ids, scores if self._options["metric"] == "cosine" else times_units(scores, size)
+
+
+def _norms(rows: Rows) -> npt.NDArray[np.float64]:
+    """(n, 1) norms, rounded once: distances from the origin."""
+    origin = _core.NeighborIndex(np.zeros((1, rows.shape[1])), "euclidean", "float", 1)
+    sizes = exponent(rows, axis=1)
+    return times_units(origin.search(in_units(rows, sizes), 1, 1)[1], sizes)
 
 
 def nearest(

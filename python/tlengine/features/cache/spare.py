@@ -18,7 +18,7 @@ _SMALLEST, _LARGEST = 4 << 20, 64 << 20
 class Spare:
     """Keeps the memory of the last large result, 64 MiB at most, until nobody holds a part of it.
 
-    Each result lies on a memoryview of its own, which every array and buffer made from the result keeps alive:
+    Each result lies on a memoryview of its own, which all arrays and buffers made from the result keep alive:
     while a weak reference to it finds it, the memory is in use. References are never counted; what a count
     means differs from one Python to the next.
     """
