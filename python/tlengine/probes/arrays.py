@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import DtypeError, EmptyInputError, ShapeMismatchError
+from tlengine.errors import DtypeError, EmptyInputError, NonFiniteError, ShapeMismatchError
 
-__all__ = ["Rows", "as_rows", "check_same_columns"]
+__all__ = ["Rows", "as_rows", "check_finite", "check_same_columns"]
 
 Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -46,4 +46,20 @@ def check_same_columns(Q: npt.NDArray[Any], X: npt.NDArray[Any]) -> None:
     if Q.shape[1] != X.shape[1]:
         raise ShapeMismatchError(
             f"Q has {Q.shape[1]} columns, X has {X.shape[1]}", hint="use features of one backbone"
+        )
+
+
+def check_finite(X: npt.NDArray[Any], name: str) -> None:
+    """Names the first NaN or infinity of a matrix, if there is one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(X.sum(dtype=np.float64)):
+            return
+    wrong = np.argwhere(~np.isfinite(X))
+    if len(wrong):
+        row, column = (int(i) for i in wrong[0])
+        raise NonFiniteError(
+            f"{name} contains NaN or infinity: {X[row, column]} at row {row}, column {column}",
+            hint="drop or impute these rows",
+            row=row,
+            column=column,
         )

@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import validate_data
 
 from tlengine.errors import InputError
-from tlengine.probes.inputs import check_features, check_finite
+from tlengine.probes.arrays import check_finite
+from tlengine.probes.inputs import check_features
 from tlengine.probes.labels import encode_labels
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.units import exponent, in_units, times_units

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
+from tlengine.probes.arrays import check_finite
 from tlengine.probes.grid_jobs import Draws, Job, Key, batches
 from tlengine.probes.grid_journal import Finished, Journal, Record
-from tlengine.probes.inputs import as_features, check_finite
+from tlengine.probes.inputs import as_features
 from tlengine.probes.labels import check_labels
 from tlengine.probes.paths import grid, target
 from tlengine.settings import num_threads

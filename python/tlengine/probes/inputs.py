@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import InputError, NonFiniteError, ShapeMismatchError
+from tlengine.errors import InputError, ShapeMismatchError
+from tlengine.probes.arrays import check_finite
 from tlengine.probes.labels import check_labels, encode_indicators, encode_labels, is_multilabel
+from tlengine.probes.weights import ClassWeight, check_weights, weights_of_classes
 
 __all__ = [
-    "ClassWeight",
     "TrainingSet",
     "as_features",
     "check_features",
-    "check_finite",
     "check_positive",
-    "check_weights",
     "training_set",
 ]
-
-ClassWeight = Mapping[Any, float] | str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +32,7 @@ class TrainingSet:
         classes: (K,) sorted labels as the user wrote them, or the columns of Y, ``arange(L)``.
         sample_weight: (n,) float64, as given.
         rows: (n,) positions in the input, or None when all rows are used.
+        known: sorted labels of the input, those of dropped rows too; None where no row was dropped.
     """
 
     X: npt.NDArray[Any]
@@ -43,6 +40,7 @@ class TrainingSet:
     classes: npt.NDArray[Any]
     sample_weight: npt.NDArray[np.float64]
     rows: npt.NDArray[np.intp] | None
+    known: npt.NDArray[Any] | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -55,9 +53,10 @@ class TrainingSet:
         """Sample weight times class weight on ``rows`` (default all), zero elsewhere.
 
         ``"balanced"`` counts the (weighted) classes among these rows alone.
-        """
-        from sklearn.utils.class_weight import compute_class_weight
 
+        Raises:
+            InputError: see :func:`~tlengine.probes.weights.weights_of_classes`.
+        """
         given = self.sample_weight
         if rows is not None:
             given = np.zeros_like(given)
@@ -66,18 +65,8 @@ class TrainingSet:
             return given.copy()
         if self.multilabel:
             raise InputError("class_weight with a column per label", hint="use sample_weight")
-        used = np.flatnonzero(given)
-        present = np.unique(self.labels[used])
-        by_class = np.ones(len(self.classes))
-        if isinstance(class_weight, Mapping):
-            class_weight = {k: v for k, v in class_weight.items() if k in self.classes[present]}
-        by_class[present] = compute_class_weight(
-            class_weight,
-            classes=self.classes[present],
-            y=self.classes[self.labels[used]],
-            sample_weight=given[used],
-        )
-        return np.asarray(given * by_class[self.labels])
+        factors = weights_of_classes(class_weight, self.classes, self.labels, given, known=self.known)
+        return np.asarray(given * factors[self.labels])
 
 
 def training_set(
@@ -111,31 +100,16 @@ def training_set(
         raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {len(X)}")
     X = np.require(X, requirements=["C", "ALIGNED"])
     weight = check_weights(sample_weight, X)
-    rows = None
+    rows = known = None
     if not weight.all():
         rows = np.flatnonzero(weight)
+        known = None if several else np.unique(y)
         X, y, weight = X[rows], y[rows], weight[rows]
     if several:
         labels: npt.NDArray[Any] = encode_indicators(y)
         return TrainingSet(X, labels, np.arange(labels.shape[1]), weight, rows)
     classes, labels = encode_labels(y, estimator=type(estimator).__name__ if estimator else None)
-    return TrainingSet(X, labels, classes, weight, rows)
-
-
-def check_weights(sample_weight: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """One float64 weight per row of X, 0 or more and not all zero; ones for None.
-
-    Raises:
-        NonFiniteError: NaN or infinity. InputError: all are zero. ValueError: negative, or of another length.
-    """
-    from sklearn.utils.validation import _check_sample_weight
-
-    if sample_weight is None:
-        return np.ones(len(X))
-    check_finite(np.asarray(sample_weight, dtype=np.float64).reshape(-1, 1), "sample_weight")
-    if not np.any(np.asarray(sample_weight)):
-        raise InputError("every sample weight is zero", hint="give some rows a positive weight")
-    return np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
+    return TrainingSet(X, labels, classes, weight, rows, known)
 
 
 def as_features(X: Any) -> npt.NDArray[Any]:
@@ -169,22 +143,6 @@ def check_features(estimator: Any, X: Any) -> npt.NDArray[Any]:
     check_finite(X, "X")
     checked: npt.NDArray[Any] = X
     return checked
-
-
-def check_finite(X: npt.NDArray[Any], name: str) -> None:
-    """Names the first NaN or infinity of a matrix, if there is one."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(X.sum(dtype=np.float64)):
-            return
-    wrong = np.argwhere(~np.isfinite(X))
-    if len(wrong):
-        row, column = (int(i) for i in wrong[0])
-        raise NonFiniteError(
-            f"{name} contains NaN or infinity: {X[row, column]} at row {row}, column {column}",
-            hint="drop or impute these rows",
-            row=row,
-            column=column,
-        )
 
 
 def check_positive(name: str, values: Any, *, zero: bool = False) -> npt.NDArray[np.float64]:

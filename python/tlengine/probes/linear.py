@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.probes.bases import LinearClassifierMixin, OneC, PathOfCs
-from tlengine.probes.inputs import ClassWeight
 from tlengine.probes.paths import Head, MultiClass, ProbePath, check_multi_class, one_vs_rest_log_proba
+from tlengine.probes.weights import ClassWeight
 
 __all__ = ["LinearProbe", "LinearProbeCV"]
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError, SingleClassError
-from tlengine.probes.inputs import ClassWeight, TrainingSet, check_positive, training_set
+from tlengine.probes.inputs import TrainingSet, check_positive, training_set
+from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
 __all__ = ["ProbePath", "probe_path"]

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from tlengine.probes.bases import LinearClassifierMixin
-from tlengine.probes.inputs import ClassWeight, TrainingSet, check_positive, training_set
+from tlengine.probes.inputs import TrainingSet, check_positive, training_set
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import signs, solve_classifier
+from tlengine.probes.weights import ClassWeight
 
 __all__ = ["PreValProbe"]
 

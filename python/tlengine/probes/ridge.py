@@ -14,16 +14,10 @@ from sklearn.base import BaseEstimator
 from tlengine import _core
 from tlengine.errors import EmptyInputError, InputError, ResourceError, ShapeMismatchError
 from tlengine.probes.bases import LinearClassifierMixin
-from tlengine.probes.inputs import (
-    ClassWeight,
-    TrainingSet,
-    as_features,
-    check_positive,
-    check_weights,
-    training_set,
-)
+from tlengine.probes.inputs import TrainingSet, as_features, check_positive, training_set
 from tlengine.probes.paths import fold_rows
 from tlengine.probes.persistence import PretrainedMixin
+from tlengine.probes.weights import ClassWeight, check_weights
 from tlengine.settings import num_threads
 
 __all__ = ["RidgePath", "RidgeProbe", "RidgeProbeCV", "ridge_path"]

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.probes.bases import OneC, PathOfCs
-from tlengine.probes.inputs import ClassWeight
 from tlengine.probes.paths import Head
+from tlengine.probes.weights import ClassWeight
 
 __all__ = ["LinearSVMProbe", "LinearSVMProbeCV"]
 
