@@ -81,7 +81,7 @@ NAN = np.array([[1.0, 2.0], [3.0, np.nan]])
         ((["\ud800"], ["a"]), InputError, "surrogate"),
         (([[1.0], [2.0]], [0.0, np.nan]), LabelError, r"y\[1\]"),
         ((1, 2, 3), DatasetError, "a tuple of 3"),
-        ({"a": [1]}, DatasetError, "a dict is no dataset"),
+        ({"a": [1]}, DatasetError, "dict: no column of texts"),
         (7, DatasetError, "a int is no dataset"),
     ],
 )

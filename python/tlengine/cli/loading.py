@@ -33,21 +33,11 @@ def open_features(dataset: Dataset, backbone: str | None, options: DataOptions) 
         InputError: a backbone for features, or several backbones.
     """
     from tlengine.errors import InputError
-    from tlengine.types import Features
 
     if dataset.modality == "features":
         if backbone is not None:
             raise InputError(f"{dataset.name} holds features already", hint="leave --backbone out")
-        return Features(
-            X=dataset.X,  # type: ignore[arg-type]
-            ids=dataset.ids,
-            y=dataset.y,
-            groups=dataset.groups,
-            splits=dataset.splits,
-            backbone=dataset.metadata.get("backbone") or None,
-            fingerprint=dataset.metadata.get("fingerprint") or None,
-            dataset=dataset.name,
-        )
+        return dataset.to_features()
     from tlengine.features import EmbeddingCache, default_backbone, extract
 
     if backbone is None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 
-from tlengine.errors import DatasetError
+from tlengine.data.names import canonical
+from tlengine.data.scalars import listed
+from tlengine.errors import DatasetError, InputError
 
 __all__ = ["IMAGE_SUFFIXES", "ROLE_NAMES", "USUAL", "Columns", "guess", "named"]
 
@@ -45,23 +48,46 @@ class Columns:
     domain: str | None = None
     split: str | None = None
 
+    def given(self) -> dict[str, str]:
+        """What the user named, by role.
+
+        >>> Columns(label="topic").given()
+        {'label': 'topic'}
+        """
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+    def refuse(self, where: str, hint: str) -> None:
+        """For a source without columns.
+
+        Raises:
+            InputError: a column is named.
+        """
+        for role, column in self.given().items():
+            raise InputError(f"{role}={column!r}: {where} has no columns to choose from", hint=hint)
+
 
 def named(column: str, role: str, known: Sequence[str], where: str) -> str:
     """The column the user named, checked.
 
     Raises:
-        DatasetError: the table has no such column.
+        DatasetError: the table has no such column; the hint has the nearest names.
 
     >>> named("tweet", "text", ["tweet", "label"], "tweets.csv")
     'tweet'
     """
-    if column not in known:
-        raise DatasetError(
-            f"{where}: no column {column!r} (asked for as {role})",
-            hint=f"columns are: {', '.join(known)}",
-            column=column,
-        )
-    return column
+    if column in known:
+        return column
+    same = [name for name in known if canonical(name) == canonical(column)]
+    if len(same) == 1:
+        return same[0]
+    folded = {name.casefold(): name for name in known}
+    near = [folded[n] for n in get_close_matches(column.casefold(), folded, n=3, cutoff=0.6)]
+    meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise DatasetError(
+        f"{where}: no column {column!r} (asked for as {role})",
+        hint=f"{meant}columns are: {listed(known)}",
+        column=column,
+    )
 
 
 def guess(role: str, known: Sequence[str], taken: Sequence[str | None] = ()) -> str | None:
@@ -70,5 +96,6 @@ def guess(role: str, known: Sequence[str], taken: Sequence[str | None] = ()) -> 
     >>> guess("label", ["ID", "Text", "Label"])
     'Label'
     """
-    free = {name.strip().lower(): name for name in reversed(known) if name not in taken}
+    used = set(taken)
+    free = {canonical(name).casefold(): name for name in reversed(known) if name not in used}
     return next((free[name] for name in USUAL[role] if name in free), None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import EmptyInputError, InputError, LabelError, ShapeMismatchError
+from tlengine.types import ROLES, Features
 
 __all__ = ["Contents", "Dataset", "LazyContents", "check_text", "select"]
 
@@ -31,11 +32,13 @@ class Dataset:
         y: (n,) labels as the user wrote them, or None.
         groups, domains: (n,) str, or None.
         splits: (n,) roles ``"train"``, ``"select"`` or ``"test"`` of the user's own split, or None.
+        keys: (n, 32) uint8 digests of the contents that features were made from, or None.
         metadata: what else the source says about itself, such as the backbone of saved features.
 
     Raises:
         EmptyInputError: no rows.
         ShapeMismatchError: columns of different length.
+        InputError: a split that is no role.
 
     >>> ds = Dataset(name="two", modality="text", ids=np.array(["a", "b"]), contents=["hello", "bye"])
     >>> len(ds), ds.take([1]).contents
@@ -51,9 +54,10 @@ class Dataset:
     groups: npt.NDArray[np.str_] | None = None
     domains: npt.NDArray[np.str_] | None = None
     splits: npt.NDArray[np.str_] | None = None
+    keys: npt.NDArray[np.uint8] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    _ARRAYS = ("ids", "X", "y", "groups", "domains", "splits")
+    _ARRAYS: ClassVar[tuple[str, ...]] = ("ids", "X", "y", "groups", "domains", "splits", "keys")
 
     def __post_init__(self) -> None:
         if not len(self.ids):
@@ -65,6 +69,10 @@ class Dataset:
                     f"{self.name}: {name} has {len(column)} rows, there are {len(self.ids)} samples",
                     hint="every column has one row per sample",
                 )
+        if self.splits is not None and (unknown := set(np.unique(self.splits).tolist()) - set(ROLES)):
+            raise InputError(
+                f"{self.name}: {min(unknown)!r} is no role for a row", hint=f"roles are: {', '.join(ROLES)}"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -90,6 +98,41 @@ class Dataset:
             )
             raise LabelError(f"{self.name}: no labels", hint=hint)
         return self.y
+
+    @classmethod
+    def from_features(cls, features: Features) -> Dataset:
+        """A dataset of the modality ``"features"``; what belongs to the rows comes along.
+
+        >>> import numpy as np
+        >>> f = Features(X=np.eye(2, dtype=np.float32), ids=np.array(["a", "b"]), backbone="tiny")
+        >>> Dataset.from_features(f).to_features().backbone
+        'tiny'
+        """
+        told = {"backbone": features.backbone, "fingerprint": features.fingerprint}
+        return cls(
+            name=features.dataset,
+            modality="features",
+            **{column: getattr(features, column) for column in cls._ARRAYS},
+            metadata={name: value for name, value in told.items() if value is not None},
+        )
+
+    def to_features(self) -> Features:
+        """The features that this dataset holds, as :func:`tlengine.extract` returns them.
+
+        Raises:
+            InputError: images or texts, which need a backbone.
+        """
+        if self.modality != "features":
+            raise InputError(
+                f"{self.name} holds {self.modality}, not features",
+                hint="embed it with tl.extract(ds, backbone)",
+            )
+        return Features(
+            **{column: getattr(self, column) for column in self._ARRAYS},
+            backbone=self.metadata.get("backbone") or None,
+            fingerprint=self.metadata.get("fingerprint") or None,
+            dataset=self.name,
+        )
 
 
 def check_text(text: str, place: str) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
-import warnings
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tlengine.data.tables import Table
-from tlengine.errors import DatasetError, EmptyInputError, MissingPackageError, TlengineWarning
+from tlengine.data.decoding import read_lines
+from tlengine.data.dialect import Record, read_records
+from tlengine.data.names import canonical
+from tlengine.data.scalars import short
+from tlengine.data.tables import UNNAMED, Table
+from tlengine.errors import DatasetError, MissingPackageError
 
 __all__ = ["TABLE_SUFFIXES", "read_table"]
-
-_FIELD_LIMIT = 64 << 20
-"""The largest cell of a CSV, in characters."""
 
 
 def read_table(path: Path) -> Table:
@@ -40,29 +36,10 @@ def table_suffix(path: Path) -> str:
 
 
 def _csv(path: Path) -> Table:
-    lines = _lines(path)
-    header_line = next(lines)
-    delimiter = "\t" if table_suffix(path) == ".tsv" else max(",;\t", key=header_line.count)
-    rows, numbers = [], []
-    with _long_cells():
-        reader = csv.reader(_chain(header_line, lines), delimiter=delimiter, strict=True)
-        try:
-            header = [name.strip() for name in next(reader)]
-            _check_header(path, header)
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise DatasetError(
-                        f"{path}, line {reader.line_num}: {len(row)} fields, the header has {len(header)}",
-                        hint="quote fields that contain the delimiter",
-                    )
-                rows.append(row)
-                numbers.append(reader.line_num)
-        except csv.Error as error:
-            raise DatasetError(
-                f"{path}, line {reader.line_num}: {error}", hint="check the quotes and line ends"
-            ) from None
+    records = read_records(path, read_lines(path), tsv=table_suffix(path) == ".tsv")
+    header = _header(path, records[0]) if records else []
+    rows = [_row(path, r, len(header)) for r in records[1:] if not _is_blank_line(r, len(header))]
+    numbers = [r.line for r in records[1:] if not _is_blank_line(r, len(header))]
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {}
     return Table(
         name=path.name,
@@ -74,85 +51,46 @@ def _csv(path: Path) -> Table:
     )
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise DatasetError(f"{path}, line 1: two columns are named {twice!r}", hint="rename one of them")
+def _header(path: Path, record: Record) -> list[str]:
+    """The names of the columns, without the empty ones that spreadsheets leave at the end."""
+    names = [canonical(name) for name in record.cells]
+    while names and not names[-1]:
+        names.pop()
+    names = [name or f"{UNNAMED} {number}" for number, name in enumerate(names, 1)]
+    _refuse_twice(names, f"{path}, line {record.line}")
+    return names
 
 
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _refuse_twice(names: Sequence[str], where: str) -> None:
+    name, count = next(iter(Counter(names).most_common(1)), ("", 0))
+    if count > 1:
+        number = "two" if count == 2 else str(count)
+        raise DatasetError(f"{where}: {number} columns are named {name!r}", hint="rename one of them")
 
 
-@contextmanager
-def _long_cells() -> Iterator[None]:
-    """Raise the limit of 128 KiB per cell, which is global to the process, and put it back."""
-    before = csv.field_size_limit(_FIELD_LIMIT)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+def _is_blank_line(record: Record, width: int) -> bool:
+    """A line of delimiters, as spreadsheets leave them; in a table of one column it is an empty cell."""
+    return width > 1 and not any(cell.strip() for cell in record.cells)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Decoded lines with their ends; the first is there, or the file is refused."""
-    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
-    number = 0
-    try:
-        with opener(path, "rb") as file:
-            for number, raw in enumerate(file, 1):
-                yield _decoded(path, number, raw)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+def _row(path: Path, record: Record, width: int) -> list[str]:
+    cells = record.cells
+    beyond = next((cell for cell in cells[width:] if cell.strip()), None)
+    if len(cells) < width or beyond is not None:
+        what = "" if beyond is None else f" ({short(beyond)} has no column)"
         raise DatasetError(
-            f"{path}, after line {number}: broken gzip data ({error})", hint="fetch the file again"
-        ) from None
-    if not number:
-        raise EmptyInputError(f"{path}: the file is empty", hint="it needs a header and rows")
-
-
-def _decoded(path: Path, number: int, raw: bytes) -> str:
-    place = f"{path}, line {number}"
-    if number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DatasetError(f"{place}: the file is UTF-16", hint=_recode(path, "UTF-16"))
-    if number == 1 and raw[:3] == b"\xef\xbb\xbf":
-        warnings.warn(f"{path}: 1 byte-order mark skipped", TlengineWarning, stacklevel=2)
-        raw = raw[3:]
-    if (at := raw.find(b"\0")) >= 0:
-        raise DatasetError(
-            f"{place}: a NUL byte at {at}: this is not text", hint="save the table as UTF-8 text"
+            f"{path}, line {record.line}: {len(cells)} fields, the header has {width}{what}",
+            hint="quote fields that contain the delimiter",
         )
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{place}: byte {raw[error.start]:#04x} at {error.start} is not UTF-8",
-            hint=_recode(path, "LATIN1"),
-        ) from None
-
-
-def _recode(path: Path, encoding: str) -> str:
-    return f"convert it: iconv -f {encoding} -t UTF-8 {path.name} > utf8-{path.name}"
+    return cells[:width]
 
 
 def _json_lines(path: Path) -> Table:
     records, numbers = [], []
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise DatasetError(
-                f"{path}, line {number}: not JSON ({error})", hint="each line is one JSON object"
-            ) from None
-        if not isinstance(record, dict):
-            raise DatasetError(
-                f"{path}, line {number}: a {type(record).__name__}, not an object",
-                hint='each line is one JSON object, such as {"text": "...", "label": "..."}',
-            )
-        records.append(record)
-        numbers.append(number)
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip():
+            records.append(_json_object(path, number, line))
+            numbers.append(number)
     return Table(
         name=path.name,
         names=list(dict.fromkeys(name for record in records for name in record)),
@@ -163,6 +101,30 @@ def _json_lines(path: Path) -> Table:
     )
 
 
+def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    place = f"{path}, line {number}"
+    try:
+        record = json.loads(line, object_pairs_hook=_once)
+    except DatasetError as error:
+        raise DatasetError(f"{place}: {error.message}", hint=error.hint) from None
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{place}: not JSON ({error})", hint="each line is one JSON object") from None
+    if not isinstance(record, dict):
+        raise DatasetError(
+            f"{place}: a {type(record).__name__}, not an object",
+            hint='each line is one JSON object, such as {"text": "...", "label": "..."}',
+        )
+    return record
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; JSON allows a name twice, and readers keep the last."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        _refuse_twice([name for name, _ in pairs], "the object")
+    return record
+
+
 def _parquet(path: Path) -> Table:
     try:
         from pyarrow import ArrowException, parquet
@@ -170,16 +132,16 @@ def _parquet(path: Path) -> Table:
         raise MissingPackageError(f"{path}: Parquet needs pyarrow", hint="pip install pyarrow") from None
 
     try:
-        schema = parquet.read_schema(path)
-        rows = parquet.read_metadata(path).num_rows
+        file = parquet.ParquetFile(path)
     except (ArrowException, OSError) as error:
         raise DatasetError(f"{path}: not a Parquet file ({error})", hint="check how it was written") from None
+    names = list(file.schema_arrow.names)
+    _refuse_twice(names, str(path))
 
-    @cache
     def column(name: str) -> Sequence[Any]:
         try:
-            values: list[Any] = parquet.read_table(path, columns=[name]).column(0).to_pylist()
-        except (ArrowException, OSError) as error:
+            values: list[Any] = file.read(columns=[name]).column(name).to_pylist()
+        except (ArrowException, OSError, ValueError, KeyError) as error:
             raise DatasetError(
                 f"{path}, column {name!r}: cannot be read ({error})", hint="write the file again"
             ) from None
@@ -187,12 +149,17 @@ def _parquet(path: Path) -> Table:
 
     return Table(
         name=path.name,
-        names=list(schema.names),
-        rows=rows,
+        names=names,
+        rows=file.metadata.num_rows,
         column=column,
         place=lambda row: f"{path}, row {row}",
         folder=path.parent,
+        texts=frozenset(field.name for field in file.schema_arrow if _may_hold_text(str(field.type))),
     )
+
+
+def _may_hold_text(kind: str) -> bool:
+    return any(word in kind for word in ("string", "binary", "struct")) and not kind.startswith("list")
 
 
 TABLE_SUFFIXES: dict[str, Callable[[Path], Table]] = {

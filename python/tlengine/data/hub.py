@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 
 from tlengine.data.columns import ROLE_NAMES, Columns
 from tlengine.data.dataset import Dataset, LazyContents
+from tlengine.data.mapstyle import dataset_from_map_style
+from tlengine.data.names import canonical
 from tlengine.data.tables import LabelMode, Table, dataset_from_table
 from tlengine.errors import DatasetError
 
@@ -32,7 +34,9 @@ def dataset_from_hub(
 ) -> Dataset:
     """The rows of a ``datasets.Dataset``; images stay encoded until they are needed.
 
-    Labels of a ``ClassLabel`` column are its names. The splits of a ``DatasetDict`` become roles.
+    Labels of a ``ClassLabel`` column are its names. A format (``set_format``) changes nothing; items that
+    ``set_transform`` makes are taken as they come. The splits of a ``DatasetDict`` become roles; one in
+    which every label is -1, as the Hub writes "unknown", is left out with a warning.
 
     Raises:
         DatasetError: an iterable dataset, a split of unknown name, a missing column.
@@ -45,19 +49,22 @@ def dataset_from_hub(
             f"{type(source).__name__}: a stream has no rows to come back to",
             hint="load it without streaming=True",
         )
-    features = source.features
-    return dataset_from_table(
-        Table(
-            name=_name(source),
-            names=list(source.column_names),
-            rows=len(source),
-            column=cache(lambda name: _column(source, name)),
-            place=lambda row: f"{_name(source)}, row {row}",
-            classes={n: f.names for n, f in features.items() if type(f).__name__ == "ClassLabel"},
-        ),
-        columns,
-        labels=labels,
-        modality=modality,
+    if source.format["type"] == "custom":
+        return dataset_from_map_style(source, columns, labels=labels, modality=modality)
+    name = _name(source)
+    table = _table(source, lambda row: f"{name}, row {row}")
+    return dataset_from_table(table, columns, labels=labels, modality=modality)
+
+
+def _table(source: Any, place: Callable[[int], str]) -> Table:
+    stored = source.with_format(None)
+    return Table(
+        name=_name(source),
+        names=list(stored.column_names),
+        rows=len(stored),
+        column=cache(lambda name: _column(stored, name)),
+        place=place,
+        classes={n: f.names for n, f in stored.features.items() if type(f).__name__ == "ClassLabel"},
     )
 
 
@@ -84,16 +91,61 @@ def _image_file(encoded: Any, name: str, row: int) -> Path | bytes:
 
 def _joined(source: dict[str, Any], columns: Columns, labels: LabelMode, modality: str | None) -> Dataset:
     """The splits one after the other, with roles; ids carry the split's name."""
-    unknown = [name for name in source if name.lower() not in ROLE_NAMES]
-    if unknown:
+    if columns.split is not None:
+        raise DatasetError(
+            f"split={columns.split!r} beside the splits {', '.join(map(str, source))} of a DatasetDict",
+            hint="leave split out, or pass one of its datasets",
+        )
+    roles = {name: ROLE_NAMES.get(canonical(str(name)).casefold()) for name in source}
+    if unknown := [name for name, role in roles.items() if role is None]:
         raise DatasetError(
             f"split {unknown[0]!r} has no role",
             hint=f"choose the splits among {', '.join(sorted(ROLE_NAMES))}",
         )
+    sizes = [len(part) if hasattr(part, "__len__") else 0 for part in source.values()]
+    names = np.repeat(list(source), sizes)
+    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+    def place(row: int) -> str:
+        return f"{names[row]}[{row - starts[row]}]"
+
+    whole = _concatenated(source)
+    if not hasattr(whole, "__len__"):
+        return dataset_from_hub(whole, columns)
+    ids = np.array([place(row) for row in range(len(names))])
+    dataset = dataset_from_table(
+        _table(whole, place),
+        columns,
+        labels=labels,
+        modality=modality,
+        splits=np.array([roles[name] for name in names]),
+        ids=ids,
+    )
+    return replace(dataset, name=_name(whole))
+
+
+def _concatenated(source: Mapping[str, Any]) -> Any:
+    """One dataset; refused where a split has other columns or other names of classes."""
     from datasets import concatenate_datasets
 
-    whole = dataset_from_hub(
-        concatenate_datasets(list(source.values())), columns, labels=labels, modality=modality
-    )
-    names = np.repeat(list(source), [len(part) for part in source.values()])
-    return replace(whole, splits=np.array([ROLE_NAMES[name.lower()] for name in names]))
+    parts = {name: part.with_format(None) for name, part in source.items()}
+    first_name, first = next(iter(parts.items()))
+    for name, part in parts.items():
+        for column, feature in (first.features or {}).items():
+            other = (part.features or {}).get(column)
+            if other is None:
+                problem = f"column {column!r} of {first_name!r} is missing"
+            elif getattr(other, "names", None) != getattr(feature, "names", None):
+                problem = f"column {column!r} has other names of classes than in {first_name!r}"
+            else:
+                continue
+            raise DatasetError(
+                f"split {name!r}: {problem}",
+                hint="bring the splits to one set of columns, or pass one of them",
+            )
+    try:
+        return concatenate_datasets(list(parts.values()))
+    except ValueError as error:
+        raise DatasetError(
+            f"the splits do not fit together: {error}", hint="bring them to one set of columns"
+        ) from None

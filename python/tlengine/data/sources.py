@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from tlengine.data.arrays import dataset_from_arrays, dataset_from_npz
 from tlengine.data.columns import IMAGE_SUFFIXES, Columns
 from tlengine.data.dataset import Dataset
 from tlengine.data.files import TABLE_SUFFIXES, read_table, table_suffix
 from tlengine.data.folders import dataset_from_folder, dataset_from_image
-from tlengine.data.hub import dataset_from_hub, is_hub_dataset
-from tlengine.data.mapstyle import dataset_from_map_style
+from tlengine.data.npz import dataset_from_npz
+from tlengine.data.objects import dataset_from_object
 from tlengine.data.tables import dataset_from_table
 from tlengine.errors import DatasetError, InputError
-from tlengine.types import Features
 
 __all__ = ["load_dataset"]
 
@@ -47,17 +42,20 @@ def load_dataset(
             - a table ``.csv .tsv .jsonl`` (also ``.gz``) or ``.parquet`` with a column of texts or of image
               paths, which start from the table's folder;
             - ``.npz`` with ``X`` and optionally ``y ids groups domains splits``;
+            - a frame of pandas, polars or Arrow, a dict of columns, a list of dicts or of pairs
+              ``(sample, label)``;
             - ``(X, y)`` or ``X``: numbers (n, d), uint8 images (n, h, w, 3), or a list of str, paths or
-              images;
+              images; also tensors, on any device; ``{"X": X, "y": y, "groups": g}`` names more columns;
             - a torch map-style ``Dataset``; a ``datasets.Dataset`` or ``DatasetDict``.
-        text: column of the texts. This and the next five are guessed by usual names when None.
+        text: column of the texts. This and the next five are guessed by usual names when None; named for a
+            source without columns, they are refused.
         image: column of the image paths (``image``, ``path``, ``filename``, ...).
         label: column of the classes (``label``, ``class``, ``category``, ``target``, ``y``).
         group: column whose equal values stay on one side of a split (``group``, ``patient_id``, ...).
         domain: column that says where a sample comes from (``domain``, ``site``, ...).
         split: column of your own split; train, val (valid, validation, dev) and test become the roles
             train, select and test.
-        modality: settles a table with both texts and images.
+        modality: settles a table with both texts and images, and strings that are paths.
         labels: ``"auto"`` takes labels where there are any; ``"require"`` refuses data without;
             ``"ignore"`` leaves them out, whatever they are.
         name: for people; default: from the source.
@@ -67,6 +65,7 @@ def load_dataset(
         EmptyInputError: nothing is there.
         LabelError: labels that are missing, mixed, or continuous (regression).
         ShapeMismatchError, DtypeError, NonFiniteError: arrays that do not fit.
+        InputError: an option that the source cannot honour.
         UnsafeArtifactError: a pickle under the name of a ``.npz``.
         MissingPackageError: Parquet without pyarrow.
 
@@ -76,23 +75,36 @@ def load_dataset(
     """
     if labels not in ("auto", "require", "ignore"):
         raise InputError(f"labels={labels!r}", hint="use 'auto', 'require' or 'ignore'")
+    if modality not in (None, "image", "text"):
+        raise InputError(f"modality={modality!r}", hint="use 'image' or 'text'")
     columns = Columns(text=text, image=image, label=label, group=group, domain=domain, split=split)
     if isinstance(source, str | PathLike):
-        dataset = _from_path(Path(source).expanduser(), columns, modality, labels)
+        dataset = _from_path(source, columns, modality, labels)
     else:
-        dataset = _from_object(source, columns, modality, labels)
+        dataset = dataset_from_object(source, columns, modality=modality, labels=labels)
+    if modality is not None and dataset.modality != modality:
+        raise InputError(
+            f"{dataset.name} holds {dataset.modality}, modality={modality!r} was asked for",
+            hint="leave modality out",
+        )
     if labels == "require":
         dataset.labels()
     return dataset if name is None else replace(dataset, name=name)
 
 
-def _from_path(path: Path, columns: Columns, modality: str | None, labels: str) -> Dataset:
+def _from_path(source: str | PathLike[Any], columns: Columns, modality: str | None, labels: str) -> Dataset:
+    if "://" in str(source):
+        raise DatasetError(
+            f"{source}: a URL, and nothing is downloaded here", hint="fetch it, and give the path"
+        )
+    path = Path(source).expanduser()
     if not path.exists():
         raise DatasetError(f"{path}: no such file or folder", hint="check the path")
+    if not path.is_dir() and table_suffix(path) in TABLE_SUFFIXES:
+        return dataset_from_table(read_table(path), columns, modality=modality, labels=labels)
+    columns.refuse(str(path), "write a table with a column of paths and this one")
     if path.is_dir():
         return dataset_from_folder(path, labels=labels)
-    if table_suffix(path) in TABLE_SUFFIXES:
-        return dataset_from_table(read_table(path), columns, modality=modality, labels=labels)
     if path.suffix.lower() == ".npz":
         return dataset_from_npz(path, labels=labels)
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -100,40 +112,4 @@ def _from_path(path: Path, columns: Columns, modality: str | None, labels: str) 
     raise DatasetError(
         f"{path}: {path.suffix or 'no suffix'} is no format that is known",
         hint=f"a folder of images, or a file ending in {' '.join([*TABLE_SUFFIXES, '.npz'])}",
-    )
-
-
-def _from_object(source: Any, columns: Columns, modality: str | None, labels: str) -> Dataset:
-    if isinstance(source, Dataset):
-        return source
-    if isinstance(source, Features):
-        return _from_features(source)
-    if is_hub_dataset(source):
-        return dataset_from_hub(source, columns, labels=labels, modality=modality)
-    if isinstance(source, tuple):
-        if len(source) != 2:
-            raise DatasetError(f"a tuple of {len(source)} is no dataset", hint="pass (X, y)")
-        return dataset_from_arrays(*source, labels=labels)
-    if isinstance(source, list | np.ndarray) or hasattr(source, "to_numpy"):
-        return dataset_from_arrays(source, labels=labels)
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, Mapping):
-        return dataset_from_map_style(source, columns, labels=labels, modality=modality)
-    raise DatasetError(
-        f"a {type(source).__name__} is no dataset",
-        hint="pass a path, (X, y), a torch map-style Dataset or a datasets.Dataset",
-    )
-
-
-def _from_features(source: Features) -> Dataset:
-    told = {"backbone": source.backbone, "fingerprint": source.fingerprint}
-    return Dataset(
-        name=source.dataset,
-        modality="features",
-        ids=source.ids,
-        X=source.X,
-        y=source.y,
-        groups=source.groups,
-        domains=source.domains,
-        splits=source.splits,
-        metadata={name: value for name, value in told.items() if value is not None},
     )

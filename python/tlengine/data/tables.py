@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.columns import IMAGE_SUFFIXES, ROLE_NAMES, USUAL, Columns, guess, named
+from tlengine.data.choice import UNNAMED, choose
+from tlengine.data.columns import Columns
 from tlengine.data.dataset import Dataset, check_text
 from tlengine.data.labels import class_labels
-from tlengine.errors import DatasetError, EmptyInputError, LabelError
+from tlengine.data.paths import as_image
+from tlengine.data.roles import name_column, role_column
+from tlengine.data.scalars import as_text, is_missing, listed, plain, short
+from tlengine.errors import DatasetError, EmptyInputError, TlengineWarning
 
-__all__ = ["LabelMode", "Table", "dataset_from_table"]
+__all__ = ["UNNAMED", "LabelMode", "Table", "dataset_from_table", "text_of"]
 
 LabelMode = str
 """``"auto"``, ``"require"`` or ``"ignore"``; see :func:`~tlengine.data.load_dataset`."""
@@ -33,6 +38,7 @@ class Table:
         place: where a row stands, such as ``"data.csv, line 7"``.
         folder: what relative image paths start from.
         classes: names for the whole numbers of a label column.
+        texts: the columns that may hold texts or paths; None where only their values say it.
     """
 
     name: str
@@ -42,12 +48,34 @@ class Table:
     place: Callable[[int], str]
     folder: Path | None = None
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    texts: frozenset[str] | None = None
+
+    def where(self, column: str) -> str:
+        """A column, for messages."""
+        return f"{self.name}, column {column!r}"
 
 
 def dataset_from_table(
-    table: Table, columns: Columns, *, modality: str | None = None, labels: LabelMode = "auto"
+    table: Table,
+    columns: Columns,
+    *,
+    modality: str | None = None,
+    labels: LabelMode = "auto",
+    splits: npt.NDArray[np.str_] | None = None,
+    ids: npt.NDArray[np.str_] | None = None,
 ) -> Dataset:
     """The samples of ``table``.
+
+    Rows of a split in which no row has a label (missing, or -1 as Hub data write it) are left out with a
+    warning, unless labels are ignored.
+
+    Args:
+        table: with one row at least.
+        columns: what the user named; the usual names are tried for the rest.
+        modality: settles a table with both texts and images.
+        labels: see :func:`~tlengine.data.load_dataset`.
+        splits: roles that are known already; the table's own column of splits is then left alone.
+        ids: what the rows are called where the table has no column of ids; default: row numbers.
 
     Raises:
         DatasetError: a column is missing or holds what it should not.
@@ -56,166 +84,138 @@ def dataset_from_table(
     """
     if not table.rows:
         raise EmptyInputError(f"{table.name}: the table has no rows", hint="it holds a header alone")
-    label = _label_column(table, columns, labels)
-    kind, content = _content_column(table, columns, modality, label)
-    chosen = {
-        kind: content,
-        **({} if label is None else {"label": label}),
-        **_others(table, columns, content, label),
-    }
-    values = table.column(content)
-    splits = _splits(table, chosen, columns.split)
-    return Dataset(
+    chosen = choose(table, columns, modality, labels)
+    kind = "text" if "text" in chosen else "image"
+    if splits is None:
+        splits = _splits(table, chosen, columns.split)
+    else:
+        chosen.pop("split", None)
+    y, labelled = _labels(table, chosen.get("label"), splits)
+    contents = (_texts if kind == "text" else _images)(table, table.column(chosen[kind]))
+    dataset = Dataset(
         name=table.name,
         modality=kind,  # type: ignore[arg-type]
-        ids=_ids(table, chosen.pop("id", None), values if kind == "image" else None),
-        contents=_texts(table, values) if kind == "text" else _images(table, values),
-        y=None if label is None else _labels(table, label),
-        groups=_strings(table, "group", chosen.get("group")),
-        domains=_strings(table, "domain", chosen.get("domain")),
+        ids=_ids(table, chosen.pop("id", None), table.column(chosen[kind]) if kind == "image" else None, ids),
+        contents=contents,
+        y=y,
+        groups=_names(table, "group", chosen.get("group")),
+        domains=_names(table, "domain", chosen.get("domain")),
         splits=splits,
-        metadata={"columns": ", ".join(table.names), **chosen},
+        metadata={"columns": listed(table.names), **chosen},
     )
+    return dataset if labelled is None else dataset.take(labelled)
 
 
-def _others(table: Table, columns: Columns, *taken: str | None) -> dict[str, str]:
-    """The columns of ids, groups, domains and splits: as named, or by their usual names."""
-    found = {role: getattr(columns, role) for role in ("group", "domain", "split")}
-    for role, column in found.items():
-        if column is not None:
-            named(column, role, table.names, table.name)
-    used = (*taken, *found.values())
-    guessed = {role: guess(role, table.names, used) for role in (*found, "id") if found.get(role) is None}
-    return {role: column for role, column in {**found, **guessed}.items() if column is not None}
+def text_of(value: Any, place: str) -> str:
+    """A cell as a text: what is missing is an empty text, UTF-8 bytes are decoded.
 
+    Empty texts are left out and counted when the dataset is embedded, as unreadable images are.
 
-def _label_column(table: Table, columns: Columns, labels: LabelMode) -> str | None:
-    if labels == "ignore":
-        return None
-    if columns.label is not None:
-        return named(columns.label, "label", table.names, table.name)
-    found = guess(
-        "label", table.names, (columns.text, columns.image, columns.group, columns.domain, columns.split)
-    )
-    if found is None and labels == "require":
-        raise LabelError(
-            f"{table.name}: no label column",
-            hint=f"name one with --label; columns are: {', '.join(table.names)}",
-        )
-    return found
-
-
-def _content_column(
-    table: Table, columns: Columns, modality: str | None, label: str | None
-) -> tuple[str, str]:
-    """What a sample is, and the column that holds it."""
-    asked = {"text": columns.text, "image": columns.image}
-    given = {role: column for role, column in asked.items() if column is not None}
-    if len(given) == 2:
+    Raises:
+        DatasetError: a number, a list: anything else.
+    """
+    value = plain(value)
+    if not isinstance(value, str) and is_missing(value):
+        return ""
+    if not isinstance(value, str):
         raise DatasetError(
-            f"{table.name}: both a text and an image column are named", hint="name one of them"
+            f"{place}: the text is {short(value)}, not a string", hint="write it as text, or drop the row"
         )
-    for role, column in given.items():
-        return role, named(column, role, table.names, table.name)
-    roles = [modality] if modality in asked else list(asked)
-    usual = {role: found for role in roles if (found := guess(role, table.names, (label,)))}
-    if len(usual) == 1:
-        return next(iter(usual.items()))
-    if len(usual) == 2:
-        raise DatasetError(
-            f"{table.name}: {usual['text']!r} looks like texts and {usual['image']!r} like images",
-            hint=f"choose with --text {usual['text']} or --image {usual['image']}",
-        )
-    return _only_column(table, roles, label)
-
-
-def _only_column(table: Table, roles: Sequence[str], label: str | None) -> tuple[str, str]:
-    """The one column of strings that no usual name explains."""
-    explained = {label, *(guess(role, table.names) for role in USUAL)}
-    rest = [n for n in table.names if n not in explained and isinstance(table.column(n)[0], str)]
-    if len(rest) == 1:
-        is_path = Path(table.column(rest[0])[0]).suffix.lower() in IMAGE_SUFFIXES
-        return roles[-1] if is_path else roles[0], rest[0]
-    raise DatasetError(
-        f"{table.name}: no column of texts or image paths",
-        hint=f"name it with --text or --image; columns are: {', '.join(table.names)}",
-    )
+    check_text(value, place)
+    return value
 
 
 def _texts(table: Table, values: Sequence[Any]) -> list[str]:
-    for row, value in enumerate(values):
-        if not isinstance(value, str):
-            raise DatasetError(
-                f"{table.place(row)}: the text is {value!r}, not a string", hint="fill it in or drop the row"
-            )
-        check_text(value, table.place(row))
-    return list(values)
+    return [text_of(value, table.place(row)) for row, value in enumerate(values)]
 
 
 def _images(table: Table, values: Sequence[Any]) -> Sequence[Any]:
     if not isinstance(values, list):
         return values
-    return [_image(table, row, value) for row, value in enumerate(values)]
+    return [as_image(value, table.folder, table.place(row)) for row, value in enumerate(values)]
 
 
-def _image(table: Table, row: int, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, str) and value.strip() and "\0" not in value:
-        path = Path(value).expanduser()
-        return table.folder / path if table.folder is not None else path
-    if isinstance(value, Path | bytes) or hasattr(value, "convert"):
-        return value
-    raise DatasetError(f"{table.place(row)}: {value!r} is no image path", hint="fill it in or drop the row")
+def _labels(
+    table: Table, label: str | None, splits: npt.NDArray[np.str_] | None
+) -> tuple[npt.NDArray[Any] | None, npt.NDArray[np.bool_] | None]:
+    """The labels, and the rows to keep where a whole split has none."""
+    if label is None:
+        return None, None
+    values = [plain(value) for value in table.column(label)]
+    labelled = _labelled(values, splits)
+    rows = np.arange(table.rows) if labelled is None else np.flatnonzero(labelled)
+    if labelled is not None and splits is not None:
+        bare = ", ".join(sorted(set(splits[~labelled].tolist())))
+        warnings.warn(
+            f"{table.where(label)}: no row of the split {bare} has a label; its {int((~labelled).sum())} "
+            "rows are left out (labels='ignore' keeps them)",
+            TlengineWarning,
+            stacklevel=4,
+        )
+    names = table.classes.get(label)
+    kept = [values[row] if names is None else _class(values[row], names) for row in rows]
+
+    def place(i: int) -> str:
+        return f"{table.place(int(rows[i]))}, column {label!r}"
+
+    y = class_labels(kept, place, where=table.where(label))
+    if labelled is None:
+        return y, None
+    whole = np.empty(table.rows, dtype=y.dtype)
+    whole[rows] = y
+    return whole, labelled
 
 
-def _labels(table: Table, label: str) -> npt.NDArray[Any]:
-    values = table.column(label)
-    if names := table.classes.get(label):
-        values = [names[v] if isinstance(v, int) and 0 <= v < len(names) else None for v in values]
-    return class_labels(values, lambda row: f"{table.place(row)}, column {label!r}")
+def _class(value: Any, names: Sequence[str]) -> str | None:
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
-def _ids(table: Table, column: str | None, paths: Sequence[Any] | None) -> npt.NDArray[np.str_]:
+def _labelled(values: list[Any], splits: npt.NDArray[np.str_] | None) -> npt.NDArray[np.bool_] | None:
+    """Which rows stand in a split that has labels; None where all do, or where none does."""
+    if splits is None:
+        return None
+    missing = np.array([is_missing(value) for value in values])
+    # -1 in every row of a split and in no row of another one is the Hub's way of writing "unknown".
+    minus = np.array([isinstance(value, int | float | str) and value in (-1, "-1") for value in values])
+    for absent in (missing, missing | minus):
+        roles = {role: bool(absent[splits == role].all()) for role in np.unique(splits).tolist()}
+        bare = np.isin(splits, [role for role, none in roles.items() if none])
+        if bare.any() and not bare.all() and not absent[~bare].any():
+            return ~bare
+    return None
+
+
+def _ids(
+    table: Table, column: str | None, paths: Sequence[Any] | None, default: npt.NDArray[np.str_] | None
+) -> npt.NDArray[np.str_]:
     """The column of ids if no two are equal, else the paths if no two are equal, else row numbers."""
     for values in (table.column(column) if column else None, paths):
-        if values is not None and _are_names(values):
-            return np.array([str(value) for value in values])
-    return np.array([str(row) for row in range(table.rows)])
+        if values is not None and (names := _distinct_names(values)) is not None:
+            return np.array(names)
+    return np.array([str(row) for row in range(table.rows)]) if default is None else default
 
 
-def _are_names(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, str | int) for value in values) and len(set(values)) == len(values)
+def _distinct_names(values: Sequence[Any]) -> list[str] | None:
+    """The values as names, if they are: texts of moderate length or whole numbers, no two equal."""
+    plain_values = [plain(value) for value in values]
+    if not all(isinstance(v, str | int) and len(str(v)) <= 1_000 for v in plain_values):
+        return None
+    names = [as_text(value).rstrip("\0") for value in plain_values]
+    return names if len(set(names)) == len(names) else None
 
 
-def _strings(table: Table, role: str, column: str | None) -> npt.NDArray[np.str_] | None:
-    """A column of names, none of them missing: a row without a group could stand on both sides."""
+def _names(table: Table, role: str, column: str | None) -> npt.NDArray[np.str_] | None:
     if column is None:
         return None
-    values = table.column(column)
-    for row, value in enumerate(values):
-        if value is None or value != value or (isinstance(value, str) and not value.strip()):
-            raise DatasetError(
-                f"{table.place(row)}: {role} column {column!r} is empty",
-                hint="fill it in or rename the column",
-            )
-    return np.array([str(value) for value in values])
+    return name_column(table.column(column), role, table.where(column), table.place)
 
 
 def _splits(table: Table, chosen: dict[str, str], asked: str | None) -> npt.NDArray[np.str_] | None:
-    """Roles; a guessed column that holds anything else is no split and goes from ``chosen``."""
+    """Roles; a guessed column without any word for a split is none, and goes from ``chosen``."""
     column = chosen.get("split")
     if column is None:
         return None
-    values = table.column(column)
-    roles = [ROLE_NAMES.get(str(value).strip().lower()) for value in values]
-    if None not in roles:
-        return np.array(roles)
-    if asked is None:
+    roles = role_column(table.column(column), table.where(column), table.place, sure=asked is not None)
+    if roles is None:
         del chosen["split"]
-        return None
-    row = roles.index(None)
-    raise DatasetError(
-        f"{table.place(row)}: {values[row]!r} is no split",
-        hint=f"splits are: {', '.join(sorted(ROLE_NAMES))}",
-    )
+    return roles

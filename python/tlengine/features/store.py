@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import CacheReadOnlyError, CacheReadOnlyWarning, TlengineError
+from tlengine.data.names import is_blank
+from tlengine.errors import CacheReadOnlyError, CacheReadOnlyWarning, DecodeError, TlengineError
 from tlengine.features.cache import Table, sample_key
 from tlengine.features.cache.claims import Claim
 
@@ -45,7 +46,7 @@ class Samples:
         index: dict[bytes, int] = {}
         for row in range(n):
             try:
-                key = sample_key(contents[row])
+                key = sample_key(_visible(contents[row]))
             except (OSError, TlengineError) as error:
                 samples.failures[row] = _reason(error)
                 continue
@@ -64,6 +65,13 @@ class Samples:
     def readable(self) -> npt.NDArray[np.intp]:
         """The rows that did not fail, in order."""
         return np.array([row for row in range(len(self.keys)) if row not in self.failures], dtype=np.intp)
+
+
+def _visible(content: Any) -> Any:
+    """``content``, unless it is a text without any character that can be seen."""
+    if isinstance(content, str) and is_blank(content):
+        raise DecodeError("the text is empty")
+    return content
 
 
 def _reason(error: Exception) -> str:

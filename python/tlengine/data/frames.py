@@ -1,0 +1,162 @@
+"""Tables in memory: frames of pandas, polars and Arrow, dicts of columns, lists of dicts.
+
+No package is imported for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.data.choice import named_or_guessed
+from tlengine.data.columns import Columns
+from tlengine.data.names import canonical
+from tlengine.data.scalars import is_missing, listed, short
+from tlengine.data.tables import Table
+from tlengine.errors import DatasetError, ShapeMismatchError
+
+__all__ = ["feature_columns", "frame_table", "is_frame", "is_numeric", "records_table"]
+
+
+def is_frame(source: Any) -> bool:
+    """Whether ``source`` is a two-dimensional frame of pandas, polars or Arrow, by what it does.
+
+    >>> is_frame([1, 2])
+    False
+    """
+    return _package(source) in _READERS and hasattr(source, "columns") and hasattr(source, "shape")
+
+
+def _package(source: Any) -> str:
+    return type(source).__module__.partition(".")[0]
+
+
+def _names(source: Any) -> list[Any]:
+    return list(source.column_names if hasattr(source, "column_names") else source.columns)
+
+
+_READERS: dict[str, Callable[[Any, int], Sequence[Any]]] = {
+    "pandas": lambda frame, at: list(frame.iloc[:, at].tolist()),
+    "polars": lambda frame, at: list(frame.to_series(at).to_list()),
+    "pyarrow": lambda frame, at: list(frame.column(at).to_pylist()),
+}
+"""How each package gives a column, by its position, as plain values."""
+
+
+def frame_table(source: Any, name: str | None = None) -> Table:
+    """The columns of a frame, or of a dict of columns. An index of rows is left aside.
+
+    Raises:
+        DatasetError: two columns of one name, or names in levels.
+        ShapeMismatchError: columns of different length.
+    """
+    name = name or type(source).__name__
+    if isinstance(source, Mapping):
+        return _column_table(source, name)
+    read = _READERS[_package(source)]
+    position = {column: at for at, column in enumerate(_column_names(_names(source), name))}
+    return Table(
+        name=name,
+        names=list(position),
+        rows=len(source) if hasattr(source, "__len__") else int(source.num_rows),
+        column=cache(lambda column: read(source, position[column])),
+        place=lambda row: f"{name}, row {row}",
+    )
+
+
+def _column_names(names: Sequence[Any], where: str) -> list[str]:
+    if any(isinstance(name, tuple) for name in names):
+        raise DatasetError(
+            f"{where}: names of columns in levels, such as {short(names[0])}",
+            hint="give each column one name: df.columns = ['_'.join(map(str, c)) for c in df.columns]",
+        )
+    found = [canonical(str(name)) for name in names]
+    twice = next((name for name, count in Counter(found).most_common(1) if count > 1), None)
+    if twice is not None:
+        raise DatasetError(f"{where}: two columns are named {twice!r}", hint="rename one of them")
+    return found
+
+
+def _column_table(source: Mapping[Any, Any], name: str) -> Table:
+    names = _column_names(list(source), name)
+    columns: dict[str, list[Any]] = {}
+    for column, values in zip(names, source.values(), strict=True):
+        if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
+            raise DatasetError(
+                f"{name}: {column!r} is a {type(values).__name__}, not a column",
+                hint="pass a dict of columns {'text': [...], 'label': [...]}, or {'X': X, 'y': y}",
+            )
+        columns[column] = list(values.tolist() if hasattr(values, "tolist") else values)
+    lengths = {column: len(values) for column, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        (most, _), *_ = Counter(lengths.values()).most_common()
+        odd = next(column for column, length in lengths.items() if length != most)
+        raise ShapeMismatchError(f"{name}: column {odd!r} has {lengths[odd]} rows, others have {most}")
+    return Table(
+        name=name,
+        names=names,
+        rows=next(iter(lengths.values()), 0),
+        column=lambda column: columns[column],
+        place=lambda row: f"{name}, row {row}",
+    )
+
+
+def records_table(records: Sequence[Mapping[Any, Any]], name: str = "records") -> Table:
+    """A list of dicts, one for each row; a key that is absent is a missing value."""
+    names = list(dict.fromkeys(key for record in records for key in record))
+    real = dict(zip(_column_names(names, name), names, strict=True))
+    return Table(
+        name=name,
+        names=list(real),
+        rows=len(records),
+        column=lambda column: [record.get(real[column]) for record in records],
+        place=lambda row: f"{name}[{row}]",
+    )
+
+
+def is_numeric(source: Any) -> bool:
+    """Whether every column of a frame holds numbers."""
+    if _package(source) == "pandas":
+        return all(getattr(kind, "kind", None) in tuple("biuf") for kind in source.dtypes)
+    types = source.schema.types if _package(source) == "pyarrow" else source.dtypes
+    return all(
+        str(kind).lower().startswith(("int", "uint", "float", "double", "half", "bool")) for kind in types
+    )
+
+
+def feature_columns(source: Any, columns: Columns, *, labelled: bool) -> tuple[Any, dict[str, Any]]:
+    """A frame of numbers as features, with the columns of labels, groups, domains, splits and ids apart.
+
+    Args:
+        source: a frame for which :func:`is_numeric` holds.
+        columns: what the user named.
+        labelled: the labels are elsewhere, and no column is guessed.
+
+    Returns:
+        (n, d) numbers, and the other columns by role.
+    """
+    table = frame_table(source)
+    chosen = named_or_guessed(table.names, columns, table.name, labelled=labelled)
+    taken = set(chosen.values())
+    rest = [at for at, name in enumerate(table.names) if name not in taken]
+    if not rest:
+        raise DatasetError(
+            f"{table.name}: no features beside {listed(list(chosen.values()))}", hint="keep their columns"
+        )
+    X = np.column_stack([_numbers(source, at) for at in rest])
+    return X, {role: table.column(name) for role, name in chosen.items()}
+
+
+def _numbers(source: Any, at: int) -> npt.NDArray[np.float64]:
+    """A column of numbers; what is missing is NaN."""
+    package = _package(source)
+    column = source.iloc[:, at] if package == "pandas" else None
+    array = np.asarray(_READERS[package](source, at) if column is None else column.to_numpy())
+    if array.dtype == object:
+        array = np.array([np.nan if is_missing(value) else value for value in array])
+    return array.astype(np.float64)
