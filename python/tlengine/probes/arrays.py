@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.data.tensors import numpy_array
 from tlengine.errors import DtypeError, EmptyInputError, NonFiniteError, ShapeMismatchError
 
 __all__ = ["Rows", "as_rows", "check_finite", "check_same_columns"]
@@ -29,8 +30,8 @@ def as_rows(array: npt.ArrayLike, name: str, *, allow_empty: bool = False) -> Ro
     """
     if hasattr(array, "toarray") or isinstance(array, np.ma.MaskedArray):
         raise DtypeError(f"{name} is a {type(array).__name__}", hint="pass a dense array")
-    values = np.asarray(array)
-    if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
+    values = numpy_array(array, name)
+    if values.dtype.kind not in "biuf":
         raise DtypeError(f"{name} has dtype {values.dtype}, not real numbers", hint="pass floats")
     if values.ndim != 2:
         hint = "reshape(1, -1) makes one row of a vector" if values.ndim == 1 else "flatten each sample"

@@ -7,12 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import validate_data
 
 from tlengine.errors import InputError
 from tlengine.probes.arrays import check_finite
-from tlengine.probes.inputs import check_features
-from tlengine.probes.labels import encode_labels
+from tlengine.probes.inputs import check_features, training_set
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.units import exponent, in_units, times_units
 
@@ -63,9 +61,9 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Averages the rows ``X`` (n, d) of each class in ``y`` (n,)."""
         self._check_parameters()
-        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
-        check_finite(rows, "X")
-        self.classes_, codes = encode_labels(labels, estimator=type(self).__name__)
+        train = training_set(self, X, y, None)
+        check_finite(train.X, "X")
+        self.classes_, codes, rows = train.classes, train.labels, train.X
         size = int(exponent(rows))
         placed = self._place(rows, size)
         means = _class_means(placed, codes)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.data.scalars import is_missing, plain, short
+from tlengine.data.tensors import numpy_array
 from tlengine.errors import LabelError, ShapeMismatchError, SingleClassError
 
 __all__ = ["check_labels", "encode_indicators", "encode_labels", "is_multilabel"]
 
+_ONE_CLASS = "one class per row is a y of shape (n,)"
 
-def check_labels(y: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Labels as an array (n,): text, whole numbers, booleans or objects; a column is taken as (n,).
+
+def check_labels(y: Any) -> npt.NDArray[Any]:
+    """Labels as an array (n,): text, whole numbers or booleans, of one kind; a column is taken as (n,).
+
+    Taken are arrays, lists, tensors on any device, and what pandas, polars and Arrow call a series.
 
     Raises:
         ShapeMismatchError: not one label per row.
-        LabelError: labels that are missing or continuous, with the row.
+        LabelError: labels that are missing, several in a row, of mixed kinds or continuous, with the row.
 
     >>> check_labels([3, 1, 3]).tolist()
     [3, 1, 3]
+    >>> check_labels(["a", float("nan")])
+    Traceback (most recent call last):
+    tlengine.errors.LabelError: y has no label at row 1: nan
+    hint: leave out such rows
     """
-    labels = np.asarray(y)
+    labels = _as_array(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         from sklearn.utils import column_or_1d
 
@@ -30,34 +41,95 @@ def check_labels(y: npt.ArrayLike) -> npt.NDArray[Any]:
     if labels.ndim != 1:
         hint = "pass one label per row; LinearProbe and LinearSVMProbe take (n, L) of 0 and 1 as well"
         raise ShapeMismatchError(f"y should be a 1d array, got shape {labels.shape}", hint=hint)
-    if labels.dtype.kind not in "OfbiuUST":
+    if labels.dtype.kind == "S":
+        raise LabelError("y holds bytes", hint='decode them: np.char.decode(y, "utf-8")')
+    if labels.dtype.kind not in "OfbiuUT":
         raise LabelError(f"y has dtype {labels.dtype}", hint="use text or whole numbers as labels")
-    if labels.dtype.kind in "Of":
+    if labels.dtype.kind == "f":
+        _check_whole(labels)
+    if labels.dtype.kind == "O":
         _check_each(labels)
     return labels
 
 
-def _check_each(labels: npt.NDArray[Any]) -> None:
-    """Raises ``LabelError`` for labels that are missing, or numbers with a fraction."""
-    missing = np.fromiter((label is None or label != label for label in labels), bool, len(labels))
-    if missing.any():
-        row = int(missing.argmax())
-        raise LabelError(f"y has no label at row {row}: {labels[row]}", hint="leave out such rows", row=row)
-    floats = (float, np.floating)
-    fraction = np.fromiter(
-        (isinstance(x, floats) and not float(x).is_integer() for x in labels), bool, len(labels)
-    )
-    if fraction.any():
-        row = int(fraction.argmax())
-        raise LabelError(
-            f"Unknown label type: continuous ({labels[row]} at row {row} of y); these are classifiers",
-            hint="for regression use tlengine.ridge_path",
-            row=row,
+def _as_array(y: Any) -> npt.NDArray[Any]:
+    """``y`` as an array; a list keeps its values, which NumPy would make text if one of them is."""
+    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
+        row = int(np.ma.getmaskarray(y).reshape(len(y), -1).any(axis=1).argmax())
+        raise _missing(row, "masked")
+    if isinstance(y, list | tuple):
+        several = next(
+            (row for row, label in enumerate(y) if isinstance(label, set | frozenset | dict)), None
         )
+        if several is not None:
+            raise _several(several, y[several])
+        if any(isinstance(label, str) for label in y) and not all(isinstance(label, str) for label in y):
+            labels = np.empty(len(y), object)
+            labels[:] = [plain(label) for label in y]
+            return labels
+    return numpy_array(y, "y")
+
+
+def _check_whole(labels: npt.NDArray[Any]) -> None:
+    wrong = np.flatnonzero(~(np.isfinite(labels) & (labels == np.floor(labels))))
+    if wrong.size:
+        row = int(wrong[0])
+        raise _missing(row, labels[row]) if np.isnan(labels[row]) else _continuous(row, labels[row])
+
+
+def _check_each(labels: npt.NDArray[Any]) -> None:
+    """Raises ``LabelError`` for objects that are missing, several, fractions, or of more than one kind."""
+    first = _kind(labels[0]) if len(labels) else None
+    for row, label in enumerate(labels):
+        if is_missing(label) and not isinstance(label, str):
+            raise _missing(row, label)
+        kind = _kind(label)
+        if kind == "several":
+            raise _several(row, label)
+        if kind == "number" and not float(label).is_integer():
+            raise _continuous(row, label)
+        if kind != first:
+            raise LabelError(
+                f"y mixes labels: {short(labels[0])} is {first}, {short(label)} at row {row} is {kind}",
+                hint="use one type: all text, or all whole numbers",
+                row=row,
+            )
+
+
+def _kind(label: Any) -> str:
+    if isinstance(label, str):
+        return "text"
+    if isinstance(label, bool | np.bool_):
+        return "bool"
+    if isinstance(label, int | float | np.number):
+        return "number"
+    return (
+        "several" if isinstance(label, Collection) and not isinstance(label, bytes) else type(label).__name__
+    )
+
+
+def _missing(row: int, label: Any) -> LabelError:
+    return LabelError(f"y has no label at row {row}: {label}", hint="leave out such rows", row=row)
+
+
+def _several(row: int, label: Any) -> LabelError:
+    return LabelError(
+        f"Unknown label type: {short(label)} at row {row} of y is a {type(label).__name__}, not one label",
+        hint="several labels per row go through sklearn.preprocessing.MultiLabelBinarizer",
+        row=row,
+    )
+
+
+def _continuous(row: int, label: Any) -> LabelError:
+    return LabelError(
+        f"Unknown label type: continuous ({label} at row {row} of y); these are classifiers",
+        hint="for regression use tlengine.ridge_path",
+        row=row,
+    )
 
 
 def encode_labels(
-    y: npt.ArrayLike, *, rows: int | None = None, estimator: str | None = None
+    y: Any, *, rows: int | None = None, estimator: str | None = None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint32]]:
     """The sorted classes (K,) and the class of each row (n,) as its index among them.
 
@@ -94,11 +166,14 @@ def is_multilabel(y: Any) -> bool:
     >>> is_multilabel([[0, 1], [1, 1]]), is_multilabel([0, 1]), is_multilabel([[0], [1]])
     (True, False, False)
     """
-    shape = np.asarray(y).shape
+    if isinstance(y, list | tuple):
+        is_nested = all(isinstance(row, list | tuple | np.ndarray) for row in y)
+        return is_nested and max((len(row) for row in y), default=0) > 1
+    shape: tuple[int, ...] = tuple(getattr(y, "shape", ()))
     return len(shape) == 2 and shape[1] > 1
 
 
-def encode_indicators(Y: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def encode_indicators(Y: Any) -> npt.NDArray[np.bool_]:
     """Which labels each row has, (n, L), from zeros and ones.
 
     Raises:
@@ -108,13 +183,17 @@ def encode_indicators(Y: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     >>> encode_indicators([[0, 1], [1, 1]]).tolist()
     [[False, True], [True, True]]
     """
-    values = np.asarray(Y)
+    values = numpy_array(Y, "Y")
+    if values.dtype.kind not in "biufO":
+        raise LabelError(f"Y has dtype {values.dtype}; a column per label holds 0 and 1", hint=_ONE_CLASS)
+    if values.dtype.kind == "O":
+        values = _numbers(values)
     wrong = np.argwhere(~((values == 0) | (values == 1)))
     if len(wrong):
         row, column = (int(i) for i in wrong[0])
         raise LabelError(
             f"Y has {values[row, column]} at row {row}, label {column}; a column per label holds 0 and 1",
-            hint="one class per row is a y of shape (n,)",
+            hint=_ONE_CLASS,
             row=row,
             column=column,
         )
@@ -125,3 +204,13 @@ def encode_indicators(Y: npt.ArrayLike) -> npt.NDArray[np.bool_]:
             hint="add rows with other labels",
         )
     return labels
+
+
+def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Objects as float64, NaN where a cell is missing or no number."""
+
+    def number(value: Any) -> float:
+        return float(value) if isinstance(value, bool | int | float | np.number | np.bool_) else np.nan
+
+    found: npt.NDArray[np.float64] = np.vectorize(number, otypes=[np.float64])(values)
+    return found

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tlengine import _core
 from tlengine.errors import InputError
 from tlengine.probes.arrays import Rows, as_rows, check_same_columns
+from tlengine.probes.inputs import check_features, training_set
 from tlengine.probes.labels import encode_labels
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.units import (
@@ -232,7 +232,8 @@ def neighbor_votes(
     >>> votes.predict()[0].tolist()
     [['a', 'a', 'b', 'b'], ['a', 'a', 'b', 'b']]
     """
-    classes, labels = encode_labels(y, rows=len(np.asarray(X)))
+    X = as_rows(X, "X")
+    classes, labels = encode_labels(y, rows=len(X))
     index = NeighborIndex(X, _check_vote_metric(metric), n_jobs=n_jobs)
     return _vote(index, Q, classes, labels, tuple(k), tuple(temperature), n_jobs)
 
@@ -305,17 +306,15 @@ class KNeighborsProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # type:
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Keeps the rows ``X`` (n, d) and the labels ``y`` (n,), and prepares the search."""
         _check_vote((self.k,), (self.temperature,))
-        rows, labels = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
-        self.classes_, self.labels_ = encode_labels(labels, estimator=type(self).__name__)
-        self.rows_: npt.NDArray[Any] = rows
+        train = training_set(self, X, y, None)
+        self.classes_, self.labels_ = train.classes, train.labels
+        self.rows_: npt.NDArray[Any] = train.X
         self._index = self._build()
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Class probabilities (m, K), each above zero."""
-        queries = self._queries(X)
+        queries = check_features(self, X)
         votes = _vote(
             self._ready(), queries, self.classes_, self.labels_, (self.k,), (self.temperature,), self.n_jobs
         )
@@ -332,15 +331,9 @@ class KNeighborsProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # type:
         self, X: npt.ArrayLike, k: int | None = None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """The training rows nearest to each row of ``X``: ids and scores, (m, k) each."""
-        queries = self._queries(X)
+        queries = check_features(self, X)
         wanted = min(self.k if k is None else k, len(self.rows_))
         return self._ready().search(queries, wanted, n_jobs=self.n_jobs)
-
-    def _queries(self, X: npt.ArrayLike) -> Any:
-        check_is_fitted(self)
-        return validate_data(
-            self, X, reset=False, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
 
     def _build(self) -> NeighborIndex:
         return NeighborIndex(self.rows_, _check_vote_metric(self.metric), n_jobs=self.n_jobs)
