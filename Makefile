@@ -35,7 +35,7 @@ $(VENV)/.core-$(PROFILE): $(VENV)/.packages $(RUST)
 
 dev: $(VENV)/.core-$(PROFILE) ## Make .venv with everything in it (PROFILE=quick builds in seconds)
 
-demo: dev ## Compare strategies on 2,000 textile photographs; writes demo/out/report.html
+demo: dev ## Compare strategies on 2,000 simulated textile textures; writes demo/out/report.html
 	$(BIN)/python scripts/demo.py
 
 test: dev lint check-rust fuzz check-python check-next-python ## All checks and tests

@@ -24,7 +24,7 @@ def text() -> Data | None:
 
 @cache
 def image() -> Data:
-    """Textile photographs through EfficientNet-Lite0: 2,000 x 1,280, 3 classes."""
+    """Simulated textile textures through EfficientNet-Lite0: 2,000 x 1,280, 3 classes."""
     kept = _kept("textile-lite0.npz", "X", "y")
     if kept is not None:
         return kept

@@ -1,4 +1,4 @@
-"""``make demo``: 2,000 photographs of textiles, compared from the command line as a user would.
+"""``make demo``: 2,000 simulated textile textures, compared from the command line as a user would.
 
 The cache lies in ``demo/home`` (or where ``TLENGINE_HOME`` points), so ``make clean`` leaves nothing behind.
 """
@@ -16,8 +16,8 @@ from tlengine.cli import main
 def run() -> None:
     """Shows the command, then runs it."""
     os.environ.setdefault("TLENGINE_HOME", str(Path("demo/home").resolve()))
-    photos = str(conformal_clip_data.textile_simulated_root())
-    arguments = ["compare", photos, "--out", "demo/out", *sys.argv[1:]]
+    textures = str(conformal_clip_data.textile_simulated_root())
+    arguments = ["compare", textures, "--out", "demo/out", *sys.argv[1:]]
     print(f"$ tlengine {shlex.join(arguments)}", file=sys.stderr)
     main(arguments)
 

@@ -29,7 +29,7 @@ def expected_calibration_error(codes: npt.ArrayLike, proba: npt.ArrayLike, *, bi
         proba: (n, K) probabilities.
         bins: how many bins of equal width on (0, 1].
 
-    >>> expected_calibration_error([0, 1], [[0.8, 0.2], [0.2, 0.8]])
+    >>> round(expected_calibration_error([0, 1], [[0.8, 0.2], [0.2, 0.8]]), 6)
     0.2
     """
     p = np.asarray(proba, dtype=np.float64)
@@ -37,7 +37,7 @@ def expected_calibration_error(codes: npt.ArrayLike, proba: npt.ArrayLike, *, bi
     surplus = confidence - (p.argmax(axis=1) == np.asarray(codes))
     which = confidence_bins(confidence, bins)
     gaps = np.bincount(which, weights=surplus, minlength=bins)
-    return round(float(np.abs(gaps).sum() / len(p)), 12)
+    return float(np.abs(gaps).sum() / len(p))
 
 
 def confidence_bins(confidence: npt.ArrayLike, bins: int = 15) -> npt.NDArray[np.intp]:

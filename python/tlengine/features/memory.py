@@ -7,9 +7,12 @@ touches fresh pages all the time: measured on EfficientNet-Lite0, page faults to
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["reused_buffers"]
 
@@ -18,25 +21,57 @@ _TRIM_THRESHOLD, _TRIM_DEFAULT = -1, 128 * 1024
 _MMAP_MAX, _MMAP_DEFAULT = -4, 65_536
 _NEVER = 2**31 - 1
 
+_lock = threading.Lock()
+_inside = 0
+"""How many blocks are under way: the settings are those of the process."""
+
 
 @contextmanager
 def reused_buffers() -> Iterator[bool]:
-    """While it lasts, freed memory stays with the process; at its end all of it is given back.
+    """While it lasts, freed memory stays with the process; when the last of them ends, it is given back.
 
     Yields:
         Whether it has an effect: only the allocator of glibc is known to need it, and to have the switch.
+        Where the environment tunes that allocator (``MALLOC_MMAP_MAX_`` and the like), it is left alone:
+        its settings could not be read and put back.
 
     >>> with reused_buffers() as active:
     ...     isinstance(active, bool)
     True
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not (libc and hasattr(libc, "gnu_get_libc_version")):
+    libc = _glibc()
+    if libc is None:
         yield False
         return
+    _enter(libc)
     try:
-        yield bool(libc.mallopt(_MMAP_MAX, 0) and libc.mallopt(_TRIM_THRESHOLD, _NEVER))
+        yield True
     finally:
-        libc.mallopt(_MMAP_MAX, _MMAP_DEFAULT)
-        libc.mallopt(_TRIM_THRESHOLD, _TRIM_DEFAULT)
-        libc.malloc_trim(0)
+        _leave(libc)
+
+
+def _glibc() -> Any:
+    """The C library, if it is glibc with the settings that it starts with."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    tuned = any(name.startswith("MALLOC_") for name in os.environ)
+    tuned |= "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    return libc if hasattr(libc, "gnu_get_libc_version") and not tuned else None
+
+
+def _enter(libc: Any) -> None:
+    global _inside
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            libc.mallopt(_MMAP_MAX, 0)
+            libc.mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+def _leave(libc: Any) -> None:
+    global _inside
+    with _lock:
+        _inside -= 1
+        if not _inside:
+            libc.mallopt(_MMAP_MAX, _MMAP_DEFAULT)
+            libc.mallopt(_TRIM_THRESHOLD, _TRIM_DEFAULT)
+            libc.malloc_trim(0)

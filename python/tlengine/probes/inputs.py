@@ -124,7 +124,7 @@ def as_features(X: Any) -> npt.NDArray[Any]:
 
 
 def _dense(X: Any) -> Any:
-    """Tensors become arrays; 16-bit numbers float32, not float64: nothing is lost and the solver is faster."""
+    """Tensors become arrays; 16-bit numbers float32, not float64: nothing is lost, the solver is faster."""
     if is_tensor(X):
         X = numpy_array(X, "X")
     is_half = isinstance(X, np.ndarray) and (X.dtype == np.float16 or X.dtype.name == "bfloat16")
