@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,8 @@ class Forward:
     """A backbone made ready for inference; a context manager, which puts everything back at its end.
 
     Inside: evaluation mode, no gradients, the threads of ``TLENGINE_NUM_THREADS``, no TF32, and
-    channels-last memory for convolutions.
+    channels-last memory for convolutions. At its end the module has its own tensors again, on the device and
+    in the memory layout that they had, and each submodule its own mode; also after an error.
 
     Args:
         backbone: what to run.
@@ -78,8 +79,8 @@ class Forward:
 
     def _prepare(self, module: nn.Module) -> None:
         """Everything here is undone by the stack, also when the next step fails."""
-        training = [part for part in module.modules() if part.training]
-        self._stack.callback(_set_training, training)
+        self._stack.callback(_restore_modes, [(part, part.training) for part in module.modules()])
+        self._stack.callback(_restore_tensors, list(_tensors(module)))
         threads = torch.get_num_threads()
         self._stack.callback(torch.set_num_threads, threads)
         torch.set_num_threads(num_threads())
@@ -121,11 +122,23 @@ class Forward:
 
     def raw(self, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """One forward pass of all ``rows``; nothing is checked but that a tensor with rows comes out."""
+        out = self.output(rows)
+        if not out.is_floating_point():
+            raise self._backbone.fault(
+                f"returned {str(out.dtype).removeprefix('torch.')}, not real numbers",
+                hint="return the features before any argmax or rounding, as float32",
+            )
+        return out.float().cpu().numpy()
+
+    def output(self, rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
+        """What the network returns for all ``rows`` in one pass: (rows, columns), of its own dtype."""
         out = self._output(self._inputs(rows))
         if not isinstance(out, torch.Tensor) or out.ndim != 2:
             shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-            raise self._backbone.fault(f"returned {shape}, not a tensor (rows, columns)")
-        return out.float().cpu().numpy()
+            raise self._backbone.fault(
+                f"returned {shape}, not a tensor (rows, columns)", hint=_way_to_rows(out)
+            )
+        return out
 
     def _output(self, inputs: torch.Tensor | dict[str, torch.Tensor]) -> Any:
         """What the network returns; what it raises gets its name, unless memory ended."""
@@ -150,7 +163,10 @@ class Forward:
             return {name: t.to(self._device) for name, t in _padded(rows, preprocess.pad_id).items()}
         if len(shapes := {row.shape for row in rows}) > 1:
             raise self._backbone.fault(
-                f"preprocesses samples to different shapes, such as {sorted(shapes)[:2]}"
+                f"preprocesses samples to different shapes, such as {sorted(shapes)[:2]}",
+                hint="token ids of any length need a pad_id: see tlengine.features.Tokenizer"
+                if all(len(shape) == 1 for shape in shapes)
+                else "resize and crop to one size",
             )
         stacked = torch.from_numpy(np.stack(rows)).to(self._device)
         if isinstance(preprocess, ImagePreprocess) and stacked.dtype == torch.uint8:
@@ -163,7 +179,11 @@ class Forward:
     def _checked(self, out: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
         expected = (rows, self._backbone.embedding_dim)
         if out.shape != expected:
-            raise self._backbone.fault(f"returned shape {out.shape}, expected {expected}")
+            wide = out.shape[0] == rows
+            raise self._backbone.fault(
+                f"returned shape {out.shape}, expected {expected}",
+                hint=f"say embedding_dim={out.shape[1]}" if wide else "return one row for each sample",
+            )
         if not np.isfinite(out).all():
             bad = int((~np.isfinite(out)).any(axis=1).sum())
             raise self._backbone.fault(f"returned NaN or inf in {bad} of {rows} rows ({self._precision})")
@@ -183,13 +203,51 @@ class Forward:
             torch.cuda.empty_cache()
 
 
-def _set_training(parts: list[nn.Module]) -> None:
-    for part in parts:
-        part.training = True
+def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
+    for part, training in modes:
+        part.training = training
+
+
+_Held = tuple[Any, str, torch.Tensor, torch.Tensor, torch.Tensor | None]
+
+
+def _tensors(module: nn.Module) -> Iterator[_Held]:
+    """Every parameter and buffer: where it hangs, itself, its memory, and its gradient.
+
+    The memory is held, not copied: moved to a device, a module has new memory there, and the old one is what
+    it gets back, with the views and ties between tensors that a copy would lose.
+    """
+    for part in module.modules():
+        for registry in (part._parameters, part._buffers):
+            for name, tensor in registry.items():
+                if tensor is not None:
+                    yield registry, name, tensor, tensor.data, tensor.grad if tensor.is_leaf else None
+
+
+def _restore_tensors(held: list[_Held]) -> None:
+    for registry, name, tensor, data, grad in held:
+        if tensor.data.data_ptr() != data.data_ptr() or tensor.data.stride() != data.stride():
+            tensor.data = data
+        if tensor.is_leaf and tensor.grad is not grad:
+            tensor.grad = grad
+        if registry[name] is not tensor:
+            registry[name] = tensor
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _way_to_rows(out: Any) -> str:
+    """How to get one row for each sample out of what the network returned."""
+    if isinstance(out, torch.Tensor):
+        axes = {1: "unsqueeze(1)", 3: "mean(dim=1)", 4: "mean(dim=(2, 3))"}.get(out.ndim, "flatten(1)")
+        return f"end forward with: return out.{axes}"
+    if isinstance(out, Mapping):  # transformers' ModelOutput is one
+        return "return one of its tensors: out.pooler_output, or out.last_hidden_state.mean(dim=1)"
+    if isinstance(out, list | tuple):
+        return "return one of its tensors, such as out[0]"
+    return "return torch.from_numpy(out)" if isinstance(out, np.ndarray) else "return a tensor"
 
 
 def _padded(rows: Sequence[npt.NDArray[Any]], pad_id: int) -> dict[str, torch.Tensor]:
