@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +81,8 @@ class Forward:
     def _prepare(self, module: nn.Module) -> None:
         """Everything here is undone by the stack, also when the next step fails."""
         self._stack.callback(_restore_modes, [(part, part.training) for part in module.modules()])
-        self._stack.callback(_restore_tensors, list(_tensors(module)))
+        held = _held(module)
+        self._stack.callback(_restore_tensors, held)
         threads = torch.get_num_threads()
         self._stack.callback(torch.set_num_threads, threads)
         torch.set_num_threads(num_threads())
@@ -90,6 +92,8 @@ class Forward:
         self._channels_last = any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
         if self._channels_last:
             module.to(memory_format=torch.channels_last)
+        for tensor in held:
+            tensor.note_move()
         # Only now: weights that are moved in inference mode could never be trained again.
         self._stack.enter_context(torch.inference_mode())
         if self._device.type == "cpu":
@@ -208,30 +212,68 @@ def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
         part.training = training
 
 
-_Held = tuple[Any, str, torch.Tensor, torch.Tensor, torch.Tensor | None]
+@dataclass
+class _Held:
+    """A parameter or buffer as it was: where it hangs, itself, its memory, and its gradient.
 
-
-def _tensors(module: nn.Module) -> Iterator[_Held]:
-    """Every parameter and buffer: where it hangs, itself, its memory, and its gradient.
-
-    The memory is held, not copied: moved to a device, a module has new memory there, and the old one is what
-    it gets back, with the views and ties between tensors that a copy would lose.
+    The memory is held, not copied: a module that is moved gets new memory on the device, and the old one is
+    what it gets back, with the views and ties between tensors that a copy would lose.
     """
+
+    registry: Any
+    name: str
+    tensor: torch.Tensor
+    data: torch.Tensor
+    grad: torch.Tensor | None
+    grad_data: torch.Tensor | None
+    moved: tuple[int, int] | None = None
+
+    def note_move(self) -> None:
+        """What is there now was put there by :class:`Forward`."""
+        self.moved = _state(self.registry[self.name])
+
+    def restore(self) -> None:
+        """Put the tensor back; what the network itself wrote meanwhile stays."""
+        now = self.registry[self.name] if self.name in self.registry else None
+        if now is None:
+            return  # the network took it away
+        written = self.moved is not None and _state(now) != self.moved
+        if written and now.shape == self.data.shape and not now.is_meta:
+            self.data.copy_(now.detach())
+        _give_back(self.tensor, self.data)
+        if self.grad is not None and self.grad_data is not None:
+            _give_back(self.grad, self.grad_data)
+        if self.tensor.is_leaf and self.tensor.grad is not self.grad:
+            self.tensor.grad = self.grad
+        if self.registry[self.name] is not self.tensor:
+            self.registry[self.name] = self.tensor
+
+
+def _give_back(tensor: torch.Tensor, data: torch.Tensor) -> None:
+    if tensor.data_ptr() != data.data_ptr() or tensor.stride() != data.stride():
+        tensor.data = data
+
+
+def _state(tensor: torch.Tensor) -> tuple[int, int]:
+    """Another one where a tensor was replaced or written to."""
+    return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version
+
+
+def _held(module: nn.Module) -> list[_Held]:
+    held = []
     for part in module.modules():
         for registry in (part._parameters, part._buffers):
             for name, tensor in registry.items():
                 if tensor is not None:
-                    yield registry, name, tensor, tensor.data, tensor.grad if tensor.is_leaf else None
+                    grad = tensor.grad if tensor.is_leaf else None
+                    memory = None if grad is None else grad.data
+                    held.append(_Held(registry, name, tensor, tensor.data, grad, memory))
+    return held
 
 
 def _restore_tensors(held: list[_Held]) -> None:
-    for registry, name, tensor, data, grad in held:
-        if tensor.data.data_ptr() != data.data_ptr() or tensor.data.stride() != data.stride():
-            tensor.data = data
-        if tensor.is_leaf and tensor.grad is not grad:
-            tensor.grad = grad
-        if registry[name] is not tensor:
-            registry[name] = tensor
+    for one in held:
+        one.restore()
 
 
 def _is_out_of_memory(error: Exception) -> bool:
