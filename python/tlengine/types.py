@@ -57,6 +57,7 @@ class Features:
         backbone: the name of the backbone, or None for plain arrays.
         fingerprint: hex digest of the backbone, or None.
         dataset: a short name of the source, for people.
+        rows: (n,) row numbers in the dataset, or None for plain arrays: an id need not be unique.
         stats, failures: what the extraction did, and the samples it could not read.
         recipe: everything that determined the rows (JSON-able).
 
@@ -73,6 +74,7 @@ class Features:
     domains: npt.NDArray[np.str_] | None = None
     splits: npt.NDArray[np.str_] | None = None
     keys: npt.NDArray[np.uint8] | None = None
+    rows: npt.NDArray[np.intp] | None = None
     backbone: str | None = None
     fingerprint: str | None = None
     dataset: str = "arrays"
@@ -80,7 +82,7 @@ class Features:
     failures: tuple[Failure, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
-    _COLUMNS = ("X", "ids", "y", "groups", "domains", "splits", "keys")
+    _COLUMNS = ("X", "ids", "y", "groups", "domains", "splits", "keys", "rows")
 
     def __post_init__(self) -> None:
         for name in self._COLUMNS:

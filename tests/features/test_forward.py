@@ -139,3 +139,116 @@ def test_devices_and_precisions_are_checked(backbone: Backbone) -> None:
         choose_device("abacus")
     with pytest.raises(InputError, match="precision 'fp7'"):
         Forward(backbone, "cpu", "fp7")
+
+
+class Moved(torch.nn.Module):
+    """Everything that a move could lose: a convolution, a buffer, tied and transposed weights, a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 8, 3)
+        self.norm = torch.nn.BatchNorm2d(8).eval()
+        self.head = torch.nn.Linear(8, 8)
+        self.head.weight = torch.nn.Parameter(torch.randn(8, 8).t())
+        self.tied = self.head.weight
+        self.conv.bias.requires_grad_(False)  # type: ignore[union-attr]
+        self(torch.randn(2, 3, 16, 16)).sum().backward()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.norm(self.conv(images)).mean(dim=(2, 3)))
+        return out
+
+
+def state_of(module: torch.nn.Module) -> Any:
+    """Where every tensor lies and how, whose it is, and the mode of every part."""
+    named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers()]
+    grads = {name: (id(t.grad), t.grad.stride()) for name, t in named if t.grad is not None}
+    places = {name: (id(t), str(t.device), t.stride(), t.data_ptr(), t.requires_grad) for name, t in named}
+    return places, grads, {name: part.training for name, part in module.named_modules()}
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_module_has_its_own_tensors_again(device: str) -> None:
+    """The meta device stands for any other: whatever is not put back is lost there."""
+    net = Moved()
+    before = state_of(net)
+    with Forward(backbone_of(net), device, "float32") as forward:
+        assert str(net.conv.weight.device) == device
+        assert net.conv.weight.is_contiguous(memory_format=torch.channels_last)
+        if device == "cpu":
+            forward(ROWS)
+    assert state_of(net) == before
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_tensors_are_put_back_after_an_error(device: str) -> None:
+    class Stuck(Moved):
+        def _apply(self, fn: Any, recurse: bool = True) -> Any:
+            self.conv._apply(fn)
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    def fail(images: torch.Tensor) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    stuck = Stuck()
+    before = state_of(stuck)
+    with pytest.raises(torch.OutOfMemoryError), Forward(backbone_of(stuck), device, "float32"):
+        pytest.fail("it was not moved")
+    assert state_of(stuck) == before
+    net = torch.nn.Sequential(Moved(), Out(fail))
+    before = state_of(net)
+    with pytest.raises(KeyboardInterrupt), Forward(backbone_of(net), "cpu", "float32") as forward:
+        forward(ROWS)
+    assert state_of(net) == before
+
+
+def test_what_the_network_writes_itself_stays() -> None:
+    class Counts(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 8, 1)
+            self.register_buffer("calls", torch.zeros(1))
+            self.register_buffer("replaced", torch.zeros(1))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            self.replaced = self.replaced + 1
+            with torch.no_grad():
+                self.conv.weight.fill_(2.0)
+            out: torch.Tensor = self.conv(images).mean(dim=(2, 3))
+            return out
+
+    net = Counts()
+    with Forward(backbone_of(net), "cpu", "float32") as forward:
+        forward(ROWS)
+        forward(ROWS)
+    assert (net.calls.item(), net.replaced.item()) == (2.0, 2.0)
+    assert (net.conv.weight == 2.0).all()
+    assert not net.replaced.is_inference()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_scripted_module_is_put_back() -> None:
+    net = torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)))  # type: ignore[no-untyped-call]
+    before = [(str(t.device), t.stride(), t.data_ptr()) for t in (*net.parameters(), *net.buffers())]
+    with Forward(backbone_of(net), "meta", "float32"):
+        assert all(t.is_meta for t in net.parameters())
+    assert [(str(t.device), t.stride(), t.data_ptr()) for t in (*net.parameters(), *net.buffers())] == before
+
+
+@pytest.mark.parametrize(
+    ("out", "hint"),
+    [
+        (lambda x: (x.mean((2, 3)),), r"out\[0\]"),
+        (lambda x: {"pooler_output": x}, "pooler_output"),
+        (lambda x: x.mean((2, 3)).numpy(), "from_numpy"),
+        (lambda x: x.flatten(2), r"mean\(dim=1\)"),
+        (lambda x: x, r"mean\(dim=\(2, 3\)\)"),
+        (lambda x: x.new_ones(len(x), 9), "say embedding_dim=9"),
+        (lambda x: x.mean((2, 3)).argmax(1, keepdim=True), "as float32"),
+    ],
+)
+def test_the_way_out_of_a_wrong_output_is_named(out: Any, hint: str) -> None:
+    with Forward(backbone_of(Out(out)), "cpu", "float32") as forward, pytest.raises(BackboneError, match=hint):
+        forward(ROWS)

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from tlengine.errors import BackboneError, InputError, PluginError, TlengineError
-from tlengine.features.recipes import describe, fingerprint
+from tlengine.errors import (
+    BackboneError,
+    InputError,
+    MissingPackageError,
+    PluginError,
+    TlengineError,
+    UnhashableRecipeError,
+)
+from tlengine.features.descriptions import describe
+from tlengine.features.recipes import Fingerprint
 from tlengine.plugins import registry
 from tlengine.plugins.records import MODALITIES, BackboneSpec, Modality
 
@@ -27,15 +35,16 @@ class Backbone:
             n samples, stacked, as float32; where ``preprocess`` has a ``pad_id`` (a tokenizer), the module
             is called with int64 ``input_ids`` and ``attention_mask``, (n, tokens), padded.
         preprocess: turns one sample (an RGB ``PIL.Image``, or a str) into an array or tensor of one shape,
-            or into a 1-D array of token ids. It must be describable (see :func:`~.recipes.describe`).
+            or into a 1-D array of token ids. It must be describable (see :func:`~.descriptions.describe`).
         modality: ``"image"``, ``"text"`` or ``"any"``.
         name: for people, and part of the cache key.
-        embedding_dim: columns of the output; None finds out by one forward pass.
+        embedding_dim: columns of the output, at least 1; None finds out by one forward pass.
         preprocess_name: describes a ``preprocess`` that cannot describe itself; change it when it changes.
-        revision: describes what the weights do not show; change it when the module's code changes.
+        revision: describes what neither the weights nor ``repr(module)`` show (see
+            :func:`~.recipes.fingerprint`); change it when the code of ``forward`` changes.
 
     Raises:
-        InputError: a modality that is not allowed, a module that is none.
+        InputError: a modality, name or dimension that is not allowed, a module that is none.
         UnhashableRecipeError: a ``preprocess`` that cannot be described, and no ``preprocess_name``.
 
     >>> from torch import nn
@@ -65,14 +74,16 @@ class Backbone:
             )
         if modality not in MODALITIES:
             raise InputError(f"backbone {name!r}: modality {modality!r}", hint=f"use one of {MODALITIES}")
+        _check_words(name, embedding_dim, preprocess_name, revision)
         self.module = module
         self.preprocess = preprocess
         self.modality: Modality = modality
         self.name = name
         self.revision = revision
         self.origin = "your module"
-        self._dim = embedding_dim
-        self._described = {"name": preprocess_name} if preprocess_name else describe(preprocess)
+        self._dim = None if embedding_dim is None else int(embedding_dim)
+        self._preprocess_name = preprocess_name
+        self._described()  # refused here rather than in the middle of a run
 
     def __repr__(self) -> str:
         return f"Backbone(name={self.name!r}, modality={self.modality!r}, embedding_dim={self.embedding_dim})"
@@ -86,31 +97,79 @@ class Backbone:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of weights, preprocessing and revision, computed from the weights as they are now."""
-        return fingerprint(self.module, self._described, self.revision)
+        """Hex digest of weights, structure, preprocessing and revision, as they are now."""
+        return self.fingerprints().digest
+
+    def fingerprints(self) -> Fingerprint:
+        """The parts of the fingerprint, computed from the network and the preprocessing as they are now.
+
+        Raises:
+            UnhashableRecipeError: the network's text is another one each time; see
+                :func:`~.structure.structure_text`.
+            BackboneError: weights that are not there.
+        """
+        return Fingerprint.of(self.module, self._described(), self.revision)
 
     def recipe(self, precision: str = "float32") -> Mapping[str, Any]:
-        """What determines a row besides the sample itself: the cache keys its tables by it."""
-        return {"backbone": self.name, "fingerprint": self.fingerprint, "precision": precision}
+        """What determines a row besides the sample itself: the cache keys its tables by it.
+
+        ``layer`` and ``pooling`` say what is read off the network; ``""``, as in ``get_submodule("")``, is
+        the module itself, whose output is taken as it comes.
+        """
+        found = self.fingerprints()
+        return {
+            "backbone": self.name,
+            "fingerprint": found.digest,
+            **found.as_dict(),
+            "layer": "",
+            "pooling": "",
+            "dim": self.embedding_dim,
+            "precision": precision,
+        }
 
     def takes(self, modality: str) -> bool:
         """Whether samples of ``modality`` can be embedded."""
         return modality in ("image", "text") and self.modality in (modality, "any")
 
-    def fault(self, message: str) -> TlengineError:
-        """The error for an output that breaks the contract: of the plugin, or of the user's module."""
+    def fault(self, message: str, hint: str | None = None) -> TlengineError:
+        """The error for what breaks the contract: of the plugin, or of the user's module."""
         text = f"backbone {self.name!r} ({self.origin}) {message}"
         if self.origin == "your module":
-            return BackboneError(text, hint="see help(tlengine.Backbone) for what a module gets and returns")
-        return PluginError(text, hint=f"check it with: tlengine plugins check {self.name}")
+            usual = "see help(tlengine.Backbone) for what a module gets and returns"
+            return BackboneError(text, hint=hint or usual)
+        check = f"check it with: tlengine plugins check {self.name}"
+        return PluginError(text, hint=f"{hint}; {check}" if hint else check)
+
+    def _described(self) -> Any:
+        return {"name": self._preprocess_name} if self._preprocess_name else describe(self.preprocess)
 
     def _probe_dim(self) -> int:
         from tlengine.features.forward import Forward
 
         sample = "a" if self.modality == "text" else Image.new("RGB", (64, 64))
-        row = np.asarray(self.preprocess(sample))
+        try:
+            row = np.asarray(self.preprocess(sample))
+        except Exception as error:
+            raise self.fault(
+                f"cannot preprocess a first sample: {type(error).__name__}: {error}",
+                hint="mend preprocess, or pass embedding_dim= so that no sample is needed",
+            ) from error
         with Forward(self, "cpu", "float32") as forward:
             return int(forward.raw([row]).shape[1])
+
+
+def _check_words(name: str, dim: int | None, preprocess_name: str | None, revision: str) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"backbone name {name!r}", hint="give it a name, a str; tables and reports show it")
+    is_number = isinstance(dim, int | np.integer) and not isinstance(dim, bool)
+    if dim is not None and not (is_number and dim >= 1):
+        raise InputError(
+            f"backbone {name!r}: embedding_dim is {dim!r}",
+            hint="the number of columns of the output, 1 or more; None finds it out",
+        )
+    for option, word in (("preprocess_name", preprocess_name), ("revision", revision)):
+        if word is not None and not isinstance(word, str):
+            raise InputError(f"backbone {name!r}: {option} is {word!r}", hint="pass a str")
 
 
 def load_backbone(name: str, device: str | None = None) -> Backbone:
@@ -120,39 +179,64 @@ def load_backbone(name: str, device: str | None = None) -> Backbone:
         UnknownNameError: nothing of that name; the hint shows the nearest three.
         MissingPackageError: its plugin, or a package the plugin needs, is not installed.
         BackboneError: the weights cannot be loaded.
+        PluginError: load returns no module.
+        UnhashableRecipeError: the plugin's preprocessing cannot be described.
 
     >>> load_backbone("raw").embedding_dim
     3072
     """
     spec = registry.resolve_backbone(name)
-    module = _load_module(spec, device or "cpu")
-    backbone = Backbone(
-        module.eval().requires_grad_(False),
-        preprocess=spec.preprocess,
-        modality=spec.modality,
-        name=spec.name,
-        embedding_dim=spec.embedding_dim,
-        revision=spec.revision,
-    )
-    backbone.origin = registry.origin(spec.name)
+    origin = registry.origin(spec.name)
+    return backbone_of(spec, _load_module(spec, device or "cpu", origin), origin)
+
+
+def backbone_of(spec: BackboneSpec, module: nn.Module, origin: str) -> Backbone:
+    """The backbone of a plugin's record and of what its ``load`` returned.
+
+    Raises:
+        UnhashableRecipeError: the preprocessing cannot be described; the error names the plugin.
+    """
+    try:
+        backbone = Backbone(
+            module.eval().requires_grad_(False),
+            preprocess=spec.preprocess,
+            modality=spec.modality,
+            name=spec.name,
+            embedding_dim=spec.embedding_dim,
+            revision=spec.revision,
+        )
+    except UnhashableRecipeError as error:
+        raise UnhashableRecipeError(
+            f"backbone {spec.name!r} ({origin}): {error.message}",
+            hint="in a plugin, preprocess is a module-level function, a frozen dataclass or an object with "
+            "describe(): see docs/plugins.md",
+        ) from error
+    backbone.origin = origin
     return backbone
 
 
-def _load_module(spec: BackboneSpec, device: str) -> nn.Module:
+def _load_module(spec: BackboneSpec, device: str, origin: str) -> nn.Module:
     from torch import nn
 
     try:
         module = spec.load(device)
     except TlengineError:
         raise
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"backbone {spec.name!r} ({origin}) cannot be loaded: {error}",
+            hint=f"install the package that provides {error.name!r}",
+        ) from error
     except Exception as error:
         raise BackboneError(
-            f"backbone {spec.name!r} cannot be loaded: {type(error).__name__}: {error}",
-            hint="check it with: tlengine plugins check",
+            f"backbone {spec.name!r} cannot be loaded: {type(error).__name__}: {error} ({origin})",
+            hint=f"check it with: tlengine plugins check {spec.name}",
         ) from error
     if not isinstance(module, nn.Module):
         raise PluginError(
-            f"backbone {spec.name!r}: load returned a {type(module).__name__}, not a torch.nn.Module"
+            f"backbone {spec.name!r} ({origin}): load returned a {type(module).__name__}, "
+            "not a torch.nn.Module",
+            hint="end load with: return network.eval().to(device)",
         )
     return module
 

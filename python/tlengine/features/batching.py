@@ -12,19 +12,25 @@ import numpy.typing as npt
 from torch.utils.data import DataLoader
 
 from tlengine.errors import DecodeError, ResourceError
+from tlengine.features.contents import Hashed
 from tlengine.features.images import ImagePreprocess, decode_image
 from tlengine.settings import num_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Batch", "image_batches", "text_batches"]
+__all__ = ["RANDOM", "Batch", "image_batches", "text_batches"]
+
+Contents = Sequence[Any] | Hashed
 
 _WINDOW = 4096
 """Texts that are tokenised and sorted at a time: bounds memory and the work lost in a crash."""
 
 _FEW = 64
 """So many images are decoded sooner than a process is started."""
+
+RANDOM = "preprocessing gives another result each time"
+"""Why a row is refused whose preprocessing is random: one draw would be kept for ever."""
 
 _TOKENS = 128
 """A batch of texts holds at most batch_size times this many tokens, padding included."""
@@ -43,7 +49,7 @@ class Batch:
 
 
 def image_batches(
-    contents: Sequence[Any],
+    contents: Contents,
     rows: Sequence[int],
     preprocess: Callable[[Any], Any],
     *,
@@ -93,7 +99,7 @@ class _Decoding:
     """A map-style dataset of ``(row, array | reason)``; lives in the worker processes."""
 
     def __init__(
-        self, contents: Sequence[Any], rows: Sequence[int], preprocess: Callable[[Any], Any], max_pixels: int
+        self, contents: Contents, rows: Sequence[int], preprocess: Callable[[Any], Any], max_pixels: int
     ) -> None:
         self._contents, self._rows, self._max_pixels = contents, rows, max_pixels
         self._preprocess = preprocess.pixels if isinstance(preprocess, ImagePreprocess) else preprocess
@@ -107,7 +113,19 @@ class _Decoding:
             image = decode_image(self._contents[row], self._max_pixels)
         except DecodeError as error:
             return row, error.message
-        return row, _preprocessed(self._preprocess, image)
+        again = image.copy() if index == 0 else None
+        return row, _settled(_preprocessed(self._preprocess, image), self._preprocess, again)
+
+
+def _settled(
+    result: npt.NDArray[Any] | str, preprocess: Callable[[Any], Any], again: Any
+) -> npt.NDArray[Any] | str:
+    """``result``, or the reason ``RANDOM`` where the same sample comes out otherwise the second time."""
+    if again is None or isinstance(result, str):
+        return result
+    second = _preprocessed(preprocess, again)
+    equal = not isinstance(second, str) and np.array_equal(result, second, equal_nan=result.dtype.kind == "f")
+    return result if equal else RANDOM
 
 
 def _preprocessed(preprocess: Callable[[Any], Any], sample: Any) -> npt.NDArray[Any] | str:
@@ -134,7 +152,7 @@ def _gather(items: list[tuple[int, npt.NDArray[Any] | str]]) -> Batch:
 
 
 def text_batches(
-    contents: Sequence[Any], rows: Sequence[int], preprocess: Callable[[Any], Any], *, batch_size: int
+    contents: Contents, rows: Sequence[int], preprocess: Callable[[Any], Any], *, batch_size: int
 ) -> Iterator[Batch]:
     """Preprocessed texts; with a tokenizer, texts of like length share a batch.
 
@@ -147,7 +165,7 @@ def text_batches(
     tokens = hasattr(preprocess, "pad_id")
     for start in range(0, len(rows), _WINDOW):
         window = rows[start : start + _WINDOW]
-        done = [(row, _preprocessed(preprocess, contents[row])) for row in window]
+        done = [(row, _text(preprocess, contents, row, is_first=row == rows[0])) for row in window]
         failed = [item for item in done if isinstance(item[1], str)]
         if failed:
             yield _gather(failed)
@@ -155,6 +173,16 @@ def text_batches(
         if tokens:
             good.sort(key=lambda item: len(item[1]), reverse=True)
         yield from _chunks(good, batch_size, batch_size * _TOKENS if tokens else None)
+
+
+def _text(
+    preprocess: Callable[[Any], Any], contents: Contents, row: int, is_first: bool
+) -> npt.NDArray[Any] | str:
+    try:
+        text = contents[row]
+    except DecodeError as error:
+        return error.message
+    return _settled(_preprocessed(preprocess, text), preprocess, text if is_first else None)
 
 
 def _chunks(items: list[Any], batch_size: int, budget: int | None) -> Iterator[Batch]:

@@ -51,9 +51,10 @@ def measure_drift(
     chosen = np.sort(np.random.default_rng(seed).permutation(len(ds))[:rows])
     fresh = extract(ds.take(chosen), bb, cache=None, progress=False)
     assert fresh.keys is not None, "extraction names every row"
-    old, hit = cache.table(fresh.recipe, dim=fresh.dim).get(fresh.keys)
-    if not hit.any():
+    table = cache.find(fresh.recipe, dim=fresh.dim)
+    if table is None or not (found := table.get(fresh.keys))[1].any():
         return Drift(rows=len(fresh), compared=0, largest=0.0, id=None)
+    old, hit = found
     scale = np.maximum(np.linalg.norm(old[hit], axis=1), np.finfo(np.float32).tiny)
     distance = np.linalg.norm(fresh.X[hit] - old[hit], axis=1) / scale
     worst = int(distance.argmax())

@@ -15,8 +15,9 @@ from tqdm import tqdm
 from tlengine.data import Dataset
 from tlengine.errors import DecodeError, InputError, TlengineWarning
 from tlengine.features.backbone import Backbone, load_backbone
-from tlengine.features.batching import Batch, image_batches, text_batches
-from tlengine.features.cache import EmbeddingCache
+from tlengine.features.batching import RANDOM, Batch, image_batches, text_batches
+from tlengine.features.cache import CacheLike, opened
+from tlengine.features.contents import CHANGING, Hashed
 from tlengine.features.forward import Forward, choose_device
 from tlengine.features.images import MAX_PIXELS
 from tlengine.features.store import Samples, Store
@@ -35,7 +36,7 @@ def extract(
     ds: Dataset,
     bb: Backbone | str,
     *,
-    cache: EmbeddingCache | None = None,
+    cache: CacheLike = True,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -53,7 +54,8 @@ def extract(
     Args:
         ds: images or texts.
         bb: a backbone, or its name.
-        cache: where rows are kept; None keeps nothing.
+        cache: where rows are kept: True is the usual cache (``TLENGINE_HOME``), a path or an
+            ``EmbeddingCache`` another one; None or False keeps nothing.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         batch_size: samples per forward pass; None takes 8 on a CPU, 256 on CUDA. Halved when memory ends.
         workers: decoding processes for images; None takes half the cores.
@@ -66,7 +68,8 @@ def extract(
         Features with float32 ``X`` (n_readable, embedding_dim), ``keys``, ``stats`` and ``failures``.
 
     Raises:
-        InputError: a dataset of another modality; a batch size, worker count or precision out of range.
+        InputError: a dataset of another modality; a batch size, worker count or precision out of range; items
+            that are other ones each time they are read, or a preprocessing that is random.
         DecodeError: no sample can be read, or with ``strict`` any cannot.
         ResourceError: memory ended at a batch of one; a worker died. Rows committed before are kept.
         CacheFullError: the disk is full. Rows committed before are kept.
@@ -84,20 +87,23 @@ def extract(
     size = batch_size or _BATCH[device.partition(":")[0]]
     samples = Samples.of(contents)
     recipe = bb.recipe(precision)
-    table = None if cache is None else cache.table(recipe, dim=bb.embedding_dim, dtype="float32")
-    store = Store(table, samples.keys[samples.first], bb.embedding_dim)
-    with contextlib.closing(store):
+    with (
+        opened(cache) as kept,
+        contextlib.closing(Store(kept, recipe, samples.keys[samples.first], bb.embedding_dim)) as store,
+    ):
         if todo := [samples.first[i] for i in store.missing()]:
+            hashed = Hashed(contents, samples.keys)
             if ds.modality == "image":
                 batches = image_batches(
-                    contents, todo, bb.preprocess, batch_size=size, workers=workers, max_pixels=max_pixels
+                    hashed, todo, bb.preprocess, batch_size=size, workers=workers, max_pixels=max_pixels
                 )
             else:
-                batches = text_batches(contents, todo, bb.preprocess, batch_size=size)
+                batches = text_batches(hashed, todo, bb.preprocess, batch_size=size)
             with Forward(bb, device, precision) as forward:
                 for batch in _shown(batches, len(todo), ds.modality, progress):
+                    _refuse_random(ds, bb, batch)
                     _embed(batch, forward, samples, store)
-    rows = _readable(ds, samples, strict)
+    rows = _readable(ds, bb, samples, strict)
     stats = ExtractionStats(
         rows=len(ds),
         embedded=store.embedded,
@@ -134,6 +140,21 @@ def _shown(batches: Iterator[Batch], total: int, unit: str, progress: bool) -> I
             bar.update(len(batch))
 
 
+def _refuse_random(ds: Dataset, bb: Backbone, batch: Batch) -> None:
+    """One draw of an augmentation must not become the row of a sample."""
+    for row, reason in batch.failures.items():
+        if reason == CHANGING:
+            raise InputError(
+                f"{ds.name}: sample {ds.ids[row]!r} cannot be embedded: {CHANGING}",
+                hint="turn random augmentation off: features are computed once and kept",
+            )
+        if reason == RANDOM:
+            raise bb.fault(
+                f"{RANDOM} (sample {ds.ids[row]!r})",
+                hint="leave random steps out of preprocess: features are computed once and kept",
+            )
+
+
 def _embed(batch: Batch, forward: Forward, samples: Samples, store: Store) -> None:
     for row, reason in batch.failures.items():
         samples.fail(row, reason)
@@ -141,15 +162,21 @@ def _embed(batch: Batch, forward: Forward, samples: Samples, store: Store) -> No
         store.put(samples.distinct[batch.rows], forward(batch.arrays))
 
 
-def _readable(ds: Dataset, samples: Samples, strict: bool) -> npt.NDArray[np.intp]:
+def _readable(ds: Dataset, bb: Backbone, samples: Samples, strict: bool) -> npt.NDArray[np.intp]:
     """The rows to return; says on the way which ones are not among them.
 
     Raises:
         DecodeError: none is left, or with ``strict`` one is missing.
+        BackboneError, PluginError: the preprocessing failed on all of them.
     """
     rows = samples.readable()
     if not samples.failures:
         return rows
+    reasons = sorted(set(samples.failures.values()))
+    if not len(rows) and all(reason.startswith("preprocessing ") for reason in reasons):
+        raise bb.fault(
+            f"cannot preprocess any of {len(ds)} samples: {reasons[0]}", hint="mend its preprocess"
+        )
     shown = [f"{ds.ids[row]} ({why})" for row, why in sorted(samples.failures.items())[:_SHOWN]]
     message = f"{len(samples.failures)} of {len(ds)} samples cannot be read: {'; '.join(shown)}"
     if len(samples.failures) > _SHOWN:
@@ -188,4 +215,5 @@ def _features(
             Failure(id=str(ds.ids[row]), reason=why) for row, why in sorted(samples.failures.items())
         ),
         recipe=recipe,
+        rows=rows,
     )

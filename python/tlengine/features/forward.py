@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +54,8 @@ class Forward:
     """A backbone made ready for inference; a context manager, which puts everything back at its end.
 
     Inside: evaluation mode, no gradients, the threads of ``TLENGINE_NUM_THREADS``, no TF32, and
-    channels-last memory for convolutions.
+    channels-last memory for convolutions. At its end the module has its own tensors again, on the device and
+    in the memory layout that they had, and each submodule its own mode; also after an error.
 
     Args:
         backbone: what to run.
@@ -78,8 +80,9 @@ class Forward:
 
     def _prepare(self, module: nn.Module) -> None:
         """Everything here is undone by the stack, also when the next step fails."""
-        training = [part for part in module.modules() if part.training]
-        self._stack.callback(_set_training, training)
+        self._stack.callback(_restore_modes, [(part, part.training) for part in module.modules()])
+        held = _held(module)
+        self._stack.callback(_restore_tensors, held)
         threads = torch.get_num_threads()
         self._stack.callback(torch.set_num_threads, threads)
         torch.set_num_threads(num_threads())
@@ -89,6 +92,8 @@ class Forward:
         self._channels_last = any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
         if self._channels_last:
             module.to(memory_format=torch.channels_last)
+        for tensor in held:
+            tensor.note_move()
         # Only now: weights that are moved in inference mode could never be trained again.
         self._stack.enter_context(torch.inference_mode())
         if self._device.type == "cpu":
@@ -121,11 +126,23 @@ class Forward:
 
     def raw(self, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """One forward pass of all ``rows``; nothing is checked but that a tensor with rows comes out."""
+        out = self.output(rows)
+        if not out.is_floating_point():
+            raise self._backbone.fault(
+                f"returned {str(out.dtype).removeprefix('torch.')}, not real numbers",
+                hint="return the features before any argmax or rounding, as float32",
+            )
+        return out.float().cpu().numpy()
+
+    def output(self, rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
+        """What the network returns for all ``rows`` in one pass: (rows, columns), of its own dtype."""
         out = self._output(self._inputs(rows))
         if not isinstance(out, torch.Tensor) or out.ndim != 2:
             shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-            raise self._backbone.fault(f"returned {shape}, not a tensor (rows, columns)")
-        return out.float().cpu().numpy()
+            raise self._backbone.fault(
+                f"returned {shape}, not a tensor (rows, columns)", hint=_way_to_rows(out)
+            )
+        return out
 
     def _output(self, inputs: torch.Tensor | dict[str, torch.Tensor]) -> Any:
         """What the network returns; what it raises gets its name, unless memory ended."""
@@ -150,7 +167,10 @@ class Forward:
             return {name: t.to(self._device) for name, t in _padded(rows, preprocess.pad_id).items()}
         if len(shapes := {row.shape for row in rows}) > 1:
             raise self._backbone.fault(
-                f"preprocesses samples to different shapes, such as {sorted(shapes)[:2]}"
+                f"preprocesses samples to different shapes, such as {sorted(shapes)[:2]}",
+                hint="token ids of any length need a pad_id: see tlengine.features.Tokenizer"
+                if all(len(shape) == 1 for shape in shapes)
+                else "resize and crop to one size",
             )
         stacked = torch.from_numpy(np.stack(rows)).to(self._device)
         if isinstance(preprocess, ImagePreprocess) and stacked.dtype == torch.uint8:
@@ -163,7 +183,11 @@ class Forward:
     def _checked(self, out: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
         expected = (rows, self._backbone.embedding_dim)
         if out.shape != expected:
-            raise self._backbone.fault(f"returned shape {out.shape}, expected {expected}")
+            wide = out.shape[0] == rows
+            raise self._backbone.fault(
+                f"returned shape {out.shape}, expected {expected}",
+                hint=f"say embedding_dim={out.shape[1]}" if wide else "return one row for each sample",
+            )
         if not np.isfinite(out).all():
             bad = int((~np.isfinite(out)).any(axis=1).sum())
             raise self._backbone.fault(f"returned NaN or inf in {bad} of {rows} rows ({self._precision})")
@@ -183,13 +207,89 @@ class Forward:
             torch.cuda.empty_cache()
 
 
-def _set_training(parts: list[nn.Module]) -> None:
-    for part in parts:
-        part.training = True
+def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
+    for part, training in modes:
+        part.training = training
+
+
+@dataclass
+class _Held:
+    """A parameter or buffer as it was: where it hangs, itself, its memory, and its gradient.
+
+    The memory is held, not copied: a module that is moved gets new memory on the device, and the old one is
+    what it gets back, with the views and ties between tensors that a copy would lose.
+    """
+
+    registry: Any
+    name: str
+    tensor: torch.Tensor
+    data: torch.Tensor
+    grad: torch.Tensor | None
+    grad_data: torch.Tensor | None
+    moved: tuple[int, int] | None = None
+
+    def note_move(self) -> None:
+        """What is there now was put there by :class:`Forward`."""
+        self.moved = _state(self.registry[self.name])
+
+    def restore(self) -> None:
+        """Put the tensor back; what the network itself wrote meanwhile stays."""
+        now = self.registry[self.name] if self.name in self.registry else None
+        if now is None:
+            return  # the network took it away
+        written = self.moved is not None and _state(now) != self.moved
+        if written and now.shape == self.data.shape and not now.is_meta:
+            self.data.copy_(now.detach())
+        _give_back(self.tensor, self.data)
+        if self.grad is not None and self.grad_data is not None:
+            _give_back(self.grad, self.grad_data)
+        if self.tensor.is_leaf and self.tensor.grad is not self.grad:
+            self.tensor.grad = self.grad
+        if self.registry[self.name] is not self.tensor:
+            self.registry[self.name] = self.tensor
+
+
+def _give_back(tensor: torch.Tensor, data: torch.Tensor) -> None:
+    if tensor.data_ptr() != data.data_ptr() or tensor.stride() != data.stride():
+        tensor.data = data
+
+
+def _state(tensor: torch.Tensor) -> tuple[int, int]:
+    """Another one where a tensor was replaced or written to."""
+    return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version
+
+
+def _held(module: nn.Module) -> list[_Held]:
+    held = []
+    for part in module.modules():
+        for registry in (part._parameters, part._buffers):
+            for name, tensor in registry.items():
+                if tensor is not None:
+                    grad = tensor.grad if tensor.is_leaf else None
+                    memory = None if grad is None else grad.data
+                    held.append(_Held(registry, name, tensor, tensor.data, grad, memory))
+    return held
+
+
+def _restore_tensors(held: list[_Held]) -> None:
+    for one in held:
+        one.restore()
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _way_to_rows(out: Any) -> str:
+    """How to get one row for each sample out of what the network returned."""
+    if isinstance(out, torch.Tensor):
+        axes = {1: "unsqueeze(1)", 3: "mean(dim=1)", 4: "mean(dim=(2, 3))"}.get(out.ndim, "flatten(1)")
+        return f"end forward with: return out.{axes}"
+    if isinstance(out, Mapping):  # transformers' ModelOutput is one
+        return "return one of its tensors: out.pooler_output, or out.last_hidden_state.mean(dim=1)"
+    if isinstance(out, list | tuple):
+        return "return one of its tensors, such as out[0]"
+    return "return torch.from_numpy(out)" if isinstance(out, np.ndarray) else "return a tensor"
 
 
 def _padded(rows: Sequence[npt.NDArray[Any]], pad_id: int) -> dict[str, torch.Tensor]:

@@ -1,156 +1,85 @@
-"""Everything that determines an embedding, in bytes: preprocessing in words, weights as they are."""
+"""Everything that determines an embedding, as digests: the weights, the preprocessing, the structure."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import inspect
 import json
-import re
-import types
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from pathlib import PurePath
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tlengine.errors import UnhashableRecipeError
-from tlengine.features.cache import Hasher
+from tlengine.features.cache import Hasher, blake3_hex
+from tlengine.features.descriptions import describe
+from tlengine.features.structure import structure_text
+from tlengine.features.weights import weights_digest
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-__all__ = ["describe", "fingerprint"]
+__all__ = ["Fingerprint", "describe", "fingerprint"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """A backbone in three digests (64 hex digits each), so that it can be said which of them changed.
+
+    Attributes:
+        weights: names, dtypes, shapes and bytes of what was learned.
+        preprocess: the description of the preprocessing, and the declared revision.
+        structure: the text of ``repr(module)`` and what it hides. It may change with the version of a library
+            where weights and results do not.
+
+    >>> from torch import nn
+    >>> one, other = (Fingerprint.of(nn.AvgPool2d(2, ceil_mode=mode), {}) for mode in (False, True))
+    >>> one.weights == other.weights, one.structure == other.structure
+    (True, False)
+    """
+
+    weights: str
+    preprocess: str
+    structure: str
+
+    @classmethod
+    def of(cls, module: nn.Module, preprocess: Mapping[str, Any], revision: str = "") -> Fingerprint:
+        """The fingerprint of a network with the described preprocessing.
+
+        Raises:
+            BackboneError, UnhashableRecipeError: see :func:`.weights.weights_digest` and
+                :func:`.structure.structure_text`.
+        """
+        module = getattr(module, "_orig_mod", module)  # torch.compile changes no result
+        told = json.dumps([preprocess, revision], sort_keys=True, ensure_ascii=True, allow_nan=True)
+        return cls(
+            weights=weights_digest(module),
+            preprocess=blake3_hex([told.encode()]),
+            structure=blake3_hex([structure_text(module, revision)]),
+        )
+
+    @property
+    def digest(self) -> str:
+        """One digest over the three."""
+        hasher = Hasher()
+        for part in (self.weights, self.preprocess, self.structure):
+            hasher.update_framed(bytes.fromhex(part))
+        return str(hasher.digest().hex())
+
+    def as_dict(self) -> dict[str, str]:
+        """The three digests by name."""
+        return asdict(self)
 
 
 def fingerprint(module: nn.Module, preprocess: Mapping[str, Any], revision: str = "") -> str:
     """Hex digest (64 characters) of a backbone: equal exactly when its embeddings must be equal.
 
-    Enters: names, dtypes, shapes and bytes of all parameters and buffers, the class names of the
-    submodules, the description of the preprocessing, and the declared revision. Device, memory layout
-    and library versions do not.
+    Enters: names, dtypes, shapes and bytes of the weights; the text of ``repr(module)``, its submodules with
+    their settings, traced code and forward hooks; the description of the preprocessing, and the declared
+    revision. Device, memory layout and library versions do not.
+
+    Not seen is what ``forward`` does with attributes that no argument of the constructor set, with tensors
+    that are neither parameters nor buffers, or with globals: change ``revision`` when that changes.
 
     >>> from torch import nn
     >>> one = fingerprint(nn.Flatten(), {"kind": "image"})
-    >>> len(one), one == fingerprint(nn.Flatten(), {"kind": "text"})
-    (64, False)
-    """
-    tensors = dict(_tensors(module))
-    head = {
-        "tensors": [(name, str(t.dtype), list(t.shape)) for name, t in tensors.items()],
-        "modules": [(name, type(part).__qualname__) for name, part in module.named_modules()],
-        "preprocess": preprocess,
-        "revision": revision,
-    }
-    text = json.dumps(head, sort_keys=True, ensure_ascii=True, allow_nan=True).encode()
-    hasher = Hasher()
-    hasher.update(len(text).to_bytes(8, "little"))
-    hasher.update(text)
-    for tensor in tensors.values():  # their lengths follow from the head
-        hasher.update(_bytes(tensor))
-    return str(hasher.digest().hex())
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    named = dict(module.named_parameters(remove_duplicate=False)) | dict(
-        module.named_buffers(remove_duplicate=False)
-    )
-    yield from sorted(named.items())
-
-
-def _bytes(tensor: Tensor) -> np.ndarray[Any, Any]:
-    import torch
-
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)
-
-
-def describe(what: Any, where: str = "preprocess") -> Any:
-    """``what`` as JSON, if it says everything that matters about it.
-
-    Described are: objects with a ``describe()`` method, frozen dataclasses, numbers, strings, lists,
-    mappings, arrays (by digest), functions of a module (by name and source), ``functools.partial`` of
-    these, and transforms of torchvision.
-
-    Raises:
-        UnhashableRecipeError: anything else: a lambda, a closure, a random transform, an unknown object.
-
-    >>> describe({"size": (2, 3)})
-    {'size': [2, 3]}
-    >>> describe(lambda image: image)
-    Traceback (most recent call last):
-    tlengine.errors.UnhashableRecipeError: preprocess: a lambda cannot be told apart from another one
-    hint: give it a name that changes when it does: Backbone(..., preprocess_name="resize-64-v1")
-    """
-    if what is None or isinstance(what, bool | int | float | str):
-        return what
-    if isinstance(what, Mapping):
-        return {str(key): describe(value, f"{where}.{key}") for key, value in what.items()}
-    if isinstance(what, list | tuple):
-        return [describe(value, f"{where}[{i}]") for i, value in enumerate(what)]
-    if isinstance(what, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(what).tobytes()).hexdigest()
-        return {"array": digest, "dtype": str(what.dtype), "shape": list(what.shape)}
-    if isinstance(what, PurePath):
-        return str(what)
-    if isinstance(what, functools.partial):
-        return {
-            "partial": describe(what.func, where),
-            "args": describe(what.args, where),
-            "keywords": describe(what.keywords, where),
-        }
-    return _described_object(what, where)
-
-
-def _described_object(what: Any, where: str) -> Any:
-    if callable(getattr(what, "describe", None)):
-        return describe(what.describe(), where)
-    if isinstance(what, types.FunctionType):
-        return _function(what, where)
-    if is_dataclass(what) and not isinstance(what, type) and what.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        values = {field.name: getattr(what, field.name) for field in fields(what)}
-        return {"type": _qualified(type(what)), **{n: describe(v, f"{where}.{n}") for n, v in values.items()}}
-    if type(what).__module__.partition(".")[0] == "torchvision":
-        return _transform(what, where)
-    raise _unhashable(f"{where}: a {_qualified(type(what))} does not describe itself")
-
-
-def _function(function: types.FunctionType, where: str) -> Any:
-    if function.__name__ == "<lambda>":
-        raise _unhashable(f"{where}: a lambda cannot be told apart from another one")
-    if function.__closure__:
-        raise _unhashable(f"{where}: {function.__qualname__} is a closure, which hides what it depends on")
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        raise _unhashable(f"{where}: {function.__qualname__} has no source to describe it") from None
-    return {
-        "function": f"{function.__module__}.{function.__qualname__}",
-        "source": hashlib.sha256(source.encode()).hexdigest(),
-    }
-
-
-def _transform(what: Any, where: str) -> str:
-    """A torchvision transform by its repr, which lists its settings."""
-    text = repr(what)
-    if " at 0x" in text or "Lambda" in text:
-        raise _unhashable(f"{where}: {_first_line(text)} contains a function")
-    if re.search(r"\bRandom|AutoAugment|RandAugment|AugMix|ColorJitter", text):
-        raise _unhashable(f"{where}: {_first_line(text)} is random; embeddings are computed once")
-    return text
-
-
-def _first_line(text: str) -> str:
-    return " ".join(text.split())[:80]
-
-
-def _qualified(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _unhashable(message: str) -> UnhashableRecipeError:
-    return UnhashableRecipeError(
-        message,
-        hint='give it a name that changes when it does: Backbone(..., preprocess_name="resize-64-v1")',
-    )
+    >>> len(one), one == fingerprint(nn.Flatten(), {"kind": "text"}), one == fingerprint(nn.Flatten(2), {"kind": "image"})
+    (64, False, False)
+    """  # noqa: E501 - one line of the example
+    return Fingerprint.of(module, preprocess, revision).digest

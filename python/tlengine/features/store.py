@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from tlengine.data.names import is_blank
 from tlengine.errors import CacheReadOnlyError, CacheReadOnlyWarning, DecodeError, TlengineError
-from tlengine.features.cache import Table, sample_key
+from tlengine.features.cache import EmbeddingCache, Table, blake3_hex, sample_key
 from tlengine.features.cache.claims import Claim
+from tlengine.features.cache.keys import canonical_json
 
 __all__ = ["Samples", "Store"]
 
@@ -83,16 +84,28 @@ def _reason(error: Exception) -> str:
 class Store:
     """The embeddings of distinct contents: from the cache, or computed and put there.
 
+    The table of the recipe is made with its first row: a backbone whose rows are never accepted, since it
+    declares another width, leaves nothing behind.
+
     Args:
-        table: of the cache; None keeps rows in memory alone.
+        cache: None keeps rows in memory alone.
+        recipe: of the rows.
         keys: (u, 32) uint8, distinct.
         dim: columns.
     """
 
-    def __init__(self, table: Table | None, keys: npt.NDArray[np.uint8], dim: int) -> None:
-        self._table, self._keys = table, keys
+    def __init__(
+        self,
+        cache: EmbeddingCache | None,
+        recipe: Mapping[str, Any],
+        keys: npt.NDArray[np.uint8],
+        dim: int,
+    ) -> None:
+        self._cache, self._recipe, self._keys, self._dim = cache, recipe, keys, dim
+        self._table: Table | None = None
         self.embedded = 0
         self.X, self._have = np.zeros((len(keys), dim), np.float32), np.zeros(len(keys), bool)
+        table = self._found()
         if table is not None and len(keys):
             self.X, self._have = table.get(keys)
         self.hits = int(self._have.sum())
@@ -106,14 +119,20 @@ class Store:
         Where another process embeds the same contents now, its rows are waited for, as long as more of
         them keep coming; if it dies, the rest is missing here.
         """
-        if self._table is not None and len(self._keys) and not self._have.all():
-            self._claim = self._table.claim(self._keys)
+        if self._cache is not None and len(self._keys) and not self._have.all():
+            table = blake3_hex([canonical_json(self._recipe)])
+            self._claim = Claim.on(self._cache.path, table, self._keys)
             self._wait(self._claim)
         found: list[int] = np.flatnonzero(~self._have).tolist()
         return found
 
+    def _found(self) -> Table | None:
+        """The table, if there is one by now."""
+        if self._table is None and self._cache is not None:
+            self._table = self._cache.find(self._recipe, dim=self._dim)
+        return self._table
+
     def _wait(self, claim: Claim) -> None:
-        assert self._table is not None
         last_news = time.monotonic()
         while not claim.take() and time.monotonic() - last_news < _PATIENCE:
             time.sleep(_PAUSE)
@@ -126,9 +145,10 @@ class Store:
 
     def _look(self) -> bool:
         """Takes the rows that came to the cache meanwhile; whether there were any."""
-        assert self._table is not None
+        if (table := self._found()) is None:
+            return False
         index = np.flatnonzero(~self._have)
-        X, hit = self._table.get(self._keys[index])
+        X, hit = table.get(self._keys[index])
         self.X[index[hit]], self._have[index[hit]] = X[hit], True
         self.hits += int(hit.sum())
         return bool(hit.any())
@@ -144,13 +164,14 @@ class Store:
         self.embedded += len(index)
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
-        if self._table is None:
+        if self._cache is None:
             return
         try:
+            self._table = self._table or self._cache.table(self._recipe, dim=self._dim)
             self._table.put(self._keys[index], X, seconds=seconds)
             self._table.flush()
         except CacheReadOnlyError as error:
-            self._table = None
+            self._cache = None
             warnings.warn(
                 f"the cache is read-only, new rows are not kept: {error.message}",
                 CacheReadOnlyWarning,

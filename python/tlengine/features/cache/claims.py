@@ -8,6 +8,11 @@ import struct
 import sys
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.features.cache.keys import blake3_hex
+
 __all__ = ["Claim"]
 
 _F_OFD_SETLK = 37
@@ -29,6 +34,11 @@ class Claim:
     def __init__(self, folder: Path, digest: bytes) -> None:
         self._path, self._offset = folder / "claims", int.from_bytes(digest[:8], "little") >> 2
         self._descriptor: int | None = None
+
+    @classmethod
+    def on(cls, folder: Path, table: str, keys: npt.NDArray[np.uint8]) -> Claim:
+        """The claim on rows of the table of that name, which need not exist yet."""
+        return cls(folder, bytes.fromhex(blake3_hex([table.encode(), keys])))
 
     def take(self) -> bool:
         """Try to get it, without waiting; True where this process holds it now."""

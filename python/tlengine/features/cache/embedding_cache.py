@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tlengine.errors import InputError
 from tlengine.features.cache import maintenance
 from tlengine.features.cache.handles import Handles
-from tlengine.features.cache.keys import canonical_json
+from tlengine.features.cache.keys import blake3_hex, canonical_json
 from tlengine.features.cache.maintenance import (
     CacheStats,
     Progress,
@@ -84,6 +84,11 @@ class EmbeddingCache:
             CacheFormatError: it was written by a newer tlengine.
         """
         return Table(self, canonical_json(recipe), dim, dtype)
+
+    def find(self, recipe: Mapping[str, Any], *, dim: int, dtype: Dtype = "float32") -> Table | None:
+        """As :meth:`table`, but None where no row of that recipe was ever kept; nothing is made."""
+        name = blake3_hex([canonical_json(recipe)])
+        return self.table(recipe, dim=dim, dtype=dtype) if (self.path / name).is_dir() else None
 
     def tables(self) -> list[TableInfo]:
         """What is in the cache, sorted by name."""

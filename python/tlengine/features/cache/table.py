@@ -165,8 +165,7 @@ class Table:
         ``claim.take()`` is True for one process at a time. Whoever does not get it looks for the rows
         with :meth:`get` until they are there or the claim is free.
         """
-        digest = bytes.fromhex(blake3_hex([self.name.encode(), _as_keys(keys)]))
-        return Claim(self.cache.path, digest)
+        return Claim.on(self.cache.path, self.name, _as_keys(keys))
 
     def compact(self) -> int:
         """Merge the segments that nobody writes into one, so that :meth:`view` shows the whole table.
