@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,15 +21,13 @@ from tlengine.features.cache import EmbeddingCache
 from tlengine.features.forward import Forward, choose_device
 from tlengine.features.images import MAX_PIXELS
 from tlengine.features.store import Samples, Store
+from tlengine.features.telling import depths_message, unreadable_message
 from tlengine.types import ExtractionStats, Failure, Features
 
 __all__ = ["extract"]
 
 _BATCH = {"cpu": 8, "cuda": 256, "mps": 64}
 """Samples per forward pass where the user names no number."""
-
-_SHOWN = 5
-"""Failures that a warning spells out; all of them are in ``Features.failures``."""
 
 
 def extract(
@@ -85,6 +84,7 @@ def extract(
     samples = Samples.of(contents)
     recipe = bb.recipe(precision)
     table = None if cache is None else cache.table(recipe, dim=bb.embedding_dim, dtype="float32")
+    notes: Counter[str] = Counter()
     store = Store(table, samples.keys[samples.first], bb.embedding_dim)
     with contextlib.closing(store):
         if todo := [samples.first[i] for i in store.missing()]:
@@ -97,6 +97,9 @@ def extract(
             with Forward(bb, device, precision) as forward:
                 for batch in _shown(batches, len(todo), ds.modality, progress):
                     _embed(batch, forward, samples, store)
+                    notes.update(batch.notes.values())
+    if notes:
+        warnings.warn(depths_message(ds.name, notes), TlengineWarning, stacklevel=2)
     rows = _readable(ds, samples, strict)
     stats = ExtractionStats(
         rows=len(ds),
@@ -150,10 +153,7 @@ def _readable(ds: Dataset, samples: Samples, strict: bool) -> npt.NDArray[np.int
     rows = samples.readable()
     if not samples.failures:
         return rows
-    shown = [f"{ds.ids[row]} ({why})" for row, why in sorted(samples.failures.items())[:_SHOWN]]
-    message = f"{len(samples.failures)} of {len(ds)} samples cannot be read: {'; '.join(shown)}"
-    if len(samples.failures) > _SHOWN:
-        message += "; ..."
+    message = unreadable_message(ds, samples.failures, rows)
     if strict or not len(rows):
         raise DecodeError(message, hint="mend or remove them" if len(rows) else "check the paths and formats")
     warnings.warn(message, TlengineWarning, stacklevel=3)
