@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from tlengine.data.columns import IMAGE_SUFFIXES, Columns
 from tlengine.data.dataset import Dataset
-from tlengine.data.layout import Part, read_layout
 from tlengine.data.filenames import as_text, composed, shown
+from tlengine.data.layout import Part, read_layout
 from tlengine.data.passed import say_what_is_passed_over
 from tlengine.data.tables import LabelMode
 from tlengine.data.walk import Folder, scan

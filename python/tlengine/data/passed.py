@@ -6,8 +6,8 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 
-from tlengine.data.layout import Part, is_split
 from tlengine.data.filenames import shown
+from tlengine.data.layout import Part, is_split
 from tlengine.data.walk import Folder
 from tlengine.errors import TlengineWarning
 
@@ -33,7 +33,8 @@ def say_what_is_passed_over(tree: Folder, parts: Sequence[Part]) -> None:
     if ignored:
         counts = ", ".join(f"{suffix} {count}" for suffix, count in ignored.most_common(_SHOWN))
         total = sum(ignored.values())
-        _warn(f"{total} files are no images by their suffix and are passed over: {counts}")
+        noun = "1 file is no image and is" if total == 1 else f"{total} files are no images and are"
+        _warn(f"{noun} passed over: {counts}")
     if empty:
         _warn(f"no images in {_some(empty)}: not among the classes")
     if closed:

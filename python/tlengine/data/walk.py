@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tlengine.data.columns import IMAGE_SUFFIXES
+from tlengine.data.filenames import shown
 
 __all__ = ["Folder", "scan"]
 
@@ -46,7 +47,7 @@ class Folder:
         path: where it is.
         entries: names of images, and folders, sorted by name.
         count: images here and below.
-        ignored: how many files are no images, by suffix; documents and litter are not counted.
+        ignored: how many files are no images, by suffix or kind; documents and litter are not counted.
         skipped: folders whose names begin with ``@``, as those of a NAS do.
         error: why it cannot be read, or None.
         loop: it is a link to a folder that it lies in, so nothing new is in it.
@@ -142,7 +143,13 @@ def _sort_in(folder: Folder, entry: os.DirEntry[str]) -> None:
     elif _is_image(entry, kind):
         folder.entries.append(name)
     elif not _is_document(name):
-        folder.ignored[Path(name.lower()).suffix or "no suffix"] += 1
+        folder.ignored[_described(name, kind)] += 1
+
+
+def _described(name: str, kind: int) -> str:
+    if not stat.S_ISREG(kind):
+        return "special file" if kind else "broken link"
+    return shown(Path(name.lower()).suffix[:20]) or "no suffix"
 
 
 def _kind(entry: os.DirEntry[str]) -> int:
