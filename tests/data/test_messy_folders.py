@@ -226,7 +226,8 @@ def test_a_class_of_the_test_alone_keeps_its_folders(tmp_path: Path) -> None:
 LITTER = [
     "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "cat/@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", ".@__thumb/1.jpg",
     "cat/.thumbnails/1.png", "#recycle/cat/old.jpg", "$RECYCLE.BIN/1.jpg", "@Recycle/1.jpg",
-    "lost+found/1.jpg", "__MACOSX/cat/._1.jpg", "cat/._1.jpg", "cat/Thumbs.db", "cat/desktop.ini", ".AppleDouble/1.jpg",
+    "lost+found/1.jpg", "__MACOSX/cat/._1.jpg", "cat/._1.jpg", "cat/Thumbs.db", "cat/desktop.ini",
+    ".AppleDouble/1.jpg",
     "cat/.ipynb_checkpoints/1-checkpoint.jpg", ".Trash-1000/files/1.jpg", "System Volume Information/1.jpg",
     "cat/.DS_Store", "#snapshot/1.jpg", "@Recently-Snapshot/1.jpg", ".git/1.png", "cat/EHTHUMBS.DB",
     "cat/Icon\r",

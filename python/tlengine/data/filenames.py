@@ -7,19 +7,20 @@ no JSON, CSV, HTML or ``.npz`` reader takes. As text it stands as ``\xe9``, as P
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_name", "as_text", "composed", "shown", "writable"]
+__all__ = ["as_name", "as_text", "inert", "shown", "writable"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(?:\\|x([89a-f][0-9a-f])|u(d[89a-f][0-9a-f]{2}))")
 _LOOKS_ESCAPED = re.compile(r"\\(?:x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2})")
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters (ANSI escapes among them), line ends, and marks that turn the direction of a line."""
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters (ANSI escapes among them), and marks that turn the direction of a line."""
+
+_UNSAFE = re.compile(f"{_ACTING.pattern}|[\t\n\u2028\u2029]")
 
 
 def as_text(name: str) -> str:
@@ -47,22 +48,22 @@ def as_name(text: str) -> str:
     return _ESCAPE.sub(_unescaped, text)
 
 
-def composed(name: str) -> str:
-    """``name`` with its accents composed (NFC), as text: macOS writes é as two characters, Linux as one.
-
-    >>> composed("cafe\u0301") == "caf\u00e9"
-    True
-    """
-    return as_text(unicodedata.normalize("NFC", name))
-
-
 def shown(text: Any) -> str:
     r"""``text`` for one line of a terminal: no control character, line end or turn of direction acts.
 
     >>> shown("a\x1b[31m\n")
     'a\\x1b[31m\\n'
     """
-    return _UNSAFE.sub(lambda found: _escaped(found), str(text))
+    return _UNSAFE.sub(_escaped, str(text))
+
+
+def inert(text: str) -> str:
+    r"""``text`` of several lines, for a terminal or a page: as :func:`shown`, but lines may end.
+
+    >>> inert("a\x1b[2J\nb")
+    'a\\x1b[2J\nb'
+    """
+    return _ACTING.sub(_escaped, text)
 
 
 def writable(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

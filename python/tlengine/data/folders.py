@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from tlengine.data.columns import IMAGE_SUFFIXES, Columns
 from tlengine.data.dataset import Dataset
-from tlengine.data.filenames import as_text, composed, shown
+from tlengine.data.filenames import as_text, shown
+from tlengine.data.labels import class_names
 from tlengine.data.layout import Part, read_layout
+from tlengine.data.names import is_blank
 from tlengine.data.passed import say_what_is_passed_over
 from tlengine.data.tables import LabelMode
 from tlengine.data.walk import Folder, scan
@@ -56,7 +58,7 @@ def dataset_from_folder(root: Path, columns: Columns | None = None, *, labels: L
     say_what_is_passed_over(tree, parts)
     _say_layout(tree, parts, without)
     return Dataset(
-        name=as_text(root.resolve().name or str(root)),
+        name=shown(root.resolve().name or root),
         modality="image",
         ids=np.array([as_text("/".join(names)) for names, _, _ in rows]),
         contents=[root.joinpath(*names) for names, _, _ in rows],
@@ -68,7 +70,7 @@ def dataset_from_folder(root: Path, columns: Columns | None = None, *, labels: L
 def dataset_from_image(path: Path) -> Dataset:
     """One image file as a dataset of one row, without a label."""
     return Dataset(
-        name=as_text(path.name), modality="image", ids=np.array([as_text(path.name)]), contents=[path]
+        name=shown(path.name), modality="image", ids=np.array([as_text(path.name)]), contents=[path]
     )
 
 
@@ -130,30 +132,15 @@ def _labels(root: Path, rows: Sequence[_Row], labels: LabelMode) -> npt.NDArray[
             f"such as {shown('/'.join(bare[0]))}",
             hint="put each image in the folder of its class, or out of this folder",
         )
-    names = [str(name) for _, _, name in rows]
-    form = _one_form(set(names), shown(root))
-    return np.array([form[name] for name in names])
-
-
-def _one_form(names: set[str], where: str) -> dict[str, str]:
-    """The label of each folder name: one for the spellings of Unicode; a word on labels that look alike."""
-    form = {name: composed(name) for name in sorted(names)}
-    looks: dict[str, set[str]] = {}
-    for label in form.values():
-        looks.setdefault(" ".join(label.casefold().split()), set()).add(label)
-    twice = sorted(label for label, count in Counter(form.values()).items() if count > 1)
-    alike = sorted(
-        " and ".join(repr(shown(label)) for label in sorted(found))
-        for found in looks.values()
-        if len(found) > 1
-    )
-    if twice:
-        _warn(
-            f"{where}: class folders that differ in composed accents alone are one class: {', '.join(twice)}"
+    unseen = next((parts for parts, _, name in rows if is_blank(str(name))), None)
+    if unseen is not None:
+        place = shown("/".join(unseen))
+        raise LabelError(
+            f"{shown(root)}: nothing can be seen in the name of the class folder of {place}",
+            hint="give the folder a name",
         )
-    if alike:
-        _warn(f"{where}: class folders look alike and are different classes: {', '.join(alike)}")
-    return form
+    names = class_names([as_text(str(name)) for _, _, name in rows], shown(root))
+    return np.array(names)
 
 
 def _say_layout(tree: Folder, parts: Sequence[Part], without: Sequence[Part]) -> None:

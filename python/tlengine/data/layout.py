@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tlengine.data.columns import ROLE_NAMES
-from tlengine.data.filenames import composed, shown
+from tlengine.data.filenames import shown
+from tlengine.data.names import canonical
 from tlengine.data.walk import Folder
 from tlengine.errors import DatasetError
 
@@ -35,8 +36,8 @@ class Part:
 
     @property
     def classes(self) -> set[str]:
-        """The names of the folders with images, their accents composed."""
-        return {composed(folder.name) for folder in self.folder.full}
+        """The names of the folders with images, as labels."""
+        return {canonical(folder.name) for folder in self.folder.full}
 
 
 def read_layout(root: Folder, *, splits: bool = True) -> list[Part]:
@@ -122,7 +123,7 @@ def _refuse_mixture(base: Folder) -> None:
 def _judged(top: Folder, known: set[str]) -> Folder:
     """Where the classes of a part are that is not trained on: a sole folder that is no class is a box."""
     folder = top
-    while len(folder.full) == 1 and not folder.loose and composed(folder.full[0].name) not in known:
+    while len(folder.full) == 1 and not folder.loose and canonical(folder.full[0].name) not in known:
         folder = folder.full[0]
     return folder
 
