@@ -35,5 +35,5 @@ def command(run: Path, out: Path | None, exporter: str, as_json: bool) -> None:
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"report{spec.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
     print_json({"report": str(path)}) if as_json else click.echo(str(path))

@@ -18,9 +18,11 @@ IMAGE_SUFFIXES = frozenset(
 """Files that are meant as images; what can be decoded is decided when they are read."""
 
 ROLE_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "select"), "select"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trainval"), "train"),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "validate", "dev", "devel", "development", "select"), "select"
+    ),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "holdout", "heldout"), "test"),
 }
 """How people call the splits, and the role each has here."""
 

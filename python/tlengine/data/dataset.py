@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.data.filenames import writable
 from tlengine.errors import EmptyInputError, InputError, LabelError, ShapeMismatchError
 from tlengine.types import ROLES, Features
 
@@ -21,12 +22,12 @@ Contents = Sequence[Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """Samples with ids, and labels and columns where the source has them.
+    r"""Samples with ids, and labels and columns where the source has them.
 
     Attributes:
         name: a short name of the source, for people.
         modality: ``"image"``, ``"text"`` or ``"features"``.
-        ids: (n,) str.
+        ids: (n,) str; a byte that is no UTF-8 is written ``\xe9``.
         contents: n samples to embed, read when they are needed; None for features.
         X: (n, d) float32, row-major, finite, for the modality ``"features"``; else None.
         y: (n,) labels as the user wrote them, or None.
@@ -64,11 +65,15 @@ class Dataset:
             raise EmptyInputError(f"{self.name}: no samples", hint="it needs one row at least")
         for name in (*self._ARRAYS, "contents"):
             column = getattr(self, name)
-            if column is not None and len(column) != len(self.ids):
+            if column is None:
+                continue
+            if len(column) != len(self.ids):
                 raise ShapeMismatchError(
                     f"{self.name}: {name} has {len(column)} rows, there are {len(self.ids)} samples",
                     hint="every column has one row per sample",
                 )
+            if isinstance(column, np.ndarray) and name != "contents":
+                object.__setattr__(self, name, writable(column))
         if self.splits is not None and (unknown := set(np.unique(self.splits).tolist()) - set(ROLES)):
             raise InputError(
                 f"{self.name}: {min(unknown)!r} is no role for a row", hint=f"roles are: {', '.join(ROLES)}"

@@ -2,87 +2,157 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from tlengine.data.columns import IMAGE_SUFFIXES, ROLE_NAMES
+from tlengine.data.columns import IMAGE_SUFFIXES, Columns
 from tlengine.data.dataset import Dataset
+from tlengine.data.filenames import as_text, shown
+from tlengine.data.labels import class_names
+from tlengine.data.layout import Part, read_layout
+from tlengine.data.names import is_blank
+from tlengine.data.passed import say_what_is_passed_over
 from tlengine.data.tables import LabelMode
-from tlengine.errors import DatasetError, EmptyInputError, LabelError
+from tlengine.data.walk import Folder, scan
+from tlengine.errors import DatasetError, EmptyInputError, InputError, LabelError, TlengineWarning
 
 __all__ = ["dataset_from_folder", "dataset_from_image"]
 
+_Row = tuple[tuple[str, ...], Part, str | None]
+"""An image: its parts from the root, where it lies, and the name of its class."""
 
-def dataset_from_folder(root: Path, *, labels: LabelMode = "auto") -> Dataset:
+
+def dataset_from_folder(root: Path, columns: Columns | None = None, *, labels: LabelMode = "auto") -> Dataset:
     """The images under ``root``, sorted by path; ids are paths relative to ``root``.
 
-    A class is the folder below ``root`` (below ``root/train`` and so on); what lies deeper belongs to
-    it. Hidden files and folders, and files that are no images by their suffix, are not samples.
+    A class is the folder below ``root`` (below ``root/train`` and so on, below a folder that holds all the
+    others); what lies deeper belongs to it. Hidden files and folders, those of NAS and viewers, and files
+    that are no images are not samples; a warning says what was passed over.
+
+    Args:
+        root: the folder.
+        columns: ``split="none"`` takes folders called ``train`` or ``test`` for classes; a folder has no
+            other column.
+        labels: see :func:`~tlengine.data.load_dataset`.
 
     Raises:
         EmptyInputError: no images.
-        DatasetError: split folders beside class folders, or images beside class folders.
+        DatasetError: the folder cannot be read; split folders beside class folders.
         LabelError: some images have a class folder and others none.
+        InputError: a column is named.
     """
-    found = [path.relative_to(root) for path in _images(root)]
-    if not found:
-        raise EmptyInputError(
-            f"{root}: no images in this folder",
-            hint=f"put images in one folder per class; suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}",
-        )
-    split_layout = _has_splits(root, found)
-    depth = 1 if split_layout else 0
-    classes = [path.parts[depth] if len(path.parts) > depth + 1 else None for path in found]
+    splits = _wants_splits(root, columns or Columns())
+    tree = scan(root)
+    if not tree.count:
+        raise _nothing(tree)
+    parts = _parts(tree, splits, labels)
+    rows = [row for part in parts for row in _rows(part)]
+    without = _unlabelled(parts) if labels != "ignore" else []
+    rows = [row for row in rows if row[1] not in without]
+    y = None if labels == "ignore" else _labels(root, rows, labels)
+    say_what_is_passed_over(tree, parts)
+    _say_layout(tree, parts, without)
     return Dataset(
-        name=root.resolve().name or str(root),
+        name=shown(root.resolve().name or root),
         modality="image",
-        ids=np.array([path.as_posix() for path in found]),
-        contents=[root / path for path in found],
-        y=None if labels == "ignore" else _labels(root, found, classes, labels),
-        splits=np.array([ROLE_NAMES[path.parts[0].lower()] for path in found]) if split_layout else None,
+        ids=np.array([as_text("/".join(names)) for names, _, _ in rows]),
+        contents=[root.joinpath(*names) for names, _, _ in rows],
+        y=y,
+        splits=None if parts[0].role is None else np.array([str(part.role) for _, part, _ in rows]),
     )
 
 
 def dataset_from_image(path: Path) -> Dataset:
     """One image file as a dataset of one row, without a label."""
-    return Dataset(name=path.name, modality="image", ids=np.array([path.name]), contents=[path])
+    return Dataset(
+        name=shown(path.name), modality="image", ids=np.array([as_text(path.name)]), contents=[path]
+    )
 
 
-def _images(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Image files in sorted order; links to folders are followed at the top two levels only."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        if entry.is_dir(follow_symlinks=depth < 2):
-            yield from _images(Path(entry.path), depth + 1)
-        elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and not entry.is_dir():
-            yield Path(entry.path)
+def _wants_splits(root: Path, columns: Columns) -> bool:
+    for role, column in vars(columns).items():
+        if column is not None and (role, column) != ("split", "none"):
+            raise InputError(
+                f"{shown(root)} is a folder, which has no {role} column {column!r}",
+                hint="its folders are the labels and the splits; split='none' takes all of them for labels",
+            )
+    return columns.split is None
 
 
-def _has_splits(root: Path, found: list[Path]) -> bool:
-    tops = {path.parts[0] for path in found if len(path.parts) > 1}
-    splits = {top for top in tops if top.lower() in ROLE_NAMES}
-    others = sorted(tops - splits) + sorted(str(path) for path in found if len(path.parts) == 1)
-    if "train" in {ROLE_NAMES[top.lower()] for top in splits} and others:
-        raise DatasetError(
-            f"{root}: {others[0]!r} stands beside the split folders {', '.join(sorted(splits))}",
-            hint="move it into one of them, or out of the folder",
+def _nothing(tree: Folder) -> DatasetError | EmptyInputError:
+    if tree.error is not None:
+        return DatasetError(
+            f"{shown(tree.path)}: the folder cannot be read ({tree.error})", hint="check its permissions"
         )
-    return bool(splits) and not others
+    seen = sum((folder.ignored for folder in tree.walk()), Counter[str]())
+    closed = [folder.where for folder in tree.walk() if folder.error]
+    aside = [f"{folder.where}{name}/" for folder in tree.walk() for name in folder.skipped]
+    found = [f"{count} {suffix}" for suffix, count in seen.most_common(5)]
+    found += [f"{shown(name)} (cannot be read)" for name in closed[:3]]
+    found += [f"{shown(name)} (passed over for its @)" for name in aside[:3]]
+    return EmptyInputError(
+        f"{shown(tree.path)}: no images in this folder{'; it holds ' if found else ''}{', '.join(found)}",
+        hint=f"put images in one folder per class; suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}",
+    )
 
 
-def _labels(
-    root: Path, found: list[Path], classes: list[str | None], labels: LabelMode
-) -> np.ndarray[tuple[int], np.dtype[np.str_]] | None:
-    bare = [path for path, name in zip(found, classes, strict=True) if name is None]
-    if len(bare) == len(found) and labels != "require":
+def _parts(tree: Folder, splits: bool, labels: LabelMode) -> list[Part]:
+    try:
+        return read_layout(tree, splits=splits)
+    except DatasetError:
+        if labels != "ignore":
+            raise
+        return read_layout(tree, splits=False)
+
+
+def _rows(part: Part) -> Iterable[_Row]:
+    depth = len(part.folder.parts)
+    for names in part.top.images():
+        yield names, part, names[depth] if len(names) > depth + 1 else None
+
+
+def _unlabelled(parts: Sequence[Part]) -> list[Part]:
+    """Parts without classes, where the training has some: photos to be predicted, not to learn from."""
+    known = {name for part in parts if part.role == "train" for name in part.classes}
+    return [part for part in parts if part.role != "train" and len(known) > 1 and not part.classes]
+
+
+def _labels(root: Path, rows: Sequence[_Row], labels: LabelMode) -> npt.NDArray[np.str_] | None:
+    bare = [names for names, _, name in rows if name is None]
+    if len(bare) == len(rows) and labels != "require":
         return None
     if bare:
         raise LabelError(
-            f"{root}: {len(bare)} of {len(found)} images have no class folder, such as {bare[0]}",
-            hint="put each image in the folder of its class",
+            f"{shown(root)}: {len(bare)} of {len(rows)} images have no class folder, "
+            f"such as {shown('/'.join(bare[0]))}",
+            hint="put each image in the folder of its class, or out of this folder",
         )
-    return np.array(classes)
+    unseen = next((parts for parts, _, name in rows if is_blank(str(name))), None)
+    if unseen is not None:
+        place = shown("/".join(unseen))
+        raise LabelError(
+            f"{shown(root)}: nothing can be seen in the name of the class folder of {place}",
+            hint="give the folder a name",
+        )
+    names = class_names([as_text(str(name)) for _, _, name in rows], shown(root))
+    return np.array(names)
+
+
+def _say_layout(tree: Folder, parts: Sequence[Part], without: Sequence[Part]) -> None:
+    for part in parts:
+        where = shown(part.folder.where)
+        if part in without:
+            _warn(
+                f"{where} has no class folders: its {part.top.count} images are left out; predict takes them"
+            )
+        elif part.classes and part.folder is not (tree if part.role is None else part.top):
+            _warn(f"the classes are the {len(part.classes)} folders in {where}")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TlengineWarning, stacklevel=5)

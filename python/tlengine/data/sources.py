@@ -54,7 +54,7 @@ def load_dataset(
         group: column whose equal values stay on one side of a split (``group``, ``patient_id``, ...).
         domain: column that says where a sample comes from (``domain``, ``site``, ...).
         split: column of your own split; train, val (valid, validation, dev) and test become the roles
-            train, select and test.
+            train, select and test. For a folder, ``"none"`` takes ``train/`` and ``test/`` for classes.
         modality: settles a table with both texts and images, and strings that are paths.
         labels: ``"auto"`` takes labels where there are any; ``"require"`` refuses data without;
             ``"ignore"`` leaves them out, whatever they are.
@@ -102,9 +102,9 @@ def _from_path(source: str | PathLike[Any], columns: Columns, modality: str | No
         raise DatasetError(f"{path}: no such file or folder", hint="check the path")
     if not path.is_dir() and table_suffix(path) in TABLE_SUFFIXES:
         return dataset_from_table(read_table(path), columns, modality=modality, labels=labels)
-    columns.refuse(str(path), "write a table with a column of paths and this one")
     if path.is_dir():
-        return dataset_from_folder(path, labels=labels)
+        return dataset_from_folder(path, columns, labels=labels)
+    columns.refuse(str(path), "write a table with a column of paths and this one")
     if path.suffix.lower() == ".npz":
         return dataset_from_npz(path, labels=labels)
     if path.suffix.lower() in IMAGE_SUFFIXES:

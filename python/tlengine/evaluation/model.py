@@ -184,7 +184,8 @@ def predictions_csv(predictions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+    """Reversible: a text that began with an apostrophe and a formula gets another apostrophe."""
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) and not _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from tlengine.errors import DecodeError, ResourceError
 from tlengine.features.contents import Hashed
-from tlengine.features.images import ImagePreprocess, decode_image
+from tlengine.features.images import DEPTH_NOTE, ImagePreprocess, decode_image
 from tlengine.settings import num_threads
 
 if TYPE_CHECKING:
@@ -38,11 +38,15 @@ _TOKENS = 128
 
 @dataclass(kw_only=True)
 class Batch:
-    """Preprocessed samples: their rows in the dataset, their arrays, and the rows that failed."""
+    """Preprocessed samples: their rows in the dataset, their arrays, the rows that failed, and what to tell.
+
+    ``notes`` says of some rows how they were read, as :func:`~tlengine.features.images.decode_image` does.
+    """
 
     rows: list[int] = field(default_factory=list)
     arrays: list[npt.NDArray[Any]] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.failures)
@@ -95,8 +99,12 @@ def _leave_interrupts_to_the_parent(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+_Item = tuple[int, npt.NDArray[Any] | str, str | None]
+"""A row, its array or why there is none, and how it was read."""
+
+
 class _Decoding:
-    """A map-style dataset of ``(row, array | reason)``; lives in the worker processes."""
+    """A map-style dataset of ``(row, array | reason, note)``; lives in the worker processes."""
 
     def __init__(
         self, contents: Contents, rows: Sequence[int], preprocess: Callable[[Any], Any], max_pixels: int
@@ -107,14 +115,15 @@ class _Decoding:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> tuple[int, npt.NDArray[Any] | str]:
+    def __getitem__(self, index: int) -> _Item:
         row = self._rows[index]
         try:
             image = decode_image(self._contents[row], self._max_pixels)
         except DecodeError as error:
-            return row, error.message
+            return row, error.message, None
+        note = image.info.get(DEPTH_NOTE)
         again = image.copy() if index == 0 else None
-        return row, _settled(_preprocessed(self._preprocess, image), self._preprocess, again)
+        return row, _settled(_preprocessed(self._preprocess, image), self._preprocess, again), note
 
 
 def _settled(
@@ -133,6 +142,8 @@ def _preprocessed(preprocess: Callable[[Any], Any], sample: Any) -> npt.NDArray[
     try:
         result = preprocess(sample)
         array = np.asarray(result)
+    except DecodeError as error:
+        return error.message
     except Exception as error:
         return f"preprocessing failed: {type(error).__name__}: {error}"
     if array.dtype.kind not in "biuf":
@@ -140,9 +151,11 @@ def _preprocessed(preprocess: Callable[[Any], Any], sample: Any) -> npt.NDArray[
     return array
 
 
-def _gather(items: list[tuple[int, npt.NDArray[Any] | str]]) -> Batch:
+def _gather(items: Sequence[_Item]) -> Batch:
     batch = Batch()
-    for row, result in items:
+    for row, result, note in items:
+        if note is not None:
+            batch.notes[row] = note
         if isinstance(result, str):
             batch.failures[row] = result
         else:
@@ -165,7 +178,7 @@ def text_batches(
     tokens = hasattr(preprocess, "pad_id")
     for start in range(0, len(rows), _WINDOW):
         window = rows[start : start + _WINDOW]
-        done = [(row, _text(preprocess, contents, row, is_first=row == rows[0])) for row in window]
+        done = [(row, _text(preprocess, contents, row, is_first=row == rows[0]), None) for row in window]
         failed = [item for item in done if isinstance(item[1], str)]
         if failed:
             yield _gather(failed)

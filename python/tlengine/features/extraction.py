@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,15 +22,13 @@ from tlengine.features.contents import CHANGING, Hashed
 from tlengine.features.forward import Forward, choose_device
 from tlengine.features.images import MAX_PIXELS
 from tlengine.features.store import Samples, Store
+from tlengine.features.telling import depths_message, unreadable_message
 from tlengine.types import ExtractionStats, Failure, Features
 
 __all__ = ["extract"]
 
 _BATCH = {"cpu": 8, "cuda": 256, "mps": 64}
 """Samples per forward pass where the user names no number."""
-
-_SHOWN = 5
-"""Failures that a warning spells out; all of them are in ``Features.failures``."""
 
 
 def extract(
@@ -87,6 +86,7 @@ def extract(
     size = batch_size or _BATCH[device.partition(":")[0]]
     samples = Samples.of(contents)
     recipe = bb.recipe(precision)
+    notes: Counter[str] = Counter()
     with (
         opened(cache) as kept,
         contextlib.closing(Store(kept, recipe, samples.keys[samples.first], bb.embedding_dim)) as store,
@@ -103,6 +103,9 @@ def extract(
                 for batch in _shown(batches, len(todo), ds.modality, progress):
                     _refuse_random(ds, bb, batch)
                     _embed(batch, forward, samples, store)
+                    notes.update(batch.notes.values())
+    if notes:
+        warnings.warn(depths_message(ds.name, notes), TlengineWarning, stacklevel=2)
     rows = _readable(ds, bb, samples, strict)
     stats = ExtractionStats(
         rows=len(ds),
@@ -177,10 +180,7 @@ def _readable(ds: Dataset, bb: Backbone, samples: Samples, strict: bool) -> npt.
         raise bb.fault(
             f"cannot preprocess any of {len(ds)} samples: {reasons[0]}", hint="mend its preprocess"
         )
-    shown = [f"{ds.ids[row]} ({why})" for row, why in sorted(samples.failures.items())[:_SHOWN]]
-    message = f"{len(samples.failures)} of {len(ds)} samples cannot be read: {'; '.join(shown)}"
-    if len(samples.failures) > _SHOWN:
-        message += "; ..."
+    message = unreadable_message(ds, samples.failures, rows)
     if strict or not len(rows):
         raise DecodeError(message, hint="mend or remove them" if len(rows) else "check the paths and formats")
     warnings.warn(message, TlengineWarning, stacklevel=3)

@@ -7,24 +7,27 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from tlengine.errors import DecodeError, ImageTooLargeError, InputError
+from tlengine.features.depth import cut_note, eight_bits, float_levels, scaled_note
+from tlengine.features.formats import FORMATS, unreadable
+from tlengine.features.png import PngHeader, read_header, without_metadata
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FORMATS", "MAX_PIXELS", "ImagePreprocess", "decode_image"]
-
-FORMATS = ("JPEG", "PNG", "WEBP")
-"""Only these decoders of Pillow are let near a file; the others are many, and seldom attacked in tests."""
+__all__ = ["DEPTH_NOTE", "FORMATS", "MAX_PIXELS", "ImagePreprocess", "decode_image", "loaded", "orientation"]
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused by their header, before a pixel is decoded."""
+
+DEPTH_NOTE = "tlengine.depth"
+"""Where :func:`decode_image` leaves word of how 16 bits became 8."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,6 +42,9 @@ _TURNS = {
 
 _ORIENTATION = 0x0112
 
+_WHOLE = 16_000_000
+"""A picture that scaling would enlarge to more pixels than these is cropped before it is scaled."""
+
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
@@ -51,9 +57,14 @@ _RESAMPLING = {
 def decode_image(content: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The picture of ``content`` as an upright RGB image; of an animation, the first frame.
 
+    Metadata are not needed for it: large, damaged or malicious ones are passed over. More than 8 bits per
+    channel become 8 by :func:`~tlengine.features.depth.eight_bits`; where that is no plain reading of the
+    upper 8 of 16, ``image.info[DEPTH_NOTE]`` says what was done.
+
     Args:
-        content: a path or the bytes of a JPEG, PNG or WebP; a uint8 array (h, w), (h, w, 1), (h, w, 3) or
-            (h, w, 4); or a ``PIL.Image``. Transparency is dropped, 16-bit grey is scaled to 8 bit.
+        content: a path or the bytes of a JPEG, PNG or WebP; an array of uint8, bool or other whole numbers
+            (h, w), (h, w, 1), (h, w, 3), (h, w, 4) or channels first, in the order red, green, blue; or a
+            ``PIL.Image``. Transparency is dropped.
         max_pixels: the limit of width times height.
 
     Raises:
@@ -65,8 +76,8 @@ def decode_image(content: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
-            # max_pixels is the limit here; Pillow's own warning at 89 million pixels adds nothing.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # max_pixels is the limit here, and what Pillow says of metadata does not matter.
+            warnings.simplefilter("ignore")
             return _upright_rgb(content, max_pixels)
     except DecodeError:
         raise
@@ -77,38 +88,106 @@ def decode_image(content: Any, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _upright_rgb(content: Any, max_pixels: int) -> Image.Image:
     if isinstance(content, np.ndarray):
-        content = _from_array(content)
+        return _from_array(content, max_pixels)
     if isinstance(content, Image.Image):
-        return _rgb(_checked(content, max_pixels))
-    source = io.BytesIO(content) if isinstance(content, bytes) else content
-    if not isinstance(source, io.BytesIO | Path | str):
+        return _rgb(loaded(_checked(content, max_pixels)))
+    if isinstance(content, bytes):
+        return _from_file(io.BytesIO(content), max_pixels)
+    if not isinstance(content, Path | str):
         raise DecodeError(f"a {type(content).__name__} is no image")
-    with Image.open(source, formats=FORMATS) as image:
-        return _rgb(_checked(image, max_pixels))
+    with open(content, "rb") as file:
+        return _from_file(file, max_pixels)
 
 
-def _from_array(array: npt.NDArray[Any]) -> Image.Image:
+def _from_file(file: BinaryIO, max_pixels: int) -> Image.Image:
+    """The picture of a file; if that fails, of its critical chunks alone, where it is a PNG."""
+    header = read_header(file)
+    try:
+        return _from_pixels(without_metadata(file) or file, header, max_pixels)
+    except DecodeError:
+        raise
+    except UnidentifiedImageError:
+        bare = without_metadata(file, bare=True)
+        file.seek(0)
+        if bare is None:
+            raise DecodeError(unreadable(file.read(132))) from None
+    except Image.DecompressionBombError:
+        raise
+    except Exception:
+        bare = without_metadata(file, bare=True)
+        if bare is None:
+            raise
+    return _from_pixels(bare, header, max_pixels)
+
+
+def _from_pixels(file: BinaryIO, header: PngHeader | None, max_pixels: int) -> Image.Image:
+    file.seek(0)
+    with Image.open(file, formats=FORMATS) as image:
+        _checked(image, max_pixels).load()
+        return _rgb(image, header)
+
+
+def _from_array(array: npt.NDArray[Any], max_pixels: int) -> Image.Image:
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        array = array.transpose(1, 2, 0)
     if (
-        array.dtype != np.uint8
+        array.dtype.kind not in "bui"
         or array.ndim not in (2, 3)
         or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
     ):
         raise DecodeError(
             f"an array of {array.dtype} and shape {array.shape} is no image, use uint8 (h, w, 3)"
         )
-    return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+    _check_size(array.shape[1], array.shape[0], max_pixels)
+    if array.ndim == 3:
+        array = array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3]
+    bits = 8
+    if array.dtype.kind == "b":
+        array = array * np.uint8(255)
+    elif array.dtype != np.uint8:
+        array, bits = eight_bits(array)
+    image = Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+    return _noted(image, None if bits == 8 else scaled_note(bits))
+
+
+def loaded(image: Image.Image) -> Image.Image:
+    """``image``, its pixels decoded.
+
+    Raises:
+        DecodeError: they cannot be: damaged, or a file that was closed before they were read.
+    """
+    try:
+        image.load()
+    except Exception as error:  # a hostile file can make a decoder raise anything
+        if getattr(image, "fp", None) is None or "closed" in str(error):
+            raise DecodeError(
+                "the file of this image is closed; call image.load() before closing it"
+            ) from None
+        raise DecodeError(_reason(error)) from error
+    return image
+
+
+def orientation(image: Image.Image) -> int:
+    """The value of the EXIF orientation tag, 1 to 8; 1 for none and for EXIF data that are broken."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        return 1
+    return value if value in _TURNS else 1
 
 
 def _checked(image: Image.Image, max_pixels: int) -> Image.Image:
-    width, height = image.size
+    _check_size(*image.size, max_pixels)
+    return image
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"{width} x {height} is {width * height / 1e6:.0f} megapixels, the limit is {max_pixels / 1e6:g}",
@@ -116,17 +195,30 @@ def _checked(image: Image.Image, max_pixels: int) -> Image.Image:
         )
     if not width * height:
         raise DecodeError(f"{width} x {height}: no pixels")
-    return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+def _rgb(image: Image.Image, header: PngHeader | None = None) -> Image.Image:
+    turn, note = _TURNS.get(orientation(image)), None
     if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        grey, bits = eight_bits(np.asarray(image), header.significant if header else None)
+        image, note = Image.fromarray(grey), scaled_note(bits)
+    elif image.mode == "F":
+        image = Image.fromarray(float_levels(np.asarray(image)))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
+    elif image.mode == "La":
+        image = image.convert("LA")
     image = image.convert("RGB")
-    return image if turn is None else image.transpose(turn)
+    if header is not None and header.depth == 16 and header.colour != 0:
+        note = cut_note(max(high for _, high in image.getextrema()))  # type: ignore[misc] # RGB has three pairs
+    return _noted(image if turn is None else image.transpose(turn), note)
+
+
+def _noted(image: Image.Image, note: str | None) -> Image.Image:
+    image.info.pop(DEPTH_NOTE, None)
+    if note is not None:
+        image.info[DEPTH_NOTE] = note
+    return image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +265,31 @@ class ImagePreprocess:
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """(h, w, 3) uint8, resized and cropped: what decoding workers send, a quarter of the bytes."""
         if self.resize is not None:
-            image = image.resize(self._size(image.size), _RESAMPLING[self.interpolation])
+            size = self._size(image.size)
+            if self.crop is not None and size[0] * size[1] > max(_WHOLE, image.width * image.height):
+                return np.asarray(self._window(image, size))
+            _check_enlarged(image.size, size)
+            image = image.resize(size, _RESAMPLING[self.interpolation])
         if self.crop is not None:
-            height, width = _pair(self.crop)
-            left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-            image = image.crop((left, top, left + width, top + height))
+            image = image.crop(self._crop_box(image.size))
         return np.asarray(image)
+
+    def _window(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """The crop of ``image`` resized to ``size``, without the rest of it: the same within rounding.
+
+        A picture of 4000 x 1 pixels whose shorter side becomes 256 would fill a gigabyte.
+        """
+        left, top, right, bottom = self._crop_box(size)
+        seen = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+        across, down = image.width / size[0], image.height / size[1]
+        part = image.resize(
+            (seen[2] - seen[0], seen[3] - seen[1]),
+            _RESAMPLING[self.interpolation],
+            box=(seen[0] * across, seen[1] * down, seen[2] * across, seen[3] * down),
+        )
+        canvas = Image.new(image.mode, (right - left, bottom - top))
+        canvas.paste(part, (seen[0] - left, seen[1] - top))
+        return canvas
 
     def normalized(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, h, w, 3) uint8 on any device as (n, 3, h, w) float32, as :meth:`__call__` does."""
@@ -190,6 +301,13 @@ class ImagePreprocess:
         """All that determines the result, for the fingerprint."""
         return {"kind": "image", **asdict(self)}
 
+    def _crop_box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) in the picture of ``size``; what lies outside of it is black."""
+        assert self.crop is not None
+        height, width = _pair(self.crop)
+        left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+        return left, top, left + width, top + height
+
     def _size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) after the resize."""
         if isinstance(self.resize, tuple):
@@ -199,6 +317,14 @@ class ImagePreprocess:
         short, long = sorted(size)
         other = max(1, int(self.resize * long / short))
         return (self.resize, other) if width <= height else (other, self.resize)
+
+
+def _check_enlarged(before: tuple[int, int], after: tuple[int, int]) -> None:
+    if after[0] * after[1] > max(MAX_PIXELS, before[0] * before[1]):
+        raise ImageTooLargeError(
+            f"{before[0]} x {before[1]} would become {after[0]} x {after[1]} pixels by its shorter side",
+            hint="crop it first",
+        )
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

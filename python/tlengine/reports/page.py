@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tlengine.data.filenames import inert
 from tlengine.evaluation import check_document
 from tlengine.reports.view import page_view
 
@@ -28,6 +29,11 @@ def render(document: Mapping[str, Any]) -> str:
     return environment.get_template("report.html").render(policy=policy, **page_view(document))
 
 
+def _without_control(value: Any) -> Any:
+    """Names of files and classes are anybody's text: no control character, no turn of direction in a page."""
+    return inert(value) if type(value) is str else value
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
@@ -36,4 +42,5 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_without_control,
     )

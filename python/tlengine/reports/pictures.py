@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 from typing import Any
@@ -34,6 +33,6 @@ def clean_picture(source: Any) -> str | None:
                 return None
             out = io.BytesIO()
             image.convert("RGB").save(out, "JPEG", quality=80)
-    except (OSError, ValueError, SyntaxError, binascii.Error):
+    except Exception:  # a hostile picture can make a decoder raise anything
         return None
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

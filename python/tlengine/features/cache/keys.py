@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from tlengine._core import Blake3
 from tlengine.errors import UnhashableRecipeError
+from tlengine.features.images import loaded, orientation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,6 +81,7 @@ def sample_key(content: bytes | str | Path | npt.NDArray[Any] | Image, *, kind: 
     Raises:
         UnhashableRecipeError: content of another type, an array of objects, or text that is not Unicode.
         OSError: the file cannot be read.
+        DecodeError: the pixels of a PIL image cannot be read.
 
     >>> sample_key("abc") == sample_key(b"abc")  # a text is not a file
     False
@@ -148,8 +150,8 @@ def _array_key(array: npt.NDArray[Any], kind: str) -> bytes:
 
 
 def _image_key(image: Any, kind: str) -> bytes:
-    orientation = image.getexif().get(0x0112, 1)
-    about = f"{image.mode} {image.width}x{image.height} orientation={orientation}"
+    image = loaded(image)
+    about = f"{image.mode} {image.width}x{image.height} orientation={orientation(image)}"
     palette = image.getpalette("RGBA") if image.mode in ("P", "PA") else None
     return _key(kind, about.encode(), bytes(palette or b""), image.tobytes())
 
