@@ -13,6 +13,9 @@ use super::table::Table;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 
+/// Times that a row is looked for while segments are being merged.
+const ATTEMPTS: usize = 3;
+
 /// Keys per unit of work.
 const BLOCK: usize = 2048;
 
@@ -47,20 +50,29 @@ impl Table {
         }
         let shape = self.shape();
         let holders = Holders::of(shape, &hits, |number| Arc::clone(self.state().segment(number)));
-        let failed = gather(run, shape, &holders, keys, &hits, out)?;
+        let mut failed = gather(run, shape, &holders, keys, &hits, out)?;
         drop(holders);
         for (hit, found) in hit.iter_mut().zip(&hits) {
             *hit = found.is_some();
         }
         let mut got = Got::default();
-        if !failed.is_empty() {
-            self.refresh()?;
-        }
         let mut stored = Vec::new();
-        for row in failed {
-            run.check()?;
-            let out = &mut out[row * dim..(row + 1) * dim];
-            hit[row] = self.second_look(&keys[row], out, &mut stored, &mut got)?;
+        for attempt in 1..=ATTEMPTS {
+            if failed.is_empty() {
+                break;
+            }
+            self.refresh()?;
+            let mut again = Vec::new();
+            for row in failed {
+                run.check()?;
+                let out = &mut out[row * dim..(row + 1) * dim];
+                let look = self.second_look(&keys[row], out, &mut stored, &mut got)?;
+                hit[row] = matches!(look, Look::Found);
+                if matches!(look, Look::Moved) && attempt < ATTEMPTS {
+                    again.push(row);
+                }
+            }
+            failed = again;
         }
         got.hits = hit.iter().filter(|hit| **hit).count();
         Ok(got)
@@ -93,11 +105,12 @@ impl Table {
         out: &mut [f32],
         bytes: &mut Vec<u8>,
         got: &mut Got,
-    ) -> Result<bool> {
+    ) -> Result<Look> {
         let shape = self.shape();
         bytes.resize(shape.stride(), 0);
         let mut found = Vec::new();
         self.state().find(key, &mut found);
+        let mut look = Look::Missing;
         for candidate in found {
             let Place { segment, row } = candidate.place;
             let holder = Arc::clone(self.state().segment(segment));
@@ -105,7 +118,7 @@ impl Table {
             if matches!(read, Ok(true)) {
                 self.state_mut().unreadable.remove(&candidate.entry);
                 convert::decode(shape.dtype, bytes, out);
-                return Ok(true);
+                return Ok(Look::Found);
             }
             // Another key with the same tag is no damage, and neither is a segment that is gone.
             let stored = self.state().stored_key(candidate.place);
@@ -122,10 +135,22 @@ impl Table {
             };
             if holder.is_there() {
                 got.damaged.push((holder.path(), u64::from(row)));
+            } else {
+                look = Look::Moved;
             }
         }
-        Ok(false)
+        Ok(look)
     }
+}
+
+/// Where a row was found at the second look.
+enum Look {
+    /// In one of its places.
+    Found,
+    /// In none of them.
+    Missing,
+    /// In none of them, but some are gone: another place may have come instead.
+    Moved,
 }
 
 /// Reads the row of a candidate into `bytes`; whether it is the one of `key` as it was written. A

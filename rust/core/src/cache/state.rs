@@ -13,6 +13,9 @@ use super::problem;
 use super::segment::{Pool, Segment};
 use crate::error::Result;
 
+/// Times that a directory is listed again because segments are being merged.
+const ATTEMPTS: usize = 8;
+
 /// Keys that are looked up together.
 const TOGETHER: usize = 128;
 
@@ -82,12 +85,25 @@ pub struct Source<'a> {
 impl State {
     /// Reads everything that was published since the last call.
     pub fn refresh(&mut self, source: &Source<'_>) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            if self.refresh_once(source)? {
+                break;
+            }
+        }
+        self.loaded = true;
+        Ok(())
+    }
+
+    /// Returns whether every segment is still there that was: one that has gone is part of another
+    /// one by now, which may have come after this listing was made.
+    fn refresh_once(&mut self, source: &Source<'_>) -> Result<bool> {
         let names = list(source)?;
         let mut present = HashSet::new();
+        let mut is_complete = true;
         for id in names.iter().filter_map(|name| parse(name, LOG)) {
             present.insert(id);
             if !self.numbers.contains_key(&id) {
-                self.meet(source, id)?;
+                is_complete &= self.meet(source, id)?;
             }
         }
         for number in 0..self.segments.len() {
@@ -98,28 +114,29 @@ impl State {
                 }
                 Standing::Followed => {
                     known.segment.let_go();
+                    is_complete = false;
                     Standing::Gone
                 }
                 other => other,
             };
             if known.standing == Standing::Followed && !known.log.sealed {
                 self.follow(source, number)?;
+                is_complete &= self.segments[number].standing == Standing::Followed;
             }
         }
-        self.loaded = true;
-        Ok(())
+        Ok(is_complete)
     }
 
-    fn meet(&mut self, source: &Source<'_>, id: [u8; 16]) -> Result<()> {
+    /// Takes up a segment; false where it is gone again.
+    fn meet(&mut self, source: &Source<'_>, id: [u8; 16]) -> Result<bool> {
         let segment = Segment::new(Arc::clone(source.pool), source.table, id, source.shape);
         let header = match segment.read_header() {
-            // Removed since it was listed: its rows are in another segment by now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             // Somebody else's: its rows are missing here, those of the others are not.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.quarantined.push((segment.path(), error.to_string()));
                 self.add(segment, Standing::Out);
-                return Ok(());
+                return Ok(true);
             }
             outcome => outcome.map_err(|e| segment.problem("read", &segment.log_name, &e))?,
         };
@@ -128,7 +145,7 @@ impl State {
             Header::Valid(Identity { table, segment: theirs, shape }) => {
                 if (table, theirs, shape) != (*source.table, id, source.shape) {
                     self.quarantine(source, &segment, "it belongs to another segment or table");
-                    return Ok(());
+                    return Ok(true);
                 }
                 self.add(segment, Standing::Followed);
             }
@@ -146,7 +163,7 @@ impl State {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Registers a segment and returns its number.

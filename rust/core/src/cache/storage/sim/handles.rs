@@ -168,6 +168,9 @@ impl File for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let (world, _) = self.sim.begin(false)?;
+        if world.inodes[self.inode].broken {
+            return refuse(Errno::IO);
+        }
         let content = &world.inodes[self.inode].current;
         let rest = content.get(offset as usize..).unwrap_or(&[]);
         let length = rest.len().min(buffer.len());

@@ -208,6 +208,14 @@ impl Sim {
         }
     }
 
+    /// Makes every read of a file fail (EIO), or no more.
+    pub fn set_broken(&self, folder: &str, name: &str, broken: bool) {
+        let mut world = self.lock();
+        if let Some(inode) = world.find(folder, name) {
+            world.inodes[inode].broken = broken;
+        }
+    }
+
     /// Every file: directory, name and content.
     pub fn files(&self) -> Vec<(String, String, Vec<u8>)> {
         let world = self.lock();
