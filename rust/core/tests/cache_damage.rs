@@ -129,6 +129,26 @@ fn every_truncation_and_tail() {
     assert!(cases > 1500, "only {cases} cases");
 }
 
+/// The first bytes of a file say whose it is, and every row proves that by itself.
+#[test]
+fn leading_zeros_cost_what_they_hit() {
+    let pristine = filled(RECIPE, 0);
+    for (folder, name, content) in pristine.files().into_iter().filter(|f| f.1 != "table") {
+        for zeros in [1, 8, 64, 72, 127, 128] {
+            let mut damaged = content.clone();
+            damaged[..zeros].fill(0);
+            let sim = pristine.process_death();
+            sim.set(&folder, &name, &damaged);
+            let table = open(&sim, RECIPE);
+            assert_eq!(hits(&table, 0), ROWS, "{name}: {zeros} zeros");
+            assert!(is_reported(&table), "{name}: {zeros} zeros go unseen");
+            let done = table.rewrite(run(), &table.segment_names(), true).unwrap();
+            assert_eq!((done.rows, done.lost), (ROWS as u64, 0), "{name}: {zeros} zeros, repaired");
+            assert_eq!(hits(&open(&sim, RECIPE), 0), ROWS);
+        }
+    }
+}
+
 #[test]
 fn files_that_were_swapped_renamed_or_come_from_elsewhere() {
     let other_table = filled(b"{\"a\":2}", 3);

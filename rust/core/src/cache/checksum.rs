@@ -44,14 +44,18 @@ impl Binding {
     }
 }
 
+/// Segments whose rows passed a check as a whole, with the number of rows checked.
+pub type Checked = std::sync::Mutex<Vec<([u8; 16], u64)>>;
+
 /// The checksum of a header or manifest, which are bound by the ids they contain.
 pub fn plain(bytes: &[u8]) -> Check {
     xxh3_128_with_seed(bytes, 0)
 }
 
-/// 32 well-mixed bits of a key, whatever the key is made of.
-pub fn tag(key: &Key) -> u32 {
-    (xxh3_64_with_seed(key, 0) >> 32) as u32
+/// 32 well-mixed bits of a key, whatever the key is made of. They depend on `seed`, so that nobody
+/// who does not know it can make keys that collide.
+pub fn tag(key: &Key, seed: u64) -> u32 {
+    (xxh3_64_with_seed(key, seed) >> 32) as u32
 }
 
 /// Incremental BLAKE3: the digest of samples, recipes and weights.

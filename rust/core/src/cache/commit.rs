@@ -7,10 +7,10 @@ use std::sync::PoisonError;
 use rustix::io::Errno;
 
 use super::checksum::Key;
-use super::problem;
-use super::segment::{LOG, name};
-use super::table::{Open, Table};
-use super::writer::Failure;
+use super::pending::Pending;
+use super::state::Standing;
+use super::table::Table;
+use super::writer::{Failure, Writer};
 use crate::error::{Error, Result};
 
 impl Table {
@@ -28,31 +28,40 @@ impl Table {
         self.check_lost()
     }
 
-    /// One commit; the caller holds the commit lock.
+    /// Commits until what is pending now is published; the caller holds the commit lock. One commit
+    /// holds a bounded number of rows, and is durable before the next one begins.
     fn commit_pending(&self) -> Result<()> {
+        let end = self.pending().writer.as_ref().map_or(0, Writer::next_row);
+        while self.pending().writer.as_ref().is_some_and(|writer| writer.first_pending() < end) {
+            self.commit_once()?;
+        }
+        Ok(())
+    }
+
+    fn commit_once(&self) -> Result<()> {
         let (batch, committer) = {
-            let mut open = self.open();
-            open.since = None;
-            match &mut open.writer {
-                Some(writer) if writer.pending_bytes() > 0 => (writer.take(), writer.committer()),
-                _ => return Ok(()),
+            let mut pending = self.pending();
+            pending.since = None;
+            match &mut pending.writer {
+                Some(writer) => (writer.take(self.commit_rows), writer.committer()),
+                None => return Ok(()),
             }
         };
         // A panic must not take the batch with it: its rows would be neither kept nor missed.
         let outcome = catch_unwind(AssertUnwindSafe(|| committer.commit(&batch)))
             .unwrap_or_else(|_| Err(Failure::Abandon(Error::Internal("a commit panicked".into()))));
-        let mut open = self.open();
-        let Some(writer) = &mut open.writer else {
+        let mut pending = self.pending();
+        let Some(writer) = &mut pending.writer else {
             return Err(Error::Internal("the open segment is lost".into()));
         };
         match outcome {
-            Ok((spans, end)) => {
+            Ok((span, end)) => {
                 writer.committed(end);
                 let log = &mut self.state_mut().segments[writer.segment as usize].log;
-                log.rows = spans.last().map_or(log.rows, |span| span.first + span.rows);
+                log.rows = span.first + span.rows;
                 (log.synced, log.end) = (log.rows, end);
                 log.seconds += batch.seconds();
-                log.spans.extend(spans);
+                log.spans.push(span);
                 Ok(())
             }
             Err(Failure::Retry(error)) => {
@@ -61,7 +70,7 @@ impl Table {
             }
             Err(Failure::Abandon(error)) => {
                 writer.restore(batch);
-                self.abandon(&mut open);
+                self.abandon(&mut pending);
                 Err(error)
             }
         }
@@ -69,14 +78,15 @@ impl Table {
 
     /// Gives a segment up: what it published stays, its other rows move to a new segment, where
     /// they wait for the next flush. Rows for which that fails are lost.
-    fn abandon(&self, open: &mut Open) {
-        let Some(mut writer) = open.writer.take() else { return };
-        let batch = writer.take();
+    fn abandon(&self, pending: &mut Pending) {
+        let Some(mut writer) = pending.writer.take() else { return };
+        let batch = writer.take(usize::MAX);
         let (keys, bytes, lost) = writer.salvage(batch.entries(), batch.first());
         self.forget(writer.segment, batch.first());
-        open.lost.extend(lost);
-        if self.append(open, &keys, &bytes, batch.seconds()).is_err() {
-            open.lost.extend(keys);
+        writer.give_up();
+        pending.lost.extend(lost);
+        if self.append(pending, &keys, &bytes, batch.seconds()).is_err() {
+            pending.lost.extend(keys);
         }
     }
 
@@ -93,7 +103,7 @@ impl Table {
 
     /// Syncs the segments of others in which rows were found that were put here.
     fn sync_relied(&self) -> Result<()> {
-        let relied = std::mem::take(&mut self.open().relied);
+        let relied = std::mem::take(&mut self.pending().relied);
         let mut outcome = Ok(());
         for (number, keys) in relied {
             if let Err(error) = self.sync_other(number) {
@@ -132,12 +142,12 @@ impl Table {
             (known.segment.clone(), known.log.synced)
         };
         self.forget(number, synced);
-        self.open().lost.extend(keys);
-        problem::io(&**self.dir(), "sync", &(name(&segment.id) + LOG), error)
+        self.pending().lost.extend(keys);
+        segment.problem("sync", &segment.log_name, error)
     }
 
     fn check_lost(&self) -> Result<()> {
-        let lost = self.open().lost.len();
+        let lost = self.pending().lost.len();
         if lost == 0 {
             return Ok(());
         }
@@ -156,12 +166,25 @@ impl Table {
         }
         let _turn = self.commit.lock().unwrap_or_else(PoisonError::into_inner);
         self.sync_relied()?;
-        self.commit_pending()?;
-        let Some(writer) = self.open().writer.take() else { return self.check_lost() };
+        let Some(writer) = self.take_committed()? else { return self.check_lost() };
         let number = writer.segment as usize;
         let end = writer.seal()?;
         let known = &mut self.state_mut().segments[number];
-        (known.follow, known.log.sealed, known.log.end) = (true, true, end);
+        known.standing = Standing::Followed;
+        (known.log.sealed, known.log.end, known.log.seen) = (true, end, end);
         self.check_lost()
+    }
+
+    /// The writer, once all of its rows are published: other threads may be putting more.
+    fn take_committed(&self) -> Result<Option<Writer>> {
+        loop {
+            self.commit_pending()?;
+            let mut pending = self.pending();
+            let is_done = |writer: &mut Writer| writer.first_pending() == writer.next_row();
+            match pending.writer.take_if(is_done) {
+                None if pending.writer.is_some() => {}
+                writer => return Ok(writer),
+            }
+        }
     }
 }

@@ -27,6 +27,16 @@ const ROWS_MAGIC: &[u8; 8] = b"TLEROWS\0";
 const LOG_MAGIC: &[u8; 8] = b"TLELOG\0\0";
 const COMMIT_MAGIC: &[u8; 4] = b"TLCM";
 
+/// What an acknowledged row survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process and a power cut.
+    #[default]
+    Batch,
+    /// The death of the process only: nothing is synced.
+    Process,
+}
+
 /// How the numbers of a row are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
@@ -121,7 +131,7 @@ pub enum Header {
     Valid(Identity),
     /// Intact, but of a version that this code does not know.
     Newer(u32),
-    /// Too short or all zero: creation was cut short before anything was committed.
+    /// Too short or all zero: creation was cut short, most likely before anything was committed.
     Unborn,
     /// Anything else.
     Damaged,

@@ -24,7 +24,8 @@ const SHARES: usize = 4;
 const CHECK: usize = 128;
 /// Bytes of a result that is written past the caches: it would not stay in them.
 const LARGE: usize = 16 << 20;
-/// Files that one call keeps open by itself; rows of other segments go through the pool.
+/// Files that one call keeps open by itself where nothing can be mapped; rows of other segments go
+/// through the pool.
 const OPEN_FILES: usize = 8;
 
 /// The segments that hits lie in, by number; None for those without a hit.
@@ -39,24 +40,32 @@ struct Holder {
 }
 
 impl Holders {
-    /// The segments of `hits`, each found once by `segment`.
-    pub fn of(hits: &[Option<Candidate>], segment: impl Fn(u32) -> Arc<Segment>) -> Holders {
-        let mut holders = Holders::default();
-        let mut open = 0;
+    /// The segments of `hits`, rows of `shape`, each found once by `segment`.
+    pub fn of(
+        shape: Shape,
+        hits: &[Option<Candidate>],
+        segment: impl Fn(u32) -> Arc<Segment>,
+    ) -> Holders {
+        // For each segment one more than the last row that is wanted; 0 for none.
+        let mut ends: Vec<u64> = Vec::new();
         for hit in hits.iter().flatten() {
             let number = hit.place.segment as usize;
-            if holders.0.len() <= number {
-                holders.0.resize_with(number + 1, || None);
+            if ends.len() <= number {
+                ends.resize(number + 1, 0);
             }
-            holders.0[number].get_or_insert_with(|| {
-                let segment = segment(hit.place.segment);
-                open += 1;
-                let file = if open <= OPEN_FILES { segment.rows_file().ok() } else { None };
-                let window = file.as_ref().and_then(|file| file.window());
-                Holder { segment, file, window }
-            });
+            ends[number] = ends[number].max(u64::from(hit.place.row) + 1);
         }
-        holders
+        let mut open = 0;
+        let mut hold = |number: usize, end: u64| {
+            let segment = segment(number as u32);
+            let window = segment.window(shape.offset(end));
+            let is_kept = window.is_none() && open < OPEN_FILES;
+            open += usize::from(is_kept);
+            let file = if is_kept { segment.rows_file().ok() } else { None };
+            Holder { segment, file, window }
+        };
+        let ends = ends.into_iter().enumerate();
+        Holders(ends.map(|(number, end)| (end > 0).then(|| hold(number, end))).collect())
     }
 }
 

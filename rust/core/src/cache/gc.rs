@@ -1,12 +1,14 @@
 //! Removing files: leftovers, files out of service, whole tables.
 
 use std::io;
+use std::sync::Arc;
 
-use super::lock::{LOCK, Lock};
+use super::format::LOG_HEADER;
+use super::lock::{Free, Lock, unheld};
+use super::names::{BAD, LOG, ROWS, TEMPORARY, is_ours, is_segment, is_table};
 use super::problem;
-use super::root::{Cache, MANIFEST, TEMPORARY, is_table};
-use super::segment::{BAD, LOG, ROWS, parse};
-use super::storage::Dir;
+use super::root::Cache;
+use super::storage::{Dir, remove_unchanged};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 
@@ -19,20 +21,24 @@ impl Cache {
 
     /// Removes what no reader will ever look at, from every table: files out of service, temporary
     /// files and segments without a commit whose writers are gone. Returns files and bytes.
+    ///
+    /// # Errors
+    /// Whatever cannot be read or locked stays, and the error says so: nothing is removed that
+    /// was not seen to be a leftover.
     pub fn sweep(&self, run: Run<'_>, dry_run: bool) -> Result<(usize, u64)> {
         let _lock = if dry_run { None } else { Some(self.lock(run)?) };
         let mut total = (0, 0);
-        for table in self.root().list().unwrap_or_default().iter().filter(|name| is_table(name)) {
+        for table in self.table_names()? {
             run.check()?;
-            let Ok(dir) = self.root().subdir(table, false) else { continue };
-            for file in dir.list().unwrap_or_default() {
-                if !is_leftover(&*dir, &file) {
-                    continue;
-                }
-                total.0 += 1;
-                total.1 += dir.open(&file).and_then(|file| file.len()).unwrap_or(0);
-                if !dry_run {
-                    dir.remove(&file).map_err(|e| problem::io(&*dir, "remove", &file, &e))?;
+            let dir = match self.root().subdir(&table, false) {
+                Err(error) if is_elsewhere(&error) => continue,
+                outcome => outcome.map_err(|e| problem::io(&**self.root(), "open", &table, &e))?,
+            };
+            for file in dir.list().map_err(|error| problem::io(&*dir, "list", "", &error))? {
+                let swept = sweep_file(&dir, &file, dry_run);
+                let swept = swept.map_err(|error| problem::io(&*dir, "sweep", &file, &error))?;
+                if let Some(bytes) = swept {
+                    total = (total.0 + 1, total.1 + bytes);
                 }
             }
         }
@@ -50,18 +56,33 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             outcome => outcome.map_err(fail)?,
         };
-        let files = dir.list().map_err(fail)?;
-        if let Some(file) = files.iter().find(|f| f.ends_with(LOG) && is_held(&*dir, f)) {
-            return Err(Error::CacheLocked {
-                path: dir.path().join(file).display().to_string(),
-                holder: "a process that writes to this table".into(),
-                seconds: 0,
-            });
+        let mut files = dir.list().map_err(fail)?;
+        for file in files.iter().filter(|file| file.ends_with(LOG)) {
+            if unheld(&*dir, file).map_err(fail)?.is_none() {
+                return Err(Error::CacheLocked {
+                    path: dir.path().join(file).display().to_string(),
+                    holder: "a process that writes to this table".into(),
+                    seconds: 0,
+                });
+            }
         }
-        for file in files.iter().filter(|file| is_ours(file)) {
+        files.retain(|file| is_ours(file));
+        // Logs first: a log without rows would look like damage.
+        files.sort_by_key(|file| !file.ends_with(LOG));
+        for file in &files {
             dir.remove(file).map_err(|error| problem::io(&*dir, "remove", file, &error))?;
         }
         self.root().remove_dir(name).map_err(fail)
+    }
+
+    /// The names of all tables, sorted.
+    pub(super) fn table_names(&self) -> Result<Vec<String>> {
+        let mut names = match self.root().list() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            outcome => outcome.map_err(|e| problem::io(&**self.root(), "list", "", &e))?,
+        };
+        names.retain(|name| is_table(name));
+        Ok(names)
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -72,30 +93,42 @@ impl Cache {
     }
 }
 
-fn is_held(dir: &dyn Dir, file: &str) -> bool {
-    dir.open(file).is_ok_and(|file| !file.try_lock().unwrap_or(true))
+/// Whether a table is gone by now, or somebody else's.
+fn is_elsewhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
 }
 
-/// Whether the cache could have made a file of this name.
-fn is_ours(file: &str) -> bool {
-    let plain = file.strip_suffix(BAD).unwrap_or(file);
-    let is_segment = parse(plain, LOG).is_some() || parse(plain, ROWS).is_some();
-    is_segment || file == MANIFEST || file == LOCK || file.starts_with(TEMPORARY)
+/// Removes a file if it is a leftover; returns its length then.
+fn sweep_file(dir: &Arc<dyn Dir>, file: &str, dry_run: bool) -> io::Result<Option<u64>> {
+    let Some(holder) = leftover(&**dir, file)? else { return Ok(None) };
+    let length = match dir.length(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        outcome => outcome?,
+    };
+    if dry_run {
+        return Ok(Some(length));
+    }
+    let is_log = file.ends_with(LOG);
+    let is_gone = match &holder.0 {
+        Some(log) if is_log => remove_unchanged(dir, file, log, LOG_HEADER as u64)?,
+        _ => match dir.remove(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            outcome => outcome.map(|()| true)?,
+        },
+    };
+    Ok(is_gone.then_some(length))
 }
 
-fn is_leftover(dir: &dyn Dir, file: &str) -> bool {
+/// The lock of a leftover, held so that nobody takes it up meanwhile; None where a file is in use.
+fn leftover(dir: &dyn Dir, file: &str) -> io::Result<Option<Free>> {
     if file.ends_with(BAD) || file.starts_with(TEMPORARY) {
-        return is_ours(file) && !is_held(dir, file);
+        return if is_ours(file) { unheld(dir, file) } else { Ok(None) };
     }
-    let twin = file.replace(ROWS, LOG);
-    let is_segment = parse(file, LOG).is_some() || parse(file, ROWS).is_some();
-    is_segment && has_no_commit(dir, &twin) && !is_held(dir, &twin)
-}
-
-/// Whether a log ends with its header, or is not there.
-fn has_no_commit(dir: &dyn Dir, log: &str) -> bool {
-    match dir.open(log).and_then(|file| file.len()) {
-        Ok(length) => length <= super::format::LOG_HEADER as u64,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    if !is_segment(file) {
+        return Ok(None);
     }
+    let Some(log) = unheld(dir, &file.replace(ROWS, LOG))? else { return Ok(None) };
+    // Asked under the lock: a log that nobody holds never changes again.
+    let length = log.0.as_ref().map_or(Ok(0), |log| log.len())?;
+    Ok((length <= LOG_HEADER as u64).then_some(log))
 }

@@ -1,13 +1,20 @@
 //! Reading rows by key, and what happens when a copy does not match.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checksum::Key;
+use super::convert;
 use super::gather::{Holders, gather};
 use super::index::{Candidate, Place};
+use super::problem;
+use super::segment::Segment;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
+
+/// Times that a row is looked for while segments are being merged.
+const ATTEMPTS: usize = 3;
 
 /// Keys per unit of work.
 const BLOCK: usize = 2048;
@@ -41,15 +48,31 @@ impl Table {
             self.refresh()?;
             hits = self.look_up(run, keys)?;
         }
-        let holders = Holders::of(&hits, |number| Arc::clone(self.state().segment(number)));
-        let failed = gather(run, self.shape(), &holders, keys, &hits, out)?;
+        let shape = self.shape();
+        let holders = Holders::of(shape, &hits, |number| Arc::clone(self.state().segment(number)));
+        let mut failed = gather(run, shape, &holders, keys, &hits, out)?;
+        drop(holders);
         for (hit, found) in hit.iter_mut().zip(&hits) {
             *hit = found.is_some();
         }
         let mut got = Got::default();
-        for row in failed {
-            let out = &mut out[row * dim..(row + 1) * dim];
-            hit[row] = self.second_look(run, &keys[row], out, &mut got)?;
+        let mut stored = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            if failed.is_empty() {
+                break;
+            }
+            self.refresh()?;
+            let mut again = Vec::new();
+            for row in failed {
+                run.check()?;
+                let out = &mut out[row * dim..(row + 1) * dim];
+                let look = self.second_look(&keys[row], out, &mut stored, &mut got)?;
+                hit[row] = matches!(look, Look::Found);
+                if matches!(look, Look::Moved) && attempt < ATTEMPTS {
+                    again.push(row);
+                }
+            }
+            failed = again;
         }
         got.hits = hit.iter().filter(|hit| **hit).count();
         Ok(got)
@@ -75,30 +98,78 @@ impl Table {
     }
 
     /// Tries every place that a key may have, after the first did not match, and notes the
-    /// damaged ones.
-    fn second_look(&self, run: Run<'_>, key: &Key, out: &mut [f32], got: &mut Got) -> Result<bool> {
-        self.refresh()?;
+    /// damaged ones. `bytes` is for reading.
+    fn second_look(
+        &self,
+        key: &Key,
+        out: &mut [f32],
+        bytes: &mut Vec<u8>,
+        got: &mut Got,
+    ) -> Result<Look> {
+        let shape = self.shape();
+        bytes.resize(shape.stride(), 0);
         let mut found = Vec::new();
         self.state().find(key, &mut found);
+        let mut look = Look::Missing;
         for candidate in found {
             let Place { segment, row } = candidate.place;
-            let (holder, stored) = {
-                let state = self.state();
-                (Arc::clone(state.segment(segment)), state.stored_key(candidate.place))
-            };
-            let hits = [Some(candidate)];
-            let holders = Holders::of(&hits, |_| Arc::clone(&holder));
-            if gather(run, self.shape(), &holders, &[*key], &hits, out)?.is_empty() {
-                return Ok(true);
+            let holder = Arc::clone(self.state().segment(segment));
+            let read = read_row(&holder, key, candidate, bytes);
+            if matches!(read, Ok(true)) {
+                self.state_mut().unreadable.remove(&candidate.entry);
+                convert::decode(shape.dtype, bytes, out);
+                return Ok(Look::Found);
             }
             // Another key with the same tag is no damage, and neither is a segment that is gone.
-            if stored.is_none_or(|stored| stored == *key) {
-                self.state_mut().dead.insert(candidate.entry);
-                if holder.is_there() {
-                    got.damaged.push((holder.path(), u64::from(row)));
+            let stored = self.state().stored_key(candidate.place);
+            if stored.is_some_and(|stored| stored != *key) {
+                continue;
+            }
+            match read {
+                // Nothing is wrong with the row, so it must not be computed again.
+                Err(error) if problem::is_shortage(&error) => {
+                    return Err(holder.problem("read", &holder.rows_name, &error));
                 }
+                Ok(_) if stored.is_some() => self.state_mut().dead.insert(candidate.entry),
+                _ => self.state_mut().unreadable.insert(candidate.entry),
+            };
+            if holder.is_there() {
+                got.damaged.push((holder.path(), u64::from(row)));
+            } else {
+                look = Look::Moved;
             }
         }
-        Ok(false)
+        Ok(look)
     }
+}
+
+/// Where a row was found at the second look.
+enum Look {
+    /// In one of its places.
+    Found,
+    /// In none of them.
+    Missing,
+    /// In none of them, but some are gone: another place may have come instead.
+    Moved,
+}
+
+/// Reads the row of a candidate into `bytes`; whether it is the one of `key` as it was written. A
+/// file that is gone, or ends before the row, does not hold it.
+pub fn read_row(
+    segment: &Segment,
+    key: &Key,
+    candidate: Candidate,
+    bytes: &mut [u8],
+) -> io::Result<bool> {
+    let row = u64::from(candidate.place.row);
+    match segment.read_rows(row, bytes) {
+        Ok(()) => Ok(segment.binding.row(row, key, bytes) == candidate.check),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file is not there or too short, as opposed to not readable.
+pub fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }

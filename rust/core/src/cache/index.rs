@@ -3,15 +3,21 @@
 //! A slot holds 32 bits of the key's hash and the number of an entry; an entry holds the row's
 //! checksum and place. Keys themselves stay on disk: a row is only ever returned after its
 //! checksum, which the key enters, has matched. A key that several segments hold has an entry
-//! for each of them. At most 48 bytes per row.
+//! for each of them, up to [`MAX_EQUAL`]. At most 48 bytes per row.
+//!
+//! Logs are untrusted: a key that is repeated without end must not make each insertion walk past
+//! all the others (hence the limit), nor may keys that were made to fall into one place (hence a
+//! random seed, which no file ever sees).
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::hint::black_box;
 
-use super::checksum::Check;
+use super::checksum::{Check, Key, tag};
 use crate::error::{Error, Result};
 
 /// Where a row lies: the number of its segment within the table, and its number therein.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The segment's number.
     pub segment: u32,
@@ -31,10 +37,17 @@ pub struct Candidate {
 }
 
 /// The index of one table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
     slots: Vec<u64>,
     entries: Vec<Packed>,
+    seed: u64,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index { slots: vec![], entries: vec![], seed: RandomState::new().hash_one(0) }
+    }
 }
 
 /// An entry in 24 bytes, so that finding one touches one line of memory.
@@ -46,11 +59,18 @@ struct Packed {
 
 const EMPTY: u64 = u64::MAX;
 const MINIMUM: usize = 64;
+/// Rows of one key that are found; more are not looked for.
+pub const MAX_EQUAL: usize = 64;
 
 impl Index {
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// What the slot of a key is marked with.
+    pub fn tag(&self, key: &Key) -> u32 {
+        tag(key, self.seed)
     }
 
     /// Makes room for `additional` entries.
@@ -67,27 +87,40 @@ impl Index {
             slots.try_reserve_exact(wanted).map_err(lack)?;
             slots.resize(wanted, EMPTY);
             let old = std::mem::replace(&mut self.slots, slots);
-            old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| self.settle(slot));
+            old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| {
+                self.settle(slot);
+            });
         }
         Ok(())
     }
 
-    /// Adds an entry and returns its number. Room must have been reserved.
-    pub fn insert(&mut self, tag: u32, check: Check, place: Place) -> u32 {
-        debug_assert!(self.len() * 3 / 2 < self.slots.len(), "room was reserved");
-        let entry = self.len() as u32;
-        self.entries.push(Packed { check: [check as u64, (check >> 64) as u64], place });
-        self.settle((u64::from(tag) << 32) | u64::from(entry));
-        entry
+    /// Adds an entry; not so where [`MAX_EQUAL`] rows of its key are there already. Room must have
+    /// been reserved.
+    pub fn insert(&mut self, key: &Key, check: Check, place: Place) {
+        self.insert_tag(self.tag(key), check, place);
     }
 
-    fn settle(&mut self, slot: u64) {
+    fn insert_tag(&mut self, tag: u32, check: Check, place: Place) {
+        debug_assert!(self.len() * 3 / 2 < self.slots.len(), "room was reserved");
+        let entry = self.len() as u32;
+        if self.settle((u64::from(tag) << 32) | u64::from(entry)) {
+            self.entries.push(Packed { check: [check as u64, (check >> 64) as u64], place });
+        }
+    }
+
+    fn settle(&mut self, slot: u64) -> bool {
         let mask = self.slots.len() - 1;
         let mut at = self.home((slot >> 32) as u32);
+        let mut equal = 0;
         while self.slots[at] != EMPTY {
+            equal += usize::from(self.slots[at] >> 32 == slot >> 32);
+            if equal == MAX_EQUAL {
+                return false;
+            }
             at = (at + 1) & mask;
         }
         self.slots[at] = slot;
+        true
     }
 
     fn home(&self, tag: u32) -> usize {
@@ -148,8 +181,12 @@ mod tests {
             for (row, tag) in tags.iter().enumerate() {
                 index.reserve(1).unwrap();
                 let place = Place { segment: 0, row: row as u32 };
-                let entry = index.insert(spread(*tag), u128::from(*tag), place);
-                naive.entry(*tag).or_default().push(entry);
+                let entry = index.len() as u32;
+                index.insert_tag(spread(*tag), u128::from(*tag), place);
+                let equal = naive.entry(*tag).or_default();
+                if equal.len() < MAX_EQUAL {
+                    equal.push(entry);
+                }
             }
             for tag in 0..40 {
                 let mut found: Vec<_> = index.candidates(spread(tag)).map(|c| c.entry).collect();
@@ -157,5 +194,23 @@ mod tests {
                 prop_assert_eq!(found, naive.remove(&tag).unwrap_or_default());
             }
         }
+    }
+
+    /// A hostile log of one key: each insertion looks at no more than `MAX_EQUAL` others, so that this
+    /// ends (2 * 10^11 steps otherwise).
+    #[test]
+    fn one_key_without_end() {
+        let mut index = Index::default();
+        for row in 0..650_000 {
+            index.reserve(1).unwrap();
+            index.insert(&[7; 32], 0, Place { segment: 0, row });
+        }
+        assert_eq!((index.len(), index.candidates(index.tag(&[7; 32])).count()), (MAX_EQUAL, MAX_EQUAL));
+    }
+
+    #[test]
+    fn no_two_indexes_share_a_seed() {
+        let tags: Vec<u32> = (0..8).map(|_| Index::default().tag(&[7; 32])).collect();
+        assert!(tags.iter().any(|tag| *tag != tags[0]), "{tags:?}");
     }
 }

@@ -6,13 +6,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::names::LOCK;
 use super::problem;
 use super::storage::{Dir, File, read_exact_at, write_all_at};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 
-/// The name of the lock file.
-pub const LOCK: &str = "lock";
 const PAUSE: Duration = Duration::from_millis(20);
 const HOLDER_BYTES: usize = 128;
 
@@ -54,9 +53,32 @@ impl Lock {
 
 fn open(root: &dyn Dir) -> io::Result<Arc<dyn File>> {
     match root.create(LOCK) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => root.edit(LOCK),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match root.edit(LOCK) {
+            // Somebody else's: it can be locked all the same, without a note.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => root.open(LOCK),
+            outcome => outcome,
+        },
         outcome => outcome,
     }
+}
+
+/// A file that nobody held, or that is not there; held by us until this is dropped.
+#[derive(Debug)]
+pub struct Free(pub Option<Arc<dyn File>>);
+
+/// Takes the lock of a file of a table, which a living writer holds; None where somebody has it,
+/// or where the file is not ours to judge.
+///
+/// # Errors
+/// Where it cannot be told: maintenance must then leave the file alone.
+pub fn unheld(dir: &dyn Dir, file: &str) -> io::Result<Option<Free>> {
+    let file = match dir.open(file) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Free(None))),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(file.try_lock()?.then_some(Free(Some(file))))
 }
 
 fn holder(file: &dyn File) -> String {

@@ -3,12 +3,14 @@
 //! The rule that makes commits atomic: commit *k* was durable before the first byte of commit
 //! *k + 1* was written. So bytes that make no sense are a commit that never finished if nothing
 //! valid follows, and damage if something does. Damage costs only the rows it hits: reading goes
-//! on at the next commit, which is found by its magic and proven by its checksum.
+//! on at the next commit, which is found by its magic and proven by its checksum. What was searched
+//! in vain is not searched again while nothing is added.
 
 use std::io;
+use std::ops::Range;
 
 use super::checksum::Binding;
-use super::format::{ALIGNMENT, COMMIT_HEADER, Commit, ENTRY, LOG_HEADER};
+use super::format::{ALIGNMENT, COMMIT_HEADER, Commit, ENTRY, Entry, LOG_HEADER};
 use super::memory;
 use super::storage::{File, read_exact_at};
 
@@ -38,6 +40,10 @@ pub struct Log {
     pub sealed: bool,
     /// The end of the last commit.
     pub end: u64,
+    /// The length of the file when it was last read.
+    pub seen: u64,
+    /// Up to where no commit begins after `end`.
+    searched: u64,
     /// Byte ranges that are neither commits nor an unfinished tail.
     pub damage: Vec<(u64, u64)>,
 }
@@ -45,7 +51,17 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         let end = LOG_HEADER as u64;
-        Log { spans: vec![], rows: 0, synced: 0, seconds: 0.0, sealed: false, end, damage: vec![] }
+        Log {
+            spans: vec![],
+            rows: 0,
+            synced: 0,
+            seconds: 0.0,
+            sealed: false,
+            end,
+            seen: 0,
+            searched: 0,
+            damage: vec![],
+        }
     }
 }
 
@@ -62,16 +78,17 @@ impl Log {
             Ok(length) => length,
             Err(error) => return Ok(Err(error)),
         };
+        self.seen = length;
         let mut buffer = Vec::new();
         while !self.sealed && self.end < length {
             match read_commit(file, binding, self.end, length, &mut buffer) {
-                Ok(Found::Whole(commit)) => self.accept(commit, &buffer, &mut publish)?,
-                Ok(found) => match find_commit(file, binding, self.end, length) {
+                Ok(Piece::Whole(commit)) => self.accept(commit, &buffer, &mut publish)?,
+                Ok(piece) => match self.search(file, binding, length) {
                     Ok(None) => return Ok(Ok(())),
                     Ok(Some(next)) => {
                         self.damage.push((self.end, next));
-                        match found {
-                            Found::Header(commit) => self.accept(commit, &buffer, &mut publish)?,
+                        match piece {
+                            Piece::Header(commit) => self.accept(commit, &buffer, &mut publish)?,
                             _ => self.end = next,
                         }
                         self.end = self.end.max(next);
@@ -82,6 +99,18 @@ impl Log {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// The offset of the next valid commit header after `end`, where it was not sought before.
+    fn search(&mut self, file: &dyn File, binding: Binding, length: u64) -> io::Result<Option<u64>> {
+        if length < self.searched {
+            self.searched = 0; // somebody took a commit back
+        }
+        // A header that was cut off by the end of the file may be whole by now.
+        let from = self.end.max(self.searched.saturating_sub(COMMIT_HEADER as u64 + ALIGNMENT));
+        let found = if length == self.searched { None } else { find_commit(file, binding, from, length)? };
+        self.searched = if found.is_none() { length } else { 0 };
+        Ok(found)
     }
 
     fn accept(
@@ -119,9 +148,34 @@ impl Log {
         let count = (span.first + span.rows).checked_sub(row).filter(|count| *count > 0)?;
         Some((span.entries + (row - span.first) * ENTRY as u64, count))
     }
+
+    /// The entries of published rows; None where one of them is not published.
+    pub fn entries(
+        &self,
+        file: &dyn File,
+        rows: Range<u64>,
+    ) -> crate::Result<io::Result<Option<Vec<Entry>>>> {
+        let count = rows.end.saturating_sub(rows.start) as usize;
+        let mut entries = memory::room(count, "the entries of a segment")?;
+        let mut bytes = Vec::new();
+        let mut next = rows.start;
+        while next < rows.end {
+            let Some((offset, count)) = self.entries_from(next) else { return Ok(Ok(None)) };
+            let count = count.min(rows.end - next);
+            let read = memory::resize(&mut bytes, count as usize * ENTRY)
+                .and_then(|()| read_exact_at(file, &mut bytes, offset));
+            if let Err(error) = read {
+                return Ok(Err(error));
+            }
+            entries.extend(bytes.chunks_exact(ENTRY).map(Entry::decode));
+            next += count;
+        }
+        Ok(Ok(Some(entries)))
+    }
 }
 
-enum Found {
+/// What lies where a commit should begin.
+enum Piece {
     /// Header and entries match their checksums.
     Whole(Commit),
     /// Only the header does; the entries are in the buffer all the same.
@@ -135,23 +189,23 @@ fn read_commit(
     offset: u64,
     length: u64,
     buffer: &mut Vec<u8>,
-) -> io::Result<Found> {
+) -> io::Result<Piece> {
     let start = offset + COMMIT_HEADER as u64;
     if start > length {
-        return Ok(Found::Nothing);
+        return Ok(Piece::Nothing);
     }
     let mut header = [0; COMMIT_HEADER];
     read_exact_at(file, &mut header, offset)?;
     let Some(commit) = Commit::decode(&header, binding, offset) else {
-        return Ok(Found::Nothing);
+        return Ok(Piece::Nothing);
     };
     if start + commit.entry_bytes() as u64 > length {
-        return Ok(Found::Nothing);
+        return Ok(Piece::Nothing);
     }
     memory::resize(buffer, commit.entry_bytes())?;
     read_exact_at(file, buffer, start)?;
     let whole = binding.block(start, buffer) == commit.entries;
-    Ok(if whole { Found::Whole(commit) } else { Found::Header(commit) })
+    Ok(if whole { Piece::Whole(commit) } else { Piece::Header(commit) })
 }
 
 /// The offset of the next valid commit header after `from`.
@@ -203,6 +257,39 @@ mod tests {
     use super::super::format::{Dtype, Identity, Shape};
     use super::super::storage::{Sim, write_all_at};
     use super::*;
+
+    /// A commit that never finished is searched once, not at every look.
+    #[test]
+    fn an_unfinished_tail_is_searched_once() {
+        let shape = Shape::new(2, Dtype::F32).unwrap();
+        let identity = Identity { table: [1; 32], segment: [2; 16], shape };
+        let (binding, sim) = (identity.binding(), Sim::new());
+        let file = sim.root().create("log").unwrap();
+        let mut bytes = identity.log_header();
+        bytes.resize(bytes.len() + (5 << 20), 7);
+        write_all_at(&*file, &bytes, 0).unwrap();
+        let mut log = Log::default();
+        let mut look = || {
+            let before = sim.operations();
+            log.advance(&*file, binding, |_, _| Ok(())).unwrap().unwrap();
+            (sim.operations() - before, log.rows, log.damage.len())
+        };
+        assert!(look().0 >= 6);
+        assert_eq!(look(), (2, 0, 0));
+        write_all_at(&*file, &[7; 100], bytes.len() as u64).unwrap();
+        assert_eq!(look(), (3, 0, 0), "what is new is searched");
+        // A commit behind the bytes that make no sense, partly there at first: they are damage then.
+        let at = (bytes.len() as u64 + 100).next_multiple_of(ALIGNMENT);
+        let body = [7; 48];
+        let entries = binding.block(at + COMMIT_HEADER as u64, &body);
+        let commit = Commit { first: 0, rows: 1, seconds: 0.0, seal: false, synced: true, entries };
+        let commit = [&commit.encode(binding, at)[..], &body].concat();
+        write_all_at(&*file, &commit[..40], at).unwrap();
+        assert_eq!((look().1, look().1), (0, 0));
+        write_all_at(&*file, &commit[40..], at + 40).unwrap();
+        let (_, rows, damage) = look();
+        assert_eq!((rows, damage), (1, 1));
+    }
 
     proptest! {
         /// Somebody who computes checksums can lie about everything else, and gets nowhere.

@@ -34,6 +34,11 @@ pub fn needing(error: Error, bytes: usize) -> Error {
     }
 }
 
+/// Whether the process or the system is short of something, which says nothing about a file.
+pub fn is_shortage(error: &io::Error) -> bool {
+    out_of_descriptors(error) || error.kind() == io::ErrorKind::OutOfMemory
+}
+
 /// Whether the process or the system has no file descriptor left.
 pub fn out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))

@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::checksum::{Key, tag};
+use super::checksum::Key;
 use super::convert;
+use super::format::Durability;
 use super::index::{Candidate, Place};
 use super::memory;
-use super::root::Durability;
+use super::pending::Pending;
 use super::segment::Segment;
-use super::state::State;
-use super::table::{Open, Table};
+use super::state::{Standing, State};
+use super::table::Table;
 use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 
 /// Rows that may wait for a commit, in bytes.
-const COMMIT_BYTES: usize = 32 << 20;
+pub const COMMIT_BYTES: usize = 32 << 20;
 /// How long rows may wait for a commit, as long as more keep coming.
 const COMMIT_AFTER: Duration = Duration::from_secs(5);
 /// Rows that a put converts and writes at a time, and their bytes.
@@ -67,7 +68,7 @@ impl Table {
     /// Whether the open segment has no room for another chunk.
     fn is_full(&self) -> bool {
         let limit = u64::from(u32::MAX) - PUT_ROWS as u64;
-        self.open().writer.as_ref().is_some_and(|writer| writer.next_row() > limit)
+        self.pending().writer.as_ref().is_some_and(|writer| writer.next_row() > limit)
     }
 
     /// Returns whether a commit is due.
@@ -79,19 +80,19 @@ impl Table {
         seconds: f64,
         put: &mut Put,
     ) -> Result<bool> {
-        let mut open = self.open();
+        let mut pending = self.pending();
         let stride = self.shape().stride();
-        let fresh = self.fresh(&mut open, keys, bytes, first, &mut put.conflicts)?;
+        let fresh = self.fresh(&mut pending, keys, bytes, first, &mut put.conflicts)?;
         for run in runs(&fresh) {
             let keys = &keys[run.clone()];
             let bytes = &bytes[run.start * stride..run.end * stride];
-            self.append(&mut open, keys, bytes, seconds * run.len() as f64)?;
+            self.append(&mut pending, keys, bytes, seconds * run.len() as f64)?;
             put.new += run.len();
             for key in keys {
-                open.lost.remove(key);
+                pending.lost.remove(key);
             }
         }
-        let Open { writer: Some(writer), since, .. } = &mut *open else { return Ok(false) };
+        let Pending { writer: Some(writer), since, .. } = &mut *pending else { return Ok(false) };
         let waiting = since.get_or_insert_with(Instant::now).elapsed();
         Ok(writer.pending_bytes() >= COMMIT_BYTES || waiting > COMMIT_AFTER)
     }
@@ -99,7 +100,7 @@ impl Table {
     /// Appends rows to the segment of this handle, which is made if there is none.
     pub(super) fn append(
         &self,
-        open: &mut Open,
+        pending: &mut Pending,
         keys: &[Key],
         bytes: &[u8],
         seconds: f64,
@@ -107,7 +108,7 @@ impl Table {
         if keys.is_empty() {
             return Ok(());
         }
-        let writer = match &mut open.writer {
+        let writer = match &mut pending.writer {
             Some(writer) => writer,
             none => none.insert(self.create()?),
         };
@@ -126,7 +127,7 @@ impl Table {
                 .pending_entry(row)
                 .ok_or_else(|| Error::Internal("a pending row is lost".into()))?;
             let place = Place { segment: writer.segment, row: row as u32 };
-            state.index.insert(tag(key), entry.check, place);
+            state.index.insert(key, entry.check, place);
         }
         Ok(())
     }
@@ -134,7 +135,7 @@ impl Table {
     /// The rows of a chunk that must be stored; conflicting ones are noted.
     fn fresh(
         &self,
-        open: &mut Open,
+        pending: &mut Pending,
         keys: &[Key],
         bytes: &[u8],
         first: usize,
@@ -159,7 +160,7 @@ impl Table {
             seen.insert(key, at);
             state.find(key, &mut found);
             let same =
-                |c: &Candidate| Some((c.place, self.compare(&state, open, c, key, row(at))?));
+                |c: &Candidate| Some((c.place, self.compare(&state, pending, c, key, row(at))?));
             let Some((place, is_equal)) = found.iter().find_map(same) else {
                 fresh.push(at);
                 continue;
@@ -167,40 +168,43 @@ impl Table {
             if !is_equal {
                 conflicts.push(first + at);
             }
-            self.rely(&state, open, place, key)?;
+            self.rely(&state, pending, place, key)?;
         }
         Ok(fresh)
     }
 
     /// Notes that a row which was put is another segment's, to be synced with the next flush.
-    fn rely(&self, state: &State, open: &mut Open, place: Place, key: &Key) -> Result<()> {
-        let own = open.writer.as_ref().is_some_and(|writer| writer.segment == place.segment);
+    fn rely(&self, state: &State, pending: &mut Pending, place: Place, key: &Key) -> Result<()> {
+        let own = pending.writer.as_ref().is_some_and(|writer| writer.segment == place.segment);
         let is_durable = u64::from(place.row) < state.segments[place.segment as usize].log.synced;
         if !own && !is_durable && self.durability == Durability::Batch {
-            let relied = open.relied.entry(place.segment).or_default();
+            let relied = pending.relied.entry(place.segment).or_default();
             memory::more(relied, 1, WHAT)?;
             relied.push(*key);
         }
         Ok(())
     }
 
-    /// Whether the candidate, if it is this key's row, holds the same bytes. A row whose key
-    /// cannot be read any more counts as not there.
+    /// Whether the candidate, if it is this key's row, holds the same bytes. A row that could not be
+    /// read, or whose key cannot be read any more, counts as not there.
     fn compare(
         &self,
         state: &State,
-        open: &Open,
+        pending: &Pending,
         candidate: &Candidate,
         key: &Key,
         bytes: &[u8],
     ) -> Option<bool> {
         let Place { segment, row } = candidate.place;
+        if state.unreadable.contains(&candidate.entry) {
+            return None;
+        }
         if state.segment(segment).binding.row(u64::from(row), key, bytes) == candidate.check {
             return Some(true);
         }
-        let pending = open.writer.as_ref().filter(|writer| writer.segment == segment);
-        let pending = pending.and_then(|writer| writer.pending_entry(u64::from(row)));
-        let stored = pending.map(|entry| entry.key).or_else(|| state.stored_key(candidate.place));
+        let own = pending.writer.as_ref().filter(|writer| writer.segment == segment);
+        let own = own.and_then(|writer| writer.pending_entry(u64::from(row)));
+        let stored = own.map(|entry| entry.key).or_else(|| state.stored_key(candidate.place));
         (stored? == *key).then_some(false)
     }
 
@@ -211,7 +215,7 @@ impl Table {
         let mut writer =
             Writer::create(self.dir(), &self.home, &self.manifest.id, id, self.shape(), durable)?;
         let segment = Segment::new(Arc::clone(&self.pool), &self.manifest.id, id, self.shape());
-        writer.segment = state.add(segment, false);
+        writer.segment = state.add(segment, Standing::Own);
         Ok(writer)
     }
 }

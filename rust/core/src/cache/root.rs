@@ -5,29 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::format::Shape;
+use super::format::{Durability, MAX_COMMIT_ROWS, Shape};
+use super::lock::unheld;
 use super::manifest::Manifest;
+use super::names::{MANIFEST, TEMPORARY, hex, is_table};
 use super::problem;
-use super::storage::{Absent, Dir, Disk, read_exact_at, write_all_at};
+use super::storage::{Absent, Dir, Disk, random, read_exact_at, write_all_at};
 use super::table::Table;
 use crate::error::{Error, Result};
 
-/// The name of the manifest in a table's directory.
-pub const MANIFEST: &str = "table";
-/// What names of unfinished manifests begin with.
-pub const TEMPORARY: &str = "tmp-";
 const CREATE_ATTEMPTS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What an acknowledged row survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// The death of the process and a power cut.
-    #[default]
-    Batch,
-    /// The death of the process only: nothing is synced.
-    Process,
-}
 
 /// An open cache.
 #[derive(Debug)]
@@ -37,11 +25,13 @@ pub struct Cache {
     durability: Durability,
     /// How long maintenance waits for other maintenance.
     pub patience: Duration,
+    /// Rows of one commit at most: what the format allows, unless a test wants small ones.
+    pub commit_rows: usize,
 }
 
 /// A table as `ls` finds it.
 #[derive(Debug)]
-pub struct Found {
+pub struct Listed {
     /// The name of its directory: the digest of the recipe in hex.
     pub name: String,
     /// Its manifest, if it is intact.
@@ -70,12 +60,13 @@ impl Cache {
             }
             Err(error) => return Err(fail(error)),
         };
-        Ok(Cache { root, writable, durability, patience: PATIENCE })
+        Ok(Cache { writable, ..Cache::on(root, durability) })
     }
 
     /// A cache on any storage, for tests of the storage.
     pub fn on(root: Arc<dyn Dir>, durability: Durability) -> Cache {
-        Cache { root, writable: Ok(()), durability, patience: PATIENCE }
+        let commit_rows = MAX_COMMIT_ROWS as usize;
+        Cache { root, writable: Ok(()), durability, patience: PATIENCE, commit_rows }
     }
 
     /// Why it cannot be written, if it cannot.
@@ -103,35 +94,44 @@ impl Cache {
             )));
         }
         let _ = dir.touch(MANIFEST);
-        Ok(Table::new(dir, Arc::clone(&self.root), stored, writable, self.durability))
+        Ok(self.opened(dir, stored, writable))
+    }
+
+    fn opened(
+        &self,
+        dir: Arc<dyn Dir>,
+        manifest: Manifest,
+        writable: std::result::Result<(), String>,
+    ) -> Table {
+        let home = Arc::clone(&self.root);
+        let mut table = Table::new(dir, home, manifest, writable, self.durability);
+        table.commit_rows = self.commit_rows.clamp(1, MAX_COMMIT_ROWS as usize);
+        table
     }
 
     /// The table in the directory `name`, if it has an intact manifest.
     pub fn open_table(&self, name: &str) -> Result<Option<Table>> {
-        let Some(found) = self.tables()?.into_iter().find(|found| found.name == name) else {
+        if !is_table(name) {
             return Ok(None);
+        }
+        let dir = match self.root.subdir(name, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            outcome => outcome.map_err(|error| problem::io(&*self.root, "open", name, &error))?,
         };
-        let Some(manifest) = found.manifest else { return Ok(None) };
-        let dir = self.root.subdir(name, false);
-        let dir = dir.map_err(|error| problem::io(&*self.root, "open", name, &error))?;
-        let home = Arc::clone(&self.root);
-        Ok(Some(Table::new(dir, home, manifest, self.writable.clone(), self.durability)))
+        let manifest = read_manifest(&*dir)?;
+        Ok(manifest.map(|manifest| self.opened(dir, manifest, self.writable.clone())))
     }
 
     /// Every table, sorted by name.
-    pub fn tables(&self) -> Result<Vec<Found>> {
-        let names = match self.root.list() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-            outcome => outcome.map_err(|error| problem::io(&*self.root, "list", "", &error))?,
-        };
-        let tables = names.into_iter().filter(|name| is_table(name));
+    pub fn tables(&self) -> Result<Vec<Listed>> {
+        let tables = self.table_names()?.into_iter();
         tables
             .map(|name| {
                 let manifest = match self.root.subdir(&name, false) {
                     Ok(dir) => read_manifest(&*dir)?,
                     Err(_) => None,
                 };
-                Ok(Found { name, manifest })
+                Ok(Listed { name, manifest })
             })
             .collect()
     }
@@ -198,9 +198,7 @@ pub fn read_manifest(dir: &dyn Dir) -> Result<Option<Manifest>> {
 }
 
 fn write_manifest(dir: &dyn Dir, manifest: &Manifest) -> io::Result<()> {
-    let mut random = [0; 8];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-    let temporary = format!("{TEMPORARY}{}", hex(&random));
+    let temporary = format!("{TEMPORARY}{}", hex(&random()?));
     let file = dir.create(&temporary)?;
     let _ = file.try_lock();
     let written = write_all_at(&*file, &manifest.encode(), 0)
@@ -218,12 +216,11 @@ fn write_manifest(dir: &dyn Dir, manifest: &Manifest) -> io::Result<()> {
     written
 }
 
-/// Removes temporary files whose writers are gone.
+/// Removes temporary files whose writers are gone; each stays locked until it is removed.
 fn sweep(dir: &dyn Dir) {
-    for name in dir.list().unwrap_or_default() {
-        let is_orphan = || dir.open(&name).and_then(|file| file.try_lock()).unwrap_or(false);
-        if name.starts_with(TEMPORARY) && is_orphan() {
-            let _ = dir.remove(&name);
+    for name in dir.list().unwrap_or_default().iter().filter(|name| name.starts_with(TEMPORARY)) {
+        if let Ok(Some(_held)) = unheld(dir, name) {
+            let _ = dir.remove(name);
         }
     }
 }
@@ -239,14 +236,4 @@ fn is_race(error: &io::Error) -> bool {
 /// Whether the place refuses writing, as opposed to failing at it.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
-}
-
-/// Whether a name in the root is the name of a table.
-pub fn is_table(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-}
-
-/// Lowercase hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,34 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checksum::{Binding, Key};
-use super::format::{Header, Identity, LOG_HEADER, Shape, array_at};
+use super::format::{Entry, Header, Identity, LOG_HEADER, Shape};
+use super::log::Log;
+use super::mapping::Window;
+use super::names::{LOG, ROWS, hex};
 use super::problem;
 use super::storage::{Dir, File, read_exact_at};
 use crate::error::{Error, Result};
-
-/// The suffix of a file of rows.
-pub const ROWS: &str = ".rows";
-/// The suffix of a log.
-pub const LOG: &str = ".log";
-/// The suffix that takes a file out of service.
-pub const BAD: &str = ".bad";
-
-/// The name of a segment in files: its 16 bytes in hex, so names sort by sequence number.
-pub fn name(id: &[u8; 16]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The id that a file name spells, if it is the name of a segment's file.
-pub fn parse(file: &str, suffix: &str) -> Option<[u8; 16]> {
-    let hex = file.strip_suffix(suffix)?;
-    let lower = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    (hex.len() == 32 && lower)
-        .then(|| u128::from_str_radix(hex, 16).ok().map(u128::to_be_bytes))
-        .flatten()
-}
 
 /// The files of a segment, opened when needed.
 #[derive(Debug)]
@@ -40,51 +23,78 @@ pub struct Segment {
     pub binding: Binding,
     /// What its rows look like.
     pub shape: Shape,
+    /// The name of its log.
+    pub log_name: String,
+    /// The name of its rows.
+    pub rows_name: String,
     pool: Arc<Pool>,
+    /// The rows mapped to be copied from: a mapping needs no open file.
+    window: Mutex<Option<Arc<Window>>>,
 }
 
 impl Segment {
     /// The segment `id` of the table `table` in the directory of `pool`.
     pub fn new(pool: Arc<Pool>, table: &Key, id: [u8; 16], shape: Shape) -> Segment {
-        Segment { id, binding: Binding::new(table, &id), shape, pool }
+        let name = hex(&id);
+        Segment {
+            id,
+            binding: Binding::new(table, &id),
+            shape,
+            log_name: format!("{name}{LOG}"),
+            rows_name: name + ROWS,
+            pool,
+            window: Mutex::default(),
+        }
     }
 
     /// Its rows file.
     pub fn rows_file(&self) -> io::Result<Arc<dyn File>> {
-        self.pool.open(&(name(&self.id) + ROWS))
+        self.pool.open(&self.rows_name)
     }
 
     /// Its log.
     pub fn log_file(&self) -> io::Result<Arc<dyn File>> {
-        self.pool.open(&(name(&self.id) + LOG))
+        self.pool.open(&self.log_name)
     }
 
     /// Whether its log still has its name.
     pub fn is_there(&self) -> bool {
-        self.pool.dir.open(&(name(&self.id) + LOG)).is_ok()
+        self.pool.dir.open(&self.log_name).is_ok()
     }
 
     /// The length of its log in bytes.
     pub fn log_length(&self) -> io::Result<u64> {
-        self.pool.dir.length(&(name(&self.id) + LOG))
+        self.pool.dir.length(&self.log_name)
     }
 
     /// Where its rows lie, for messages.
     pub fn path(&self) -> String {
-        self.pool.dir.path().join(name(&self.id) + ROWS).display().to_string()
+        self.pool.dir.path().join(&self.rows_name).display().to_string()
     }
 
     /// What the header of the log says.
-    pub fn read_header(&self) -> Result<Header> {
-        let read = || -> io::Result<Header> {
-            let file = self.log_file()?;
-            let mut bytes = [0; LOG_HEADER];
-            let length = (file.len()?.min(LOG_HEADER as u64)) as usize;
-            read_exact_at(&*file, &mut bytes[..length], 0)?;
-            Ok(Identity::read_log_header(&bytes[..length]))
-        };
-        read()
-            .map_err(|error| problem::io(&*self.pool.dir, "read", &(name(&self.id) + LOG), &error))
+    pub fn read_header(&self) -> io::Result<Header> {
+        let file = self.log_file()?;
+        let mut bytes = [0; LOG_HEADER];
+        let length = (file.len()?.min(LOG_HEADER as u64)) as usize;
+        read_exact_at(&*file, &mut bytes[..length], 0)?;
+        Ok(Identity::read_log_header(&bytes[..length]))
+    }
+
+    /// All of its log.
+    pub fn read_log(&self) -> Result<Log> {
+        let mut log = Log::default();
+        let fail = |error: io::Error| self.problem("read", &self.log_name, &error);
+        let file = self.log_file().map_err(fail)?;
+        log.advance(&*file, self.binding, |_, _| Ok(()))?.map_err(fail)?;
+        Ok(log)
+    }
+
+    /// The entries of published rows.
+    pub fn read_entries(&self, log: &Log, rows: Range<u64>) -> Result<Vec<Entry>> {
+        let fail = |error: io::Error| self.problem("read", &self.log_name, &error);
+        let file = self.log_file().map_err(fail)?;
+        log.entries(&*file, rows.clone())?.map_err(fail)?.ok_or_else(|| self.cut(rows.start))
     }
 
     /// Reads rows `first..` into `bytes`, a whole number of rows.
@@ -96,7 +106,48 @@ impl Segment {
     pub fn read_key(&self, offset: u64) -> io::Result<Key> {
         let mut key = [0; 32];
         read_exact_at(&*self.log_file()?, &mut key, offset)?;
-        Ok(array_at(&key, 0))
+        Ok(key)
+    }
+
+    /// The rows mapped to be copied from, those before the byte `end` if possible; None where
+    /// reading is better.
+    pub fn window(&self, end: u64) -> Option<Arc<Window>> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_enough = |known: &Arc<Window>| known.is_intact() && known.len() as u64 >= end;
+        if !window.as_ref().is_some_and(is_enough) {
+            let file = self.rows_file().ok()?;
+            let length = file.len().ok()?;
+            // Mapped anew whenever the file has doubled: the rows between are read.
+            let is_half = |known: &Arc<Window>| known.is_intact() && known.len() as u64 > length / 2;
+            if !window.as_ref().is_some_and(is_half) {
+                *window = file.window();
+            }
+        }
+        window.clone().filter(|window| window.is_guarded())
+    }
+
+    /// Lets the disk have the space back once the files are removed.
+    pub fn let_go(&self) {
+        *self.window.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The error for a failed operation on one of its files.
+    pub fn problem(&self, action: &'static str, file: &str, error: &io::Error) -> Error {
+        problem::io(&*self.pool.dir, action, file, error)
+    }
+
+    /// The error of files that end before a row that was published.
+    pub fn cut(&self, row: u64) -> Error {
+        Error::CacheCorrupt {
+            path: self.path(),
+            what: format!("the files end before row {row}, or its entry is damaged"),
+            rows: 1,
+        }
+    }
+
+    /// The error of a format that is newer than this code.
+    pub fn too_new(&self, found: u32) -> Error {
+        Error::CacheFormat { path: self.path(), found, supported: super::format::VERSION }
     }
 }
 
@@ -109,7 +160,7 @@ pub struct Pool {
     open: Mutex<VecDeque<(String, Arc<dyn File>)>>,
 }
 
-const LIMIT: usize = 16;
+const LIMIT: usize = 64;
 
 impl Pool {
     /// A pool with no file open.
@@ -141,9 +192,4 @@ impl Pool {
     pub fn clear(&self) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
-}
-
-/// The error of a segment whose format is newer than this code.
-pub fn too_new(segment: &Segment, found: u32) -> Error {
-    Error::CacheFormat { path: segment.path(), found, supported: super::format::VERSION }
 }

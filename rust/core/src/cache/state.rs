@@ -4,18 +4,33 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use super::checksum::{Key, tag};
-use super::format::{ENTRY, Entry, Header, Identity, Shape};
+use super::checksum::Key;
+use super::format::{ENTRY, Entry, Header, Identity, LOG_HEADER, Shape};
 use super::index::{Candidate, Index, Place};
 use super::log::Log;
+use super::names::{BAD, LOG, parse};
 use super::problem;
-use super::segment::{BAD, LOG, Pool, ROWS, Segment, name, parse, too_new};
-use crate::error::{Error, Result};
+use super::segment::{Pool, Segment};
+use crate::error::Result;
 
-const EACCES: i32 = rustix::io::Errno::ACCESS.raw_os_error();
+/// Times that a directory is listed again because segments are being merged.
+const ATTEMPTS: usize = 8;
 
 /// Keys that are looked up together.
 const TOGETHER: usize = 128;
+
+/// Where a segment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its log is read as it grows.
+    Followed,
+    /// This process writes it, or has given it up, and knows what it published.
+    Own,
+    /// Its log has no name any more; it may get one again.
+    Gone,
+    /// Left out for good: damaged, foreign, or not ours to read.
+    Out,
+}
 
 /// A segment and how much of it is known.
 #[derive(Debug)]
@@ -24,10 +39,15 @@ pub struct Known {
     pub segment: Arc<Segment>,
     /// What was read of its log.
     pub log: Log,
-    /// Whether its files are no longer there.
-    pub gone: bool,
-    /// Whether its log is still read by [`State::refresh`]; not so for a writer's own segment.
-    pub follow: bool,
+    /// Whether its rows count, and its log is read on.
+    pub standing: Standing,
+}
+
+impl Known {
+    /// Whether readers get its rows.
+    pub fn is_there(&self) -> bool {
+        matches!(self.standing, Standing::Followed | Standing::Own)
+    }
 }
 
 /// The state of one open table.
@@ -39,6 +59,9 @@ pub struct State {
     pub index: Index,
     /// Entries whose rows were found damaged, or were never committed.
     pub dead: HashSet<u32>,
+    /// Entries whose rows could not be read when they were asked for. They may be sound, so readers
+    /// try again; but nobody relies on them, so what is put under their keys is stored.
+    pub unreadable: HashSet<u32>,
     /// Files that were taken out of service: segment name and reason.
     pub quarantined: Vec<(String, String)>,
     numbers: HashMap<[u8; 16], u32>,
@@ -62,80 +85,107 @@ pub struct Source<'a> {
 impl State {
     /// Reads everything that was published since the last call.
     pub fn refresh(&mut self, source: &Source<'_>) -> Result<()> {
-        let names = list(source)?;
-        let mut present = HashSet::new();
-        for id in names.iter().filter_map(|name| parse(name, LOG)) {
-            present.insert(id);
-            if !self.numbers.contains_key(&id) {
-                self.meet(source, id)?;
-            }
-        }
-        for number in 0..self.segments.len() {
-            let known = &mut self.segments[number];
-            known.gone = !present.contains(&known.segment.id) && known.follow;
-            if !known.gone && known.follow && !known.log.sealed {
-                self.follow(source, number)?;
+        for _ in 0..ATTEMPTS {
+            if self.refresh_once(source)? {
+                break;
             }
         }
         self.loaded = true;
         Ok(())
     }
 
-    fn meet(&mut self, source: &Source<'_>, id: [u8; 16]) -> Result<()> {
+    /// Returns whether every segment is still there that was: one that has gone is part of another
+    /// one by now, which may have come after this listing was made.
+    fn refresh_once(&mut self, source: &Source<'_>) -> Result<bool> {
+        let names = list(source)?;
+        let mut present = HashSet::new();
+        let mut is_complete = true;
+        for id in names.iter().filter_map(|name| parse(name, LOG)) {
+            present.insert(id);
+            if !self.numbers.contains_key(&id) {
+                is_complete &= self.meet(source, id)?;
+            }
+        }
+        for number in 0..self.segments.len() {
+            let known = &mut self.segments[number];
+            known.standing = match known.standing {
+                Standing::Followed | Standing::Gone if present.contains(&known.segment.id) => {
+                    Standing::Followed
+                }
+                Standing::Followed => {
+                    known.segment.let_go();
+                    is_complete = false;
+                    Standing::Gone
+                }
+                other => other,
+            };
+            if known.standing == Standing::Followed && !known.log.sealed {
+                self.follow(source, number)?;
+                is_complete &= self.segments[number].standing == Standing::Followed;
+            }
+        }
+        Ok(is_complete)
+    }
+
+    /// Takes up a segment; false where it is gone again.
+    fn meet(&mut self, source: &Source<'_>, id: [u8; 16]) -> Result<bool> {
         let segment = Segment::new(Arc::clone(source.pool), source.table, id, source.shape);
         let header = match segment.read_header() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             // Somebody else's: its rows are missing here, those of the others are not.
-            Err(Error::CacheIo { errno, reason, .. }) if errno == EACCES => {
-                self.quarantined.push((segment.path(), reason));
-                let number = self.add(segment, false) as usize;
-                self.segments[number].gone = true;
-                return Ok(());
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.quarantined.push((segment.path(), error.to_string()));
+                self.add(segment, Standing::Out);
+                return Ok(true);
             }
-            outcome => outcome?,
+            outcome => outcome.map_err(|e| segment.problem("read", &segment.log_name, &e))?,
         };
         match header {
-            Header::Unborn => return Ok(()),
-            Header::Newer(found) => return Err(too_new(&segment, found)),
+            Header::Newer(found) => return Err(segment.too_new(found)),
             Header::Valid(Identity { table, segment: theirs, shape }) => {
                 if (table, theirs, shape) != (*source.table, id, source.shape) {
                     self.quarantine(source, &segment, "it belongs to another segment or table");
-                    return Ok(());
+                    return Ok(true);
                 }
-                self.add(segment, true);
+                self.add(segment, Standing::Followed);
             }
-            // Commits prove themselves, so a damaged header costs nothing if there are any.
-            Header::Damaged => {
-                let number = self.add(segment, true) as usize;
+            // Commits prove themselves, so a header that is damaged, or zeros, costs nothing if
+            // there are any.
+            Header::Unborn if segment.log_length().is_ok_and(|n| n <= LOG_HEADER as u64) => {}
+            Header::Unborn | Header::Damaged => {
+                let number = self.add(segment, Standing::Followed) as usize;
                 self.follow(source, number)?;
-                if self.segments[number].log.spans.is_empty() {
-                    let segment = Arc::clone(&self.segments[number].segment);
+                let known = &self.segments[number];
+                // Zeros and nothing else: a power cut before the first commit, which is no damage.
+                if header == Header::Damaged && known.is_there() && known.log.spans.is_empty() {
+                    let segment = Arc::clone(&known.segment);
                     self.quarantine(source, &segment, "nothing in it is readable");
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Registers a segment and returns its number.
-    pub fn add(&mut self, segment: Segment, follow: bool) -> u32 {
+    pub fn add(&mut self, segment: Segment, standing: Standing) -> u32 {
         let number = self.segments.len() as u32;
         self.numbers.insert(segment.id, number);
-        let segment = Arc::new(segment);
-        self.segments.push(Known { segment, log: Log::default(), gone: false, follow });
+        self.segments.push(Known { segment: Arc::new(segment), log: Log::default(), standing });
         number
     }
 
     fn follow(&mut self, source: &Source<'_>, number: usize) -> Result<()> {
         let known = &mut self.segments[number];
         let fail = |error: &io::Error| {
-            problem::io(&*source.pool.dir, "read", &(name(&known.segment.id) + LOG), error)
+            problem::io(&*source.pool.dir, "read", &known.segment.log_name, error)
         };
         if known.segment.log_length().is_ok_and(|length| length == known.log.end) {
+            known.log.seen = known.log.end;
             return Ok(()); // read to its end already
         }
         let file = match known.segment.log_file() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                known.gone = true;
+                known.standing = Standing::Gone;
                 return Ok(());
             }
             outcome => outcome.map_err(|error| fail(&error))?,
@@ -146,7 +196,7 @@ impl State {
             for (row, bytes) in (first..).zip(entries.chunks_exact(ENTRY)) {
                 let entry = Entry::decode(bytes);
                 let place = Place { segment: number as u32, row: row as u32 };
-                index.insert(tag(&entry.key), entry.check, place);
+                index.insert(&entry.key, entry.check, place);
             }
             Ok(())
         };
@@ -156,19 +206,14 @@ impl State {
 
     /// Takes the files of a segment out of service by renaming them.
     pub fn quarantine(&mut self, source: &Source<'_>, segment: &Segment, why: &str) {
-        if let Some(number) = self.numbers.get(&segment.id) {
-            self.segments[*number as usize].gone = true;
-            self.segments[*number as usize].follow = false;
-        } else {
-            let segment =
-                Segment::new(Arc::clone(source.pool), source.table, segment.id, source.shape);
-            let number = self.add(segment, false) as usize;
-            self.segments[number].gone = true;
-        }
+        let number = self.numbers.get(&segment.id).copied().unwrap_or_else(|| {
+            let pool = Arc::clone(source.pool);
+            self.add(Segment::new(pool, source.table, segment.id, source.shape), Standing::Out)
+        });
+        self.segments[number as usize].standing = Standing::Out;
         if source.writable {
-            for suffix in [LOG, ROWS] {
-                let file = name(&segment.id) + suffix;
-                let _ = source.pool.dir.rename(&file, &format!("{file}{BAD}"));
+            for file in [&segment.log_name, &segment.rows_name] {
+                let _ = source.pool.dir.rename(file, &format!("{file}{BAD}"));
             }
             source.pool.clear();
         }
@@ -177,7 +222,7 @@ impl State {
 
     /// The rows that may be the one of `key`, the first published first.
     pub fn find(&self, key: &Key, found: &mut Vec<Candidate>) {
-        self.find_tag(tag(key), found);
+        self.find_tag(self.index.tag(key), found);
     }
 
     /// The row that comes first in [`State::find`], for each of `keys`.
@@ -186,7 +231,7 @@ impl State {
         for (keys, first) in keys.chunks(TOGETHER).zip(first.chunks_mut(TOGETHER)) {
             let mut tags = [0; TOGETHER];
             let tags = &mut tags[..keys.len()];
-            tags.iter_mut().zip(keys).for_each(|(slot, key)| *slot = tag(key));
+            tags.iter_mut().zip(keys).for_each(|(slot, key)| *slot = self.index.tag(key));
             self.index.warm(tags);
             for (first, tag) in first.iter_mut().zip(tags) {
                 self.find_tag(*tag, &mut found);
@@ -205,13 +250,19 @@ impl State {
     }
 
     fn is_live(&self, candidate: &Candidate) -> bool {
-        !self.segments[candidate.place.segment as usize].gone
+        self.segments[candidate.place.segment as usize].is_there()
             && !self.dead.contains(&candidate.entry)
     }
 
     /// The segment with this number.
     pub fn segment(&self, number: u32) -> &Arc<Segment> {
         &self.segments[number as usize].segment
+    }
+
+    /// What is known of the segment with this id.
+    pub fn known(&self, id: &[u8; 16]) -> Option<(u32, &Known)> {
+        let number = *self.numbers.get(id)?;
+        Some((number, &self.segments[number as usize]))
     }
 
     /// The key of an entry, from the log. None where it cannot be read.

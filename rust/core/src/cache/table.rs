@@ -1,19 +1,21 @@
 //! A table: all rows of one recipe, read and written by any number of processes at once.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
 
-use super::checksum::Key;
-use super::format::{Header, Shape};
+use super::checksum::Checked;
+use super::format::{Durability, Header, MAX_COMMIT_ROWS, Shape};
 use super::manifest::Manifest;
-use super::segment::{LOG, Pool, Segment, parse};
+use super::names::{LOG, parse};
+use super::pending::Pending;
+use super::problem;
+use super::segment::{Pool, Segment};
 use super::state::{Source, State};
-use super::storage::Dir;
-use super::view::Checked;
-use super::writer::Writer;
-use super::{problem, root::Durability};
+use super::storage::{Dir, random};
 use crate::error::{Error, Result};
+
+const ENOENT: i32 = rustix::io::Errno::NOENT.raw_os_error();
+/// Times that a reader looks for segments that are being merged.
+const ATTEMPTS: usize = 3;
 
 /// An open table.
 #[derive(Debug)]
@@ -25,25 +27,13 @@ pub struct Table {
     pub(super) home: Arc<dyn Dir>,
     pub(super) writable: std::result::Result<(), String>,
     pub(super) durability: Durability,
+    /// Rows of one commit at most.
+    pub(super) commit_rows: usize,
     state: RwLock<State>,
-    writer: Mutex<Open>,
-    /// Held while a commit is under way; taken before `writer`, which is taken before `state`.
+    pending: Mutex<Pending>,
+    /// Held while a commit is under way; taken before `pending`, which is taken before `state`.
     pub(super) commit: Mutex<()>,
     pub(super) checked: Checked,
-}
-
-/// What was put and is not yet durable.
-#[derive(Debug, Default)]
-pub(super) struct Open {
-    /// The writer, once something new was put.
-    pub writer: Option<Writer>,
-    /// When the oldest pending row came.
-    pub since: Option<Instant>,
-    /// Keys that were put but found in segments, by number, that may not be durable yet.
-    pub relied: HashMap<u32, Vec<Key>>,
-    /// Keys that were put and could not be kept. Until they are put again, no flush succeeds:
-    /// any of the threads that share this table may have put them.
-    pub lost: HashSet<Key>,
 }
 
 impl Table {
@@ -61,8 +51,9 @@ impl Table {
             home,
             writable,
             durability,
+            commit_rows: MAX_COMMIT_ROWS as usize,
             state: RwLock::default(),
-            writer: Mutex::default(),
+            pending: Mutex::default(),
             commit: Mutex::default(),
             checked: Checked::default(),
         }
@@ -77,7 +68,7 @@ impl Table {
         &self.pool.dir
     }
 
-    fn source(&self) -> Source<'_> {
+    pub(super) fn source(&self) -> Source<'_> {
         Source {
             pool: &self.pool,
             table: &self.manifest.id,
@@ -94,8 +85,8 @@ impl Table {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn open(&self) -> MutexGuard<'_, Open> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads what other processes published since the last look.
@@ -107,6 +98,17 @@ impl Table {
     pub(super) fn fresh_state(&self) -> Result<RwLockReadGuard<'_, State>> {
         self.refresh()?;
         Ok(self.state())
+    }
+
+    /// Does `work`, again where a segment that it found was merged into another one meanwhile.
+    pub(super) fn despite_compaction<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
+        for _ in 1..ATTEMPTS {
+            match work() {
+                Err(Error::CacheIo { errno, .. }) if errno == ENOENT => self.pool.clear(),
+                outcome => return outcome,
+            }
+        }
+        work()
     }
 
     /// The segment of a table that has just one, without reading its log.
@@ -137,8 +139,10 @@ impl Table {
     pub(super) fn new_id(&self, sequence: u64) -> Result<[u8; 16]> {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&sequence.to_be_bytes());
-        rustix::rand::getrandom(&mut id[8..], rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| problem::io(&**self.dir(), "name a segment in", "", &error.into()))?;
+        id[8..].copy_from_slice(
+            &random()
+                .map_err(|error| problem::io(&**self.dir(), "name a segment in", "", &error))?,
+        );
         Ok(id)
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::format::{Header, Identity, ROWS_HEADER};
 use super::log::Log;
-use super::segment::{BAD, LOG, ROWS, Segment, name, parse};
+use super::names::{BAD, LOG, MANIFEST, ROWS, hex, parse};
+use super::segment::Segment;
 use super::storage::{File, read_exact_at};
 use super::table::Table;
 use crate::error::Result;
@@ -59,7 +60,7 @@ impl Table {
     /// How much there is of it.
     pub fn summary(&self) -> Result<Summary> {
         let mut summary = Summary::default();
-        for known in self.fresh_state()?.segments.iter().filter(|k| !k.gone && k.log.rows > 0) {
+        for known in self.fresh_state()?.segments.iter().filter(|k| k.is_there() && k.log.rows > 0) {
             summary.rows += known.log.spans.iter().map(|span| span.rows).sum::<u64>();
             summary.segments += 1;
             summary.seconds += known.log.seconds;
@@ -69,7 +70,7 @@ impl Table {
             summary.bytes += dir.open(&file).and_then(|file| file.len()).unwrap_or(0);
             summary.quarantined += usize::from(file.ends_with(BAD));
         }
-        summary.idle_seconds = dir.idle_seconds(super::root::MANIFEST).unwrap_or(0);
+        summary.idle_seconds = dir.idle_seconds(MANIFEST).unwrap_or(0);
         Ok(summary)
     }
 
@@ -81,7 +82,7 @@ impl Table {
             .filter_map(|file| parse(file, LOG).or_else(|| parse(file, ROWS)))
             .collect();
         ids.dedup();
-        ids.iter().map(name).collect()
+        ids.iter().map(|id| hex(id)).collect()
     }
 
     /// Reads every byte of the segment `which` from disk again and compares it with its checksum.
@@ -115,7 +116,7 @@ impl Table {
             run.for_each(blocks, |block| {
                 let first = span.first + block as u64 * ROWS_AT_ONCE;
                 let last = (first + ROWS_AT_ONCE).min(span.first + span.rows);
-                let entries = self.entries(segment, log, first..last)?;
+                let entries = segment.read_entries(log, first..last)?;
                 let mut bytes = vec![0; stride];
                 for (row, entry) in (first..).zip(entries) {
                     let read = segment.read_rows(row, &mut bytes);
@@ -139,7 +140,7 @@ fn verify_log(segment: &Segment, identity: &Identity, report: &mut Report) -> io
         Ok(Header::Valid(found)) if found == *identity => {}
         Ok(Header::Unborn) if file.len()? <= super::format::LOG_HEADER as u64 => {}
         Ok(header) => report.damage.push(describe("log", &header)),
-        Err(error) => return Err(io::Error::other(error)),
+        Err(error) => return Err(error),
     }
     let mut log = Log::default();
     log.advance(&*file, segment.binding, |_, _| Ok(())).map_err(io::Error::other)??;

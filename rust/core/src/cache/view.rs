@@ -1,16 +1,16 @@
 //! Rows without copying them: a segment mapped into memory.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::checksum::Key;
-use super::format::{ENTRY, Entry, ROWS_HEADER, Shape};
-use super::log::{Log, sealed_rows};
+use super::format::{Entry, ROWS_HEADER, Shape};
+use super::log::sealed_rows;
 use super::mapping::{Map, Window};
 use super::memory;
-use super::segment::{ROWS, Segment, name};
+use super::names::hex;
+use super::segment::Segment;
 use super::table::Table;
-use super::{problem, storage};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 use crate::simd::checksum::Stores;
@@ -21,44 +21,34 @@ const BLOCK: usize = 256 << 10;
 /// The published rows of one segment.
 #[derive(Debug)]
 pub struct View {
-    memory: Memory,
+    memory: Map,
+    /// Where the rows begin therein.
+    begin: usize,
     /// How many rows.
     pub rows: usize,
     /// What they look like.
     pub shape: Shape,
 }
 
-#[derive(Debug)]
-enum Memory {
-    Mapped(Map),
-    /// Where mappings cannot be trusted: a copy.
-    Copied(Vec<u32>),
-}
-
 impl View {
-    /// The first number of the first row, aligned for its type; valid while `self` lives.
-    pub fn as_ptr(&self) -> *const u8 {
-        match &self.memory {
-            Memory::Mapped(map) => map.as_ptr().wrapping_add(ROWS_HEADER),
-            Memory::Copied(words) => words.as_ptr().cast(),
-        }
+    /// The first number of the first row, aligned for its type; valid, and free to be written to
+    /// (no file changes), while `self` lives.
+    pub fn as_mut_ptr(&self) -> *mut u8 {
+        self.memory.as_mut_ptr().wrapping_add(self.begin)
     }
 
-    /// Whether the rows lie in the file itself.
+    /// Whether the rows lie in the file itself; where mappings cannot be trusted they are a copy.
     pub fn is_mapped(&self) -> bool {
-        matches!(self.memory, Memory::Mapped(_))
+        self.begin > 0
     }
 }
-
-/// Segments that passed their one check, with the number of rows checked.
-pub type Checked = Mutex<Vec<([u8; 16], u64)>>;
 
 impl Table {
     /// The segments with published rows: number of rows, and whether they are sealed.
     pub fn segments(&self) -> Result<Vec<(String, u64, bool)>> {
         let state = self.fresh_state()?;
-        let known = state.segments.iter().filter(|known| !known.gone && known.log.rows > 0);
-        Ok(known.map(|k| (name(&k.segment.id), k.log.rows, k.log.sealed)).collect())
+        let known = state.segments.iter().filter(|known| known.is_there() && known.log.rows > 0);
+        Ok(known.map(|k| (hex(&k.segment.id), k.log.rows, k.log.sealed)).collect())
     }
 
     /// The published rows of one segment (of the only one, where `which` is None) without a copy.
@@ -68,35 +58,37 @@ impl Table {
     /// [`Error::CacheCorrupt`] where the check fails; [`Error::Invalid`] where there is no such
     /// segment, or several to choose from.
     pub fn view(&self, run: Run<'_>, which: Option<&str>, check: bool) -> Result<View> {
+        self.despite_compaction(|| self.view_once(run, which, check))
+    }
+
+    fn view_once(&self, run: Run<'_>, which: Option<&str>, check: bool) -> Result<View> {
         let (segment, rows) = self.choose(which)?;
         if check && !self.was_checked(&segment, rows) {
             self.check_rows(run, &segment, rows)?;
         }
-        let fail = |error: io::Error| {
-            problem::io(&*self.pool.dir, "map", &(name(&segment.id) + ROWS), &error)
-        };
+        let fail = |error: io::Error| segment.problem("map", &segment.rows_name, &error);
         let file = segment.rows_file().map_err(fail)?;
         let end = segment.shape.offset(rows);
         let length = usize::try_from(end).ok().filter(|_| file.len().is_ok_and(|l| l >= end));
-        let bytes = length.ok_or_else(|| cut(&segment, rows))? - ROWS_HEADER;
-        let memory = match file.map(ROWS_HEADER + bytes).map_err(fail)? {
-            Some(map) => Memory::Mapped(map),
-            None => {
-                let mut words = memory::room(bytes.div_ceil(4), "a copy of the rows")?;
-                words.resize(bytes.div_ceil(4), 0u32);
-                let into = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
-                segment.read_rows(0, into).map_err(fail)?;
-                Memory::Copied(words)
-            }
+        let bytes = length.ok_or_else(|| segment.cut(rows))? - ROWS_HEADER;
+        let (memory, begin) = match file.map(ROWS_HEADER + bytes).map_err(fail)? {
+            Some(map) => (map, ROWS_HEADER),
+            None => (Map::filled(bytes, |into| segment.read_rows(0, into)).map_err(fail)?, 0),
         };
-        Ok(View { memory, rows: rows as usize, shape: segment.shape })
+        Ok(View { memory, begin, rows: rows as usize, shape: segment.shape })
     }
 
     /// The keys of the rows of one segment, in order.
     pub fn keys(&self, which: Option<&str>) -> Result<Vec<Key>> {
+        self.despite_compaction(|| self.keys_once(which))
+    }
+
+    fn keys_once(&self, which: Option<&str>) -> Result<Vec<Key>> {
         let (segment, rows) = self.choose(which)?;
-        let log = self.read_log(&segment)?;
-        Ok(self.entries(&segment, &log, 0..rows)?.into_iter().map(|entry| entry.key).collect())
+        let log = segment.read_log()?;
+        let mut keys = memory::room(rows as usize, "the keys of a segment")?;
+        keys.extend(segment.read_entries(&log, 0..rows)?.into_iter().map(|entry| entry.key));
+        Ok(keys)
     }
 
     fn choose(&self, which: Option<&str>) -> Result<(Arc<Segment>, u64)> {
@@ -105,7 +97,7 @@ impl Table {
         }
         let state = self.fresh_state()?;
         let mut known = state.segments.iter().filter(|known| {
-            !known.gone && known.log.rows > 0 && which.is_none_or(|n| n == name(&known.segment.id))
+            known.is_there() && known.log.rows > 0 && which.is_none_or(|n| n == hex(&known.segment.id))
         });
         let (first, more) = (known.next(), known.count());
         match first {
@@ -137,49 +129,14 @@ impl Table {
         checked.iter().any(|(id, known)| *id == segment.id && *known >= rows)
     }
 
-    pub(super) fn read_log(&self, segment: &Segment) -> Result<Log> {
-        let mut log = Log::default();
-        let fail =
-            |error: io::Error| problem::io(&*self.pool.dir, "read", &name(&segment.id), &error);
-        let file = segment.log_file().map_err(fail)?;
-        log.advance(&*file, segment.binding, |_, _| Ok(()))?.map_err(fail)?;
-        Ok(log)
-    }
-
-    pub(super) fn entries(
-        &self,
-        segment: &Segment,
-        log: &Log,
-        rows: std::ops::Range<u64>,
-    ) -> Result<Vec<Entry>> {
-        let fail =
-            |error: io::Error| problem::io(&*self.pool.dir, "read", &name(&segment.id), &error);
-        let file = segment.log_file().map_err(fail)?;
-        let count = (rows.end - rows.start) as usize;
-        let mut entries = memory::room(count, "the entries of a segment")?;
-        let mut next = rows.start;
-        while next < rows.end {
-            let Some((offset, count)) = log.entries_from(next) else {
-                return Err(cut(segment, next));
-            };
-            let count = count.min(rows.end - next);
-            let mut bytes = Vec::new();
-            memory::resize(&mut bytes, count as usize * ENTRY).map_err(fail)?;
-            storage::read_exact_at(&*file, &mut bytes, offset).map_err(fail)?;
-            entries.extend(bytes.chunks_exact(ENTRY).map(Entry::decode));
-            next += count;
-        }
-        Ok(entries)
-    }
-
     fn check_rows(&self, run: Run<'_>, segment: &Segment, rows: u64) -> Result<()> {
-        let log = self.read_log(segment)?;
+        let log = segment.read_log()?;
         let window = segment.rows_file().ok().and_then(|file| file.window());
         let step = (BLOCK / segment.shape.stride()).max(1) as u64;
         let blocks = rows.div_ceil(step) as usize;
         run.for_each(blocks, |block| {
             let first = block as u64 * step;
-            let entries = self.entries(segment, &log, first..(first + step).min(rows))?;
+            let entries = segment.read_entries(&log, first..(first + step).min(rows))?;
             let window = window.as_deref().filter(|w| is_intact(segment, w, first, &entries));
             if window.is_some() { Ok(()) } else { check_read(segment, first, &entries) }
         })?;
@@ -203,7 +160,7 @@ fn is_intact(segment: &Segment, window: &Window, first: u64, entries: &[Entry]) 
 fn check_read(segment: &Segment, first: u64, entries: &[Entry]) -> Result<()> {
     let stride = segment.shape.stride();
     let mut bytes = vec![0; entries.len() * stride];
-    segment.read_rows(first, &mut bytes).map_err(|_| cut(segment, first))?;
+    segment.read_rows(first, &mut bytes).map_err(|_| segment.cut(first))?;
     for (number, (entry, row)) in (first..).zip(entries.iter().zip(bytes.chunks_exact(stride))) {
         if segment.binding.row(number, &entry.key, row) != entry.check {
             return Err(Error::CacheCorrupt {
@@ -214,12 +171,4 @@ fn check_read(segment: &Segment, first: u64, entries: &[Entry]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn cut(segment: &Segment, rows: u64) -> Error {
-    Error::CacheCorrupt {
-        path: segment.path(),
-        what: format!("the files end before row {rows}, or its entry is damaged"),
-        rows: 1,
-    }
 }

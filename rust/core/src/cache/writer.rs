@@ -10,14 +10,11 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::checksum::Key;
-use super::format::{
-    COMMIT_HEADER, Commit, ENTRY, Entry, Identity, LOG_HEADER, MAX_COMMIT_ROWS, Shape,
-};
+use super::format::{COMMIT_HEADER, Commit, ENTRY, Entry, Identity, LOG_HEADER, Shape};
 use super::log::Span;
 use super::memory;
+use super::names::{LOG, ROWS, TEMPORARY, hex};
 use super::problem;
-use super::root::TEMPORARY;
-use super::segment::{LOG, ROWS, name};
 use super::storage::{Dir, File, read_exact_at, write_all_at};
 use crate::error::{Error, Result};
 
@@ -42,16 +39,29 @@ pub struct Writer {
     seconds: f64,
 }
 
-/// A new file whose lock is held. Whoever sweeps temporary files may be holding it for a moment,
-/// and then removes it. Where there are no locks, none is needed to be safe.
-fn start_locked(dir: &Arc<dyn Dir>, file_name: &str, header: &[u8]) -> Result<Arc<dyn File>> {
-    loop {
-        let file = start(dir, file_name, header)?;
+/// Times that a new log is begun again because somebody swept it away.
+const ATTEMPTS: usize = 8;
+
+/// A new log whose lock is held. It gets its name when that is so: maintenance takes a log that
+/// nobody holds for one whose writer is gone. Whoever sweeps temporary files may be holding it for
+/// a moment, and then removes it. Where there are no locks, none is needed to be safe.
+fn start_log(dir: &Arc<dyn Dir>, identity: &Identity, log_name: &str) -> Result<Arc<dyn File>> {
+    let temporary = format!("{TEMPORARY}{}", hex(&identity.segment));
+    let mut swept = io::ErrorKind::NotFound.into();
+    for _ in 0..ATTEMPTS {
+        let file = start(dir, &temporary, &identity.log_header())?;
         if file.try_lock().unwrap_or(true) {
-            return Ok(file);
+            match dir.rename(&temporary, log_name) {
+                Ok(()) => return Ok(file),
+                Err(error) => swept = error,
+            }
         }
-        let _ = dir.remove(file_name);
+        let _ = dir.remove(&temporary);
+        if swept.kind() != io::ErrorKind::NotFound {
+            break;
+        }
     }
+    Err(problem::io(&**dir, "create", log_name, &swept))
 }
 
 /// A new file that begins with `header`; nothing is left of it if that fails.
@@ -101,15 +111,9 @@ impl Writer {
         durable: bool,
     ) -> Result<Writer> {
         let identity = Identity { table: *table, segment: id, shape };
-        let log_name = name(&id) + LOG;
-        let rows_name = name(&id) + ROWS;
-        // The log gets its name when its lock is held: maintenance takes a log that nobody holds
-        // for one whose writer is gone.
-        let temporary = format!("{TEMPORARY}{}", name(&id));
-        let log = start_locked(dir, &temporary, &identity.log_header())?;
-        let named = dir.rename(&temporary, &log_name);
-        named.map_err(|error| problem::io(&**dir, "create", &log_name, &error))?;
-        let rows = start(dir, &rows_name, &identity.rows_header()).inspect_err(|_| {
+        let log_name = hex(&id) + LOG;
+        let log = start_log(dir, &identity, &log_name)?;
+        let rows = start(dir, &(hex(&id) + ROWS), &identity.rows_header()).inspect_err(|_| {
             let _ = dir.remove(&log_name);
         })?;
         Ok(Writer {
@@ -140,8 +144,7 @@ impl Writer {
 
     /// The pending entry of row `row`, if it is pending.
     pub fn pending_entry(&self, row: u64) -> Option<&Entry> {
-        let first = self.next - self.pending.len() as u64;
-        row.checked_sub(first).and_then(|at| self.pending.get(at as usize))
+        row.checked_sub(self.first_pending()).and_then(|at| self.pending.get(at as usize))
     }
 
     /// Writes rows, which stay unpublished until a commit. All or none are taken.
@@ -163,11 +166,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes the pending rows for a commit.
-    pub fn take(&mut self) -> Batch {
-        let first = self.next - self.pending.len() as u64;
-        let seconds = std::mem::take(&mut self.seconds);
-        Batch { first, entries: std::mem::take(&mut self.pending), seconds }
+    /// The number of the first pending row.
+    pub fn first_pending(&self) -> u64 {
+        self.next - self.pending.len() as u64
+    }
+
+    /// Takes the oldest pending rows, `limit` at most, for a commit.
+    pub fn take(&mut self, limit: usize) -> Batch {
+        let first = self.first_pending();
+        let rest = self.pending.split_off(limit.min(self.pending.len()));
+        let entries = std::mem::replace(&mut self.pending, rest);
+        let share = entries.len() as f64 / (entries.len() + self.pending.len()).max(1) as f64;
+        let seconds = self.seconds * share;
+        self.seconds -= seconds;
+        Batch { first, entries, seconds }
     }
 
     /// Puts rows back whose commit could not be written, to be tried again.
@@ -218,22 +230,33 @@ impl Writer {
     /// Ends the segment: nothing can be appended afterwards. Without a commit its files go.
     /// Returns the end of the log.
     pub fn seal(self) -> Result<u64> {
+        let sealed = if self.named { self.write_seal() } else { Ok(self.log_end) };
         if !self.named {
             for suffix in [LOG, ROWS] {
-                let _ = self.dir.remove(&(name(&self.identity.segment) + suffix));
+                let _ = self.dir.remove(&(hex(&self.identity.segment) + suffix));
             }
-            return Ok(self.log_end);
         }
-        let first = self.next - self.pending.len() as u64;
+        self.give_up();
+        sealed
+    }
+
+    /// Lets maintenance have the segment at once. Closing the file would not do: a forked process
+    /// has it too.
+    pub fn give_up(self) {
+        let _ = self.log.unlock();
+    }
+
+    fn write_seal(&self) -> Result<u64> {
+        let binding = self.identity.binding();
         let seal = Commit {
-            first,
+            first: self.first_pending(),
             rows: 0,
             seconds: 0.0,
             seal: true,
             synced: self.durable,
-            entries: empty(&self),
+            entries: binding.block(self.log_end + COMMIT_HEADER as u64, &[]),
         };
-        let bytes = seal.encode(self.identity.binding(), self.log_end);
+        let bytes = seal.encode(binding, self.log_end);
         write_all_at(&*self.log, &bytes, self.log_end)
             .and_then(|()| if self.durable { self.log.sync() } else { Ok(()) })
             .and_then(|()| self.log.protect())
@@ -243,13 +266,8 @@ impl Writer {
     }
 
     fn fail(&self, action: &'static str, suffix: &str, error: &io::Error) -> Error {
-        problem::io(&*self.dir, action, &(name(&self.identity.segment) + suffix), error)
+        problem::io(&*self.dir, action, &(hex(&self.identity.segment) + suffix), error)
     }
-}
-
-/// The checksum of the no entries of a seal.
-fn empty(writer: &Writer) -> u128 {
-    writer.identity.binding().block(writer.log_end + COMMIT_HEADER as u64, &[])
 }
 
 /// One commit under way.
@@ -285,7 +303,7 @@ impl Failure {
 
 impl Committer {
     /// Publishes `batch`; returns where the log lists it and the new end of the log.
-    pub fn commit(self, batch: &Batch) -> std::result::Result<(Vec<Span>, u64), Failure> {
+    pub fn commit(self, batch: &Batch) -> std::result::Result<(Span, u64), Failure> {
         self.sync(&*self.rows, ROWS)?;
         if self.durable && !self.named {
             for dir in [&self.dir, &self.home] {
@@ -293,7 +311,7 @@ impl Committer {
                 dir.sync().map_err(fail)?;
             }
         }
-        let (spans, bytes) = self.encode(batch).map_err(Failure::Retry)?;
+        let (span, bytes) = self.encode(batch).map_err(Failure::Retry)?;
         if let Err(error) = write_all_at(&*self.log, &bytes, self.log_end) {
             let error = problem::needing(self.fail("write", LOG, &error), bytes.len());
             return Err(match self.log.truncate(self.log_end) {
@@ -306,35 +324,26 @@ impl Committer {
             let _ = self.log.truncate(self.log_end);
         })?;
         self.still_there()?;
-        Ok((spans, self.log_end + bytes.len() as u64))
+        Ok((span, self.log_end + bytes.len() as u64))
     }
 
-    fn encode(&self, batch: &Batch) -> Result<(Vec<Span>, Vec<u8>)> {
+    fn encode(&self, batch: &Batch) -> Result<(Span, Vec<u8>)> {
         let binding = self.identity.binding();
-        let mut spans = Vec::new();
-        let commits = batch.entries.len().div_ceil(MAX_COMMIT_ROWS as usize);
-        let mut bytes = memory::room(batch.entries.len() * ENTRY + commits * COMMIT_HEADER, WHAT)?;
-        let mut first = batch.first;
-        for chunk in batch.entries.chunks(MAX_COMMIT_ROWS as usize) {
-            let offset = self.log_end + bytes.len() as u64;
-            let mut entries = memory::room(chunk.len() * ENTRY, WHAT)?;
-            entries.extend(chunk.iter().flat_map(Entry::encode));
-            let share = chunk.len() as f64 / batch.entries.len() as f64;
-            let commit = Commit {
-                first,
-                rows: chunk.len() as u64,
-                seconds: batch.seconds * share,
-                seal: false,
-                synced: self.durable,
-                entries: binding.block(offset + COMMIT_HEADER as u64, &entries),
-            };
-            bytes.extend_from_slice(&commit.encode(binding, offset));
-            bytes.extend_from_slice(&entries);
-            let start = offset + COMMIT_HEADER as u64;
-            spans.push(Span { first, rows: commit.rows, entries: start });
-            first += commit.rows;
-        }
-        Ok((spans, bytes))
+        let start = self.log_end + COMMIT_HEADER as u64;
+        let rows = batch.entries.len() as u64;
+        let mut bytes = memory::room(COMMIT_HEADER + batch.entries.len() * ENTRY, WHAT)?;
+        bytes.extend_from_slice(&[0; COMMIT_HEADER]);
+        bytes.extend(batch.entries.iter().flat_map(Entry::encode));
+        let commit = Commit {
+            first: batch.first,
+            rows,
+            seconds: batch.seconds,
+            seal: false,
+            synced: self.durable,
+            entries: binding.block(start, &bytes[COMMIT_HEADER..]),
+        };
+        bytes[..COMMIT_HEADER].copy_from_slice(&commit.encode(binding, self.log_end));
+        Ok((Span { first: batch.first, rows, entries: start }, bytes))
     }
 
     /// Rows in files that somebody removed are not kept, so their commit must fail.
@@ -358,6 +367,6 @@ impl Committer {
     }
 
     fn fail(&self, action: &'static str, suffix: &str, error: &io::Error) -> Error {
-        problem::io(&*self.dir, action, &(name(&self.identity.segment) + suffix), error)
+        problem::io(&*self.dir, action, &(hex(&self.identity.segment) + suffix), error)
     }
 }

@@ -1,27 +1,31 @@
 //! Keeps the process alive when a page of a guarded range cannot be read.
 //!
 //! A file that another program cuts short raises SIGBUS in whoever reads the lost part of a mapping.
-//! The handler here puts a page of zeros in its place and lets the reader go on: its checksum then
-//! fails, and the row is read again with `pread`, which says what is wrong. Faults elsewhere go to
-//! the handler that was there before, or kill as ever. (systemd's journal does the same.)
+//! The handler here puts zeros in place of the whole range and lets the reader go on: its checksum
+//! then fails, and the row is read again with `pread`, which says what is wrong. Page by page would
+//! not do: each one splits the mapping, and a process has 65,530 of them at most. Faults elsewhere go
+//! to the handler that was there before, or kill as ever. (systemd's journal does the same.)
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Ranges that can be guarded at once.
-const SLOTS: usize = 128;
+const SLOTS: usize = 1024;
 /// The start of a slot that is taken and not yet filled in.
 const TAKEN: usize = 1;
 
 struct Slot {
     start: AtomicUsize,
     length: AtomicUsize,
+    /// Whether zeros were put in its place.
+    replaced: AtomicBool,
 }
 
-static GUARDED: [Slot; SLOTS] =
-    [const { Slot { start: AtomicUsize::new(0), length: AtomicUsize::new(0) } }; SLOTS];
-static PAGE: AtomicUsize = AtomicUsize::new(4096);
+static GUARDED: [Slot; SLOTS] = [const {
+    let (start, length) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    Slot { start, length, replaced: AtomicBool::new(false) }
+}; SLOTS];
 static REPLACED: AtomicUsize = AtomicUsize::new(0);
 /// Whoever handled SIGBUS before; null where that is the kernel, which kills.
 static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
@@ -41,8 +45,14 @@ impl Guard {
         };
         let number = GUARDED.iter().position(take)?;
         GUARDED[number].length.store(length, Ordering::Relaxed);
+        GUARDED[number].replaced.store(false, Ordering::Relaxed);
         GUARDED[number].start.store(start, Ordering::Release);
         Some(Guard(number))
+    }
+
+    /// Whether the range still shows the file.
+    pub fn is_intact(&self) -> bool {
+        !GUARDED[self.0].replaced.load(Ordering::Relaxed)
     }
 }
 
@@ -53,7 +63,7 @@ impl Drop for Guard {
     }
 }
 
-/// How many pages were replaced since the process began.
+/// How many ranges were replaced since the process began.
 #[cfg(test)]
 pub fn replaced() -> usize {
     REPLACED.load(Ordering::Relaxed)
@@ -72,7 +82,6 @@ pub fn watch() -> bool {
         return true;
     }
     let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    PAGE.store(rustix::param::page_size(), Ordering::Relaxed);
     // Never freed: the handler may be reading the one before.
     PREVIOUS.store(Box::into_raw(Box::new(current)), Ordering::Release);
     // SAFETY: as above, all-zero is valid.
@@ -94,28 +103,31 @@ extern "C" fn on_bus_error(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
+    // SAFETY: this thread's errno, which whoever was interrupted may be about to read.
+    let errno = unsafe { *libc::__errno_location() };
     // SAFETY: the kernel passes a valid record; the address is set where the code is positive.
     let fault = unsafe { ((*info).si_code > 0).then(|| (*info).si_addr() as usize) };
     if !fault.is_some_and(replace) {
         pass_on(signal, info, context);
     }
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
 }
 
-/// Puts a page of zeros at `address` if it is guarded.
+/// Puts zeros in place of the guarded range that `address` lies in, if it lies in one.
 fn replace(address: usize) -> bool {
-    let is_inside = |slot: &Slot| {
+    let is_inside = |slot: &&Slot| {
         let start = slot.start.load(Ordering::Acquire);
         address.checked_sub(start).is_some_and(|at| at < slot.length.load(Ordering::Relaxed))
     };
-    if !GUARDED.iter().any(is_inside) {
-        return false;
-    }
-    let page = PAGE.load(Ordering::Relaxed);
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    let at = (address & !(page - 1)) as *mut libc::c_void;
-    // SAFETY: the page belongs to a mapping that only copies are made from, and whoever faulted
-    // keeps that mapping alive; the pages of other mappings are not touched.
-    let mapped = unsafe { libc::mmap(at, page, libc::PROT_READ, flags, -1, 0) };
+    let Some(slot) = GUARDED.iter().find(is_inside) else { return false };
+    let (start, length) = (slot.start.load(Ordering::Acquire), slot.length.load(Ordering::Relaxed));
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    let at = start as *mut libc::c_void;
+    // SAFETY: the range is a whole mapping that only copies are made from, and whoever faulted
+    // keeps it alive; other mappings are not touched.
+    let mapped = unsafe { libc::mmap(at, length, libc::PROT_READ, flags, -1, 0) };
+    slot.replaced.store(true, Ordering::Relaxed);
     REPLACED.fetch_add(1, Ordering::Relaxed);
     mapped == at
 }

@@ -15,47 +15,40 @@ pub use window::Window;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw};
 
-/// The beginning of a file, mapped privately: what is written to the memory never reaches the
-/// file. Handed out as a raw pointer, because another process may still change or cut the file;
-/// a cut file raises SIGBUS on access, which only the caller of a *view* is exposed to.
+/// Memory that may be written to without any file changing: the beginning of a file, mapped
+/// privately, or zeros. Handed out as a raw pointer, because another process may still change or
+/// cut the file; a cut file raises SIGBUS on access, which only the caller of a *view* is exposed to.
 #[derive(Debug)]
 pub struct Map {
     raw: MmapRaw,
 }
 
 impl Map {
-    /// Maps the first `length` bytes, all of which must lie inside the file.
+    /// Maps the first `length` bytes, all of which must lie inside the file. They may be more than
+    /// there is memory: nothing is set aside for pages that nobody writes to.
     pub fn new(file: BorrowedFd<'_>, length: usize) -> io::Result<Map> {
+        let mut options = MmapOptions::new();
+        options.len(length).no_reserve_swap();
         // SAFETY: no reference into the mapping is ever made here; users get a raw pointer and
         // take over the contract that is stated above.
-        let map = unsafe { MmapOptions::new().len(length).map_copy(file.as_raw_fd()) }?;
+        let map = unsafe { options.map_copy(file.as_raw_fd()) }?;
         Ok(Map { raw: map.into() })
     }
 
-    /// Brings every page in, with an error instead of a signal where the file ends too early.
-    pub fn populate(&self) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        match self.raw.advise(Advice::PopulateRead) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {} // before Linux 5.14
-            outcome => return outcome,
-        }
-        Ok(())
+    /// `length` bytes of memory, zeros until `fill` has been there.
+    pub fn filled(
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<Map> {
+        let mut map = MmapOptions::new().len(length.max(1)).map_anon()?;
+        fill(&mut map[..length])?;
+        Ok(Map { raw: map.into() })
     }
 
-    /// Where the mapping begins; valid while `self` lives.
-    pub fn as_ptr(&self) -> *const u8 {
-        self.raw.as_ptr()
-    }
-
-    /// The mapped length in bytes.
-    pub fn len(&self) -> usize {
-        self.raw.len()
-    }
-
-    /// Whether nothing is mapped.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Where it begins; valid, and free to be written to, while `self` lives.
+    pub fn as_mut_ptr(&self) -> *mut u8 {
+        self.raw.as_mut_ptr()
     }
 }

@@ -40,6 +40,7 @@ fn a_page_that_is_gone_is_zeros_and_does_not_match() {
             }
         });
         assert!(replaced() > before, "no page was missing");
+        assert!(!window.is_intact());
         seen += 1;
     }
     file.set_len(0).unwrap();
@@ -64,9 +65,42 @@ fn nothing_outside_is_copied() {
 #[test]
 fn guards_run_out_and_come_back() {
     let _alone = alone();
-    let many = || (0..1000).map_while(|_| Guard::new(1 << 40, 0)).collect::<Vec<_>>();
+    let many = || (0..10_000).map_while(|_| Guard::new(1 << 40, 0)).collect::<Vec<_>>();
     let guards = many();
-    assert!((64..1000).contains(&guards.len()));
+    assert!((512..10_000).contains(&guards.len()));
     drop(guards);
-    assert!(many().len() >= 64);
+    assert!(many().len() >= 512);
+}
+
+/// 100,000 pages are missing, every other one of which is read: one mapping each would be more than a
+/// process can have.
+#[test]
+fn any_number_of_missing_pages() {
+    let _alone = alone();
+    const PAGES: u64 = 150_000;
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(PAGES * 4096).unwrap();
+    let window = Window::new(file.as_fd(), (PAGES * 4096) as usize).unwrap().expect("a slot is free");
+    file.set_len(0).unwrap();
+    let before = replaced();
+    for page in (0..PAGES).step_by(2) {
+        let mut copy = [1; 64];
+        window.copy(page * 4096, &mut copy, 5, 0, Cached).unwrap();
+        assert_eq!(copy, [0; 64]);
+    }
+    assert_eq!(replaced(), before + 1, "all at once");
+}
+
+/// A view needs no memory but for what is read: 4 TiB are more than this machine has.
+#[test]
+fn a_map_larger_than_memory() {
+    let strict = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap();
+    if strict.trim() == "2" {
+        eprintln!("skipped: this system sets memory aside for every mapping");
+        return;
+    }
+    let file = tempfile::tempfile().unwrap();
+    let length = 1 << 42;
+    file.set_len(length).unwrap();
+    super::Map::new(file.as_fd(), length as usize).unwrap();
 }

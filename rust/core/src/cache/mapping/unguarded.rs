@@ -14,4 +14,9 @@ impl Guard {
     pub fn new(_start: usize, _length: usize) -> Option<Guard> {
         None
     }
+
+    /// Never asked.
+    pub fn is_intact(&self) -> bool {
+        match *self {}
+    }
 }

@@ -13,7 +13,7 @@ use crate::simd::checksum::{Stores, copy_checksum};
 #[derive(Debug)]
 pub struct Window {
     // Dropped first: a range is never guarded after it was unmapped.
-    _guard: Guard,
+    guard: Guard,
     raw: MmapRaw,
 }
 
@@ -25,7 +25,12 @@ impl Window {
         let Some(guard) = Guard::new(raw.as_ptr() as usize, raw.len()) else { return Ok(None) };
         // Rows are asked for in any order: what lies behind one is not wanted.
         let _ = raw.advise(Advice::Random);
-        Ok(Some(Window { _guard: guard, raw }))
+        Ok(Some(Window { guard, raw }))
+    }
+
+    /// Whether it still shows the file: after the first page that could not be read it is all zeros.
+    pub fn is_intact(&self) -> bool {
+        self.guard.is_intact()
     }
 
     /// Whether reading is safe now; to be asked before a run of copies.

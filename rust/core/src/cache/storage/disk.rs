@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 
@@ -45,7 +45,7 @@ impl Disk {
     fn file(&self, name: &str, flags: OFlags, mode: Mode) -> io::Result<Arc<dyn File>> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = fs::openat(&self.fd, name, flags, mode)?;
-        Ok(Arc::new(DiskFile { fd, maps: self.maps, window: Mutex::default() }))
+        Ok(Arc::new(DiskFile { fd, maps: self.maps }))
     }
 }
 
@@ -166,7 +166,6 @@ impl Dir for Disk {
 struct DiskFile {
     fd: OwnedFd,
     maps: bool,
-    window: Mutex<Option<Arc<Window>>>,
 }
 
 impl File for DiskFile {
@@ -210,17 +209,16 @@ impl File for DiskFile {
         }
     }
 
+    fn unlock(&self) -> io::Result<()> {
+        Ok(fs::flock(&self.fd, FlockOperation::Unlock)?)
+    }
+
     fn map(&self, length: usize) -> io::Result<Option<Map>> {
         if self.maps { Map::new(self.fd.as_fd(), length).map(Some) } else { Ok(None) }
     }
 
     fn window(&self) -> Option<Arc<Window>> {
         let length = usize::try_from(self.len().ok().filter(|_| self.maps)?).ok()?;
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        // Mapped anew whenever the file has doubled, and where it has become shorter.
-        if !window.as_ref().is_some_and(|known| (length / 2..=length).contains(&known.len())) {
-            *window = Window::new(self.fd.as_fd(), length).ok().flatten().map(Arc::new);
-        }
-        window.clone().filter(|window| window.is_guarded())
+        Window::new(self.fd.as_fd(), length).ok().flatten().map(Arc::new)
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use absent::Absent;
 pub use disk::Disk;
-pub use sim::{Fault, Sim};
+pub use sim::{Fault, Locks, Sim};
 
 use super::mapping::{Map, Window};
 
@@ -73,11 +73,24 @@ pub trait File: Send + Sync + Debug {
     fn protect(&self) -> io::Result<()>;
     /// Takes the exclusive lock of the file without waiting; the kernel frees it with the handle.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Gives the lock back at once, also where a forked process still has the handle.
+    fn unlock(&self) -> io::Result<()>;
     /// The first `length` bytes mapped into memory, or None where this file system cannot be
     /// trusted with mappings.
     fn map(&self, length: usize) -> io::Result<Option<Map>>;
-    /// The file mapped to be copied from, at least half of it, or None where reading is better.
+    /// The whole file mapped to be copied from, or None where reading is better.
     fn window(&self) -> Option<Arc<Window>>;
+}
+
+/// Random bytes from the operating system, for names: a forked process must not get those of its
+/// parent.
+pub fn random() -> io::Result<[u8; 8]> {
+    let mut bytes = [0; 8];
+    #[cfg(target_os = "linux")]
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    #[cfg(not(target_os = "linux"))]
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Fills `buffer` from `offset` on. A file that ends too early is `UnexpectedEof`.
@@ -110,4 +123,29 @@ pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::R
         }
     }
     Ok(())
+}
+
+/// Removes the file `name`, open as `file`, which held `length` bytes when it was read and must not
+/// have grown. Where it has, it is put back, and the answer is false: locks are worth nothing here,
+/// and somebody was told that what he appended is safe. (Whoever appends later finds that his file
+/// has no name, and is told so.)
+pub fn remove_unchanged(
+    dir: &Arc<dyn Dir>,
+    name: &str,
+    file: &Arc<dyn File>,
+    length: u64,
+) -> io::Result<bool> {
+    dir.remove(name)?;
+    let now = file.len()?;
+    if now <= length {
+        return Ok(true);
+    }
+    let mut content = Vec::new();
+    super::memory::resize(&mut content, now as usize)?;
+    read_exact_at(&**file, &mut content, 0)?;
+    let again = dir.create(name)?;
+    write_all_at(&*again, &content, 0)?;
+    again.sync()?;
+    dir.sync()?;
+    Ok(false)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::node::{Folder, Inode, Target};
-use super::{Sim, World};
+use super::{Locks, Sim, World};
 use crate::cache::mapping::{Map, Window};
 use crate::cache::storage::{Dir, File};
 
@@ -46,8 +46,7 @@ impl Dir for SimDir {
     }
 
     fn subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Dir>> {
-        let mut world = self.sim.lock();
-        let killed = world.begin(create)?;
+        let (mut world, killed) = self.sim.begin(create)?;
         let folder = match self.target(&world, name) {
             Some(Target::Folder(folder)) => folder,
             Some(Target::File(_)) => return refuse(Errno::NOTDIR),
@@ -66,8 +65,7 @@ impl Dir for SimDir {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut world = self.sim.lock();
-        world.begin(false)?;
+        let (world, _) = self.sim.begin(false)?;
         Ok(world.folders[self.folder].names.keys().cloned().collect())
     }
 
@@ -76,8 +74,7 @@ impl Dir for SimDir {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let mut world = self.sim.lock();
-        world.begin(false)?;
+        let (mut world, _) = self.sim.begin(false)?;
         self.file(&mut world, name)
     }
 
@@ -86,8 +83,7 @@ impl Dir for SimDir {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let mut world = self.sim.lock();
-        world.begin(true)?;
+        let (mut world, _) = self.sim.begin(true)?;
         if self.target(&world, name).is_some() {
             return refuse(Errno::EXIST);
         }
@@ -98,8 +94,7 @@ impl Dir for SimDir {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut world = self.sim.lock();
-        world.begin(true)?;
+        let (mut world, _) = self.sim.begin(true)?;
         match (self.target(&world, from), self.target(&world, to)) {
             (None, _) => refuse(Errno::NOENT),
             (_, Some(_)) => refuse(Errno::EXIST),
@@ -111,8 +106,7 @@ impl Dir for SimDir {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut world = self.sim.lock();
-        world.begin(true)?;
+        let (mut world, _) = self.sim.begin(true)?;
         let Some(Target::File(inode)) = self.target(&world, name) else {
             return refuse(Errno::NOENT);
         };
@@ -122,8 +116,7 @@ impl Dir for SimDir {
     }
 
     fn remove_dir(&self, name: &str) -> io::Result<()> {
-        let mut world = self.sim.lock();
-        world.begin(true)?;
+        let (mut world, _) = self.sim.begin(true)?;
         match self.target(&world, name) {
             Some(Target::Folder(folder)) if world.folders[folder].names.is_empty() => {
                 world.folders[self.folder].remove(name);
@@ -135,8 +128,8 @@ impl Dir for SimDir {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut world = self.sim.lock();
-        if !world.begin(true)? {
+        let (mut world, killed) = self.sim.begin(true)?;
+        if !killed {
             world.folders[self.folder].sync();
         }
         Ok(())
@@ -164,20 +157,20 @@ struct SimFile {
 
 impl File for SimFile {
     fn len(&self) -> io::Result<u64> {
-        let mut world = self.sim.lock();
-        world.begin(false)?;
+        let (world, _) = self.sim.begin(false)?;
         Ok(world.inodes[self.inode].current.len() as u64)
     }
 
     fn is_linked(&self) -> io::Result<bool> {
-        let mut world = self.sim.lock();
-        world.begin(false)?;
+        let (world, _) = self.sim.begin(false)?;
         Ok(world.inodes[self.inode].links > 0)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut world = self.sim.lock();
-        world.begin(false)?;
+        let (world, _) = self.sim.begin(false)?;
+        if world.inodes[self.inode].broken {
+            return refuse(Errno::IO);
+        }
         let content = &world.inodes[self.inode].current;
         let rest = content.get(offset as usize..).unwrap_or(&[]);
         let length = rest.len().min(buffer.len());
@@ -186,8 +179,7 @@ impl File for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let mut world = self.sim.lock();
-        let killed = world.begin(true)?;
+        let (mut world, killed) = self.sim.begin(true)?;
         let length = world.accepted(bytes.len())?;
         let length = if killed { length / 2 } else { length };
         world.inodes[self.inode].write(offset as usize, &bytes[..length]);
@@ -195,19 +187,17 @@ impl File for SimFile {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        let mut world = self.sim.lock();
-        world.begin(false)?; // giving space back needs none
+        let (mut world, _) = self.sim.begin(false)?; // giving space back needs none
         world.inodes[self.inode].cut(length as usize);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut world = self.sim.lock();
-        match world.begin(true) {
-            Ok(false) => world.inodes[self.inode].sync(),
-            Ok(true) => {}
+        match self.sim.begin(true) {
+            Ok((mut world, killed)) if !killed => world.inodes[self.inode].sync(),
+            Ok(_) => {}
             Err(error) => {
-                world.inodes[self.inode].fail_sync();
+                self.sim.lock().inodes[self.inode].fail_sync();
                 return Err(error);
             }
         }
@@ -215,20 +205,30 @@ impl File for SimFile {
     }
 
     fn protect(&self) -> io::Result<()> {
-        let mut world = self.sim.lock();
-        world.begin(true)?;
+        drop(self.sim.begin(true)?);
         Ok(())
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        let mut world = self.sim.lock();
-        world.begin(false)?;
+        let (mut world, _) = self.sim.begin(false)?;
+        match world.locks {
+            Locks::Honest => {}
+            Locks::Granted => return Ok(true),
+            Locks::Refused => return refuse(Errno::NOLCK),
+        }
         let holder = &mut world.inodes[self.inode].holder;
         if holder.is_some_and(|holder| holder != self.holder) {
             return Ok(false);
         }
         *holder = Some(self.holder);
         Ok(true)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        let (mut world, _) = self.sim.begin(false)?;
+        let holder = &mut world.inodes[self.inode].holder;
+        holder.take_if(|holder| *holder == self.holder);
+        Ok(())
     }
 
     fn map(&self, _length: usize) -> io::Result<Option<Map>> {

@@ -26,10 +26,24 @@ pub enum Fault {
     Once(i32),
     /// This operation, if it is a write or a sync, and all later ones fail.
     Forever(i32),
+    /// This operation and all later ones fail, those that only read too.
+    Broken(i32),
     /// From here on no write takes more than 10 bytes, and every other one is interrupted.
     Short,
     /// This operation panics.
     Panic,
+}
+
+/// What locking is worth on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Locks {
+    /// One holder at a time.
+    #[default]
+    Honest,
+    /// Everybody gets every lock, as on two hosts that mount one NFS with `nolock`.
+    Granted,
+    /// No lock can be had (ENOLCK).
+    Refused,
 }
 
 /// The file system. Clones are the same one.
@@ -47,6 +61,19 @@ struct World {
     fired: u64,
     dead: bool,
     holders: u64,
+    locks: Locks,
+    visit: Option<(u64, Visit)>,
+    /// Whether another process is at work, which no fault of this one touches.
+    elsewhere: bool,
+}
+
+/// What another process does in the middle of an operation of this one.
+struct Visit(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Visit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Visit")
+    }
 }
 
 /// A small generator of reproducible accidents (xorshift64*).
@@ -91,11 +118,43 @@ impl Sim {
         world.fired = 0;
     }
 
+    /// Lets another process do `work` just before the operation with this number, counted from now
+    /// on. Its own operations are not counted and never fail.
+    pub fn meanwhile(&self, operation: u64, work: impl FnOnce() + Send + 'static) {
+        let mut world = self.lock();
+        world.visit = Some((world.operations + operation, Visit(Box::new(work))));
+    }
+
+    /// Does `work` as another process, at once: it lives even where this one was killed.
+    pub fn elsewhere<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = std::mem::replace(&mut self.lock().elsewhere, true);
+        let outcome = work();
+        self.lock().elsewhere = before;
+        outcome
+    }
+
+    /// Makes locks worth as much as this from now on.
+    pub fn set_locks(&self, locks: Locks) {
+        self.lock().locks = locks;
+    }
+
     /// Stops injecting; returns how often the fault fired.
     pub fn heal(&self) -> u64 {
         let mut world = self.lock();
-        world.fault = None;
+        (world.fault, world.visit) = (None, None);
         world.fired
+    }
+
+    /// Begins an operation: lets whoever is due do its work, then counts and perhaps fails. Says
+    /// whether the process dies in it.
+    fn begin(&self, writes: bool) -> io::Result<(MutexGuard<'_, World>, bool)> {
+        let due = self.lock().due();
+        if let Some(Visit(work)) = due {
+            self.elsewhere(work);
+        }
+        let mut world = self.lock();
+        let killed = world.begin(writes)?;
+        Ok((world, killed))
     }
 
     /// Operations so far.
@@ -149,6 +208,14 @@ impl Sim {
         }
     }
 
+    /// Makes every read of a file fail (EIO), or no more.
+    pub fn set_broken(&self, folder: &str, name: &str, broken: bool) {
+        let mut world = self.lock();
+        if let Some(inode) = world.find(folder, name) {
+            world.inodes[inode].broken = broken;
+        }
+    }
+
     /// Every file: directory, name and content.
     pub fn files(&self) -> Vec<(String, String, Vec<u8>)> {
         let world = self.lock();
@@ -177,8 +244,16 @@ impl World {
         files.into_iter().find(|(known, _)| known == name).map(|(_, inode)| inode)
     }
 
+    fn due(&mut self) -> Option<Visit> {
+        let is_due = !self.elsewhere && !self.dead;
+        self.visit.take_if(|(at, _)| is_due && *at == self.operations + 1).map(|(_, visit)| visit)
+    }
+
     /// Counts an operation: an error if it must fail, else whether the process dies in it.
     fn begin(&mut self, writes: bool) -> io::Result<bool> {
+        if self.elsewhere {
+            return Ok(false);
+        }
         if self.dead {
             return Err(io::Error::other("the process was killed"));
         }
@@ -201,6 +276,10 @@ impl World {
                 self.fired += 1;
                 Err(io::Error::from_raw_os_error(errno))
             }
+            Fault::Broken(errno) if self.operations >= at => {
+                self.fired += 1;
+                Err(io::Error::from_raw_os_error(errno))
+            }
             _ => Ok(false),
         }
     }
@@ -208,7 +287,7 @@ impl World {
     /// How many of `length` bytes a write takes now.
     fn accepted(&mut self, length: usize) -> io::Result<usize> {
         match self.fault {
-            Some((at, Fault::Short)) if self.operations >= at => {
+            Some((at, Fault::Short)) if self.operations >= at && !self.elsewhere => {
                 self.fired += 1;
                 if self.fired.is_multiple_of(2) {
                     return Err(io::ErrorKind::Interrupted.into());

@@ -22,6 +22,8 @@ pub struct Inode {
     pub holder: Option<u64>,
     /// Names that it has.
     pub links: usize,
+    /// Whether the disk refuses to read it.
+    pub broken: bool,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
 }
