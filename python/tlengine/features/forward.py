@@ -234,7 +234,7 @@ class _Held:
 
     def restore(self) -> None:
         """Put the tensor back; what the network itself wrote meanwhile stays."""
-        now = self.registry[self.name] if self.name in self.registry else None
+        now = self.registry.get(self.name)
         if now is None:
             return  # the network took it away
         written = self.moved is not None and _state(now) != self.moved
