@@ -211,8 +211,6 @@ def _listed(items: Sequence[Any], name: str, modality: str | None) -> tuple[str,
             )
     if is_tensor(first):
         return "image", _tensor_images(list(items), name), None
-    if all(isinstance(item, np.ndarray) and item.ndim == 1 for item in items):
-        raise ShapeMismatchError(f"{name}: X is a list of 1-D arrays", hint="pass numpy.stack(X)")
     return "image", list(items), None
 
 
@@ -222,7 +220,7 @@ def _is_nothing(item: Any) -> bool:
 
 def _is_row(item: Any) -> bool:
     return isinstance(item, int | float | complex | list | tuple | np.number) or (
-        is_tensor(item) and item.ndim < 2
+        (is_tensor(item) or isinstance(item, np.ndarray)) and item.ndim < 2
     )
 
 
@@ -246,7 +244,7 @@ def _path(item: Any, place: str, *, sure: bool) -> Path:
     path = image_path(item, None, place) if isinstance(item, str) else None
     if path is None or not (sure or path.is_file()):
         raise DatasetError(
-            f"{place}: {short(item)} looks like the path of an image, and there is no such file"
+            f"{place}: {short(item)} stands for an image, and there is no such file"
             if path is not None
             else f"{place}: {short(item)} is no image path",
             hint="check the path; modality='image' counts it as unreadable, modality='text' embeds the "

@@ -37,16 +37,10 @@ def read_lines(path: Path) -> list[str]:
     mark = next((mark for mark in _MARKS if raw.startswith(mark)), b"")
     if mark == b"\xef\xbb\xbf":
         warnings.warn(f"{path}: 1 byte-order mark skipped", TlengineWarning, stacklevel=4)
-    text = _decoded(path, raw[len(mark) :], _MARKS.get(mark, "utf-8"))
-    if (at := text.find("\0")) >= 0:
-        line = text.count("\n", 0, at) + 1
-        wide = not mark and len(raw) > 3 and 0 in (raw[0], raw[1])
-        raise DatasetError(
-            f"{path}, line {line}: a NUL byte at {at - text.rfind(chr(10), 0, at) - 1}: this is not text",
-            hint=_recode(path, "UTF-16LE" if raw[1] == 0 else "UTF-16BE")
-            if wide
-            else "save the table as UTF-8 text",
-        )
+    encoding = _MARKS.get(mark, "utf-8")
+    if encoding == "utf-8":
+        _refuse_nul(path, raw)
+    text = _decoded(path, raw[len(mark) :], encoding)
     if "\n" not in text:
         text = text.replace("\r", "\n")
     return text.split("\n")
@@ -64,6 +58,17 @@ def _bytes(path: Path) -> bytes:
         raise DatasetError(
             f"{path}: cannot be read ({error.strerror or error})", hint="check the path and its permissions"
         ) from None
+
+
+def _refuse_nul(path: Path, raw: bytes) -> None:
+    at = raw.find(b"\0")
+    if at < 0:
+        return
+    hint = "save the table as UTF-8 text"
+    if len(raw) > 3 and 0 in raw[:2]:
+        hint = _recode(path, "UTF-16LE" if raw[1] == 0 else "UTF-16BE")
+    line, at = raw.count(b"\n", 0, at) + 1, at - raw.rfind(b"\n", 0, at) - 1
+    raise DatasetError(f"{path}, line {line}: a NUL byte at {at}: this is not text", hint=hint)
 
 
 def _decoded(path: Path, raw: bytes, encoding: str) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,13 +70,21 @@ def read_records(path: Path, lines: Sequence[str], *, tsv: bool) -> list[Record]
     suspect = _swallowed(table, quoted, merged, raw_fits)
     if suspect is None:
         return quoted
-    if tabs and raw_fits and _seen_elsewhere(table, raw, suspect):
+    if tabs and raw_fits and _are_rows(table, raw, merged, suspect):
         return raw
     raise DatasetError(
         f"{path}, line {suspect.line}: a quote opens a cell that ends in line "
         f"{suspect.line + suspect.lines - 1}, and each line between could be a row of its own",
-        hint=f"if it is one cell: {_QUOTE}; if the quote is text: {_QUOTE}, or save the table as TSV",
+        hint=f"{_QUOTE}; or write JSON lines, one object per row",
     )
+
+
+def _are_rows(table: _Lines, raw: Sequence[Record], merged: Sequence[Record], suspect: Record) -> bool:
+    """Whether the lines of ``suspect`` look like the rows that no quote can have swallowed."""
+    width = _width(raw[0].cells)
+    inside = {line for record in merged for line in range(record.line, record.line + record.lines)}
+    free = _counts([record.cells for record in raw[1:] if record.line not in inside], width)
+    return _repeats(_pieces(table, suspect, width), free, times=1)
 
 
 def _first_line(lines: Sequence[str], tsv: bool) -> tuple[int, str]:
@@ -180,7 +189,7 @@ def _swallowed(
 
     Its first and its last line have a cell for each column. That happens by chance in a text with line ends
     and delimiters, so one thing more is asked: no quotes around the names of the columns, and either every
-    line of the file could be a row, or the cells of some column are known from other rows.
+    line of the file could be a row, or the cells of some column stand there more than once.
     """
     if table.lines[table.skip].startswith('"'):
         return None
@@ -188,29 +197,35 @@ def _swallowed(
     suspects = [record for record in merged if _could_be_rows(table, record, width)]
     if not suspects or raw_fits:
         return suspects[0] if suspects else None
-    single = [record for record in quoted if record.lines == 1]
-    return next((record for record in suspects if _seen_elsewhere(table, single, record)), None)
+    single = [record.cells for record in quoted if record.lines == 1]
+    pieces = [_pieces(table, record, width) for record in suspects]
+    counts = _counts([*single, *(cells for lines in pieces for cells in lines)], width)
+    return next((r for r, lines in zip(suspects, pieces, strict=True) if _repeats(lines, counts)), None)
 
 
 def _could_be_rows(table: _Lines, record: Record, width: int) -> bool:
-    pieces = _pieces(table, record)
-    return _fits(pieces[0], width) and _fits(pieces[-1], width)
+    first, last = (table.lines[record.line - 1 + at].removesuffix("\r") for at in (0, record.lines - 1))
+    return all(_fits(line.split(table.delimiter), width) for line in (first, last))
 
 
-def _pieces(table: _Lines, record: Record) -> list[list[str]]:
-    """The lines of ``record`` as rows, blank ones left out."""
+def _pieces(table: _Lines, record: Record, width: int) -> list[list[str]]:
+    """The lines of ``record`` that could be rows, as rows."""
     lines = table.lines[record.line - 1 : record.line - 1 + record.lines]
-    return [line.removesuffix("\r").split(table.delimiter) for line in lines if line.strip()]
+    rows = [line.removesuffix("\r").split(table.delimiter) for line in lines]
+    return [cells for cells in rows if _fits(cells, width)]
 
 
-def _seen_elsewhere(table: _Lines, records: Sequence[Record], suspect: Record) -> bool:
-    """Whether the lines of ``suspect`` have in some column what stands in that column of other rows."""
-    inside = range(suspect.line, suspect.line + suspect.lines)
-    others = [record.cells for record in records[1:] if record.line not in inside]
-    width = _width(records[0].cells)
-    pieces = [cells for cells in _pieces(table, suspect) if _fits(cells, width)]
-    for column in range(width):
-        known = {row[column].strip() for row in others if column < len(row)} - {""}
-        if all(cells[column].strip() in known for cells in pieces):
-            return True
-    return False
+def _counts(rows: Iterable[list[str]], width: int) -> list[Counter[str]]:
+    """How often each cell stands in its column."""
+    return [
+        Counter(cell.strip() for cell in column) for column in zip(*(r[:width] for r in rows), strict=False)
+    ]
+
+
+def _repeats(pieces: Sequence[Sequence[str]], counts: Sequence[Counter[str]], times: int = 2) -> bool:
+    """Whether all of ``pieces`` have in some column, without quotes, what stands there so many times."""
+    columns = [[cells[at].strip() for cells in pieces] for at in range(len(counts))]
+    return any(
+        all(cell and '"' not in cell and count[cell] >= times for cell in column)
+        for column, count in zip(columns, counts, strict=True)
+    )

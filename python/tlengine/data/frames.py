@@ -86,10 +86,11 @@ def _column_table(source: Mapping[Any, Any], name: str) -> Table:
     names = _column_names(list(source), name)
     columns: dict[str, list[Any]] = {}
     for column, values in zip(names, source.values(), strict=True):
-        if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
+        if isinstance(values, str | bytes | Mapping) or is_frame(values) or not hasattr(values, "__len__"):
             raise DatasetError(
                 f"{name}: {column!r} is a {type(values).__name__}, not a column",
-                hint="pass a dict of columns {'text': [...], 'label': [...]}, or {'X': X, 'y': y}",
+                hint="pass a dict of columns {'text': [...], 'label': [...], 'split': [...]}, or "
+                "{'X': X, 'y': y}",
             )
         columns[column] = list(values.tolist() if hasattr(values, "tolist") else values)
     lengths = {column: len(values) for column, values in columns.items()}

@@ -102,6 +102,11 @@ def _joined(source: dict[str, Any], columns: Columns, labels: LabelMode, modalit
             f"split {unknown[0]!r} has no role",
             hint=f"choose the splits among {', '.join(sorted(ROLE_NAMES))}",
         )
+    if any(part.format["type"] == "custom" for part in source.values() if hasattr(part, "format")):
+        raise DatasetError(
+            "a transform (set_transform) on a split of a DatasetDict",
+            hint="apply it with map(), or pass one of the datasets",
+        )
     sizes = [len(part) if hasattr(part, "__len__") else 0 for part in source.values()]
     names = np.repeat(list(source), sizes)
     starts = np.repeat(np.cumsum(sizes) - sizes, sizes)

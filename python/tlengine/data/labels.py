@@ -71,14 +71,27 @@ def class_labels(
     kind = _one_kind(items, place)
     if kind == "str":
         items = _texts(items, place, where)
-    array = np.asarray(items)
-    if array.dtype == object or (kind == "number" and array.tolist() != items):
+    array = _exact(items) if kind == "number" else np.asarray(items)
+    if array is None:
+        row = max(range(len(items)), key=lambda row: abs(items[row]))
         raise LabelError(
-            f"{place(0)} and on: numbers such as {short(max(items, key=abs))} do not fit into 64 bits",
+            f"{place(row)}: {short(items[row])} has no exact place among these labels as a number of 64 bits",
             hint="write the labels as text",
         )
-    _refuse_continuous(items, kind)
+    _refuse_continuous(items, kind, "" if where is None else f"{where}: ")
     return array
+
+
+def _exact(items: Sequence[Any]) -> npt.NDArray[Any] | None:
+    """Numbers as an array that holds each of them as it is; None where there is no such array."""
+    whole = all(isinstance(value, int) for value in items)
+    for dtype in (np.int64, np.uint64) if whole else (np.float64,):
+        try:
+            array = np.array(items, dtype=dtype)
+        except OverflowError:
+            continue
+        return array if array.tolist() == list(items) else None
+    return None
 
 
 def _items(values: Sequence[Any]) -> list[Any]:
@@ -117,7 +130,7 @@ def _kind(value: Any) -> str:
         return type(value).__name__
     if isinstance(value, int | float | np.number):
         return "number"
-    several = isinstance(value, list | tuple | set | frozenset | dict) or hasattr(value, "ndim")
+    several = isinstance(value, list | tuple | set | frozenset | dict) or getattr(value, "shape", ()) != ()
     return "several" if several else "other"
 
 
@@ -144,7 +157,7 @@ def _texts(items: list[str], place: Callable[[int], str], where: str | None) -> 
     return names
 
 
-def _refuse_continuous(items: list[Any], kind: str) -> None:
+def _refuse_continuous(items: list[Any], kind: str, where: str) -> None:
     """Codes such as ``"250.1"`` repeat: as text, a class may have ten rows and there may be many."""
     if kind == "bool":
         return
@@ -160,7 +173,7 @@ def _refuse_continuous(items: list[Any], kind: str) -> None:
     if distinct <= (max(_FEW, n // 2) if whole else repeated):
         return
     raise LabelError(
-        f"labels vary continuously ({distinct} different numbers in {n} rows, such as {items[0]}): "
+        f"{where}labels vary continuously ({distinct} different numbers in {n} rows, such as {items[0]}): "
         "this is regression, and tlengine classifies",
         hint="name the column that holds classes with --label, or cut the numbers into classes first",
     )

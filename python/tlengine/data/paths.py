@@ -79,14 +79,14 @@ def _from(folder: Path | None, text: str) -> Path:
 
 
 def names_images(values: Sequence[Any]) -> bool:
-    """Whether strings look like paths of images: most of the first ones end as such files do.
+    """Whether strings look like paths of images: half of the first ones end as such files do.
 
     >>> names_images(["a.jpg", "b/c.PNG"]), names_images(["see a.jpg for it.", "no"])
     (True, False)
     """
     texts = [value.strip() for value in values[:_LOOKED_AT] if isinstance(value, str) and not is_blank(value)]
     found = sum(_suffix(text) in IMAGE_SUFFIXES for text in texts)
-    return bool(texts) and found > len(texts) // 2
+    return bool(texts) and 2 * found >= len(texts)
 
 
 def names_files(values: Sequence[Any]) -> bool:

@@ -109,7 +109,19 @@ def _from_path(source: str | PathLike[Any], columns: Columns, modality: str | No
         return dataset_from_npz(path, labels=labels)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return dataset_from_image(path)
+    way = _OTHER_SUFFIXES.get(path.suffix.lower())
+    known = f"a folder of images, or a file ending in {' '.join([*TABLE_SUFFIXES, '.npz'])}"
     raise DatasetError(
         f"{path}: {path.suffix or 'no suffix'} is no format that is known",
-        hint=f"a folder of images, or a file ending in {' '.join([*TABLE_SUFFIXES, '.npz'])}",
+        hint=f"{way}; what is read: {known}" if way else known,
     )
+
+
+_OTHER_SUFFIXES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV UTF-8"),
+    ".json": "write one JSON object per line, as .jsonl (pandas: orient='records', lines=True)",
+    **dict.fromkeys((".txt", ".tab"), "rename a table to .csv or .tsv"),
+    **dict.fromkeys((".feather", ".arrow", ".orc", ".pkl", ".pickle"), "read it, and pass the DataFrame"),
+    **dict.fromkeys((".npy", ".pt", ".pth", ".mat", ".h5"), "read it, and pass (X, y)"),
+}
+"""What to do about files that people have."""

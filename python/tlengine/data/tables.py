@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tlengine.data.labels import class_labels
 from tlengine.data.paths import as_image
 from tlengine.data.roles import name_column, role_column
 from tlengine.data.scalars import as_text, is_missing, listed, plain, short
-from tlengine.errors import DatasetError, EmptyInputError, TlengineWarning
+from tlengine.errors import DatasetError, EmptyInputError, LabelError, TlengineWarning
 
 __all__ = ["UNNAMED", "LabelMode", "Table", "dataset_from_table", "text_of"]
 
@@ -153,11 +154,13 @@ def _labels(
             stacklevel=4,
         )
     names = table.classes.get(label)
-    kept = [values[row] if names is None else _class(values[row], names) for row in rows]
 
     def place(i: int) -> str:
         return f"{table.place(int(rows[i]))}, column {label!r}"
 
+    kept = [values[row] for row in rows]
+    if names is not None:
+        kept = [_class(value, names, label, partial(place, i)) for i, value in enumerate(kept)]
     y = class_labels(kept, place, where=table.where(label))
     if labelled is None:
         return y, None
@@ -166,8 +169,17 @@ def _labels(
     return whole, labelled
 
 
-def _class(value: Any, names: Sequence[str]) -> str | None:
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+def _class(value: Any, names: Sequence[str], label: str, place: Callable[[], str]) -> Any:
+    """The name of a class by its number; what is missing stays so."""
+    if not isinstance(value, int):
+        return value
+    if 0 <= value < len(names):
+        return names[value]
+    raise LabelError(
+        f"{place()}: {value} is none of the {len(names)} classes ({listed(names, 4)}); "
+        "-1 stands for a label that is not known",
+        hint=f"leave such rows out: ds.filter(lambda row: row[{label!r}] >= 0), or pass labels='ignore'",
+    )
 
 
 def _labelled(values: list[Any], splits: npt.NDArray[np.str_] | None) -> npt.NDArray[np.bool_] | None:
@@ -217,5 +229,18 @@ def _splits(table: Table, chosen: dict[str, str], asked: str | None) -> npt.NDAr
         return None
     roles = role_column(table.column(column), table.where(column), table.place, sure=asked is not None)
     if roles is None:
+        _say_unused(table, column)
         del chosen["split"]
     return roles
+
+
+def _say_unused(table: Table, column: str) -> None:
+    """Numbers under the name of a split may well be one; words that are none are not."""
+    found = sorted({as_text(value) for value in table.column(column)})
+    if len(found) <= 3 and all(value.lower() in ("0", "1", "2", "true", "false") for value in found):
+        warnings.warn(
+            f"{table.where(column)}: {listed(found)} are no words for splits, and the column is not used; "
+            "write train, val and test if it is your split",
+            TlengineWarning,
+            stacklevel=4,
+        )

@@ -101,6 +101,8 @@ def image_array(content: Any, place: str) -> npt.NDArray[np.uint8]:
         hint = "images are (3, h, w) or (1, h, w)"
         if array.ndim == 1:
             hint += "; features are passed as (X, y)"
+        elif array.shape[-1] in (1, 3):
+            hint += ": tensor.permute(2, 0, 1)"
         raise DatasetError(f"{place}: a tensor of shape {array.shape}", hint=hint)
     if array.dtype.kind == "f":
         if not (array.min() >= 0 and array.max() <= 1):
