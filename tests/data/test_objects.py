@@ -82,7 +82,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "None": (["a", None, "b", "a"], r"y\[1\]: the label is missing"),
     "NaN": (["a", float("nan"), "b", "a"], r"y\[1\]: the label is missing"),
     "NA in a series": (pd.Series([1, None, 1, 2], dtype="Int64"), r"y\[1\]: the label is missing"),
-    "NA among categories": (pd.Series(["a", None, "a", "b"], dtype="category"), r"y\[1\]: the label is missing"),
+    "NA among categories": (
+        pd.Series(["a", None, "a", "b"], dtype="category"),
+        r"y\[1\]: the label is missing",
+    ),
     "masked": (np.ma.array([1, 2, 1, 2], mask=[0, 1, 0, 0]), r"y\[1\]: the label is missing"),
     "dates": (np.array(["2020-01-01"] * 4, "datetime64[ns]"), r"y\[0\].*datetime64"),
     "decimals": ([Decimal(1)] * 4, r"y\[0\].*Decimal"),
@@ -219,7 +222,12 @@ def test_polars() -> None:
 
 
 def test_frames_with_labels_apart() -> None:
-    for y in (FRAME["label"], FRAME["label"].tolist(), FRAME[["label"]], FRAME["label"].reset_index(drop=True)):
+    for y in (
+        FRAME["label"],
+        FRAME["label"].tolist(),
+        FRAME[["label"]],
+        FRAME["label"].reset_index(drop=True),
+    ):
         ds = load_dataset((FRAME[["text"]], y))
         assert (ds.contents, ds.labels().tolist()) == (["good", "bad"], ["pos", "neg"])
         assert load_dataset((FRAME["text"], y)).labels().tolist() == ["pos", "neg"]
@@ -234,7 +242,10 @@ def test_frames_with_labels_apart() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (pd.DataFrame([["a", "b", "c"]], columns=["text", "label", "label "]), "two columns are named 'label'"),
+        (
+            pd.DataFrame([["a", "b", "c"]], columns=["text", "label", "label "]),
+            "two columns are named 'label'",
+        ),
         (pd.DataFrame([["a"]], columns=pd.MultiIndex.from_tuples([("x", "text")])), "in levels"),
         (FRAME.iloc[:0], "no rows"),
         ({"text": ["a", "b"], "label": ["x"]}, "'label' has 1 rows, others have 2"),
@@ -271,7 +282,11 @@ def test_a_column_named_for_a_source_without_columns_is_refused(tmp_path: Path, 
 
 
 def test_a_dict_of_arrays_has_columns() -> None:
-    more = {"groups": [1, 1.0, 2, 2], "splits": ["train", "dev", "TEST", "test"], "ids": [b"a", "b", "c", "d"]}
+    more = {
+        "groups": [1, 1.0, 2, 2],
+        "splits": ["train", "dev", "TEST", "test"],
+        "ids": [b"a", "b", "c", "d"],
+    }
     ds = load_dataset({"X": X, "y": list("abab"), **more})
     assert [c.tolist() for c in (ds.groups, ds.splits, ds.ids) if c is not None] == [
         ["1", "1", "2", "2"],
@@ -306,7 +321,18 @@ def test_features_and_datasets_are_one_pair(tmp_path: Path) -> None:
         dataset="pets",
     )
     again = Dataset.from_features(features).to_features()
-    for name in ("X", "ids", "y", "groups", "domains", "splits", "keys", "backbone", "fingerprint", "dataset"):
+    for name in (
+        "X",
+        "ids",
+        "y",
+        "groups",
+        "domains",
+        "splits",
+        "keys",
+        "backbone",
+        "fingerprint",
+        "dataset",
+    ):
         assert np.array_equal(getattr(again, name), getattr(features, name)), name
     np.savez(tmp_path / "f.npz", X=features.X, keys=features.keys, splits=np.array(["dev", "train"]))
     ds = load_dataset(tmp_path / "f.npz")
@@ -427,7 +453,13 @@ def test_odd_items_are_refused(source: Any, message: str) -> None:
 
 def test_groups_domains_and_splits_of_items() -> None:
     records = [
-        {"text": f"t{i}", "label": "ab"[i % 2], "patient": i // 2, "clinic": "x", "fold": "train test".split()[i % 2]}
+        {
+            "text": f"t{i}",
+            "label": "ab"[i % 2],
+            "patient": i // 2,
+            "clinic": "x",
+            "fold": "train test".split()[i % 2],
+        }
         for i in range(4)
     ]
     ds = load_dataset(Items(records), domain="clinic", split="fold")
@@ -440,7 +472,9 @@ def test_groups_domains_and_splits_of_items() -> None:
 
 # ---- Hugging Face datasets ----
 
-HUB = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+HUB = datasets.Features(
+    {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
+)
 
 
 def hub(texts: list[str], labels: list[Any]) -> datasets.Dataset:
@@ -458,7 +492,10 @@ def test_formats_change_nothing(kind: str) -> None:
 
 
 def _shout(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    return {"text": [text.upper() for text in batch["text"]], "label": [1 - label for label in batch["label"]]}
+    return {
+        "text": [text.upper() for text in batch["text"]],
+        "label": [1 - label for label in batch["label"]],
+    }
 
 
 def test_a_transform_is_not_passed_over() -> None:
@@ -476,7 +513,9 @@ def test_splits_without_labels_as_glue_has_them() -> None:
     assert (ds.labels().tolist(), ds.ids.tolist()) == (["pos", "neg"], ["train[0]", "train[1]"])
     assert len(load_dataset(source, labels="ignore")) == 4
     for labels in ([1, -1], [-1, -1], [0, None]):
-        with pytest.raises(LabelError, match=r"row [01], column 'label': (-1 is none of|the label is missing)"):
+        with pytest.raises(
+            LabelError, match=r"row [01], column 'label': (-1 is none of|the label is missing)"
+        ):
             load_dataset(hub(["a", "b"], labels))
 
 

@@ -102,7 +102,10 @@ def test_strings_that_look_like_paths_are_never_embedded_unasked(
     with pytest.raises(DatasetError, match=r"X\[0\]: 'nowhere/1.jpg'.*no such file.*\n.*modality='text'"):
         load_dataset((missing, y))
     assert load_dataset((missing, y), modality="text").contents == ["nowhere/1.jpg", "nowhere/2.jpeg"]
-    assert load_dataset((missing, y), modality="image").contents == [Path("nowhere/1.jpg"), Path("nowhere/2.jpeg")]
+    assert load_dataset((missing, y), modality="image").contents == [
+        Path("nowhere/1.jpg"),
+        Path("nowhere/2.jpeg"),
+    ]
     (images / "a.txt").write_text("hello")
     with pytest.raises(DatasetError, match=r"names of files.*\n.*read_text"):
         load_dataset((convert([str(images / "a.txt")] * 2), y))
