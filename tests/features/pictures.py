@@ -54,6 +54,24 @@ def raw_png(values: np.ndarray, colour: int, *extra: bytes) -> bytes:
     )
 
 
+def interlaced_png(pixels: np.ndarray) -> bytes:
+    """``pixels`` (h, w, 3) uint8 in the seven passes of Adam7."""
+    passes = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
+    parts = [pixels[top::down, left::right] for left, top, right, down in passes]
+    body = b"".join(b"\0" + line.tobytes() for part in parts if part.size for line in part)
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2, 0, 0, 1)
+    chunks = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(body)), chunk(b"IEND", b""))
+    return SIGNATURE + b"".join(chunks)
+
+
 def with_segments(jpeg: bytes, megabytes: int, marker: int = 0xEF, body: bytes = b"x" * 65_000) -> bytes:
     """``jpeg`` with application data behind its first two bytes."""
     segment = struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body

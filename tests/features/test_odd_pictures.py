@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
 import tlengine as tl
-from tests.features.pictures import encoded, peak_kib
+from tests.features.pictures import encoded, interlaced_png, peak_kib
 from tlengine.errors import DecodeError, ImageTooLargeError, TlengineWarning
 from tlengine.features import ImagePreprocess, decode_image, sample_key
 from tlengine.features import images as images_module
@@ -103,43 +103,33 @@ def test_every_mode_of_an_image_object(mode: str) -> None:
 @pytest.mark.parametrize("transform", [0, 2], ids=["CMYK", "YCCK"])
 def test_print_colours_of_adobe(transform: int) -> None:
     """Adobe writes them inverted; a picture that is read the wrong way round is a negative."""
-    if transform == 0:
-        data = encoded(SMALL.convert("CMYK"), "JPEG", quality=95)
-    else:  # YCCK: the first three inks as luminance and colour, which the marker says
-        data = encoded(
-            Image.merge("CMYK", [*SMALL.convert("YCbCr").split(), Image.new("L", SMALL.size)]),
-            "JPEG",
-            quality=95,
-        )
-        at = data.index(b"Adobe") + 11
-        data = data[:at] + b"\2" + data[at + 1 :]
-    got = np.asarray(decode_image(data)).astype(int)
-    closer = np.abs(got - PIXELS).mean() < np.abs(got - (255 - PIXELS.astype(int))).mean()
-    assert closer == (transform == 0) or transform == 2
+    image = SMALL.convert("CMYK")
+    if transform == 2:  # the first three inks as luminance and colour; the inks are the inverted RGB
+        inks = ImageOps.invert(SMALL).convert("YCbCr").split()
+        image = Image.merge("CMYK", [*map(ImageOps.invert, inks), Image.new("L", SMALL.size)])
+    data = encoded(image, "JPEG", quality=100, subsampling=0)
+    at = data.index(b"Adobe") + 11
+    data = data[:at] + bytes([transform]) + data[at + 1 :]
+    assert np.abs(np.asarray(decode_image(data)).astype(int) - PIXELS).mean() < 3
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_interlaced_and_progressive(kind: str) -> None:
-    plain = encoded(SMALL, kind, **({"lossless": True} if kind == "WEBP" else {}))
-    other = encoded(
-        SMALL,
-        kind,
-        **(
-            {"progressive": True}
-            if kind == "JPEG"
-            else {"lossless": True}
-            if kind == "WEBP"
-            else {"interlace": 1}
-        ),
-    )
+    plain = encoded(SMALL, kind)
+    other = interlaced_png(PIXELS) if kind == "PNG" else encoded(SMALL, kind, progressive=True)
+    assert other != plain
     assert np.array_equal(np.asarray(decode_image(plain)), np.asarray(decode_image(other)))
+
+
+def test_a_picture_of_a_stereo_camera_is_its_first_frame(tmp_path: Path) -> None:
+    SMALL.save(tmp_path / "stereo.jpg", "MPO", save_all=True, append_images=[SMALL.rotate(180)], quality=95)
+    got = np.asarray(decode_image(tmp_path / "stereo.jpg")).astype(int)
+    assert np.abs(got - PIXELS).mean() < 8
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_orientation_in_each_format(kind: str, orientation: int) -> None:
-    from PIL import ImageOps
-
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(SMALL, kind, exif=exif)
@@ -215,12 +205,10 @@ def test_an_image_whose_file_was_closed(kind: str, tmp_path: Path) -> None:
         assert tl.extract(tl.load_dataset(images), "raw", progress=False).X.shape[0] == 2
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])  # half a WebP is refused when it is opened
 def test_a_damaged_image_object_is_a_failure(kind: str) -> None:
     data = encoded(PHOTO, kind)
-    damaged = Image.open(io.BytesIO(data[: len(data) // 2])) if kind != "WEBP" else None
-    if damaged is None:
-        return
+    damaged = Image.open(io.BytesIO(data[: len(data) // 2]))
     with pytest.warns(TlengineWarning, match="1 of 2 samples cannot be read"):
         tl.extract(tl.load_dataset([SMALL, damaged]), "raw", progress=False)
 

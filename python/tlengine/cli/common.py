@@ -103,7 +103,11 @@ _column_options = _stack(
     click.option("--label", metavar="COL", help="Column with the labels. [default: guessed]"),
     click.option("--group", metavar="COL", help="Column whose equal values stay on one side of a split."),
     click.option("--domain", metavar="COL", help="Column that says where a sample comes from."),
-    click.option("--split", metavar="COL", help="Column with your own train/val/test split."),
+    click.option(
+        "--split",
+        metavar="COL",
+        help="Column with your own train/val/test split; 'none': folders of that name are classes.",
+    ),
 )
 backbone_option = click.option(
     "--backbone",
