@@ -1,4 +1,4 @@
-"""Paths and environment variables, read in one place.
+"""Paths and environment variables, read in one place; docs/configuration.md has them in one table.
 
 >>> import os
 >>> os.environ["TLENGINE_HOME"] = "/tmp/tl"
@@ -9,14 +9,25 @@ PosixPath('/tmp/tl')
 
 from __future__ import annotations
 
+import math
+import operator
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tlengine.cgroups import cpu_quota
 from tlengine.errors import InputError
 
-__all__ = ["cache_root", "flag", "num_threads"]
+__all__ = ["cache_root", "expand_home", "flag", "hidden_bar", "num_threads", "thread_limit"]
 
 _TRUE = {"1", "on", "yes", "true"}
+
+_MOST_THREADS = 1024
+"""More are a slip of the pen: no result depends on their number, and the system may refuse to start them."""
+
+_limit: int | None = None
+"""What :func:`thread_limit` has set."""
 
 
 def flag(name: str) -> bool:
@@ -24,36 +35,126 @@ def flag(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() in _TRUE
 
 
+def hidden_bar(progress: bool) -> bool | None:
+    """``disable`` for ``tqdm``: True without ``progress`` or under ``TQDM_DISABLE``; None: unless a terminal.
+
+    >>> hidden_bar(False)
+    True
+    """
+    return True if not progress or flag("TQDM_DISABLE") else None
+
+
 def cache_root() -> Path:
-    """``$TLENGINE_HOME``, else ``$XDG_CACHE_HOME/tlengine``, else ``~/.cache/tlengine``."""
-    if home := os.environ.get("TLENGINE_HOME"):
-        return Path(home).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tlengine"
+    """``$TLENGINE_HOME``, else ``$XDG_CACHE_HOME/tlengine``, else ``~/.cache/tlengine``; absolute.
+
+    As the XDG specification asks, a relative ``XDG_CACHE_HOME`` is ignored. Empty means unset.
+
+    Raises:
+        InputError: there is no home directory, neither in ``$HOME`` nor in the list of users.
+    """
+    if home := os.environ.get("TLENGINE_HOME", "").strip():
+        return expand_home(home).absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = str(_home("set TLENGINE_HOME to a folder that you may write to") / ".cache")
+    return Path(base) / "tlengine"
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """``path`` with a leading ``~`` or ``~user`` replaced; a name that just begins with ``~`` stays.
+
+    Raises:
+        InputError: ``~`` where there is no home directory.
+
+    >>> expand_home("~$draft.csv")
+    PosixPath('~$draft.csv')
+    """
+    text = os.fspath(path)
+    if text == "~" or text.startswith("~/"):
+        return _home("write the whole path, or set HOME") / text[2:]
+    return Path(os.path.expanduser(text))
+
+
+def _home(way_out: str) -> Path:
+    """``$HOME`` where it is an absolute path, else the home of the user in the list of users."""
+    if os.path.isabs(home := os.environ.get("HOME", "")):
+        return Path(home)
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise InputError(
+            f"no home directory: HOME is {home!r}, and user {os.getuid()} is in no list of users",
+            hint=way_out,
+        ) from None
+
+
+@contextmanager
+def thread_limit(threads: int | None) -> Iterator[None]:
+    """While it lasts, :func:`num_threads` is ``threads`` unless another number is asked for.
+
+    None changes nothing. It holds for the whole process. Worker processes are told by their own arguments.
+
+    >>> with thread_limit(2):
+    ...     num_threads()
+    2
+    """
+    global _limit
+    before = _limit
+    _limit = before if threads is None else num_threads(threads)
+    try:
+        yield
+    finally:
+        _limit = before
 
 
 def num_threads(requested: int | None = None) -> int:
     """Threads to use: ``requested``, else ``$TLENGINE_NUM_THREADS``, else the cores we may run on.
 
-    As ``n_jobs`` of scikit-learn, a negative number counts from the cores: -1 is all of them.
+    The cores are those of the process's affinity, and no more than its control group's CPU quota, rounded up:
+    a container that may use 1.5 of 64 cores gets 2. As ``n_jobs`` of scikit-learn, a negative number counts
+    from the cores: -1 is all of them.
 
     Raises:
-        InputError: a thread count that is zero or not a number.
+        InputError: a thread count that is zero, above 1,024, or not a number.
 
     >>> num_threads(3)
     3
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    where = ""
     if requested is None:
+        if _limit is not None:
+            return _limit
         text = os.environ.get("TLENGINE_NUM_THREADS", "").strip()
         if not text:
-            return cores
+            return _cores()
         try:
             requested = int(text)
         except ValueError:
             raise InputError(
-                f"TLENGINE_NUM_THREADS={text!r} is not a whole number", hint="set it to 1 or more"
+                f"TLENGINE_NUM_THREADS={text[:40]!r} is not a whole number",
+                hint="set it to 1 or more, or to -1 for all cores",
             ) from None
+        where = "TLENGINE_NUM_THREADS: "
+    return _checked(requested, f"{where}the number of threads")
+
+
+def _checked(requested: int, name: str) -> int:
+    try:
+        requested = operator.index(requested)
+    except TypeError:
+        raise InputError(f"{name} is {requested!r}, not a whole number", hint="use 1 or more") from None
     if requested == 0:
-        raise InputError("the number of threads is 0", hint="use 1 or more, or -1 for all cores")
-    return requested if requested > 0 else max(1, cores + 1 + requested)
+        raise InputError(f"{name} is 0", hint="use 1 or more, or -1 for all cores")
+    if requested > (most := max(_MOST_THREADS, _cores())):
+        shown = requested if requested < 10**18 else "over 10**18"
+        raise InputError(f"{name} is {shown}, at most {most}", hint=f"this process may use {_cores()} cores")
+    return requested if requested > 0 else max(1, _cores() + 1 + requested)
+
+
+def _cores() -> int:
+    """The cores this process may run on, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))

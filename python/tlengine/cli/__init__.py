@@ -9,10 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import StringIO
+from typing import Any
 
 import click
 
-from tlengine.cli.common import GateNotMet, fail
+from tlengine.cli.common import GateNotMet, echo, fail, say, short_warnings
+from tlengine.cli.streams import OutputLost, prepare, settle
 
 __all__ = ["cli", "main"]
 
@@ -50,32 +53,53 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from difflib import get_close_matches
 
+            from tlengine.plugins import registry
+
+            registry.check_strict()
             near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if not near:
+            guess = [f"Did you mean {near[0]!r}?"] if near else []
+            raise click.UsageError(" ".join([error.message, *guess, *registry.trouble()]), ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; what a plugin's command raises gets the plugin's name."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, GateNotMet, OutputLost):
+            raise
+        except Exception as error:
+            from tlengine.plugins import registry
+
+            fault = registry.command_fault(str(ctx.invoked_subcommand), COMMANDS, error)
+            if fault is None:
                 raise
-            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            raise fault from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         extra = {name: c.get_short_help_str() for name, c in self._plugin_commands().items()}
+        for name in COMMANDS:
+            extra.pop(name, None)
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items(), *sorted(extra.items())])
 
     def _plugin_commands(self) -> Mapping[str, click.Command]:
-        if not self.commands:
-            from tlengine.plugins import add_commands
+        from tlengine.plugins import registry
 
-            add_commands(self)
-        return self.commands
+        brought = {name: command for name, (_, command) in registry.commands(COMMANDS).items()}
+        return {**brought, **self.commands}
 
 
 def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     import tlengine
 
-    click.echo(f"tlengine {tlengine.__version__} (core: {tlengine.build_profile}, torch {version('torch')})")
+    try:
+        torch = f"torch {version('torch')}"
+    except PackageNotFoundError:
+        torch = "no torch"
+    echo(f"tlengine {tlengine.__version__} (core: {tlengine.build_profile}, {torch})")
     ctx.exit()
 
 
@@ -102,28 +126,50 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit code."""
+    prepare()
+    short_warnings()
+    code = _run(args)
+    if not settle() and code == 0:
+        code = fail("stdout could not be written")
+    sys.exit(code)
+
+
+def _run(args: list[str] | None) -> int:
     from tlengine.errors import TlengineError
 
     try:
         code = cli.main(args, prog_name="tlengine", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except click.UsageError as error:
-        error.show()
-        code = error.exit_code
+        shown = StringIO()
+        error.show(shown)
+        echo(shown.getvalue(), nl=False, err=True)
+        return error.exit_code
     except click.exceptions.Exit as error:
-        code = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what was committed is kept, run the same command to go on", err=True)
-        code = 130
+        say("interrupted; what was committed is kept, run the same command to go on")
+        return 130
     except GateNotMet as gate:
-        click.echo(f"gate not met: {gate}", err=True)
-        code = 3
+        say(f"gate not met: {gate}")
+        return 3
+    except OutputLost as lost:
+        return 1 if lost.pipe else fail(f"stdout could not be written: {lost}")
     except TlengineError as error:
-        code = fail(error.message, error.hint)
+        _show_traceback(error)
+        return fail(error.message, error.hint)
     except click.ClickException as error:
-        code = fail(error.format_message())
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
+        return fail(error.format_message())
     except OSError as error:
-        code = fail(str(error), "check the path, its permissions and the space left")
-    sys.exit(code if isinstance(code, int) else 0)
+        return fail(str(error), "check the path, its permissions and the space left")
+
+
+def _show_traceback(error: BaseException) -> None:
+    """What a plugin raised, for its author: where ``TLENGINE_STRICT_PLUGINS`` is set."""
+    import traceback
+
+    from tlengine.errors import PluginError
+    from tlengine.settings import flag
+
+    if isinstance(error, PluginError) and error.__cause__ and flag("TLENGINE_STRICT_PLUGINS"):
+        say("".join(traceback.format_exception(error.__cause__)).rstrip())

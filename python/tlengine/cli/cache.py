@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tlengine.cli.common import json_option, print_json, quiet_option, say
+from tlengine.cli.common import echo, json_option, print_json, quiet_option, say
+from tlengine.settings import hidden_bar
 
 if TYPE_CHECKING:
     from tlengine.features.cache import EmbeddingCache
@@ -64,7 +65,7 @@ def ls(path: str | None, as_json: bool) -> None:
         say("the cache is empty")
     for table in tables:
         kind = f"{table.dim} × {table.dtype}" if table.dim else "manifest lost"
-        click.echo(
+        echo(
             f"{table.name[:16]}  {table.rows:>9,} rows  {kind:<14}  {_bytes(table.bytes):>9}  "
             f"{_seconds(table.seconds):>9} to compute  {_title(table.recipe)}"
         )
@@ -79,12 +80,12 @@ def stats(path: str | None, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    click.echo(f"path         {found.path}{' (read-only)' if found.read_only else ''}")
-    click.echo(f"tables       {found.tables}")
-    click.echo(f"rows         {found.rows:,} in {found.segments} segments")
-    click.echo(f"size         {_bytes(found.bytes)}")
-    click.echo(f"computed in  {_seconds(found.seconds)}")
-    click.echo(f"out of service  {found.quarantined} files")
+    echo(f"path         {found.path}{' (read-only)' if found.read_only else ''}")
+    echo(f"tables       {found.tables}")
+    echo(f"rows         {found.rows:,} in {found.segments} segments")
+    echo(f"size         {_bytes(found.bytes)}")
+    echo(f"computed in  {_seconds(found.seconds)}")
+    echo(f"out of service  {found.quarantined} files")
 
 
 @command.command()
@@ -126,7 +127,7 @@ def verify(
         )
     for report in broken if not as_json else ():
         rows = [f"rows {_few(report.bad_rows)}"] if report.bad_rows else []
-        click.echo(f"{report.table[:16]}/{report.segment}: {'; '.join(rows + report.damage)}")
+        echo(f"{report.table[:16]}/{report.segment}: {'; '.join(rows + report.damage)}")
     if broken:
         say("hint: 'tlengine cache repair' keeps every good row; damaged ones are computed anew", quiet=quiet)
         raise click.exceptions.Exit(1)
@@ -148,9 +149,7 @@ def repair(tables: tuple[str, ...], path: str | None, dry_run: bool, as_json: bo
     if not done:
         say("nothing to repair", quiet=quiet)
     for one in done:
-        click.echo(
-            f"{one.table[:16]}: {len(one.segments)} segments, {one.rows:,} rows kept, {one.lost:,} lost"
-        )
+        echo(f"{one.table[:16]}: {len(one.segments)} segments, {one.rows:,} rows kept, {one.lost:,} lost")
 
 
 @command.command()
@@ -215,9 +214,7 @@ def _recompute(
     elif not drift.compared:
         say(f"none of {drift.rows} samples is in the cache with this backbone")
     else:
-        click.echo(
-            f"{drift.compared} rows computed anew; largest difference {drift.largest:.2g} ({drift.id})"
-        )
+        echo(f"{drift.compared} rows computed anew; largest difference {drift.largest:.2g} ({drift.id})")
     if drift.largest > tolerance:
         say("hint: something that determines the rows is not in the recipe; clear the table")
         raise click.exceptions.Exit(1)
@@ -226,7 +223,7 @@ def _recompute(
 def _bar(what: str, quiet: bool) -> Callable[[Iterable[Any]], Iterable[Any]]:
     from tqdm import tqdm
 
-    return lambda items: tqdm(items, desc=what, unit="segment", disable=quiet or None)
+    return lambda items: tqdm(items, desc=what, unit="segment", disable=hidden_bar(not quiet))
 
 
 def _print_removal(removal: Any, as_json: bool) -> None:
@@ -234,11 +231,9 @@ def _print_removal(removal: Any, as_json: bool) -> None:
         print_json(asdict(removal))
         return
     verb = "would free" if removal.dry_run else "freed"
-    click.echo(
-        f"{verb} {_bytes(removal.bytes)}: {len(removal.tables)} tables, {removal.files} leftover files"
-    )
+    echo(f"{verb} {_bytes(removal.bytes)}: {len(removal.tables)} tables, {removal.files} leftover files")
     for name in removal.tables:
-        click.echo(f"  {name}")
+        echo(f"  {name}")
 
 
 def _title(recipe: dict[str, Any] | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,16 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from tlengine.cli.streams import echo, release_stdout, reserve_stdout
+from tlengine.settings import thread_limit
+
 __all__ = [
     "COLUMNS",
     "DataOptions",
     "GateNotMet",
     "backbone_option",
     "data_options",
+    "echo",
     "fail",
     "json_option",
     "print_json",
@@ -38,21 +42,23 @@ class GateNotMet(Exception):  # noqa: N818 - a verdict, not an error
 
 def fail(message: str, hint: str | None = None) -> int:
     """Prints one line and a hint on stderr; returns the exit code 1."""
-    click.echo(f"error: {message}", err=True)
+    echo(f"error: {message}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        echo(f"hint: {hint}", err=True)
     return 1
 
 
 def say(message: str = "", *, quiet: bool = False) -> None:
     """A note for people, on stderr."""
     if not quiet:
-        click.echo(message, err=True)
+        echo(message, err=True)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Prints one JSON document on stdout; NaN and infinity, which JSON lacks, become null."""
-    click.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    """Prints one JSON document on stdout, in ASCII; NaN and infinity, which JSON lacks, become null."""
+    text = json.dumps(_plain(document), indent=2, allow_nan=False)
+    release_stdout()
+    echo(text)
 
 
 def _plain(value: Any) -> Any:
@@ -82,7 +88,7 @@ def short_warnings() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        click.echo(f"warning: {message}", err=True)
+        echo(f"warning: {message}", err=True)
 
     warnings.showwarning = show
     warnings.simplefilter("always", TlengineWarning)
@@ -95,6 +101,18 @@ def _stack(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def _checked_device(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise click.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:N, mps")
+    return value
+
+
+def _reserved_for_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    if value and not ctx.resilient_parsing:
+        reserve_stdout(ctx)
+    return value
 
 
 _column_options = _stack(
@@ -118,13 +136,17 @@ backbone_option = click.option(
 _threads_option = click.option(
     "--num-threads",
     type=click.IntRange(min=1),
-    envvar="TLENGINE_NUM_THREADS",
-    help="Threads to use. [default: the cores this process may use]",
+    help="Threads to use. [default: TLENGINE_NUM_THREADS, else the cores this process may use]",
 )
 
 _extraction_options = _stack(
     click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+        "--device",
+        metavar="DEVICE",
+        callback=_checked_device,
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cuda, cuda:N or mps.",
     ),
     click.option(
         "--batch-size", type=click.IntRange(min=1), help="Samples per forward pass. [default: by device]"
@@ -146,7 +168,13 @@ _extraction_options = _stack(
     ),
     click.option("--strict", is_flag=True, help="Fail if any sample cannot be read."),
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_reserved_for_json,
+    help="Print one JSON document on stdout.",
+)
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bars and notes.")
 
 
@@ -170,18 +198,17 @@ class DataOptions:
 def data_options(function: Callable[..., None]) -> Callable[..., None]:
     """Declares the options of :class:`DataOptions` and passes them as ``options``.
 
-    Also ``--num-threads``, which takes effect before the command runs.
+    Also ``--num-threads``, which holds while the command runs.
     """
 
     @functools.wraps(function)
     def call(*, as_json: bool, quiet: bool, num_threads: int | None, **values: Any) -> None:
         short_warnings()
-        if num_threads is not None:
-            os.environ["TLENGINE_NUM_THREADS"] = str(num_threads)
         columns = {name: values.pop(name) for name in COLUMNS}
         extraction = {name: values.pop(name) for name in EXTRACTION}
         options = DataOptions(columns=columns, extraction=extraction, as_json=as_json, quiet=quiet)
-        function(options=options, **values)
+        with thread_limit(num_threads):
+            function(options=options, **values)
 
     stack = (_column_options, _extraction_options, _threads_option, json_option, quiet_option)
     return _stack(*stack)(call)

@@ -12,6 +12,7 @@ from tlengine.cli.common import (
     GateNotMet,
     backbone_option,
     data_options,
+    echo,
     print_json,
     say,
 )
@@ -40,7 +41,13 @@ def _words(text: str | None) -> list[str] | None:
     metavar="N,N,all",
     help="Labels per class, nested draws. [default: 5,10,25,50,100,all as far as there are so many]",
 )
-@click.option("--seeds", type=int, default=5, show_default=True, help="Repetitions with other splits.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Repetitions with other splits.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -102,10 +109,10 @@ def _print(result: RunResult, written: dict[str, str], options: DataOptions) -> 
         paths = {name: written.get(name) for name in ("run", "report", "model")}
         print_json({**document, **counts, **paths})
         return
-    click.echo(result.table())
-    click.echo(f"\n{result.verdict.answer}")
+    echo(result.table())
+    echo(f"\n{result.verdict.answer}")
     for name, path in written.items():
-        click.echo(f"{name + ':':<8}{path}")
+        echo(f"{name + ':':<8}{path}")
     if extraction:
         saved = sum(e["seconds_saved"] for e in extraction)
         reused = f"reused {counts['cached']:,} from the cache, which saved {saved:.1f} s"

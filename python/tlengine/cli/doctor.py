@@ -6,12 +6,14 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tlengine.cli.common import json_option, print_json
+from tlengine.cli.common import echo, json_option, print_json
 
 __all__ = ["command"]
 
@@ -29,27 +31,44 @@ PACKAGES = (
 
 
 def examine() -> dict[str, Any]:
-    """Versions, chip, devices, paths and plugins of this installation."""
+    """Versions, chip, devices, paths and plugins of this installation.
+
+    What cannot be found out is ``{"error": why}``: an installation in need of a doctor is not whole.
+    """
     import tlengine
     from tlengine import settings
     from tlengine.plugins import describe_plugins
 
-    root = settings.cache_root()
-    existing = next(p for p in (root, *root.parents) if p.exists())
     return {
         "tlengine": tlengine.__version__,
-        "core": {"profile": tlengine.build_profile, **tlengine.cpu_info()},
+        "core": _tried(lambda: {"profile": tlengine.build_profile, **tlengine.cpu_info()}),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "devices": _devices(),
-        "threads": settings.num_threads(),
-        "cache": {
-            "path": str(root),
-            "free_bytes": shutil.disk_usage(existing).free,
-            "writable": os.access(existing, os.W_OK),
+        "devices": _tried(_devices),
+        "threads": _tried(settings.num_threads),
+        "cache": _tried(lambda: _place(settings.cache_root())),
+        "environment": {
+            name: os.environ[name] for name in sorted(os.environ) if name.startswith("TLENGINE_")
         },
-        "plugins": describe_plugins(),
+        "plugins": _tried(describe_plugins),
+    }
+
+
+def _tried(find_out: Callable[[], Any]) -> Any:
+    try:
+        return find_out()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}".replace("\n", "; ")}
+
+
+def _place(root: Path) -> dict[str, Any]:
+    """The cache's folder, or the folder that it would be made in."""
+    existing = next(path for path in (root, *root.parents) if os.path.exists(path))
+    return {
+        "path": str(root),
+        "free_bytes": shutil.disk_usage(existing).free,
+        "writable": existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
     }
 
 
@@ -85,15 +104,13 @@ def command(as_json: bool) -> None:
 
 def _print(name: str, value: Any, indent: str = "") -> None:
     if isinstance(value, dict):
-        click.echo(f"{indent}{name}:")
+        echo(f"{indent}{name}:")
         for key, item in value.items():
             _print(key, item, indent + "  ")
     elif isinstance(value, list) and value and isinstance(value[0], dict):
-        click.echo(f"{indent}{name}:")
+        echo(f"{indent}{name}:")
         for item in value:
-            click.echo(
-                f"{indent}  " + "  ".join(f"{k}={v}" for k, v in item.items() if v not in (None, [], ""))
-            )
+            echo(f"{indent}  " + "  ".join(f"{k}={v}" for k, v in item.items() if v not in (None, [], "")))
     else:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        click.echo(f"{indent}{name}: {'not installed' if shown is None else shown}")
+        echo(f"{indent}{name}: {'not installed' if shown is None else shown}")

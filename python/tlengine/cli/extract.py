@@ -13,6 +13,7 @@ from tlengine.cli.common import (
     DataOptions,
     backbone_option,
     data_options,
+    echo,
     print_json,
     say,
 )
@@ -55,7 +56,7 @@ def command(
     if out is not None:
         _save(features, out)
     document = _document(features, out)
-    print_json(document) if options.as_json else click.echo(_summary(document))
+    print_json(document) if options.as_json else echo(_summary(document))
 
 
 def _open(data: str, options: DataOptions) -> Dataset:

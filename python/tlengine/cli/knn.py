@@ -12,6 +12,7 @@ from tlengine.cli.common import (
     GateNotMet,
     backbone_option,
     data_options,
+    echo,
     print_json,
 )
 from tlengine.cli.loading import open_dataset, open_features
@@ -123,9 +124,9 @@ def vote(features: Features, ks: list[int], temperature: float, metric: Any) -> 
 
 
 def _print(document: dict[str, Any]) -> None:
-    click.echo(f"{'k':>5}  accuracy  balanced  log-loss")
+    echo(f"{'k':>5}  accuracy  balanced  log-loss")
     for record in document["results"]:
-        click.echo(
+        echo(
             f"{record['k']:>5}  {record['accuracy']:>8.2%}  {record['balanced_accuracy']:>8.2%}  "
             f"{record['log_loss']:>8.4f}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tlengine.cli.common import json_option, print_json, say, short_warnings
+from tlengine.cli.common import echo, json_option, print_json, say
 
 __all__ = ["command"]
 
@@ -24,7 +24,6 @@ def command(ctx: click.Context, as_json: bool) -> None:
     tlengine plugins check efficientnet-lite0
     tlengine plugins new mynet
     """
-    short_warnings()
     if ctx.invoked_subcommand is None:
         _list(as_json)
 
@@ -32,26 +31,27 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @command.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """The plugins found, and the backbones, probes and exporters that they offer."""
+    """The plugins found, and the backbones, probes, exporters and commands that they offer."""
     _list(as_json)
 
 
 def _list(as_json: bool) -> None:
-    from tlengine.plugins import backbones, describe_plugins, exporters, probes, registry
+    from tlengine.cli import COMMANDS
+    from tlengine.plugins import describe_plugins, registry
 
-    offers = {
-        "backbones": [*backbones(), *(f"{prefix}/..." for prefix in registry.sources())],
-        "probes": list(probes()),
-        "exporters": list(exporters()),
-    }
+    commands = list(registry.commands(COMMANDS))  # first: it may mark a plugin as failed
+    plugins = describe_plugins()
+    offers = {**registry.describe_offers(), "commands": commands}
     if as_json:
-        print_json({"plugins": describe_plugins(), **offers})
+        print_json({"plugins": plugins, **offers})
         return
-    for info in describe_plugins():
+    for info in plugins:
         why = f": {info['error']}" if info["error"] else ""
-        click.echo("{name}  {distribution} {version}  {status}".format(**info) + why)
+        echo("{name}  {distribution} {version}  {status}".format(**info) + why)
+    if any(info["status"] == "failed" for info in plugins):
+        say("hint: TLENGINE_STRICT_PLUGINS=1 tlengine plugins check shows the traceback of what failed")
     for kind, names in offers.items():
-        click.echo(f"{kind}: {', '.join(names) or 'none'}")
+        echo(f"{kind}: {', '.join(names) or 'none'}")
 
 
 @command.command("show")
@@ -70,7 +70,7 @@ def show(name: str, as_json: bool) -> None:
         print_json(document)
         return
     for field, value in document.items():
-        click.echo(f"{field}: {value}")
+        echo(f"{field}: {value}")
 
 
 @command.command("check")
@@ -90,7 +90,7 @@ def check(names: tuple[str, ...], as_json: bool) -> None:
         for checked, fault in backbone_checks(resolve_backbone(name)):
             results.append({"backbone": name, "check": checked, "ok": fault is None, "fault": fault})
             if not as_json:
-                click.echo(f"{name}  {checked}  {'ok' if fault is None else f'FAILED: {fault}'}")
+                echo(f"{name}  {checked}  {'ok' if fault is None else f'FAILED: {fault}'}")
     if as_json:
         print_json({"checks": results, "ok": all(result["ok"] for result in results)})
     bad = [result for result in results if not result["ok"]]
@@ -106,8 +106,12 @@ def check(names: tuple[str, ...], as_json: bool) -> None:
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=".", help="Parent folder.")
 def new(name: str, into: Path) -> None:
     """Write a plugin with a backbone NAME, its tests and its pyproject, ready to be changed."""
+    from tlengine.cli import COMMANDS
+    from tlengine.errors import InputError
     from tlengine.testing import write_plugin
 
+    if name in COMMANDS:
+        raise InputError(f"there is a command named {name!r} already", hint="choose another name")
     folder = write_plugin(name, into)
-    click.echo(folder)
+    echo(folder)
     say(f"next: pip install -e {folder} && tlengine plugins check {name}")

@@ -12,6 +12,7 @@ import click
 from tlengine.cli.common import (
     DataOptions,
     data_options,
+    echo,
     print_json,
     say,
 )
@@ -78,7 +79,7 @@ def command(
     if options.as_json:
         print_json(document)
     elif out is None:
-        click.echo(predictions_csv(predictions), nl=False)
+        echo(predictions_csv(predictions), nl=False)
 
 
 def _features(model: Model, dataset: Dataset, options: DataOptions) -> Features:

@@ -13,6 +13,7 @@ from tlengine.cli.common import (
     GateNotMet,
     backbone_option,
     data_options,
+    echo,
     print_json,
 )
 from tlengine.cli.loading import open_dataset, open_features
@@ -162,18 +163,18 @@ def _save(probe: Any, features: Features, rows: int, out: Path) -> str:
 
 
 def _print(document: dict[str, Any]) -> None:
-    click.echo(f"{'C':>10}  {'log-loss':>9}  {'relative gap':>12}  passes")
+    echo(f"{'C':>10}  {'log-loss':>9}  {'relative gap':>12}  passes")
     for record in document["path"]:
         mark = "*" if record["C"] == document["C"] else " "
         gap = record["gap_bound"] / record["objective"] if record["objective"] else 0.0
         certified = "" if record["converged"] else "  not certified"
         numbers = f"{record['log_loss']:>9.4f}  {gap:>12.1e}  {record['n_passes']:>6}"
-        click.echo(f"{record['C']:>10.3g}{mark} {numbers}{certified}")
-    click.echo(
+        echo(f"{record['C']:>10.3g}{mark} {numbers}{certified}")
+    echo(
         f"\nC = {document['C']:.3g}: cross-validated accuracy {document['accuracy']:.2%}, log-loss "
         f"{document['log_loss']:.4f}; {len(document['path'])} values of C in {document['seconds']:.2f} s"
     )
     if document["test_accuracy"] is not None:
-        click.echo(f"test accuracy {document['test_accuracy']:.2%}")
+        echo(f"test accuracy {document['test_accuracy']:.2%}")
     if document["model"]:
-        click.echo(f"model: {document['model']}")
+        echo(f"model: {document['model']}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from tlengine.cli.common import json_option, print_json
+from tlengine.cli.common import echo, json_option, print_json
 
 __all__ = ["command"]
 
@@ -28,12 +29,22 @@ def command(run: Path, out: Path | None, exporter: str, as_json: bool) -> None:
     tlengine report out/run.json
     """
     from tlengine.evaluation import load_run
-    from tlengine.plugins.registry import resolve_exporter
+    from tlengine.plugins.registry import render, resolve_exporter
 
     spec = resolve_exporter(exporter)
-    text = spec.render(load_run(run).document)
+    text = render(exporter, load_run(run).document)
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"report{spec.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    print_json({"report": str(path)}) if as_json else click.echo(str(path))
+    _write(path, text)
+    print_json({"report": str(path)}) if as_json else echo(path)
+
+
+def _write(path: Path, text: str) -> None:
+    """``text`` under ``path`` entirely or not at all; names that are no Unicode are escaped."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

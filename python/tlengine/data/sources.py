@@ -15,6 +15,7 @@ from tlengine.data.npz import dataset_from_npz
 from tlengine.data.objects import dataset_from_object
 from tlengine.data.tables import dataset_from_table
 from tlengine.errors import DatasetError, InputError
+from tlengine.settings import expand_home
 
 __all__ = ["load_dataset"]
 
@@ -97,7 +98,7 @@ def _from_path(source: str | PathLike[Any], columns: Columns, modality: str | No
         raise DatasetError(
             f"{source}: a URL, and nothing is downloaded here", hint="fetch it, and give the path"
         )
-    path = Path(source).expanduser()
+    path = expand_home(source)
     if not path.exists():
         raise DatasetError(f"{path}: no such file or folder", hint="check the path")
     if not path.is_dir() and table_suffix(path) in TABLE_SUFFIXES:

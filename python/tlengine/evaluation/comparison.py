@@ -31,7 +31,7 @@ from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.strategies import DEFAULT_STRATEGIES, Fit, Strategy, resolve_strategy
 from tlengine.evaluation.verdict import CONTROL, Cell
 from tlengine.probes.interruption import stop_calls
-from tlengine.settings import num_threads
+from tlengine.settings import hidden_bar, num_threads
 
 __all__ = ["compare"]
 
@@ -174,7 +174,7 @@ def _evaluate(
     found = Evaluation(failed=list(samples.failed))
     pairs = list(_pairs(samples, strategies))
     fits = len(plan.resamples) * len(budgets)
-    bar = tqdm(total=len(pairs) * fits, desc="compare", unit="fit", disable=None if progress else True)
+    bar = tqdm(total=len(pairs) * fits, desc="compare", unit="fit", disable=hidden_bar(progress))
     with bar, warnings.catch_warnings():
         # Candidates for hyper-parameters need no certificate; the fits with the chosen ones are counted.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -64,9 +64,9 @@ class RunResult:
         Raises:
             UnknownNameError: no plugin offers it.
         """
-        from tlengine.plugins.registry import resolve_exporter
+        from tlengine.plugins.registry import render
 
-        return str(resolve_exporter("html").render(self.document))
+        return render("html", self.document)
 
     def to_json(self) -> str:
         """The text of ``run.json``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,14 @@ from tlengine.errors import (
     InputError,
     MissingPackageError,
     PluginError,
+    PluginWarning,
     TlengineError,
     UnhashableRecipeError,
 )
 from tlengine.features.descriptions import describe
 from tlengine.features.recipes import Fingerprint
 from tlengine.plugins import registry
+from tlengine.plugins.containment import reason, stdout_to_stderr
 from tlengine.plugins.records import MODALITIES, BackboneSpec, Modality
 
 if TYPE_CHECKING:
@@ -219,17 +222,18 @@ def _load_module(spec: BackboneSpec, device: str, origin: str) -> nn.Module:
     from torch import nn
 
     try:
-        module = spec.load(device)
-    except TlengineError:
+        with stdout_to_stderr():
+            module = spec.load(device)
+    except (TlengineError, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"backbone {spec.name!r} ({origin}) cannot be loaded: {error}",
             hint=f"install the package that provides {error.name!r}",
         ) from error
-    except Exception as error:
+    except BaseException as error:  # a plugin may even exit
         raise BackboneError(
-            f"backbone {spec.name!r} cannot be loaded: {type(error).__name__}: {error} ({origin})",
+            f"backbone {spec.name!r} cannot be loaded: {reason(error)} ({origin})",
             hint=f"check it with: tlengine plugins check {spec.name}",
         ) from error
     if not isinstance(module, nn.Module):
@@ -244,6 +248,9 @@ def _load_module(spec: BackboneSpec, device: str, origin: str) -> nn.Module:
 def default_backbone(modality: str) -> str:
     """The name of the installed backbone that is taken for ``modality`` when the user names none.
 
+    Where several plugins call theirs the default, one that is shipped with tlengine is taken, else the first
+    by name, and a ``PluginWarning`` names the others.
+
     Raises:
         BackboneError: none is installed; the hint says how to.
     """
@@ -251,9 +258,19 @@ def default_backbone(modality: str) -> str:
         name for name, spec in registry.backbones().items() if spec.default and spec.modality == modality
     ]
     if names:
-        return names[0]
+        chosen, *others = sorted(names, key=lambda name: (name not in registry.SHIPPED, name))
+        if others:
+            warnings.warn(
+                f"several plugins bring a default backbone for {modality} data; {chosen} is taken, not "
+                f"{', '.join(others)}: name the one that you want",
+                PluginWarning,
+                stacklevel=2,
+            )
+        return chosen
     plugin = {"image": "tlengine-efficientnet-lite", "text": "tlengine-minilm"}.get(modality)
     raise BackboneError(
         f"no backbone for {modality} data is installed",
-        hint=f"pip install ./plugins/{plugin}" if plugin else "use image or text data",
+        hint="; ".join([*registry.trouble(), registry.install_hint(plugin)])
+        if plugin
+        else "use image or text data",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader
 
-from tlengine.errors import DecodeError, ResourceError
+from tlengine.errors import DecodeError, ResourceError, TlengineWarning
 from tlengine.features.contents import Hashed
 from tlengine.features.images import DEPTH_NOTE, ImagePreprocess, decode_image
+from tlengine.features.workers import leave_interrupts_to_the_parent, reason_for_none, without_main
 from tlengine.settings import num_threads
 
 if TYPE_CHECKING:
@@ -69,22 +70,49 @@ def image_batches(
         preprocess: takes an RGB ``PIL.Image``.
         batch_size: samples per batch.
         workers: decoding processes; None takes half the cores (8 at most), and none for 64 images or fewer.
+            Where no process can be started this one decodes, and says so if ``workers`` were asked for.
         max_pixels: larger images fail.
 
     Raises:
         ResourceError: a worker process died.
+        InputError: a script without a main guard is being imported by a process that was just started.
     """
+    asked = workers
     if workers is None:
         workers = 0 if len(rows) <= _FEW else max(1, min(8, num_threads() // 2))
+    decoding = _Decoding(contents, rows, preprocess, max_pixels)
+    why_none = reason_for_none(decoding) if workers else None
+    batches: Iterator[Batch] | None = None
+    if workers and why_none is None:
+        try:
+            batches = _by_processes(decoding, batch_size, workers)
+        except (OSError, ImportError) as error:  # no processes left, no semaphores
+            why_none = f"no process can be started: {error}"
+    if why_none is not None and asked:
+        warnings.warn(f"images are decoded without workers: {why_none}", TlengineWarning, stacklevel=2)
+    yield from _here(decoding, batch_size) if batches is None else _watched(batches)
+
+
+def _here(decoding: _Decoding, batch_size: int) -> Iterator[Batch]:
+    for start in range(0, len(decoding), batch_size):
+        yield _gather([decoding[i] for i in range(start, min(start + batch_size, len(decoding)))])
+
+
+def _by_processes(decoding: _Decoding, batch_size: int, workers: int) -> Iterator[Batch]:
     loader: DataLoader[Any] = DataLoader(
-        _Decoding(contents, rows, preprocess, max_pixels),  # type: ignore[arg-type]
+        decoding,  # type: ignore[arg-type] # it has all that a map-style dataset needs
         batch_size=batch_size,
         num_workers=workers,
         collate_fn=_gather,
-        worker_init_fn=_leave_interrupts_to_the_parent,
+        worker_init_fn=leave_interrupts_to_the_parent,
     )
+    with without_main():
+        return iter(loader)
+
+
+def _watched(batches: Iterator[Batch]) -> Iterator[Batch]:
     try:
-        yield from loader
+        yield from batches
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -92,11 +120,6 @@ def image_batches(
             f"a decoding process died: {str(error).splitlines()[0]}",
             hint="run again with --workers 0; rows so far are kept",
         ) from error
-
-
-def _leave_interrupts_to_the_parent(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; a worker that dies of it makes the parent wait for it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _Item = tuple[int, npt.NDArray[Any] | str, str | None]
@@ -144,7 +167,7 @@ def _preprocessed(preprocess: Callable[[Any], Any], sample: Any) -> npt.NDArray[
         array = np.asarray(result)
     except DecodeError as error:
         return error.message
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"preprocessing failed: {type(error).__name__}: {error}"
     if array.dtype.kind not in "biuf":
         return f"preprocessing returned a {type(result).__name__}, not an array of numbers"

@@ -23,6 +23,7 @@ from tlengine.features.forward import Forward, choose_device
 from tlengine.features.images import MAX_PIXELS
 from tlengine.features.store import Samples, Store
 from tlengine.features.telling import depths_message, unreadable_message
+from tlengine.settings import hidden_bar
 from tlengine.types import ExtractionStats, Failure, Features
 
 __all__ = ["extract"]
@@ -55,7 +56,7 @@ def extract(
         bb: a backbone, or its name.
         cache: where rows are kept: True is the usual cache (``TLENGINE_HOME``), a path or an
             ``EmbeddingCache`` another one; None or False keeps nothing.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         batch_size: samples per forward pass; None takes 8 on a CPU, 256 on CUDA. Halved when memory ends.
         workers: decoding processes for images; None takes half the cores.
         precision: ``float32``, ``bf16`` or ``fp16``; rows of each are cached apart.
@@ -137,7 +138,7 @@ def _checked_contents(
 
 def _shown(batches: Iterator[Batch], total: int, unit: str, progress: bool) -> Iterator[Batch]:
     """``batches``, with a bar on stderr that counts samples; None lets tqdm look for a terminal."""
-    with tqdm(total=total, unit=unit, desc="embedding", disable=None if progress else True) as bar:
+    with tqdm(total=total, unit=unit, desc="embedding", disable=hidden_bar(progress)) as bar:
         for batch in batches:
             yield batch
             bar.update(len(batch))

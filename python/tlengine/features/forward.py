@@ -39,9 +39,15 @@ def choose_device(name: str) -> str:
     present = available_devices()
     if name == "auto":
         return present[0]
-    if name.partition(":")[0] not in present:
+    kind, _, number = name.partition(":")
+    if kind not in present or (number and int(number) >= _count(kind) if number.isdecimal() else number):
         raise BackboneError(f"no device {name!r} here", hint=f"devices: auto, {', '.join(present)}")
     return name
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind there are."""
+    return torch.cuda.device_count() if kind == "cuda" else 1
 
 
 def available_devices() -> list[str]:

@@ -6,8 +6,9 @@ In: the entry points of the group ``tlengine``. Out: frozen records by name (:mo
 from __future__ import annotations
 
 from tlengine.plugins import registry
+from tlengine.plugins.discovery import PluginInfo
 from tlengine.plugins.hookspecs import hookimpl
-from tlengine.plugins.manager import PluginInfo, PluginManager, plugin_manager
+from tlengine.plugins.manager import PluginManager, plugin_manager
 from tlengine.plugins.records import BackboneSource, BackboneSpec, ExporterSpec, ProbeSpec
 from tlengine.plugins.registry import (
     add_commands,

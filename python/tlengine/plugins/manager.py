@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import Distribution, EntryPoint, distributions
+from dataclasses import replace
+from importlib.metadata import Distribution, EntryPoint
+from itertools import islice
 from typing import Any
 
 import pluggy
 
 from tlengine.errors import PluginError, PluginWarning
 from tlengine.plugins import hookspecs
+from tlengine.plugins.containment import contained, reason
+from tlengine.plugins.discovery import OWN, PluginInfo, allow_list, canonical, entry_points, unmatched
 from tlengine.settings import flag
 
 __all__ = ["PluginInfo", "PluginManager", "plugin_manager"]
 
-_GROUP = "tlengine"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PluginInfo:
-    """A plugin as ``tlengine plugins list`` shows it.
-
-    Attributes:
-        name: of the entry point.
-        distribution, version: the package that brings it.
-        module: what the entry point names.
-        status: ``"loaded"``, ``"failed"`` or ``"not allowed"``.
-        hooks: the hooks it implements.
-        error: why it failed.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    module: str
-    status: str = "loaded"
-    hooks: tuple[str, ...] = ()
-    error: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.distribution} {self.version})"
+_MANY = 100_000
+"""More records are a generator that does not end."""
 
 
 class PluginManager(pluggy.PluginManager):
@@ -61,113 +39,185 @@ class PluginManager(pluggy.PluginManager):
     """
 
     def __init__(self) -> None:
-        super().__init__(_GROUP)
+        super().__init__(OWN)
         self.add_hookspecs(hookspecs)
         self._infos: dict[str, PluginInfo] = {}
+        self._refused: list[PluginInfo] = []
+        self._errors: dict[str, BaseException] = {}
+        self._untold: list[str] = []
         if flag("TLENGINE_TRACE_PLUGINS"):
-            self.trace.root.setwriter(sys.stderr.write)
+            self.trace.root.setwriter(lambda text: sys.stderr.write(text))
             self.enable_tracing()
 
     @property
     def infos(self) -> tuple[PluginInfo, ...]:
         """Every plugin found, by name: loaded, failed or not allowed."""
-        return tuple(sorted(self._infos.values(), key=lambda info: info.name))
+        return tuple(sorted([*self._infos.values(), *self._refused], key=lambda i: (i.name, i.distribution)))
 
-    def load(self, distributions: Iterable[Distribution] | None = None) -> None:
+    def load(self, distributions: Iterable[Distribution] | None = None, *, tell: bool = True) -> None:
         """Load the allowed entry points of ``distributions`` (default: all that are installed).
 
-        Raises:
-            PluginError: two plugins of one name; a broken plugin where ``TLENGINE_STRICT_PLUGINS`` is set.
+        A plugin that cannot be loaded, whatever it raises, is marked as failed. Unless ``tell`` is False, a
+        ``PluginWarning`` says so once all are loaded.
         """
-        allowed = _allow_list()
-        for distribution, point in _entry_points(distributions):
-            info = PluginInfo(
-                name=point.name,
-                distribution=distribution.name,
-                version=distribution.version,
-                module=point.value,
-            )
-            if point.name in self._infos:
-                raise PluginError(
-                    f"two plugins are named {point.name!r}: {self._infos[point.name]} and {info}",
-                    hint="uninstall one of them",
-                )
-            self._infos[point.name] = info
-            names = {_canonical(point.name), _canonical(distribution.name)}
-            if allowed is None or _GROUP in names or allowed & names:
+        allowed = allow_list()
+        found = sorted(entry_points(distributions), key=lambda pair: pair[0].rank)
+        for info, point in found:
+            if any(info.module == known.module for known in self._infos.values()):
+                continue  # the same plugin, installed under two names
+            if info.name in self._infos:
+                self._refuse(info)
+                continue
+            self._infos[info.name] = info
+            if allowed is None or allowed & info.known_as or canonical(info.distribution) == OWN:
                 self._load_one(point)
             else:
-                self._infos[point.name] = replace(info, status="not allowed")
+                self._infos[info.name] = replace(info, status="not allowed")
+        if distributions is None:
+            self._untold += unmatched(allowed or set(), [info for info, _ in found])
+        if tell:
+            self.tell()
+
+    def tell(self) -> None:
+        """Warn of what went wrong since the last call; by then every plugin has had its turn."""
+        messages, self._untold = self._untold, []
+        for message in messages:
+            warnings.warn(message, PluginWarning, stacklevel=3)
+
+    def _refuse(self, info: PluginInfo) -> None:
+        """Of two plugins of one name the one of higher rank."""
+        error = f"{self._infos[info.name]} has this name already; rename the entry point of yours"
+        self._refused.append(replace(info, status="failed", error=error))
+        self._skipped(info, error)
 
     def _load_one(self, point: EntryPoint) -> None:
         try:
-            plugin = point.load()
-            self.register(plugin, name=point.name)
-            self.check_pending()
-        except Exception as error:
-            if self.has_plugin(point.name):
-                self.unregister(name=point.name)
-            self.failed(point.name, error)
+            with contained():
+                plugin = point.load()
+                self.register(plugin, name=point.name)
+                self.check_pending()
+                hooks = tuple(sorted(caller.name for caller in self.get_hookcallers(plugin) or ()))
+                error = None if hooks else _offers_nothing(plugin)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as fault:  # a plugin may even exit
+            self.failed(point.name, fault)
             return
-        hooks = tuple(sorted(caller.name for caller in self.get_hookcallers(plugin) or ()))
-        self._infos[point.name] = replace(self._infos[point.name], hooks=hooks)
+        info = self._infos[point.name] = replace(self._infos[point.name], hooks=hooks, error=error)
+        if error and info.rank[0]:
+            self._untold.append(f"plugin {info} {error}")
 
-    def failed(self, name: str, error: Exception) -> None:
-        """Mark a plugin as failed: warn, or raise where ``TLENGINE_STRICT_PLUGINS`` is set."""
-        info = self._infos.get(name) or PluginInfo(name=name, distribution="?", version="?", module="?")
-        reason = f"{type(error).__name__}: {error}"
-        self._infos[name] = replace(info, status="failed", error=reason)
-        if flag("TLENGINE_STRICT_PLUGINS"):
+    def failed(self, name: str, error: BaseException) -> None:
+        """Mark a plugin as failed: nothing of it is used from now on; :meth:`tell` says so."""
+        if self.has_plugin(name):
+            self.unregister(name=name)
+        info = self.info(name)
+        self._infos[name] = replace(info, status="failed", error=reason(error))
+        self._errors[name] = error
+        self._skipped(info, reason(error))
+
+    def _skipped(self, info: PluginInfo, why: str) -> None:
+        """To be told as a warning, unless :meth:`check_strict` will make it an error."""
+        if not flag("TLENGINE_STRICT_PLUGINS"):
+            self._untold.append(f"plugin {info} is skipped: {why}")
+
+    def check_strict(self) -> None:
+        """Where ``TLENGINE_STRICT_PLUGINS`` is set, a plugin that failed is an error.
+
+        Raises:
+            PluginError: for the first of them; its cause is what the plugin raised.
+        """
+        broken = [info for info in self.infos if info.status == "failed"]
+        if broken and flag("TLENGINE_STRICT_PLUGINS"):
+            first = broken[0]
             raise PluginError(
-                f"plugin {info} failed: {reason}",
+                f"plugin {first} failed: {first.error}",
                 hint="mend or uninstall it, or unset TLENGINE_STRICT_PLUGINS to skip it",
-                plugin=name,
-            ) from error
-        warnings.warn(f"plugin {info} is skipped: {reason}", PluginWarning, stacklevel=2)
+                plugin=first.name,
+            ) from self._errors.get(first.name)
 
     def info(self, name: str) -> PluginInfo:
         """What is known about the plugin ``name``."""
         return self._infos.get(name) or PluginInfo(name=name, distribution="?", version="?", module="?")
 
     def call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, list[Any]]]:
-        """Call ``hook`` in one plugin after the other; yield each plugin's name and its results.
+        """Call ``hook`` in one plugin after the other, by rank; yield each plugin's name and its results.
 
         A plugin that raises, also in the middle of a generator, is marked as failed and yields nothing.
         """
-        callers = getattr(self.hook, hook)
-        names = sorted(impl.plugin_name for impl in callers.get_hookimpls())
-        plugins = {name: self.get_plugin(name) for name in names}
-        for name in names:
-            others = [plugin for other, plugin in plugins.items() if other != name]
-            try:
+        names = {impl.plugin_name for impl in getattr(self.hook, hook).get_hookimpls()}
+        for name in sorted(names, key=lambda name: self.info(name).rank):
+            if (results := self.call(name, hook, **arguments)) is not None:
+                yield name, results
+        self.tell()
+
+    def call(self, name: str, hook: str, **arguments: Any) -> list[Any] | None:
+        """The results of ``hook`` in the plugin ``name``; None where it fails, which marks it as failed."""
+        plugins = {impl.plugin_name: impl.plugin for impl in getattr(self.hook, hook).get_hookimpls()}
+        others = [plugin for other, plugin in plugins.items() if other != name]
+        try:
+            with contained():
                 results = self.subset_hook_caller(hook, others)(**arguments)
-                yield name, [record for result in results if result is not None for record in result]
-            except Exception as error:
-                self.failed(name, error)
+                return [
+                    record for result in results if result is not None for record in _listed(hook, result)
+                ]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may even exit
+            self.failed(name, error)
+            return None
 
 
-def _allow_list() -> set[str] | None:
-    text = os.environ.get("TLENGINE_LOAD_PLUGINS")
-    if text is None:
-        return None
-    return {_canonical(name.strip()) for name in text.split(",") if name.strip()}
+def _listed(hook: str, result: Any) -> list[Any]:
+    """The records that a hook returned or yields.
+
+    Raises:
+        TypeError: it returned something else than records in a row.
+    """
+    if not isinstance(result, Iterable) or isinstance(result, str | bytes | dict):
+        if hasattr(result, "close"):
+            result.close()  # a coroutine would complain that nobody waited for it
+        raise TypeError(f"{hook} returned a {type(result).__name__}, not records in a row: yield it")
+    records = list(islice(result, _MANY + 1))
+    if len(records) > _MANY:
+        raise ValueError(f"{hook} yields more than {_MANY:,} records")
+    return records
 
 
-def _canonical(name: str) -> str:
-    return name.lower().replace("_", "-")
+def _offers_nothing(plugin: object) -> str:
+    unmarked = [
+        name for name in dir(plugin) if name.startswith("tlengine_") and callable(getattr(plugin, name))
+    ]
+    if unmarked:
+        return f"offers nothing: {', '.join(unmarked)} has no @tlengine.hookimpl above it"
+    return "offers nothing: no function in it has @tlengine.hookimpl above it"
 
 
-def _entry_points(chosen: Iterable[Distribution] | None) -> Iterator[tuple[Distribution, EntryPoint]]:
-    """Entry points of our group, sorted, one per distribution name (the first on the path wins)."""
-    first = {d.name: d for d in reversed(list(distributions() if chosen is None else chosen)) if d.name}
-    for name in sorted(first):
-        for point in sorted(first[name].entry_points.select(group=_GROUP), key=lambda p: p.name):
-            yield first[name], point
+_lock = threading.RLock()
+_manager: PluginManager | None = None
+_loading = False
 
 
-@cache
 def plugin_manager() -> PluginManager:
-    """The manager with everything installed, made on first use."""
-    manager = PluginManager()
-    manager.load()
+    """The manager with everything installed, made on first use.
+
+    Raises:
+        PluginError: a plugin asks for it while it is being loaded.
+    """
+    global _manager, _loading
+    with _lock:
+        if _manager is not None:
+            return _manager
+        if _loading:
+            raise PluginError(
+                "a plugin asks for tlengine's plugins while it is loaded", hint="ask inside a function"
+            )
+        _loading = True
+        try:
+            manager = PluginManager()
+            manager.load(tell=False)
+        finally:
+            _loading = False
+        _manager = manager
+    manager.tell()
     return manager

@@ -21,10 +21,17 @@ _NAME = re.compile(r"[a-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*")
 
 
 def _check_name(kind: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InputError(
             f"{kind} name {name!r} is not allowed",
             hint="use lower-case letters, digits, '_', '.', '-', and '/' after a source's prefix",
+        )
+
+
+def _check_callable(owner: str, field: str, value: object, fix: str) -> None:
+    if not callable(value):
+        raise InputError(
+            f"{owner}: {field} is a {type(value).__name__} object, not a function or class", hint=fix
         )
 
 
@@ -69,6 +76,18 @@ class BackboneSpec:
         _check_name("backbone", self.name)
         if self.modality not in MODALITIES:
             raise InputError(f"backbone {self.name!r}: modality {self.modality!r} is not one of {MODALITIES}")
+        _check_callable(
+            f"backbone {self.name!r}",
+            "load",
+            self.load,
+            "pass a function that takes a device and loads the network",
+        )
+        _check_callable(
+            f"backbone {self.name!r}",
+            "preprocess",
+            self.preprocess,
+            "pass a function or tlengine.features.ImagePreprocess",
+        )
         if self.embedding_dim < 1:
             raise InputError(f"backbone {self.name!r}: embedding_dim is {self.embedding_dim}, at least 1")
 
@@ -108,8 +127,12 @@ class ProbeSpec:
 
     Attributes:
         name: what users write.
-        estimator: a scikit-learn classifier class, or a callable with the same keyword arguments.
+        estimator: a scikit-learn classifier class, or a callable with the same keyword arguments; not an
+            instance.
         description: one line for people.
+
+    Raises:
+        InputError: a name that is not allowed, or an estimator that cannot be called.
 
     >>> ProbeSpec(name="mean", estimator=dict).estimator(k=1)
     {'k': 1}
@@ -121,6 +144,9 @@ class ProbeSpec:
 
     def __post_init__(self) -> None:
         _check_name("probe", self.name)
+        kind = type(self.estimator).__name__
+        fix = f"pass the class {kind} itself, or a function that makes one: lambda: {kind}(...)"
+        _check_callable(f"probe {self.name!r}", "estimator", self.estimator, fix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +159,9 @@ class ExporterSpec:
         render: takes the run document (the content of ``run.json``) and returns the text of the file.
         description: one line for people.
 
+    Raises:
+        InputError: a name or suffix that is not allowed, or a ``render`` that cannot be called.
+
     >>> ExporterSpec(name="txt", suffix=".txt", render=str).render({"a": 1})
     "{'a': 1}"
     """
@@ -144,3 +173,7 @@ class ExporterSpec:
 
     def __post_init__(self) -> None:
         _check_name("exporter", self.name)
+        fix = "pass a function that takes the run document and returns text"
+        _check_callable(f"exporter {self.name!r}", "render", self.render, fix)
+        if not re.fullmatch(r"\.[A-Za-z0-9.]+", self.suffix):
+            raise InputError(f"exporter {self.name!r}: suffix {self.suffix!r}", hint="write it like '.txt'")

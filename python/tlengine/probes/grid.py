@@ -20,7 +20,7 @@ from tlengine.probes.grid_journal import Finished, Journal, Record
 from tlengine.probes.inputs import as_features
 from tlengine.probes.labels import check_labels
 from tlengine.probes.paths import grid, target
-from tlengine.settings import num_threads
+from tlengine.settings import hidden_bar, num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
 
@@ -109,9 +109,8 @@ def probe_grid(
     draws = {name: Draws(name, y, cv, test_size) for name, y in labels.items()}
     keys = [Key(*place) for place in product(arrays, labels, chosen, budgets)]
     todo = [key for key in keys if key not in done.records]
-    bar = tqdm(
-        total=len(keys), initial=len(keys) - len(todo), unit="probe", disable=None if progress else True
-    )
+    finished_before = len(keys) - len(todo)
+    bar = tqdm(total=len(keys), initial=finished_before, unit="probe", disable=hidden_bar(progress))
     work = _Work(arrays, labels, draws, values, tol=tol, max_iter=max_iter, threads=num_threads(n_jobs))
 
     def keep(finished: list[Finished]) -> None:

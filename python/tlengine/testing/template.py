@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import sys
 from pathlib import Path
 
 from tlengine.errors import InputError
+from tlengine.plugins import plugin_manager, registry
 
 __all__ = ["write_plugin"]
 
@@ -69,11 +72,26 @@ def test_backbone_keeps_its_promises(spec):
 _FILES = {"pyproject.toml": _PYPROJECT, "{module}.py": _MODULE, "tests/test_{module}.py": _TEST}
 
 
+def _check_free(name: str) -> None:
+    """Refuses what would clash with a name of Python, of tlengine, or of a plugin that is installed."""
+    word = name.replace("-", "_")
+    if keyword.iskeyword(word) or keyword.issoftkeyword(word) or word in sys.stdlib_module_names:
+        raise InputError(f"{name!r} is a name of Python's own", hint="choose another name")
+    offered = {n: kind for kind, names in registry.describe_offers().items() for n in names}
+    plugins = {n for info in plugin_manager().infos for n in info.known_as}
+    if name in offered or name in registry.RESERVED:
+        kind = offered.get(name, "probes").removesuffix("s")
+        raise InputError(f"there is a {kind} named {name!r} already", hint="choose another name")
+    if {name, f"tlengine-{name}"} & (plugins | set(registry.SHIPPED) | set(registry.SHIPPED.values())):
+        raise InputError(f"there is a plugin named {name!r} already", hint="choose another name")
+
+
 def write_plugin(name: str, into: Path) -> Path:
     """Write the plugin ``tlengine-<name>`` into a new folder of that name; return the folder.
 
     Raises:
-        InputError: a name that is not lower-case letters, digits and ``-``, or a folder that exists.
+        InputError: a name that is not lower-case letters, digits and ``-``; that Python, tlengine or an
+            installed plugin has; or a folder that exists.
 
     >>> import tempfile
     >>> folder = write_plugin("mynet", Path(tempfile.mkdtemp()))
@@ -84,6 +102,7 @@ def write_plugin(name: str, into: Path) -> Path:
         raise InputError(
             f"plugin name {name!r}", hint="use lower-case letters, digits and '-', such as my-net"
         )
+    _check_free(name)
     folder = into / f"tlengine-{name}"
     if folder.exists():
         raise InputError(f"{folder} exists already", hint="choose another name, or --into another folder")

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tlengine.errors import UnknownNameError
 from tlengine.evaluation.strategies.base import CALIBRATIONS, Fit, Strategy, calibrated
 from tlengine.evaluation.strategies.linear import LINEAR
 from tlengine.evaluation.strategies.similarity import BY_SIMILARITY, plugged
-from tlengine.plugins.registry import nearest_names, probes
+from tlengine.plugins.registry import probes, unknown_name
 
 __all__ = ["CALIBRATIONS", "DEFAULT_STRATEGIES", "Fit", "Strategy", "calibrated", "resolve_strategy"]
 
@@ -34,7 +33,4 @@ def resolve_strategy(name: str) -> Strategy:
     registered = probes()
     if name in registered:
         return plugged(name, registered[name].estimator)
-    known = [*_BUILT_IN, *registered]
-    raise UnknownNameError(
-        f"no strategy is named {name!r}", hint=f"nearest names: {', '.join(nearest_names(name, known))}"
-    )
+    raise unknown_name("strategy", name, [*_BUILT_IN, *registered])
