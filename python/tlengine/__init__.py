@@ -6,7 +6,7 @@ Public names load on first use, so ``import tlengine`` is quick and loads no tor
 
     ds = tl.load_dataset("photos/")                      # a folder, a table, arrays
     bb = tl.load_backbone("efficientnet-lite0")
-    feats = tl.extract(ds, bb, cache=tl.EmbeddingCache())
+    feats = tl.extract(ds, bb)                           # each content once, ever: rows are cached
     probe = tl.LinearProbeCV().fit(feats.X, feats.y)
     result = tl.compare(ds, bb)                          # which strategy, and does transfer help?
 """
@@ -35,13 +35,14 @@ _HOMES = {
     "KNeighborsProbe": "tlengine.probes",
     "NearestCentroidProbe": "tlengine.probes",
     "cpu_info": "tlengine.probes",
-    "from_pretrained": "tlengine.probes",
     "nearest": "tlengine.probes",
     "probe_path": "tlengine.probes",
     "ridge_path": "tlengine.probes",
     "probe_grid": "tlengine.probes",
     "RunResult": "tlengine.evaluation",
     "compare": "tlengine.evaluation",
+    "from_pretrained": "tlengine.evaluation",
+    "Model": "tlengine.evaluation",
     "hookimpl": "tlengine.plugins",
     "BackboneSpec": "tlengine.plugins",
     "BackboneSource": "tlengine.plugins",
@@ -69,8 +70,10 @@ if TYPE_CHECKING:
     from tlengine._core import build_profile as build_profile
     from tlengine.data import Dataset as Dataset
     from tlengine.data import load_dataset as load_dataset
+    from tlengine.evaluation import Model as Model
     from tlengine.evaluation import RunResult as RunResult
     from tlengine.evaluation import compare as compare
+    from tlengine.evaluation import from_pretrained as from_pretrained
     from tlengine.features import Backbone as Backbone
     from tlengine.features import EmbeddingCache as EmbeddingCache
     from tlengine.features import extract as extract
@@ -89,7 +92,6 @@ if TYPE_CHECKING:
     from tlengine.probes import RidgeProbe as RidgeProbe
     from tlengine.probes import RidgeProbeCV as RidgeProbeCV
     from tlengine.probes import cpu_info as cpu_info
-    from tlengine.probes import from_pretrained as from_pretrained
     from tlengine.probes import nearest as nearest
     from tlengine.probes import probe_grid as probe_grid
     from tlengine.probes import probe_path as probe_path

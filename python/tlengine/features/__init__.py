@@ -16,7 +16,8 @@ from tlengine.features.raw import RAW_DIM, RawPreprocess, load_raw
 
 if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone, default_backbone, load_backbone
-    from tlengine.features.cache import EmbeddingCache, sample_key
+    from tlengine.features.cache import EmbeddingCache, opened, sample_key
+    from tlengine.features.checking import with_check_rows
     from tlengine.features.extraction import extract
     from tlengine.features.forward import available_devices
 
@@ -32,7 +33,9 @@ __all__ = [
     "extract",
     "load_backbone",
     "load_raw",
+    "opened",
     "sample_key",
+    "with_check_rows",
 ]
 
 # OpenMP threads that spin while they wait for each other make a busy machine slow: two threads on two cores
@@ -46,7 +49,9 @@ _HOMES = {
     "default_backbone": "backbone",
     "extract": "extraction",
     "load_backbone": "backbone",
+    "opened": "cache",
     "sample_key": "cache",
+    "with_check_rows": "checking",
 }
 
 
