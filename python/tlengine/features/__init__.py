@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlengine.features.images import ImagePreprocess, decode_image
 from tlengine.features.raw import RAW_DIM, RawPreprocess, load_raw
+from tlengine.features.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone, default_backbone, load_backbone
@@ -27,6 +28,7 @@ __all__ = [
     "EmbeddingCache",
     "ImagePreprocess",
     "RawPreprocess",
+    "Tokenizer",
     "available_devices",
     "decode_image",
     "default_backbone",
