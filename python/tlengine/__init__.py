@@ -34,6 +34,7 @@ _HOMES = {
     "RidgeProbeCV": "tlengine.probes",
     "KNeighborsProbe": "tlengine.probes",
     "NearestCentroidProbe": "tlengine.probes",
+    "NeighborIndex": "tlengine.probes",
     "cpu_info": "tlengine.probes",
     "nearest": "tlengine.probes",
     "probe_path": "tlengine.probes",
@@ -46,6 +47,8 @@ _HOMES = {
     "hookimpl": "tlengine.plugins",
     "BackboneSpec": "tlengine.plugins",
     "BackboneSource": "tlengine.plugins",
+    "ExporterSpec": "tlengine.plugins",
+    "ProbeSpec": "tlengine.plugins",
 }
 
 __all__ = ["__version__", "build_profile", *_HOMES]
@@ -81,6 +84,8 @@ if TYPE_CHECKING:
     from tlengine.features import sample_key as sample_key
     from tlengine.plugins import BackboneSource as BackboneSource
     from tlengine.plugins import BackboneSpec as BackboneSpec
+    from tlengine.plugins import ExporterSpec as ExporterSpec
+    from tlengine.plugins import ProbeSpec as ProbeSpec
     from tlengine.plugins import hookimpl as hookimpl
     from tlengine.probes import KNeighborsProbe as KNeighborsProbe
     from tlengine.probes import LinearProbe as LinearProbe
@@ -88,6 +93,7 @@ if TYPE_CHECKING:
     from tlengine.probes import LinearSVMProbe as LinearSVMProbe
     from tlengine.probes import LinearSVMProbeCV as LinearSVMProbeCV
     from tlengine.probes import NearestCentroidProbe as NearestCentroidProbe
+    from tlengine.probes import NeighborIndex as NeighborIndex
     from tlengine.probes import PreValProbe as PreValProbe
     from tlengine.probes import RidgeProbe as RidgeProbe
     from tlengine.probes import RidgeProbeCV as RidgeProbeCV

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tlengine.errors import TlengineError
+from tlengine.errors import PluginError, TlengineError
 from tlengine.plugins import registry
 from tlengine.plugins.records import BackboneSpec
 
@@ -36,7 +36,7 @@ class _Subject:
     @property
     def module(self) -> Any:
         if self._module is None:
-            self._module = self.spec.load("cpu")
+            self._module = _network(self.spec, self.spec.load("cpu"))
         return self._module
 
     def embed(self, samples: list[Any]) -> npt.NDArray[np.float32]:
@@ -68,6 +68,18 @@ class _Subject:
         )
         backbone.origin = _origin(self.spec)
         return backbone
+
+
+def _network(spec: BackboneSpec, module: Any) -> Any:
+    """What ``load`` returned, if it is a network."""
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        raise PluginError(
+            f"load of {spec.name!r} returned a {type(module).__name__}, not a torch.nn.Module",
+            hint="end load with: return network.eval().to(device)",
+        )
+    return module
 
 
 def _origin(spec: BackboneSpec) -> str:
