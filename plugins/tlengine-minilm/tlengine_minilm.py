@@ -6,23 +6,16 @@ As in the reference, token vectors are averaged over the attention mask and scal
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import tlengine
 from tlengine.errors import MissingPackageError
+from tlengine.features import Tokenizer
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from torch import nn
-
-_MAX_TOKENS = 256
 
 
 @tlengine.hookimpl
@@ -33,7 +26,7 @@ def tlengine_backbones() -> Iterable[tlengine.BackboneSpec]:
         modality="text",
         embedding_dim=384,
         load=load,
-        preprocess=WordPieces(),
+        preprocess=Tokenizer(tokenizer_file, max_tokens=256),
         revision="1",
         default=True,
         licence="Apache-2.0",
@@ -42,21 +35,9 @@ def tlengine_backbones() -> Iterable[tlengine.BackboneSpec]:
     )
 
 
-@dataclass(frozen=True)
-class WordPieces:
-    """A text as the ids of its word pieces, at most ``max_tokens`` with the marks at both ends."""
-
-    max_tokens: int = _MAX_TOKENS
-    pad_id: int = 0
-
-    def __call__(self, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """(tokens,) int64."""
-        return np.array(_tokenizer(self.max_tokens).encode(text).ids, dtype=np.int64)
-
-    def describe(self) -> Mapping[str, Any]:
-        """All that determines the result, for the fingerprint."""
-        vocabulary = hashlib.sha256((_model_dir() / "tokenizer.json").read_bytes()).hexdigest()
-        return {"kind": "wordpieces", "max_tokens": self.max_tokens, "tokenizer": vocabulary}
+def tokenizer_file() -> Path:
+    """The vocabulary of word pieces; looked for when a text is embedded."""
+    return _model_dir() / "tokenizer.json"
 
 
 def _model_dir() -> Path:
@@ -71,18 +52,6 @@ def _missing(package: str) -> MissingPackageError:
     return MissingPackageError(
         f"backbone 'minilm' needs the package {package}", hint="pip install ./plugins/tlengine-minilm"
     )
-
-
-@cache
-def _tokenizer(max_tokens: int) -> Tokenizer:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise _missing("tokenizers") from None
-    tokenizer = Tokenizer.from_file(str(_model_dir() / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer
 
 
 def load(device: str) -> nn.Module:

@@ -6,7 +6,7 @@ Public names load on first use, so ``import tlengine`` is quick and loads no tor
 
     ds = tl.load_dataset("photos/")                      # a folder, a table, arrays
     bb = tl.load_backbone("efficientnet-lite0")
-    feats = tl.extract(ds, bb, cache=tl.EmbeddingCache())
+    feats = tl.extract(ds, bb)                           # each content once, ever: rows are cached
     probe = tl.LinearProbeCV().fit(feats.X, feats.y)
     result = tl.compare(ds, bb)                          # which strategy, and does transfer help?
 """
@@ -34,17 +34,21 @@ _HOMES = {
     "RidgeProbeCV": "tlengine.probes",
     "KNeighborsProbe": "tlengine.probes",
     "NearestCentroidProbe": "tlengine.probes",
+    "NeighborIndex": "tlengine.probes",
     "cpu_info": "tlengine.probes",
-    "from_pretrained": "tlengine.probes",
     "nearest": "tlengine.probes",
     "probe_path": "tlengine.probes",
     "ridge_path": "tlengine.probes",
     "probe_grid": "tlengine.probes",
     "RunResult": "tlengine.evaluation",
     "compare": "tlengine.evaluation",
+    "from_pretrained": "tlengine.evaluation",
+    "Model": "tlengine.evaluation",
     "hookimpl": "tlengine.plugins",
     "BackboneSpec": "tlengine.plugins",
     "BackboneSource": "tlengine.plugins",
+    "ExporterSpec": "tlengine.plugins",
+    "ProbeSpec": "tlengine.plugins",
 }
 
 __all__ = ["__version__", "build_profile", *_HOMES]
@@ -69,8 +73,10 @@ if TYPE_CHECKING:
     from tlengine._core import build_profile as build_profile
     from tlengine.data import Dataset as Dataset
     from tlengine.data import load_dataset as load_dataset
+    from tlengine.evaluation import Model as Model
     from tlengine.evaluation import RunResult as RunResult
     from tlengine.evaluation import compare as compare
+    from tlengine.evaluation import from_pretrained as from_pretrained
     from tlengine.features import Backbone as Backbone
     from tlengine.features import EmbeddingCache as EmbeddingCache
     from tlengine.features import extract as extract
@@ -78,6 +84,8 @@ if TYPE_CHECKING:
     from tlengine.features import sample_key as sample_key
     from tlengine.plugins import BackboneSource as BackboneSource
     from tlengine.plugins import BackboneSpec as BackboneSpec
+    from tlengine.plugins import ExporterSpec as ExporterSpec
+    from tlengine.plugins import ProbeSpec as ProbeSpec
     from tlengine.plugins import hookimpl as hookimpl
     from tlengine.probes import KNeighborsProbe as KNeighborsProbe
     from tlengine.probes import LinearProbe as LinearProbe
@@ -85,11 +93,11 @@ if TYPE_CHECKING:
     from tlengine.probes import LinearSVMProbe as LinearSVMProbe
     from tlengine.probes import LinearSVMProbeCV as LinearSVMProbeCV
     from tlengine.probes import NearestCentroidProbe as NearestCentroidProbe
+    from tlengine.probes import NeighborIndex as NeighborIndex
     from tlengine.probes import PreValProbe as PreValProbe
     from tlengine.probes import RidgeProbe as RidgeProbe
     from tlengine.probes import RidgeProbeCV as RidgeProbeCV
     from tlengine.probes import cpu_info as cpu_info
-    from tlengine.probes import from_pretrained as from_pretrained
     from tlengine.probes import nearest as nearest
     from tlengine.probes import probe_grid as probe_grid
     from tlengine.probes import probe_path as probe_path

@@ -48,6 +48,7 @@ __all__ = [
     "TlengineWarning",
     "UnhashableRecipeError",
     "UnknownNameError",
+    "UnknownOptionError",
     "UnsafeArtifactError",
 ]
 
@@ -207,6 +208,12 @@ class UnknownNameError(InputError, LookupError):
     """A name that nothing is registered under."""
 
     code = "unknown-name"
+
+
+class UnknownOptionError(InputError, TypeError):
+    """A keyword argument that a function does not have."""
+
+    code = "unknown-option"
 
 
 class HeadFormatError(TlengineError, ValueError):

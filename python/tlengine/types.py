@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError, ShapeMismatchError
 
-__all__ = ["ROLES", "ExtractionStats", "Failure", "Features", "FloatArray"]
+__all__ = ["ROLES", "CheckRows", "ExtractionStats", "Failure", "Features", "FloatArray"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -44,6 +44,19 @@ class ExtractionStats:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class CheckRows:
+    """A few samples as the network gets them, and their embeddings: what a backbone must still give.
+
+    Attributes:
+        inputs: k preprocessed samples: pixels, token ids, …
+        X: (k, d) float32.
+    """
+
+    inputs: tuple[npt.NDArray[Any], ...]
+    X: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Features:
     """A dataset as a backbone sees it: one row of float32 for each readable sample.
 
@@ -60,6 +73,7 @@ class Features:
         rows: (n,) row numbers in the dataset, or None for plain arrays: an id need not be unique.
         stats, failures: what the extraction did, and the samples it could not read.
         recipe: everything that determined the rows (JSON-able).
+        check_rows: a few samples with their embeddings, for a model that is to be kept; else None.
 
     >>> import numpy as np
     >>> f = Features(X=np.eye(2, dtype=np.float32), ids=np.array(["a", "b"]), y=np.array(["cat", "dog"]))
@@ -81,6 +95,7 @@ class Features:
     stats: ExtractionStats | None = None
     failures: tuple[Failure, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    check_rows: CheckRows | None = None
 
     _COLUMNS = ("X", "ids", "y", "groups", "domains", "splits", "keys", "rows")
 

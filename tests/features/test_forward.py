@@ -250,5 +250,8 @@ def test_a_scripted_module_is_put_back() -> None:
     ],
 )
 def test_the_way_out_of_a_wrong_output_is_named(out: Any, hint: str) -> None:
-    with Forward(backbone_of(Out(out)), "cpu", "float32") as forward, pytest.raises(BackboneError, match=hint):
+    with (
+        Forward(backbone_of(Out(out)), "cpu", "float32") as forward,
+        pytest.raises(BackboneError, match=hint),
+    ):
         forward(ROWS)

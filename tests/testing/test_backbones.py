@@ -1,7 +1,9 @@
 """The conformance kit: it passes what keeps the promises, and names what does not."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,12 +59,24 @@ class Bare:
         return ImagePreprocess(resize=8, crop=8)(image)
 
 
+class Noise(Bare):
+    """A preprocessing that describes itself and is random."""
+
+    def __call__(self, image: Any) -> np.ndarray[Any, Any]:
+        return super().__call__(image) + np.random.default_rng().random(dtype=np.float32)
+
+    def describe(self) -> str:
+        return "noise"
+
+
 BAD: dict[str, BackboneSpec] = {
     "spec_is_picklable": replace(GOOD, load=lambda device: Pool().eval()),
     "preprocess_is_described": replace(GOOD, preprocess=Bare()),
     "evaluation_mode": replace(GOOD, load=lambda device: Pool().train()),
     "weights_stay": _changed(_drifts),
     "dimension_and_dtype": replace(GOOD, embedding_dim=13),
+    "preprocess_is_deterministic": replace(GOOD, preprocess=Noise()),
+    "import_is_light": GOOD,
     "deterministic": _changed(lambda pool, rows: rows + torch.rand_like(rows)),
     "independent_of_batch": _changed(lambda pool, rows: rows - rows.mean(dim=0)),
     "tells_samples_apart": _changed(lambda pool, rows: torch.ones_like(rows)),
@@ -70,8 +84,8 @@ BAD: dict[str, BackboneSpec] = {
 }
 
 
-def test_what_keeps_the_promises_passes() -> None:
-    check_backbone(GOOD)
+def test_what_keeps_the_promises_passes(light: BackboneSpec) -> None:
+    check_backbone(light)
     check_backbone(resolve_backbone("raw"))
 
 
@@ -81,6 +95,46 @@ def test_each_broken_promise_is_named(check: str) -> None:
     assert check in faults, f"not noticed; noticed: {faults}"
     with pytest.raises(AssertionError, match=f"'pool' fails .*\n(.*\n)*{check}: "):
         check_backbone(BAD[check])
+
+
+LIGHT = """
+def load(device):
+    import torch
+
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()).eval().to(device)
+"""
+
+
+@pytest.fixture
+def light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
+    """A backbone whose module imports torch when it is needed."""
+    (tmp_path / "light_plugin.py").write_text(LIGHT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return replace(GOOD, load=importlib.import_module("light_plugin").load)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int64])
+def test_another_dtype_is_named(dtype: torch.dtype) -> None:
+    """An extraction casts it; the check is about what the network returns."""
+    faults = dict(backbone_checks(_changed(lambda pool, rows: rows.to(dtype))))
+    assert str(dtype).removeprefix("torch.") in str(faults["dimension_and_dtype"])
+
+
+def test_one_cause_is_told_once_with_its_place_and_way_out() -> None:
+    faults = [fault for _, fault in backbone_checks(replace(GOOD, embedding_dim=13)) if fault]
+    assert [fault for fault in faults if "returned shape" in fault] == [faults[-1]]
+    assert "your module" not in faults[-1]
+    assert "say embedding_dim=12" in faults[-1]
+
+
+def test_a_preprocess_that_reads_a_file_in_secret_is_named() -> None:
+    faults = dict(backbone_checks(replace(GOOD, preprocess=_reads)))
+    assert "_reads calls open" in str(faults["preprocess_is_described"])
+
+
+def _reads(image: Any) -> Any:
+    with open("size.txt") as file:
+        return image.resize((int(file.read()),) * 2)
 
 
 def test_every_check_is_tried() -> None:

@@ -39,7 +39,9 @@ class Quantity(click.ParamType[int]):
         return int(float(match[1]) * self.units[match[2]])
 
 
-dir_option = click.option("--dir", "path", type=click.Path(), help="The cache. [default: the usual place]")
+dir_option = click.option(
+    "--cache-dir", "--dir", "path", type=click.Path(), help="The cache. [default: the usual place]"
+)
 dry_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")
 
@@ -59,7 +61,7 @@ def ls(path: str | None, as_json: bool) -> None:
     """List the tables."""
     tables = _open(path).tables()
     if as_json:
-        print_json({"tables": [asdict(table) for table in tables]})
+        print_json({"tables": [asdict(table) | {"outdated": table.is_outdated} for table in tables]})
         return
     if not tables:
         say("the cache is empty")
@@ -68,7 +70,11 @@ def ls(path: str | None, as_json: bool) -> None:
         echo(
             f"{table.name[:16]}  {table.rows:>9,} rows  {kind:<14}  {_bytes(table.bytes):>9}  "
             f"{_seconds(table.seconds):>9} to compute  {_title(table.recipe)}"
+            + ("  [old kind]" if table.is_outdated else "")
         )
+    if old := [table.name[:16] for table in tables if table.is_outdated]:
+        say("[old kind]: keys of an earlier tlengine, whose rows are no longer found; to remove them:")
+        say(f"tlengine cache clear {' '.join(old)}{f' --cache-dir {path}' if path else ''}")
 
 
 @command.command()

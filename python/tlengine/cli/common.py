@@ -20,6 +20,7 @@ __all__ = [
     "DataOptions",
     "GateNotMet",
     "backbone_option",
+    "backbones_option",
     "data_options",
     "echo",
     "fail",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 COLUMNS = ("text", "image", "label", "group", "domain", "split")
-EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
+EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict", "cache")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -129,8 +130,23 @@ _column_options = _stack(
 )
 backbone_option = click.option(
     "--backbone",
+    metavar="NAME",
+    help="The backbone, see 'tlengine plugins'. [default: the installed one for the data's modality]",
+)
+backbones_option = click.option(
+    "--backbone",
     metavar="NAME[,NAME]",
     help="Backbones, see 'tlengine plugins'. [default: the installed one for the data's modality]",
+)
+
+cache_options = _stack(
+    click.option(
+        "--cache-dir",
+        type=click.Path(file_okay=False),
+        metavar="DIR",
+        help="Where embeddings are kept. [default: the usual cache, see 'tlengine cache stats']",
+    ),
+    click.option("--no-cache", is_flag=True, help="Keep no embeddings, and use none."),
 )
 
 _threads_option = click.option(
@@ -184,8 +200,8 @@ class DataOptions:
 
     Attributes:
         columns: ``text image label group domain split``, as :func:`tlengine.load_dataset` takes them.
-        extraction: ``device batch_size workers precision max_pixels strict``, as :func:`tlengine.extract`
-            takes them.
+        extraction: ``device batch_size workers precision max_pixels strict cache``, as
+            :func:`tlengine.extract` takes them.
         as_json: print one JSON document. quiet: no progress bars and notes.
     """
 
@@ -204,11 +220,19 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def call(*, as_json: bool, quiet: bool, num_threads: int | None, **values: Any) -> None:
         short_warnings()
+        values["cache"] = _chosen_cache(values.pop("cache_dir"), values.pop("no_cache"))
         columns = {name: values.pop(name) for name in COLUMNS}
         extraction = {name: values.pop(name) for name in EXTRACTION}
         options = DataOptions(columns=columns, extraction=extraction, as_json=as_json, quiet=quiet)
         with thread_limit(num_threads):
             function(options=options, **values)
 
-    stack = (_column_options, _extraction_options, _threads_option, json_option, quiet_option)
+    stack = (_column_options, _extraction_options, cache_options, _threads_option, json_option, quiet_option)
     return _stack(*stack)(call)
+
+
+def _chosen_cache(folder: str | None, none: bool) -> str | bool:
+    """As ``cache=`` of :func:`tlengine.extract`."""
+    if none and folder is not None:
+        raise click.UsageError("--cache-dir and --no-cache exclude each other")
+    return False if none else (folder or True)

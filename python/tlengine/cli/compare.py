@@ -10,7 +10,7 @@ import click
 from tlengine.cli.common import (
     DataOptions,
     GateNotMet,
-    backbone_option,
+    backbones_option,
     data_options,
     echo,
     print_json,
@@ -30,7 +30,7 @@ def _words(text: str | None) -> list[str] | None:
 
 @click.command("compare")
 @click.argument("data", type=click.Path())
-@backbone_option
+@backbones_option
 @click.option(
     "--strategies",
     metavar="A,B",
@@ -84,15 +84,12 @@ def command(
     if dataset.modality == "features":
         result = compare(dataset, asked, progress=not options.quiet, **settings)
     else:
-        from tlengine.features import EmbeddingCache, default_backbone
+        from tlengine.features import default_backbone
 
         if asked is None:
             asked = [default_backbone(dataset.modality)]
             say(f"backbone: {asked[0]} (the default for {dataset.modality} data)", quiet=options.quiet)
-        with EmbeddingCache() as cache:
-            result = compare(
-                dataset, asked, cache=cache, progress=not options.quiet, **settings, **options.extraction
-            )
+        result = compare(dataset, asked, progress=not options.quiet, **settings, **options.extraction)
     written = {} if out is None else result.save(out)
     _print(result, written, options)
     _check_gates(result, min_accuracy, fail_on_negative_transfer)

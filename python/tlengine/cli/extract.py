@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,9 +53,9 @@ def command(
     command goes on where it stopped. Without --out it fills the cache.
     """
     dataset = _open(data, options)
-    features = open_features(dataset, backbone, options)
+    features = open_features(dataset, backbone, options, keep=out is not None)
     if out is not None:
-        _save(features, out)
+        _save(features, dataset.modality, out)
     document = _document(features, out)
     print_json(document) if options.as_json else echo(_summary(document))
 
@@ -76,7 +77,7 @@ def _open(data: str, options: DataOptions) -> Dataset:
     return dataset
 
 
-def _save(features: Features, path: Path) -> None:
+def _save(features: Features, modality: str, path: Path) -> None:
     """``X y ids`` and what else there is, under ``path`` entirely or not at all."""
     import numpy as np
 
@@ -84,6 +85,10 @@ def _save(features: Features, path: Path) -> None:
     arrays: dict[str, Any] = {name: column for name, column in columns.items() if column is not None}
     for name in ("backbone", "fingerprint"):
         arrays[name] = np.array(getattr(features, name) or "")
+    arrays |= {"modality": np.array(modality), "recipe": np.array(json.dumps(dict(features.recipe)))}
+    if (check := features.check_rows) is not None:
+        arrays |= {f"check_input_{place}": array for place, array in enumerate(check.inputs)}
+        arrays["check_embeddings"] = check.X
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +16,11 @@ from tlengine.cli.common import (
     echo,
     print_json,
 )
+from tlengine.cli.keeping import save_model, to_be_kept
 from tlengine.cli.loading import open_dataset, open_features
 
 if TYPE_CHECKING:
+    from tlengine.data import Dataset
     from tlengine.types import Features
 
 __all__ = ["command"]
@@ -53,6 +56,12 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
     help="Of the votes' weights; small lets the nearest decide.",
 )
 @click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to save the classifier with the best k, for 'tlengine predict'.",
+)
 @click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the best k stays below.")
 @data_options
 def command(
@@ -61,6 +70,7 @@ def command(
     ks: list[int],
     temperature: float,
     metric: str,
+    out: Path | None,
     min_accuracy: float | None,
     options: DataOptions,
 ) -> None:
@@ -71,10 +81,13 @@ def command(
 
     \b
     tlengine knn features.npz --k 5,20
+    tlengine knn photos/ --out model/
     """
     dataset = open_dataset(data, options)
-    features = open_features(dataset, backbone, options)
+    features = open_features(dataset, backbone, options, keep=out is not None)
     document = vote(features, ks, temperature, metric)
+    if out is not None:
+        document["model"] = _save(document, to_be_kept(features, data), dataset, out)
     if options.as_json:
         print_json(document)
     else:
@@ -120,7 +133,25 @@ def vote(features: Features, ks: list[int], temperature: float, metric: Any) -> 
         "temperature": temperature,
         "results": [{"k": k, **scores(pool(found))} for k, found in zip(ks, outcomes, strict=True)],
         "seconds": round(time.perf_counter() - start, 4),
+        "model": None,
     }
+
+
+def _save(document: dict[str, Any], features: Features, dataset: Dataset, out: Path) -> str:
+    """The classifier with the best k, on the training rows."""
+    import numpy as np
+
+    from tlengine.evaluation.resampled import given_parts
+    from tlengine.probes import KNeighborsProbe
+
+    train, _ = given_parts(features)
+    k = max(document["results"], key=lambda record: record["accuracy"])["k"]
+    settings = {"temperature": document["temperature"], "metric": document["metric"]}
+    probe = KNeighborsProbe(min(k, len(train)), **settings).fit(
+        features.X[train], np.asarray(features.y)[train]
+    )
+    chosen = {"k": k, **settings}
+    return save_model(probe, features, dataset, out, strategy="knn", chosen=chosen, rows=len(train))
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -130,3 +161,5 @@ def _print(document: dict[str, Any]) -> None:
             f"{record['k']:>5}  {record['accuracy']:>8.2%}  {record['balanced_accuracy']:>8.2%}  "
             f"{record['log_loss']:>8.4f}"
         )
+    if document["model"]:
+        click.echo(f"model: {document['model']}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from tlengine.cli.common import COLUMNS, DataOptions, say
@@ -26,8 +28,12 @@ def open_dataset(
     return dataset
 
 
-def open_features(dataset: Dataset, backbone: str | None, options: DataOptions) -> Features:
+def open_features(
+    dataset: Dataset, backbone: str | None, options: DataOptions, *, keep: bool = False
+) -> Features:
     """The dataset's features: its own, or by one backbone through the cache.
+
+    With ``keep`` a few samples come with them, for a model or a file that is to be kept.
 
     Raises:
         InputError: a backbone for features, or several backbones.
@@ -37,13 +43,16 @@ def open_features(dataset: Dataset, backbone: str | None, options: DataOptions) 
     if dataset.modality == "features":
         if backbone is not None:
             raise InputError(f"{dataset.name} holds features already", hint="leave --backbone out")
-        return dataset.to_features()
-    from tlengine.features import EmbeddingCache, default_backbone, extract
+        recipe = json.loads(dataset.metadata.get("recipe") or "{}")
+        return replace(dataset.to_features(), recipe=recipe)
+    from tlengine.features import default_backbone, extract, load_backbone, with_check_rows
 
     if backbone is None:
         backbone = default_backbone(dataset.modality)
         say(f"backbone: {backbone} (the default for {dataset.modality} data)", quiet=options.quiet)
     if "," in backbone:
         raise InputError(f"one backbone at a time, not {backbone!r}", hint="tlengine compare takes several")
-    with EmbeddingCache() as cache:
-        return extract(dataset, backbone, cache=cache, progress=not options.quiet, **options.extraction)
+    loaded = load_backbone(backbone)
+    features = extract(dataset, loaded, progress=not options.quiet, **options.extraction)
+    limit = options.extraction["max_pixels"]
+    return with_check_rows(features, dataset, loaded, max_pixels=limit) if keep else features

@@ -17,10 +17,12 @@ from tlengine.cli.common import (
     say,
 )
 from tlengine.cli.loading import open_dataset, open_features
+from tlengine.errors import BackboneError, TlengineError, UnknownNameError
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
     from tlengine.evaluation import Model
+    from tlengine.features import Backbone
     from tlengine.types import Features
 
 __all__ = ["command"]
@@ -46,7 +48,9 @@ def command(
     top_k: int,
     options: DataOptions,
 ) -> None:
-    """Name the most probable labels of the samples of DATA with MODEL, the model/ that compare --out wrote.
+    """Name the most probable labels of the samples of DATA with MODEL.
+
+    MODEL is the model/ that compare --out wrote, or the folder of probe --out or knn --out.
 
     DATA needs no labels. A backbone whose fingerprint is not the model's is refused.
 
@@ -58,7 +62,7 @@ def command(
     start = time.perf_counter()
     loaded = Model.load(model)
     dataset = open_dataset(data, options, labels="ignore")
-    features = _features(loaded, dataset, options)
+    loaded, features = _features(loaded, dataset, options)
     predictions = loaded.predict(features, top_k=top_k)
     document = {
         "rows": len(dataset),
@@ -82,21 +86,57 @@ def command(
         echo(predictions_csv(predictions), nl=False)
 
 
-def _features(model: Model, dataset: Dataset, options: DataOptions) -> Features:
+def _features(model: Model, dataset: Dataset, options: DataOptions) -> tuple[Model, Features]:
     """The features of the model's backbone, refused before any sample is embedded if it is another one."""
-    from tlengine.errors import BackboneError
+    from tlengine.features import extract
 
-    name = model.metadata["backbone"]
     if dataset.modality == "features":
-        return open_features(dataset, None, options)
-    if dataset.modality != model.metadata["modality"]:
+        features = open_features(dataset, None, options)
+        return _for_features(model, features, options), features
+    known = model.metadata.get("modality")
+    if known in ("image", "text") and dataset.modality != known:
         raise BackboneError(
-            f"the model takes {model.metadata['modality']} data, {dataset.name} is {dataset.modality} data",
+            f"the model takes {known} data, {dataset.name} is {dataset.modality} data",
             hint="name the column with --text or --image",
         )
-    from tlengine.features import EmbeddingCache, extract, load_backbone
+    backbone = _backbone(model)
+    model = model.for_backbone(backbone, device=_device(options))
+    return model, extract(dataset, backbone, progress=not options.quiet, **options.extraction)
 
-    backbone = load_backbone(name)
-    model.check_fingerprint(backbone.fingerprint, name)
-    with EmbeddingCache() as cache:
-        return extract(dataset, backbone, cache=cache, progress=not options.quiet, **options.extraction)
+
+def _for_features(model: Model, features: Features, options: DataOptions) -> Model:
+    """The model for features of another fingerprint, if it is the backbone of today, and gives equal rows."""
+    if features.fingerprint is None or features.fingerprint == model.fingerprint:
+        return model
+    try:
+        backbone = _backbone(model)
+        if backbone.fingerprint == features.fingerprint:
+            return model.for_backbone(backbone, device=_device(options))
+    except TlengineError:
+        pass  # predict refuses the features, and says what they are
+    return model
+
+
+def _backbone(model: Model) -> Backbone:
+    from tlengine.features import load_backbone
+
+    name = model.metadata.get("backbone")
+    if not name:
+        raise BackboneError(
+            "the model was fitted on features that name no backbone",
+            hint="pass features of the same kind, an .npz or .csv of numbers",
+        )
+    try:
+        return load_backbone(name)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            error.message,
+            hint=f"{error.hint}; for a module of your own, in Python: "
+            "tl.from_pretrained(MODEL).predict(tl.extract(ds, backbone))",
+        ) from None
+
+
+def _device(options: DataOptions) -> str:
+    from tlengine.features.forward import choose_device
+
+    return choose_device(options.extraction["device"])

@@ -16,9 +16,11 @@ from tlengine.cli.common import (
     echo,
     print_json,
 )
+from tlengine.cli.keeping import save_model, to_be_kept
 from tlengine.cli.loading import open_dataset, open_features
 
 if TYPE_CHECKING:
+    from tlengine.probes import LinearProbeCV
     from tlengine.types import Features
 
 __all__ = ["command"]
@@ -75,8 +77,14 @@ def command(
     norm of its gradient, the passes over the data that it took, and whether it converged.
     """
     dataset = open_dataset(data, options)
-    features = open_features(dataset, backbone, options)
-    document = fit_path(features, n_Cs, folds, out, patience)
+    features = open_features(dataset, backbone, options, keep=out is not None)
+    document, probe = fit_path(features, n_Cs, folds, patience)
+    if out is not None:
+        kept = to_be_kept(features, data)
+        chosen = {"C": probe.C_}
+        document["model"] = save_model(
+            probe, kept, dataset, out, strategy="probe", chosen=chosen, rows=document["rows"]
+        )
     if options.as_json:
         print_json(document)
     else:
@@ -87,9 +95,9 @@ def command(
 
 
 def fit_path(
-    features: Features, n_Cs: int, n_folds: int, out: Path | None, patience: int | None = None
-) -> dict[str, Any]:
-    """The path on the training rows, as the command's document; the probe is saved under ``out``."""
+    features: Features, n_Cs: int, n_folds: int, patience: int | None = None
+) -> tuple[dict[str, Any], LinearProbeCV]:
+    """The path on the training rows, as the command's document, and the probe."""
     import numpy as np
 
     from tlengine.evaluation.resampled import fold_pairs, given_parts
@@ -115,9 +123,7 @@ def fit_path(
         "path": _records(probe),
         "model": None,
     }
-    if out is not None:
-        document["model"] = _save(probe, features, len(X), out)
-    return document
+    return document, probe
 
 
 def _score(probe: Any, features: Features, test: Any) -> float | None:
@@ -142,24 +148,6 @@ def _records(probe: Any) -> list[dict[str, Any]]:
         }
         for i in range(len(probe.Cs_))
     ]
-
-
-def _save(probe: Any, features: Features, rows: int, out: Path) -> str:
-    from tlengine.evaluation import Model
-
-    metadata = {
-        "backbone": features.backbone,
-        "fingerprint": features.fingerprint,
-        "modality": "features",
-        "recipe": dict(features.recipe),
-        "strategy": "probe",
-        "chosen": {"C": probe.C_},
-        "classes": [str(label) for label in probe.classes_],
-        "rows": rows,
-    }
-    return str(
-        Model(estimator=probe, calibration={"kind": "none", "value": 1.0}, metadata=metadata).save(out)
-    )
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,23 @@ from tlengine.data.resamples import Plan, Resample, make_resamples
 from tlengine.errors import EmptyInputError, InputError, TlengineWarning
 from tlengine.evaluation.assembly import Evaluation, assemble
 from tlengine.evaluation.embedding import Failed, Samples, View, samples_of_features, see_samples
+from tlengine.evaluation.given import distinct_backbones
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.metrics import Outcome, scores
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.strategies import DEFAULT_STRATEGIES, Fit, Strategy, resolve_strategy
 from tlengine.evaluation.verdict import CONTROL, Cell
+from tlengine.options import refuse_unknown
 from tlengine.probes.interruption import stop_calls
 from tlengine.settings import hidden_bar, num_threads
 
+if TYPE_CHECKING:
+    from tlengine.features.cache import CacheLike
+
 __all__ = ["compare"]
+
+EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
+OPTIONS = ("dataset", "backbones", "strategies", "budgets", "seeds", "cache", "progress")
 
 
 def compare(
@@ -43,7 +51,7 @@ def compare(
     strategies: Sequence[str] | None = None,
     budgets: Sequence[int | str] | None = None,
     seeds: int = 5,
-    cache: Any = None,
+    cache: CacheLike = True,
     progress: bool = True,
     **extraction: Any,
 ) -> RunResult:
@@ -64,7 +72,7 @@ def compare(
         budgets: labels per class, and ``"all"``; None for 5, 10, 25, 50, 100 and all, as far as there are
             so many.
         seeds: how many seeds, 1 or more.
-        cache: an ``EmbeddingCache``; None for no cache.
+        cache: True for the usual cache, an ``EmbeddingCache`` or the path of one; None or False for none.
         progress: progress bars on stderr.
         **extraction: options of :func:`tlengine.extract`: ``device batch_size workers precision max_pixels
             strict``.
@@ -73,7 +81,7 @@ def compare(
         The run: ``.table()``, ``.verdict``, ``.save(dir)``, ``.to_html()``.
 
     Raises:
-        InputError: budgets or seeds below 1.
+        InputError: budgets or seeds below 1; an option of no such name; two backbones of one name.
         LabelError: no labels.
         SingleClassError: fewer than two classes are large enough.
         UnknownNameError: an unknown strategy, or no known backbone.
@@ -85,6 +93,7 @@ def compare(
     >>> run.verdict.strategy, 0.85 < run.verdict.accuracy <= 1
     ('centroid', True)
     """
+    refuse_unknown("compare", extraction, EXTRACTION, OPTIONS)
     chosen = _strategies(strategies)
     asked = None if budgets is None else parse_budgets(budgets)
     if seeds < 1:
@@ -117,7 +126,7 @@ def _strategies(names: Sequence[str] | None) -> list[Strategy]:
 def _see(
     dataset: Dataset,
     backbones: Any,
-    cache: Any,
+    cache: CacheLike,
     progress: bool,
     extraction: Mapping[str, Any],
     ledger: Ledger,
@@ -126,20 +135,23 @@ def _see(
         if backbones is not None:
             raise InputError(f"{dataset.name} holds features already", hint="leave the backbone out")
         return samples_of_features(dataset)
-    from tlengine.features import default_backbone, extract, load_backbone
+    from tlengine.features import default_backbone, extract, load_backbone, opened, with_check_rows
 
     if backbones is None:
         backbones = default_backbone(dataset.modality)
-    several = list(backbones) if isinstance(backbones, list | tuple) else [backbones]
+    several = distinct_backbones(backbones if isinstance(backbones, list | tuple) else [backbones])
     asked = [str(getattr(b, "name", b)) for b in several]
     if CONTROL not in asked:
         several.append(CONTROL)
 
     def embed(name: Any) -> Any:
         backbone = load_backbone(name) if isinstance(name, str) else name
-        return extract(dataset, backbone, cache=cache, progress=progress, **extraction)
+        features = extract(dataset, backbone, cache=kept, progress=progress, **extraction)
+        limits = {name: value for name, value in extraction.items() if name == "max_pixels"}
+        return with_check_rows(features, dataset, backbone, **limits)
 
-    return see_samples(dataset, several, asked, embed, ledger)
+    with opened(cache) as kept:
+        return see_samples(dataset, several, asked, embed, ledger)
 
 
 def _warn(plan: Plan) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tlengine.data import Dataset
 from tlengine.errors import DecodeError, TlengineError
 from tlengine.evaluation.ledger import Ledger
-from tlengine.types import Features
+from tlengine.types import CheckRows, Features
 
 __all__ = ["Failed", "Samples", "View", "content_digests", "samples_of_features", "see_samples"]
 
@@ -30,6 +30,7 @@ class View:
     asked: bool = True
     fingerprint: str | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    check_rows: CheckRows | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -149,10 +150,10 @@ def _aligned(
     readable = np.ones(len(dataset), dtype=bool)
     unreadable: dict[str, str] = {}
     for _, features in seen:
-        readable &= np.isin(dataset.ids, features.ids)
+        readable &= np.isin(np.arange(len(dataset)), _rows_of(features))
         unreadable.update({failure.id: failure.reason for failure in features.failures})
     rows = np.flatnonzero(readable)
-    kept = [(name, features, _places(features.ids, dataset.ids[rows])) for name, features in seen]
+    kept = [(name, features, np.searchsorted(_rows_of(features), rows)) for name, features in seen]
     _, first, places = kept[0]
     return Samples(
         rows=rows,
@@ -167,12 +168,9 @@ def _aligned(
     )
 
 
-def _places(ids: npt.NDArray[np.str_], wanted: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
-    """Where the wanted ids stand among ``ids``; both in the order of the dataset."""
-    if len(ids) == len(wanted):
-        return np.arange(len(ids))
-    order = np.argsort(ids, kind="stable")
-    return np.asarray(order[np.searchsorted(ids, wanted, sorter=order)], dtype=np.intp)
+def _rows_of(features: Features) -> npt.NDArray[np.intp]:
+    """Row numbers in the dataset, rising; ids are for people, and two rows may share one."""
+    return np.arange(len(features)) if features.rows is None else features.rows
 
 
 def _view(name: str, features: Features, places: npt.NDArray[np.intp], asked: bool) -> View:
@@ -185,6 +183,7 @@ def _view(name: str, features: Features, places: npt.NDArray[np.intp], asked: bo
         asked=asked,
         fingerprint=features.fingerprint,
         recipe=dict(features.recipe),
+        check_rows=features.check_rows,
         cost=cost,
     )
 

@@ -6,21 +6,28 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import BackboneError, HeadFormatError, InputError, ShapeMismatchError
+from tlengine.evaluation.check_file import read_check_rows, write_check_rows
 from tlengine.evaluation.embedding import Samples, View
 from tlengine.evaluation.strategies import CALIBRATIONS, calibrated, resolve_strategy
-from tlengine.types import Features
+from tlengine.types import CheckRows, Features
 
-__all__ = ["Model", "predictions_csv", "refit"]
+if TYPE_CHECKING:
+    from tlengine.features import Backbone
+
+__all__ = ["Model", "from_pretrained", "predictions_csv", "refit"]
 
 _FORMAT = "tlengine-model"
+_EQUAL = 1e-4
+"""How far embeddings of equal weights may be apart, relative to the largest number of a row."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins with one of these for a formula."""
 
@@ -33,11 +40,14 @@ class Model:
         estimator: fitted on the labels as the user wrote them.
         calibration: ``{"kind": ..., "value": ...}``.
         metadata: ``backbone fingerprint modality recipe strategy classes …``.
+        check_rows: three samples as the network gets them, with their embeddings; None where the model was
+            fitted on plain arrays, or where they are larger than 8 MiB.
     """
 
     estimator: Any
     calibration: Mapping[str, Any]
     metadata: Mapping[str, Any]
+    check_rows: CheckRows | None = None
 
     @property
     def classes(self) -> npt.NDArray[Any]:
@@ -50,8 +60,10 @@ class Model:
         return self.metadata.get("fingerprint")
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
-        """Write the model with the estimator's ``save_pretrained``."""
+        """Write the model with the estimator's ``save_pretrained``, and ``check.safetensors`` beside it."""
         kept = {**self.metadata, "format": _FORMAT, "calibration": dict(self.calibration)}
+        if self.check_rows is not None:
+            kept["check"] = write_check_rows(self.check_rows, Path(directory))
         return Path(self.estimator.save_pretrained(directory, metadata=kept))
 
     @classmethod
@@ -59,21 +71,16 @@ class Model:
         """Read a model; nothing in it is executed.
 
         Raises:
-            FileNotFoundError, UnsafeArtifactError, HeadFormatError: see :func:`tlengine.from_pretrained`;
-            also a
+            FileNotFoundError, UnsafeArtifactError, HeadFormatError: see :func:`from_pretrained`; also for a
                 probe that was saved on its own, without a backbone.
         """
-        from tlengine.probes import from_pretrained
-
-        estimator = from_pretrained(directory)
-        metadata = dict(estimator.metadata_)
-        calibration = metadata.pop("calibration", None)
-        if metadata.pop("format", None) != _FORMAT or not _is_calibration(calibration):
+        found = from_pretrained(directory)
+        if not isinstance(found, cls):
             raise HeadFormatError(
                 f"{directory} holds a probe, but not the model of a run",
-                hint="pass the model/ folder that tlengine compare --out wrote",
+                hint="pass the model/ folder that tlengine compare --out or probe --out wrote",
             )
-        return cls(estimator=estimator, calibration=calibration, metadata=metadata)
+        return found
 
     def predict_proba(self, X: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Probabilities (n, K) of features (n, d).
@@ -94,11 +101,44 @@ class Model:
             BackboneError: the fingerprints differ.
         """
         if found != self.fingerprint:
-            raise BackboneError(
-                f"backbone {name!r} has fingerprint {_short(found)}, "
-                f"the model was fitted with {_short(self.fingerprint)}",
-                hint="weights, preprocessing or revision changed; run compare again to fit a new model",
-            )
+            raise self._other_backbone(found, name, "weights, structure, preprocessing or revision changed")
+
+    def for_backbone(self, backbone: Backbone, *, device: str = "cpu") -> Model:
+        """This model, for the features of ``backbone``, if that gives the embeddings it was fitted on.
+
+        Where weights and preprocessing are the model's own and only the text of the structure is another one
+        (as after an update of a library), the model's three samples are embedded again; where the result
+        is the same to 1e-4, the model that is returned has the fingerprint of ``backbone``.
+
+        Raises:
+            BackboneError: other weights, another preprocessing or revision, or other embeddings.
+        """
+        found = backbone.fingerprints()
+        if found.digest == self.fingerprint:
+            return self
+        known = self.metadata.get("recipe", {})
+        changed = [part for part, digest in found.as_dict().items() if known.get(part) != digest]
+        if changed != ["structure"] or self.check_rows is None:
+            what = f"what changed: {', '.join(changed)}" if known else "what changed is not known"
+            if changed == ["structure"]:
+                what += ", and the model's kept samples are missing"
+            raise self._other_backbone(found.digest, backbone.name, what)
+        from tlengine.features.checking import largest_difference
+
+        precision = str(known.get("precision", "float32"))
+        apart = largest_difference(self.check_rows, backbone, device=device, precision=precision)
+        if not apart <= _EQUAL:
+            kept = len(self.check_rows.X)
+            what = f"its embeddings of {kept} kept samples differ by {apart:.1e}, limit {_EQUAL}"
+            raise self._other_backbone(found.digest, backbone.name, what)
+        return replace(self, metadata={**self.metadata, "fingerprint": found.digest})
+
+    def _other_backbone(self, found: str | None, name: str, why: str) -> BackboneError:
+        return BackboneError(
+            f"backbone {name!r} has fingerprint {_short(found)}, "
+            f"the model was fitted with {_short(self.fingerprint)}",
+            hint=f"{why}; run compare again to fit a new model",
+        )
 
     def predict(self, features: Features, *, top_k: int = 3) -> list[dict[str, Any]]:
         """The most probable labels of every row.
@@ -112,8 +152,13 @@ class Model:
 
         Raises:
             BackboneError: features of another backbone.
-            InputError: ``top_k`` below 1.
+            InputError: ``top_k`` below 1; arrays, which do not say what backbone they come from.
         """
+        if not isinstance(features, Features):
+            raise InputError(
+                f"a {type(features).__name__} is no Features",
+                hint="pass what tl.extract returns; predict_proba and estimator.predict take arrays",
+            )
         if top_k < 1:
             raise InputError(f"top-k is {top_k}; at least 1", hint="3 is the default")
         self.check_fingerprint(features.fingerprint, str(features.backbone))
@@ -123,6 +168,40 @@ class Model:
             _prediction(str(id_), [(str(self.classes[c]), float(row[c])) for c in chosen])
             for id_, row, chosen in zip(features.ids, proba, best.tolist(), strict=True)
         ]
+
+
+def from_pretrained(path: str | os.PathLike[str]) -> Any:
+    """What was saved at ``path``: the model of a run, or a probe; no file can make it run code.
+
+    Args:
+        path: the directory, or the ``model.safetensors`` inside it.
+
+    Returns:
+        A :class:`Model` where ``compare`` or ``probe --out`` wrote it: it calibrates, and refuses features of
+        another backbone. Otherwise the fitted estimator that ``save_pretrained`` wrote, with ``metadata_`` as
+        it was given.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        UnsafeArtifactError: a pickle, joblib or torch file; it is not opened further.
+        HeadFormatError: anything else that is not a complete, undamaged saved probe.
+
+    >>> import numpy as np, tempfile, tlengine as tl
+    >>> clf = tl.RidgeProbe().fit(np.eye(4, dtype=np.float32), ["a", "a", "b", "b"])
+    >>> where = clf.save_pretrained(tempfile.mkdtemp(), metadata={"backbone": "raw"})
+    >>> tl.from_pretrained(where).metadata_
+    {'backbone': 'raw'}
+    """
+    from tlengine.probes import from_pretrained
+
+    estimator = from_pretrained(path)
+    metadata = dict(estimator.metadata_)
+    calibration, check = metadata.pop("calibration", None), metadata.pop("check", None)
+    if metadata.pop("format", None) != _FORMAT or not _is_calibration(calibration):
+        return estimator
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    kept = None if check is None else read_check_rows(folder, str(check))
+    return Model(estimator=estimator, calibration=calibration, metadata=metadata, check_rows=kept)
 
 
 def refit(
@@ -146,7 +225,9 @@ def refit(
         "classes": [str(label) for label in fit.estimator.classes_],
         "rows": len(X),
     }
-    return Model(estimator=fit.estimator, calibration=fit.calibration, metadata=metadata)
+    return Model(
+        estimator=fit.estimator, calibration=fit.calibration, metadata=metadata, check_rows=view.check_rows
+    )
 
 
 def _is_calibration(value: Any) -> bool:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from tlengine.features.images import ImagePreprocess, decode_image
 from tlengine.features.raw import RAW_DIM, RawPreprocess, load_raw
+from tlengine.features.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone, default_backbone, load_backbone
-    from tlengine.features.cache import EmbeddingCache, sample_key
+    from tlengine.features.cache import EmbeddingCache, opened, sample_key
+    from tlengine.features.checking import with_check_rows
     from tlengine.features.extraction import extract
     from tlengine.features.forward import available_devices
 
@@ -26,13 +28,16 @@ __all__ = [
     "EmbeddingCache",
     "ImagePreprocess",
     "RawPreprocess",
+    "Tokenizer",
     "available_devices",
     "decode_image",
     "default_backbone",
     "extract",
     "load_backbone",
     "load_raw",
+    "opened",
     "sample_key",
+    "with_check_rows",
 ]
 
 # OpenMP threads that spin while they wait for each other make a busy machine slow: two threads on two cores
@@ -46,7 +51,9 @@ _HOMES = {
     "default_backbone": "backbone",
     "extract": "extraction",
     "load_backbone": "backbone",
+    "opened": "cache",
     "sample_key": "cache",
+    "with_check_rows": "checking",
 }
 
 

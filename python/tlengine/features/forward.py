@@ -240,7 +240,7 @@ class _Held:
 
     def restore(self) -> None:
         """Put the tensor back; what the network itself wrote meanwhile stays."""
-        now = self.registry.get(self.name)
+        now = dict(self.registry.items()).get(self.name)  # a scripted module's registry has no get
         if now is None:
             return  # the network took it away
         written = self.moved is not None and _state(now) != self.moved

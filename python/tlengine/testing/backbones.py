@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tlengine.errors import TlengineError
+from tlengine.errors import PluginError, TlengineError
+from tlengine.plugins import registry
 from tlengine.plugins.records import BackboneSpec
+
+if TYPE_CHECKING:
+    from tlengine.features.backbone import Backbone
 
 __all__ = ["BACKBONE_CHECKS", "backbone_checks", "check_backbone"]
 
@@ -30,13 +36,27 @@ class _Subject:
     @property
     def module(self) -> Any:
         if self._module is None:
-            self._module = self.spec.load("cpu")
+            self._module = _network(self.spec, self.spec.load("cpu"))
         return self._module
 
     def embed(self, samples: list[Any]) -> npt.NDArray[np.float32]:
         """The rows as an extraction computes them."""
-        from tlengine.features.backbone import Backbone
         from tlengine.features.forward import Forward
+
+        with Forward(self.backbone(), "cpu", "float32") as forward:
+            return forward([np.asarray(self.spec.preprocess(sample)) for sample in samples])
+
+    def output_dtype(self) -> str:
+        """What the network itself returns, before an extraction turns it into float32."""
+        from tlengine.features.forward import Forward
+
+        with Forward(self.backbone(), "cpu", "float32") as forward:
+            output = forward.output([np.asarray(self.spec.preprocess(self.samples[-1]))])
+        return str(output.dtype).removeprefix("torch.")
+
+    def backbone(self) -> Backbone:
+        """The spec with its network, in messages under the name of its plugin."""
+        from tlengine.features.backbone import Backbone
 
         backbone = Backbone(
             self.module,
@@ -44,9 +64,29 @@ class _Subject:
             modality=self.spec.modality,
             name=self.spec.name,
             embedding_dim=self.spec.embedding_dim,
+            revision=self.spec.revision,
         )
-        with Forward(backbone, "cpu", "float32") as forward:
-            return forward([np.asarray(self.spec.preprocess(sample)) for sample in samples])
+        backbone.origin = _origin(self.spec)
+        return backbone
+
+
+def _network(spec: BackboneSpec, module: Any) -> Any:
+    """What ``load`` returned, if it is a network."""
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        raise PluginError(
+            f"load of {spec.name!r} returned a {type(module).__name__}, not a torch.nn.Module",
+            hint="end load with: return network.eval().to(device)",
+        )
+    return module
+
+
+def _origin(spec: BackboneSpec) -> str:
+    try:
+        return registry.origin(spec.name)
+    except (TlengineError, KeyError):
+        return f"of {spec.load.__module__}"
 
 
 def _images() -> list[Any]:
@@ -74,9 +114,33 @@ def check_spec_is_picklable(subject: _Subject) -> None:
 
 def check_preprocess_is_described(subject: _Subject) -> None:
     """The preprocessing enters the cache key, so it describes itself, the same way each time."""
-    from tlengine.features.recipes import describe
+    from tlengine.features.descriptions import describe
 
-    assert describe(subject.spec.preprocess) == describe(subject.spec.preprocess), "the description changes"
+    described = describe(subject.spec.preprocess)
+    assert described == describe(subject.spec.preprocess), "the description changes"
+    again = pickle.loads(pickle.dumps(subject.spec.preprocess))  # noqa: S301 - our own bytes
+    assert describe(again) == described, "a copy of the preprocessing has another description"
+
+
+def check_preprocess_is_deterministic(subject: _Subject) -> None:
+    """A sample is preprocessed the same way each time: one draw would be kept for ever."""
+    for sample in subject.samples:
+        one, other = (np.asarray(subject.spec.preprocess(sample)) for _ in range(2))
+        assert np.array_equal(one, other), (
+            "the same sample comes out otherwise the second time; is it random?"
+        )
+
+
+def check_import_is_light(subject: _Subject) -> None:
+    """Importing the plugin loads no torch: every ``tlengine --help`` imports it."""
+    module = subject.spec.load.__module__
+    if getattr(sys.modules.get(module), "__file__", None) is None or module.startswith("tlengine."):
+        return
+    code = f"import sys; sys.path[:0] = {sys.path!r}; import {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{module} cannot be imported by itself: {done.stderr.strip()[-200:]}"
+    heavy = sorted({"torch", "transformers", "timm", "torchvision"} & set(done.stdout.split()))
+    assert not heavy, f"importing {module} loads {', '.join(heavy)}; import them inside load"
 
 
 def check_evaluation_mode(subject: _Subject) -> None:
@@ -96,8 +160,11 @@ def check_dimension_and_dtype(subject: _Subject) -> None:
     """(n, embedding_dim), float32 and finite, for every sample."""
     rows = subject.embed(subject.samples)
     assert rows.shape == (len(subject.samples), subject.spec.embedding_dim), f"shape {rows.shape}"
-    assert rows.dtype == np.float32, f"dtype {rows.dtype}"
     assert np.isfinite(rows).all(), "NaN or inf"
+    dtype = subject.output_dtype()
+    assert dtype == "float32", (
+        f"the network returns {dtype}; end forward with .float(), or load float32 weights"
+    )
 
 
 def check_deterministic(subject: _Subject) -> None:
@@ -128,7 +195,8 @@ def check_fingerprint(subject: _Subject) -> None:
 
 
 def _fingerprint(subject: _Subject) -> str:
-    from tlengine.features.recipes import describe, fingerprint
+    from tlengine.features.descriptions import describe
+    from tlengine.features.recipes import fingerprint
 
     return fingerprint(subject.module, describe(subject.spec.preprocess), subject.spec.revision)
 
@@ -136,9 +204,11 @@ def _fingerprint(subject: _Subject) -> str:
 BACKBONE_CHECKS: tuple[Callable[[_Subject], None], ...] = (
     check_spec_is_picklable,
     check_preprocess_is_described,
+    check_dimension_and_dtype,
+    check_preprocess_is_deterministic,
+    check_import_is_light,
     check_evaluation_mode,
     check_weights_stay,
-    check_dimension_and_dtype,
     check_deterministic,
     check_independent_of_batch,
     check_tells_samples_apart,
@@ -146,23 +216,35 @@ BACKBONE_CHECKS: tuple[Callable[[_Subject], None], ...] = (
 )
 """Each takes a loaded spec and raises ``AssertionError`` with what is not as promised."""
 
+_FIRST = (check_preprocess_is_described, check_dimension_and_dtype)
+"""Where one of these cannot even be carried out, no later check can."""
+
 
 def backbone_checks(spec: BackboneSpec) -> Iterator[tuple[str, str | None]]:
     """Run every check on ``spec``; yield its name and what is wrong, or None.
 
-    The network is loaded once (twice where the check is about loading) and runs on the CPU.
+    The network is loaded once (twice where the check is about loading) and runs on the CPU. Where its
+    preprocessing cannot be described, or nothing comes out of it, the checks end there: the others would
+    tell the same cause again.
     """
     subject = _Subject(spec)
     for check in BACKBONE_CHECKS:
+        broken = False
         name = check.__name__.removeprefix("check_")
         try:
             check(subject)
-        except (AssertionError, TlengineError) as error:
+        except AssertionError as error:
             yield name, str(error).splitlines()[0]
+        except TlengineError as error:
+            broken = True
+            yield name, error.message + (f" ({error.hint})" if error.hint else "")
         except Exception as error:
+            broken = True
             yield name, f"{type(error).__name__}: {error}"
         else:
             yield name, None
+        if broken and check in _FIRST:
+            return
 
 
 def check_backbone(spec: BackboneSpec) -> None:

@@ -60,6 +60,12 @@ class TableInfo:
     quarantined: int = 0
     idle_seconds: int = 0
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether rows of a backbone are keyed as before 0.1: without its structure, layer and pooling."""
+        recipe = self.recipe or {}
+        return "fingerprint" in recipe and "layer" not in recipe
+
 
 @dataclass(frozen=True, kw_only=True)
 class CacheStats:

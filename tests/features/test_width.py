@@ -1,0 +1,106 @@
+"""A wrong ``embedding_dim``: nothing is left behind, the message has the way out, the corrected run works."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tlengine as tl
+from tests.plugins.conftest import Plant, Use, plant, use  # noqa: F401 - fixtures
+from tlengine.errors import BackboneError, InputError, PluginError
+from tlengine.features import EmbeddingCache, ImagePreprocess
+
+PREP = ImagePreprocess(resize=8, crop=8)
+IMAGES = [np.full((8, 8, 3), i, np.uint8) for i in range(5)]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten())
+
+
+def mine(dim: Any) -> tl.Backbone:
+    return tl.Backbone(network(), preprocess=PREP, modality="image", name="mine", embedding_dim=dim)
+
+
+def test_a_wrong_width_and_its_correction(tmp_path: Path) -> None:
+    ds = tl.load_dataset(IMAGES)
+    with EmbeddingCache(tmp_path) as cache:
+        for wrong in (64, 47, 1):
+            message = rf"'mine' \(your module\) returned shape \(5, 48\), expected \(5, {wrong}\)"
+            with pytest.raises(BackboneError, match=message) as caught:
+                tl.extract(ds, mine(wrong), cache=cache, progress=False)
+            assert caught.value.hint == "say embedding_dim=48"
+            assert cache.tables() == []
+        embedded = [
+            tl.extract(ds, mine(dim), cache=cache, progress=False).stats.embedded  # type: ignore[union-attr]
+            for dim in (48, None, 48, np.int64(48))
+        ]
+        assert embedded == [5, 0, 0, 0]
+        with pytest.raises(BackboneError, match="returned shape"):
+            tl.extract(ds, mine(64), cache=cache, progress=False)
+        assert tl.extract(ds, mine(48), cache=cache, progress=False).X.shape == (5, 48)
+
+
+PLUGIN = """
+import tlengine as tl
+from tlengine.features import ImagePreprocess
+
+def load(device):
+    import torch
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten()).eval()
+
+@tl.hookimpl
+def tlengine_backbones():
+    yield tl.BackboneSpec(name="wide", modality="image", embedding_dim=DIM, load=load,
+                          preprocess=ImagePreprocess(resize=8, crop=8))
+"""
+
+
+def test_a_plugin_that_is_corrected_works(plant: Plant, use: Use, tmp_path: Path) -> None:  # noqa: F811
+    ds = tl.load_dataset(IMAGES)
+    use(plant("tlengine-wide", PLUGIN.replace("DIM", "1000")))
+    with pytest.raises(PluginError, match=r"'wide' \(.*tlengine-wide .*\) returned shape") as caught:
+        tl.extract(ds, "wide", cache=tmp_path / "cache", progress=False)
+    assert "say embedding_dim=48" in str(caught.value.hint)
+    assert "plugins check wide" in str(caught.value.hint)
+    use(plant("tlengine-wide-mended", PLUGIN.replace("DIM", "48")))
+    feats = tl.extract(ds, "wide", cache=tmp_path / "cache", progress=False)
+    assert feats.X.shape == (5, 48)
+
+
+@pytest.mark.parametrize("fault", [lambda x: x * torch.nan, lambda x: (x,), lambda x: x[:, :3].long()])
+def test_other_wrong_outputs_leave_nothing_behind(fault: Any, tmp_path: Path) -> None:
+    class Faulty(nn.Module):
+        def forward(self, images: torch.Tensor) -> Any:
+            return fault(images.flatten(1))
+
+    bb = tl.Backbone(Faulty(), preprocess=PREP, modality="image", name="faulty", embedding_dim=192)
+    with EmbeddingCache(tmp_path) as cache:
+        with pytest.raises(BackboneError, match="faulty"):
+            tl.extract(tl.load_dataset(IMAGES), bb, cache=cache, progress=False)
+        assert cache.tables() == []
+
+
+@pytest.mark.parametrize("dim", [0, -3, 4.5, "48", True, np.nan])
+def test_what_is_no_width_is_refused_at_once(dim: Any) -> None:
+    with pytest.raises(InputError, match="embedding_dim is"):
+        mine(dim)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": ""}, "name ''"),
+        ({"name": None}, "name None"),
+        ({"revision": 2}, "revision is 2"),
+        ({"preprocess_name": 3}, "preprocess_name is 3"),
+    ],
+)
+def test_other_words_are_checked(options: dict[str, Any], message: str) -> None:
+    fields = {"preprocess": PREP, "modality": "image", "name": "mine", **options}
+    with pytest.raises(InputError, match=message):
+        tl.Backbone(network(), **fields)
