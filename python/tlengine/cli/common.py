@@ -13,6 +13,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from tlengine.cli.streams import echo, release_stdout, reserve_stdout
+from tlengine.documents import plain
 from tlengine.settings import thread_limit
 
 __all__ = [
@@ -57,24 +58,9 @@ def say(message: str = "", *, quiet: bool = False) -> None:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Prints one JSON document on stdout, in ASCII; NaN and infinity, which JSON lacks, become null."""
-    text = json.dumps(_plain(document), indent=2, allow_nan=False)
+    text = json.dumps(plain(document), indent=2, allow_nan=False)
     release_stdout()
     echo(text)
-
-
-def _plain(value: Any) -> Any:
-    """``value`` in JSON's own types: NumPy scalars and arrays unwrapped, non-finite numbers null."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return str(value)
 
 
 def short_warnings() -> None:

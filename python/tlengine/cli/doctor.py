@@ -7,13 +7,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tlengine.cli.common import echo, json_option, print_json
+from tlengine.documents import installed_versions
 
 __all__ = ["command"]
 
@@ -44,7 +44,7 @@ def examine() -> dict[str, Any]:
         "core": _tried(lambda: {"profile": tlengine.build_profile, **tlengine.cpu_info()}),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": installed_versions(PACKAGES),
         "devices": _tried(_devices),
         "threads": _tried(settings.num_threads),
         "cache": _tried(lambda: _place(settings.cache_root())),
@@ -70,13 +70,6 @@ def _place(root: Path) -> dict[str, Any]:
         "free_bytes": shutil.disk_usage(existing).free,
         "writable": existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _devices() -> list[str]:

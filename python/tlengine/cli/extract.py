@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from tlengine.cli.common import (
     say,
 )
 from tlengine.cli.loading import open_dataset, open_features
+from tlengine.documents import replace_file
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
@@ -90,15 +90,7 @@ def _save(features: Features, modality: str, path: Path) -> None:
         arrays |= {f"check_input_{place}": array for place, array in enumerate(check.inputs)}
         arrays["check_embeddings"] = check.X
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    replace_file(path, lambda file: np.savez(file, **arrays))
 
 
 def _document(features: Features, out: Path | None) -> dict[str, Any]:

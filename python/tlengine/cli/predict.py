@@ -17,6 +17,7 @@ from tlengine.cli.common import (
     say,
 )
 from tlengine.cli.loading import open_dataset, open_features
+from tlengine.documents import replace_text
 from tlengine.errors import BackboneError, TlengineError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def command(
         out.parent.mkdir(parents=True, exist_ok=True)
         wants_json = out.suffix.lower() == ".json"
         text = json.dumps(predictions, indent=1) + "\n" if wants_json else predictions_csv(predictions)
-        out.write_text(text, encoding="utf-8")
+        replace_text(out, text)
         say(f"{len(predictions)} predictions in {out}", quiet=options.quiet)
     if options.as_json:
         print_json(document)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from tlengine.cli.common import echo, json_option, print_json
+from tlengine.documents import replace_text
 
 __all__ = ["command"]
 
@@ -36,15 +36,5 @@ def command(run: Path, out: Path | None, exporter: str, as_json: bool) -> None:
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"report{spec.suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, text)
+    replace_text(path, text)
     print_json({"report": str(path)}) if as_json else echo(path)
-
-
-def _write(path: Path, text: str) -> None:
-    """``text`` under ``path`` entirely or not at all; names that are no Unicode are escaped."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

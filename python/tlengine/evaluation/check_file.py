@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 
+from tlengine.documents import replace_file
 from tlengine.types import CheckRows
 
 __all__ = ["read_check_rows", "write_check_rows"]
@@ -23,12 +23,7 @@ def write_check_rows(check: CheckRows, folder: Path) -> str:
     inputs = {f"input_{place}": np.ascontiguousarray(array) for place, array in enumerate(check.inputs)}
     data = save({**inputs, "embeddings": np.ascontiguousarray(check.X)})
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{_NAME}.{os.getpid()}.tmp"
-    try:
-        draft.write_bytes(data)
-        draft.replace(folder / _NAME)
-    finally:
-        draft.unlink(missing_ok=True)
+    replace_file(folder / _NAME, lambda file: file.write(data))
     return hashlib.blake2b(data, digest_size=32).hexdigest()
 
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlengine.documents import installed_versions, plain, replace_text
 from tlengine.errors import InputError, RunFormatError
 from tlengine.evaluation.schema import FORMAT, VERSION, check_document
 from tlengine.evaluation.verdict import Verdict
@@ -85,21 +85,11 @@ class RunResult:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file, not a directory", hint="choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
-        written = {"run": str(_write(folder / "run.json", self.to_json()))}
-        written["report"] = str(_write(folder / "report.html", self.to_html()))
+        written = {"run": str(replace_text(folder / "run.json", self.to_json()))}
+        written["report"] = str(replace_text(folder / "report.html", self.to_html()))
         if self.model is not None:
             written["model"] = str(self.model.save(folder / "model"))
         return written
-
-
-def _write(path: Path, text: str) -> Path:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
 
 
 def load_run(path: str | os.PathLike[str]) -> RunResult:
@@ -133,16 +123,8 @@ def run_document(**parts: Any) -> dict[str, Any]:
     """
     created = datetime.now(UTC).isoformat(timespec="seconds")
     document = {"format": FORMAT, "version": VERSION, "created": created, **parts}
-    plain: dict[str, Any] = json.loads(json.dumps(document, default=_plain, allow_nan=False))
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value)
+    found: dict[str, Any] = plain(document)
+    return found
 
 
 def environment() -> dict[str, Any]:
@@ -151,16 +133,9 @@ def environment() -> dict[str, Any]:
     from tlengine.plugins import describe_plugins
 
     return {
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": installed_versions(_PACKAGES),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "threads": settings.num_threads(),
         "plugins": describe_plugins(),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

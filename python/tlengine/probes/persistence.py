@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.documents import replace_file, replace_text
 from tlengine.errors import HeadFormatError, InputError, UnsafeArtifactError
 
 __all__ = ["PretrainedMixin", "from_pretrained"]
@@ -79,8 +80,9 @@ class PretrainedMixin:
         header = {"tlengine": config, "digest": _digest(config, tensors)}
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / _MODEL, save(tensors, metadata=header))
-        _replace(folder / _CONFIG, (json.dumps(json.loads(config), indent=2) + "\n").encode())
+        data = save(tensors, metadata=header)
+        replace_file(folder / _MODEL, lambda file: file.write(data))
+        replace_text(folder / _CONFIG, json.dumps(json.loads(config), indent=2) + "\n")
         return folder
 
     @classmethod
@@ -177,24 +179,6 @@ def _digest(config: str, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
         state.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         state.update(array.reshape(-1).view(np.uint8).data)
     return state.hexdigest()
-
-
-def _replace(target: Path, content: bytes) -> None:
-    """Writes beside ``target``, makes it durable, then takes its place in one step."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _encode_labels(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -12,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.documents import replace_file
 from tlengine.errors import CacheCorruptionError, InputError, MissingPackageError
 from tlengine.features.cache.keys import canonical_json
 from tlengine.settings import num_threads
@@ -40,23 +39,9 @@ def export(table: TableHandle, info: TableInfo, path: Path) -> int:
         raise InputError(f"{path}: cannot export to {path.suffix!r}", hint=f"use {', '.join(writers)}")
     keys = table.live_keys()
     if write is _npy:
-        _replace(path.with_suffix(".keys.npy"), lambda file: np.lib.format.write_array(file, keys))
-    _replace(path, lambda file: write(table, info, keys, file))
+        replace_file(path.with_suffix(".keys.npy"), lambda file: np.lib.format.write_array(file, keys))
+    replace_file(path, lambda file: write(table, info, keys, file))
     return len(keys)
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file beside ``path``, then give it that name: whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _blocks(table: TableHandle, keys: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.float32]]:

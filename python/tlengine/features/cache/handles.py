@@ -7,11 +7,11 @@ import os
 import threading
 import weakref
 from functools import cache as memoize
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from tlengine._core import CacheHandle, TableHandle
+from tlengine.documents import installed_versions
 from tlengine.errors import CacheClosedError, TlengineError
 from tlengine.features.cache.keys import canonical_json
 
@@ -110,10 +110,5 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @memoize
 def _libraries() -> bytes:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    found = {name: version for name, version in installed_versions(_LIBRARIES).items() if version}
     return canonical_json(found, "libraries")

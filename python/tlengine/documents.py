@@ -1,0 +1,100 @@
+"""What we write for others to read: files that are whole or not there, in JSON's own types.
+
+>>> import numpy as np
+>>> plain({"rows": np.int64(3), "share": float("nan")})
+{'rows': 3, 'share': None}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Set
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["installed_versions", "plain", "replace_file", "replace_text"]
+
+
+def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
+    """Give ``path`` the content that ``write`` writes: after a crash the old file is there, or the new one.
+
+    Anything that is no regular file, such as ``/dev/stdout`` or a pipe, is written to as it is.
+
+    Args:
+        path: where to; its folder exists.
+        write: called with a binary file.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; nothing of the draft stays.
+    """
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            write(file)
+        return target
+    draft = target.with_name(f".tlengine-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with draft.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+    return target
+
+
+def replace_text(path: str | os.PathLike[str], text: str) -> Path:
+    """As :func:`replace_file`, in UTF-8; what is no Unicode (a name of a file) is escaped by backslashes."""
+    return replace_file(path, lambda file: file.write(text.encode("utf-8", errors="backslashreplace")))
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name survives a power cut, where the file system knows how to promise that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def plain(value: Any) -> Any:
+    """``value`` in JSON's own types.
+
+    Scalars and arrays of NumPy are unwrapped, NaN and infinity become null, and what JSON does not know
+    becomes its text.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | Set):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """The version of each package, None where it is not installed.
+
+    >>> installed_versions(["no-such-package"])
+    {'no-such-package': None}
+    """
+    return {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,88 @@
+"""Files that are whole or not there, and JSON's own types."""
+
+import json
+import os
+import stat
+import threading
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+import numpy as np
+import pytest
+
+from tlengine.documents import installed_versions, plain, replace_file, replace_text
+
+
+def test_a_failure_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
+    path = replace_text(tmp_path / "run.json", "old")
+
+    def half(file: IO[bytes]) -> None:
+        file.write(b"ne")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(path, half)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["run.json"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        path = replace_text(tmp_path / "x", "text")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "-n", "a b\nc", "é", "e\u0301", os.fsdecode(b"caf\xe9.json")])
+def test_names_of_all_kinds(tmp_path: Path, name: str) -> None:
+    replace_text(tmp_path / name, "text")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_is_no_unicode_is_escaped(tmp_path: Path) -> None:
+    path = replace_text(tmp_path / "x", os.fsdecode(b"caf\xe9 \xc3\xa9"))
+    assert path.read_text(encoding="utf-8") == "caf\\udce9 é"
+
+
+def test_devices_and_pipes_are_written_to_and_stay(tmp_path: Path) -> None:
+    assert replace_text("/dev/null", "text") == Path("/dev/null")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    pipe, found = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
+    reader.start()
+    replace_text(pipe, "text")
+    reader.join(timeout=20)
+    assert found == ["text"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.arange(3), [0, 1, 2]),
+        (np.array([[1.0, np.nan]]), [[1.0, None]]),
+        ({"a": (1, {2})}, {"a": [1, [2]]}),
+        (MappingProxyType({1: frozenset()}), {"1": []}),
+        (float("-inf"), None),
+        (date(2026, 1, 2), "2026-01-02"),
+        (np.str_("a"), "a"),
+        (10**30, 10**30),
+        (None, None),
+    ],
+)
+def test_plain(value: object, expected: object) -> None:
+    assert plain(value) == expected
+    assert json.loads(json.dumps(plain(value), allow_nan=False)) == expected
+
+
+def test_versions() -> None:
+    found = installed_versions(["numpy", "no-such-package"])
+    assert found == {"numpy": np.__version__, "no-such-package": None}
