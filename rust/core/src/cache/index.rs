@@ -205,7 +205,10 @@ mod tests {
             index.reserve(1).unwrap();
             index.insert(&[7; 32], 0, Place { segment: 0, row });
         }
-        assert_eq!((index.len(), index.candidates(index.tag(&[7; 32])).count()), (MAX_EQUAL, MAX_EQUAL));
+        assert_eq!(
+            (index.len(), index.candidates(index.tag(&[7; 32])).count()),
+            (MAX_EQUAL, MAX_EQUAL)
+        );
     }
 
     #[test]

@@ -102,13 +102,19 @@ impl Log {
     }
 
     /// The offset of the next valid commit header after `end`, where it was not sought before.
-    fn search(&mut self, file: &dyn File, binding: Binding, length: u64) -> io::Result<Option<u64>> {
+    fn search(
+        &mut self,
+        file: &dyn File,
+        binding: Binding,
+        length: u64,
+    ) -> io::Result<Option<u64>> {
         if length < self.searched {
             self.searched = 0; // somebody took a commit back
         }
         // A header that was cut off by the end of the file may be whole by now.
         let from = self.end.max(self.searched.saturating_sub(COMMIT_HEADER as u64 + ALIGNMENT));
-        let found = if length == self.searched { None } else { find_commit(file, binding, from, length)? };
+        let found =
+            if length == self.searched { None } else { find_commit(file, binding, from, length)? };
         self.searched = if found.is_none() { length } else { 0 };
         Ok(found)
     }

@@ -136,6 +136,12 @@ impl Cache {
             .collect()
     }
 
+    /// Whether its file system makes names durable when it is asked to; true where that cannot be
+    /// told.
+    pub fn syncs_folders(&self) -> bool {
+        self.root.can_sync().unwrap_or(true)
+    }
+
     /// The directory of the cache.
     pub fn root(&self) -> &Arc<dyn Dir> {
         &self.root

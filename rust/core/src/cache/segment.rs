@@ -118,7 +118,8 @@ impl Segment {
             let file = self.rows_file().ok()?;
             let length = file.len().ok()?;
             // Mapped anew whenever the file has doubled: the rows between are read.
-            let is_half = |known: &Arc<Window>| known.is_intact() && known.len() as u64 > length / 2;
+            let is_half =
+                |known: &Arc<Window>| known.is_intact() && known.len() as u64 > length / 2;
             if !window.as_ref().is_some_and(is_half) {
                 *window = file.window();
             }
