@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::checksum::{Binding, Key};
+use super::checksum::{Binding, Check, Key};
 use super::format::{Entry, Header, Identity, LOG_HEADER, Shape};
 use super::log::Log;
 use super::mapping::Window;
@@ -100,6 +100,23 @@ impl Segment {
     /// Reads rows `first..` into `bytes`, a whole number of rows.
     pub fn read_rows(&self, first: u64, bytes: &mut [u8]) -> io::Result<()> {
         read_exact_at(&*self.rows_file()?, bytes, self.shape.offset(first))
+    }
+
+    /// Reads a row into `bytes`; whether it is the one of `key` as it was written. A file that is
+    /// gone, or ends before the row, does not hold it.
+    pub fn read_row(
+        &self,
+        number: u64,
+        key: &Key,
+        check: Check,
+        bytes: &mut [u8],
+    ) -> io::Result<bool> {
+        use io::ErrorKind::{NotFound, UnexpectedEof};
+        match self.read_rows(number, bytes) {
+            Ok(()) => Ok(self.binding.row(number, key, bytes) == check),
+            Err(error) if matches!(error.kind(), NotFound | UnexpectedEof) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The key that the log lists at `offset`.
