@@ -133,3 +133,40 @@ def test_a_holder_of_the_maintenance_lock_is_named(tmp_path: Path) -> None:
     )
     assert "locked by process" in done.stdout, done.stderr
     assert done.stdout.endswith("True\n"), "readers do not wait"
+
+
+def test_a_forked_process_does_not_keep_a_segment_open(tmp_path: Path) -> None:
+    """The lock of a segment is shared by a fork; the one who ends the segment gives it back."""
+    for salt in range(2):
+        sealed_by = EmbeddingCache(tmp_path)
+        store(sealed_by.table({"backbone": "faults"}, dim=256), keys_of(5, salt))
+        if salt == 1:
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+                os._exit(0)
+        sealed_by.close()
+    try:
+        with EmbeddingCache(tmp_path) as cache:
+            assert cache.table({"backbone": "faults"}, dim=256).compact() == 2
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert holds(tmp_path, np.concatenate([keys_of(5, 0), keys_of(5, 1)]))
+
+
+def test_many_segments_that_nobody_has_merged(tmp_path: Path) -> None:
+    """Rows of 150 segments, one after the other, copied without opening a file for each."""
+    caches = [EmbeddingCache(tmp_path, durability="process") for _ in range(150)]
+    for salt, cache in enumerate(caches):
+        store(cache.table({"backbone": "faults"}, dim=256), keys_of(4, salt))
+    table = EmbeddingCache(tmp_path).table({"backbone": "faults"}, dim=256)
+    keys = np.concatenate([keys_of(4, salt) for salt in range(150)]).reshape(150, 4, 32)
+    keys = np.ascontiguousarray(keys.transpose(1, 0, 2)).reshape(-1, 32)
+    for _ in range(2):
+        X, hit = table.get(keys)
+        assert hit.all()
+        np.testing.assert_array_equal(X, rows_of(keys))
+    opened = len(os.listdir("/proc/self/fd"))
+    assert table.get(keys)[1].all()
+    assert len(os.listdir("/proc/self/fd")) == opened

@@ -102,6 +102,98 @@ def test_a_segment_of_somebody_else_hides_its_own_rows_only(tmp_path: Path) -> N
     assert done.stdout == "[5, 0, 5]\n1 True\n", done.stderr
 
 
+@pytest.mark.parametrize("umask", [0o002, 0o007])
+def test_a_cache_shared_by_a_group(tmp_path: Path, umask: int) -> None:
+    """Two users, one group, a folder with the setgid bit: each reads, writes, compacts and removes leftovers."""
+    require_root()
+    for folder in [*tmp_path.parents[:2], tmp_path]:
+        folder.chmod(0o755)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, 5000)
+    shared.chmod(0o2770)
+    script = """
+        EmbeddingCache("/nowhere", read_only=True).table(RECIPE, dim=DIM).get(keys_of(1))  # imports
+        os.setgroups([])
+        os.setgid(5000)
+        os.setuid({user})
+        os.umask({umask})
+        with EmbeddingCache({path!r}) as cache:
+            table = cache.table(RECIPE, dim=DIM)
+            print([int(table.get(keys_of(5, salt))[1].sum()) for salt in range(4)])
+            print(table.claim(keys_of(5, {salt})).take())
+            store(table, keys_of(5, {salt}))
+            if {salt} == 3:
+                cache.gc()
+                print(table.compact())
+    """
+    printed = []
+    for salt, user in enumerate([5001, 5002, 5001, 5002]):
+        path = str(shared / "cache")
+        done = python(script.format(user=user, umask=umask, path=path, salt=salt))
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout.splitlines())
+    assert [lines[0] for lines in printed] == ["[0, 0, 0, 0]", "[5, 0, 0, 0]", "[5, 5, 0, 0]", "[5, 5, 5, 0]"]
+    assert printed[3][2] == "4", "segments of both are merged"
+    assert holds(shared / "cache", keys_of(5, salt=0))
+    owners = {path.stat().st_gid for path in shared.rglob("*")}
+    assert owners == {5000}
+    modes = {path.stat().st_mode & 0o777 for path in shared.rglob("*") if path.is_dir()}
+    assert modes == {0o777 & ~umask}
+    assert all(path.stat().st_mode & 0o007 == 0o007 & path.stat().st_mode & ~umask for path in shared.rglob("*"))
+
+
+def test_a_private_cache(tmp_path: Path) -> None:
+    """A umask that keeps others out keeps them out of every file."""
+    before = os.umask(0o077)
+    try:
+        with EmbeddingCache(tmp_path / "cache") as cache:
+            store(cache.table(RECIPE, dim=DIM), keys_of(5))
+    finally:
+        os.umask(before)
+    assert not any(path.stat().st_mode & 0o077 for path in (tmp_path / "cache").rglob("*"))
+    assert all(path.stat().st_mode & 0o222 == 0 for path in tmp_path.rglob("*.rows")), "ended, read-only"
+
+
+@pytest.mark.parametrize("error", ["EINVAL", "EOPNOTSUPP", "ENOSYS"])
+def test_a_file_system_that_does_not_sync_folders(tmp_path: Path, error: str) -> None:
+    """As some on a network: rows are stored all the same, and the figures say it."""
+    require_tools("strace")
+    log = tmp_path / "log"
+    tracer = ("strace", "-f", "-qq", "-o", str(log), "-e", "trace=fsync", "-e", f"inject=fsync:error={error}")
+    done = python(
+        f"""
+        with EmbeddingCache({str(tmp_path / "new" / "cache")!r}) as cache:
+            store(cache.table(RECIPE, dim=DIM), keys_of(5))
+            print(cache.stats().folder_sync)
+            cache.table(RECIPE, dim=DIM).compact()
+            cache.gc()
+        """,
+        tracer=tracer,
+    )
+    assert done.stdout == "False\n", done.stderr
+    assert log.read_text().count("(INJECTED)") >= 4
+    assert holds(tmp_path / "new" / "cache", keys_of(5))
+    assert EmbeddingCache(tmp_path / "new" / "cache").stats().folder_sync
+
+
+def test_a_parent_folder_that_can_only_be_passed_through(tmp_path: Path) -> None:
+    for folder in [*tmp_path.parents[:2], tmp_path]:
+        folder.chmod(0o755)
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    os.chown(parent, 0, 65534)
+    parent.chmod(0o730)  # the group may write and pass, and not look
+    done = as_nobody(
+        parent / "cache",
+        """
+        store(table_in(path), keys_of(5))
+        print(holds(path, keys_of(5)))
+        """,
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_a_directory_that_vanishes(tmp_path: Path) -> None:
     path = tmp_path / "cache"
     table = table_in(path)

@@ -6,10 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DUE = {
     *range(1, 9),
-    *range(10, 18),
-    *range(19, 23),
-    *range(24, 29),
-    *range(31, 39),
+    *range(10, 23),
+    *range(24, 40),
     *range(41, 47),
     59,
     60,

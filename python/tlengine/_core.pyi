@@ -33,6 +33,8 @@ class CacheHandle:
     @property
     def read_only_reason(self) -> str | None:
         """Why the cache cannot be written; None if it can."""
+    def syncs_folders(self) -> bool:
+        """Whether the file system makes names of files durable when asked to."""
     def table(self, recipe: bytes, dim: int, dtype: str, info: bytes) -> TableHandle:
         """The table of a recipe (canonical JSON), made if it is missing."""
     def open_table(self, name: str) -> TableHandle | None:

@@ -92,6 +92,8 @@ def stats(path: str | None, as_json: bool) -> None:
     echo(f"size         {_bytes(found.bytes)}")
     echo(f"computed in  {_seconds(found.seconds)}")
     echo(f"out of service  {found.quarantined} files")
+    if not found.folder_sync:
+        echo("note         this file system does not sync folders: a power cut may cost the youngest files")
 
 
 @command.command()

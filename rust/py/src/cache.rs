@@ -50,6 +50,11 @@ impl CacheHandle {
         self.cache.writable().clone().err()
     }
 
+    /// Whether the file system makes names of files durable when asked to.
+    fn syncs_folders(&self, py: Python<'_>) -> PyResult<bool> {
+        brief(py, |_| Ok(self.cache.syncs_folders()))
+    }
+
     /// The table of a recipe (canonical JSON), made if it is missing.
     fn table(
         &self,
@@ -74,7 +79,7 @@ impl CacheHandle {
     /// Every table.
     fn tables<'py>(&self, py: Python<'py>) -> PyResult<Vec<Listed<'py>>> {
         let found = interruptible(py, 1, |_| self.cache.tables())?;
-        let list = |found: cache::Found| {
+        let list = |found: cache::Listed| {
             let manifest = found.manifest.map(|manifest| {
                 let recipe = PyBytes::new(py, &manifest.recipe);
                 let info = PyBytes::new(py, &manifest.info);

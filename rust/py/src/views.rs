@@ -53,16 +53,10 @@ impl Rows {
         let bytes = isize::try_from(bytes).map_err(|e| PyBufferError::new_err(e.to_string()))?;
         // SAFETY: the pointer is valid for `bytes` while `this` lives, and the record keeps a
         // reference to `this`. The memory is private to this process (a copy-on-write mapping or
-        // a copy), so a writable buffer cannot change the file.
+        // a copy), so a writable buffer cannot change the file; and it is a mapping whose pointer
+        // was made to be written through, with no Rust reference into it.
         let outcome = unsafe {
-            ffi::PyBuffer_FillInfo(
-                buffer,
-                this.as_ptr(),
-                view.as_ptr().cast_mut().cast(),
-                bytes,
-                0,
-                flags,
-            )
+            ffi::PyBuffer_FillInfo(buffer, this.as_ptr(), view.as_mut_ptr().cast(), bytes, 0, flags)
         };
         if outcome == -1 { Err(PyErr::fetch(this.py())) } else { Ok(()) }
     }

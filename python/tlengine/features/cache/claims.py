@@ -64,5 +64,5 @@ class Claim:
 
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(self._path, flags, 0o600)
+            self._descriptor = os.open(self._path, flags, 0o666)  # less the umask
         fcntl.fcntl(self._descriptor, _F_OFD_SETLK, struct.pack("hhqqi", _WRITE_LOCK, 0, self._offset, 1, 0))

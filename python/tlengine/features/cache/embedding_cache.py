@@ -106,6 +106,7 @@ class EmbeddingCache:
             seconds=sum(table.seconds for table in tables),
             quarantined=sum(table.quarantined for table in tables),
             durability=self.durability,
+            folder_sync=self._handles.cache().syncs_folders(),
             read_only=self.read_only,
         )
 

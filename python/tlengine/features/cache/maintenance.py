@@ -69,7 +69,16 @@ class TableInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheStats:
-    """The sums over the tables of a cache."""
+    """The sums over the tables of a cache.
+
+    Attributes:
+        path: of the cache.
+        tables, rows, segments, bytes, seconds, quarantined: the sums of :class:`TableInfo`.
+        durability: what a flushed row survives, ``"batch"`` or ``"process"``.
+        folder_sync: False on a file system (some on a network) that refuses to sync folders: names of new
+            files are then as durable as it makes them by itself, and a power cut may cost the youngest.
+        read_only: whether nothing can be stored.
+    """
 
     path: str
     tables: int
@@ -79,6 +88,7 @@ class CacheStats:
     seconds: float
     quarantined: int
     durability: str
+    folder_sync: bool
     read_only: bool
 
 

@@ -34,11 +34,18 @@ impl Cache {
                 Err(error) if is_elsewhere(&error) => continue,
                 outcome => outcome.map_err(|e| problem::io(&**self.root(), "open", &table, &e))?,
             };
-            for file in dir.list().map_err(|error| problem::io(&*dir, "list", "", &error))? {
-                let swept = sweep_file(&dir, &file, dry_run);
-                let swept = swept.map_err(|error| problem::io(&*dir, "sweep", &file, &error))?;
-                if let Some(bytes) = swept {
-                    total = (total.0 + 1, total.1 + bytes);
+            let fail = |error: io::Error| problem::io(&*dir, "sweep", "", &error);
+            let (rows, others): (Vec<_>, Vec<_>) =
+                dir.list().map_err(fail)?.into_iter().partition(|file| file.ends_with(ROWS));
+            for (files, is_rows) in [(others, false), (rows, true)] {
+                // A power cut must not bring a log back whose rows are gone: that is damage.
+                if is_rows && !dry_run {
+                    dir.sync().map_err(fail)?;
+                }
+                for file in files {
+                    if let Some(bytes) = sweep_file(&dir, &file, dry_run).map_err(fail)? {
+                        total = (total.0 + 1, total.1 + bytes);
+                    }
                 }
             }
         }
@@ -66,11 +73,14 @@ impl Cache {
                 });
             }
         }
+        // Logs first, for good: a log without rows would look like damage.
         files.retain(|file| is_ours(file));
-        // Logs first: a log without rows would look like damage.
-        files.sort_by_key(|file| !file.ends_with(LOG));
-        for file in &files {
-            dir.remove(file).map_err(|error| problem::io(&*dir, "remove", file, &error))?;
+        let (logs, others): (Vec<_>, Vec<_>) = files.iter().partition(|f| f.ends_with(LOG));
+        for files in [logs, others] {
+            for file in files {
+                dir.remove(file).map_err(|error| problem::io(&*dir, "remove", file, &error))?;
+            }
+            dir.sync().map_err(fail)?;
         }
         self.root().remove_dir(name).map_err(fail)
     }

@@ -1,6 +1,5 @@
 //! Reading rows by key, and what happens when a copy does not match.
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checksum::Key;
@@ -8,7 +7,6 @@ use super::convert;
 use super::gather::{Holders, gather};
 use super::index::{Candidate, Place};
 use super::problem;
-use super::segment::Segment;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
@@ -114,7 +112,7 @@ impl Table {
         for candidate in found {
             let Place { segment, row } = candidate.place;
             let holder = Arc::clone(self.state().segment(segment));
-            let read = read_row(&holder, key, candidate, bytes);
+            let read = holder.read_row(u64::from(row), key, candidate.check, bytes);
             if matches!(read, Ok(true)) {
                 self.state_mut().unreadable.remove(&candidate.entry);
                 convert::decode(shape.dtype, bytes, out);
@@ -151,25 +149,4 @@ enum Look {
     Missing,
     /// In none of them, but some are gone: another place may have come instead.
     Moved,
-}
-
-/// Reads the row of a candidate into `bytes`; whether it is the one of `key` as it was written. A
-/// file that is gone, or ends before the row, does not hold it.
-pub fn read_row(
-    segment: &Segment,
-    key: &Key,
-    candidate: Candidate,
-    bytes: &mut [u8],
-) -> io::Result<bool> {
-    let row = u64::from(candidate.place.row);
-    match segment.read_rows(row, bytes) {
-        Ok(()) => Ok(segment.binding.row(row, key, bytes) == candidate.check),
-        Err(error) if is_missing(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether a file is not there or too short, as opposed to not readable.
-pub fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }

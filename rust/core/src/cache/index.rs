@@ -88,7 +88,7 @@ impl Index {
             slots.resize(wanted, EMPTY);
             let old = std::mem::replace(&mut self.slots, slots);
             old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| {
-                self.settle(slot);
+                self.seat(slot);
             });
         }
         Ok(())
@@ -103,12 +103,12 @@ impl Index {
     fn insert_tag(&mut self, tag: u32, check: Check, place: Place) {
         debug_assert!(self.len() * 3 / 2 < self.slots.len(), "room was reserved");
         let entry = self.len() as u32;
-        if self.settle((u64::from(tag) << 32) | u64::from(entry)) {
+        if self.seat((u64::from(tag) << 32) | u64::from(entry)) {
             self.entries.push(Packed { check: [check as u64, (check >> 64) as u64], place });
         }
     }
 
-    fn settle(&mut self, slot: u64) -> bool {
+    fn seat(&mut self, slot: u64) -> bool {
         let mask = self.slots.len() - 1;
         let mut at = self.home((slot >> 32) as u32);
         let mut equal = 0;
@@ -205,7 +205,10 @@ mod tests {
             index.reserve(1).unwrap();
             index.insert(&[7; 32], 0, Place { segment: 0, row });
         }
-        assert_eq!((index.len(), index.candidates(index.tag(&[7; 32])).count()), (MAX_EQUAL, MAX_EQUAL));
+        assert_eq!(
+            (index.len(), index.candidates(index.tag(&[7; 32])).count()),
+            (MAX_EQUAL, MAX_EQUAL)
+        );
     }
 
     #[test]

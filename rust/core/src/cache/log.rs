@@ -82,13 +82,13 @@ impl Log {
         let mut buffer = Vec::new();
         while !self.sealed && self.end < length {
             match read_commit(file, binding, self.end, length, &mut buffer) {
-                Ok(Piece::Whole(commit)) => self.accept(commit, &buffer, &mut publish)?,
-                Ok(piece) => match self.search(file, binding, length) {
+                Ok(Parsed::Whole(commit)) => self.accept(commit, &buffer, &mut publish)?,
+                Ok(parsed) => match self.search(file, binding, length) {
                     Ok(None) => return Ok(Ok(())),
                     Ok(Some(next)) => {
                         self.damage.push((self.end, next));
-                        match piece {
-                            Piece::Header(commit) => self.accept(commit, &buffer, &mut publish)?,
+                        match parsed {
+                            Parsed::Header(commit) => self.accept(commit, &buffer, &mut publish)?,
                             _ => self.end = next,
                         }
                         self.end = self.end.max(next);
@@ -102,13 +102,19 @@ impl Log {
     }
 
     /// The offset of the next valid commit header after `end`, where it was not sought before.
-    fn search(&mut self, file: &dyn File, binding: Binding, length: u64) -> io::Result<Option<u64>> {
+    fn search(
+        &mut self,
+        file: &dyn File,
+        binding: Binding,
+        length: u64,
+    ) -> io::Result<Option<u64>> {
         if length < self.searched {
             self.searched = 0; // somebody took a commit back
         }
         // A header that was cut off by the end of the file may be whole by now.
         let from = self.end.max(self.searched.saturating_sub(COMMIT_HEADER as u64 + ALIGNMENT));
-        let found = if length == self.searched { None } else { find_commit(file, binding, from, length)? };
+        let found =
+            if length == self.searched { None } else { find_commit(file, binding, from, length)? };
         self.searched = if found.is_none() { length } else { 0 };
         Ok(found)
     }
@@ -175,7 +181,7 @@ impl Log {
 }
 
 /// What lies where a commit should begin.
-enum Piece {
+enum Parsed {
     /// Header and entries match their checksums.
     Whole(Commit),
     /// Only the header does; the entries are in the buffer all the same.
@@ -189,23 +195,23 @@ fn read_commit(
     offset: u64,
     length: u64,
     buffer: &mut Vec<u8>,
-) -> io::Result<Piece> {
+) -> io::Result<Parsed> {
     let start = offset + COMMIT_HEADER as u64;
     if start > length {
-        return Ok(Piece::Nothing);
+        return Ok(Parsed::Nothing);
     }
     let mut header = [0; COMMIT_HEADER];
     read_exact_at(file, &mut header, offset)?;
     let Some(commit) = Commit::decode(&header, binding, offset) else {
-        return Ok(Piece::Nothing);
+        return Ok(Parsed::Nothing);
     };
     if start + commit.entry_bytes() as u64 > length {
-        return Ok(Piece::Nothing);
+        return Ok(Parsed::Nothing);
     }
     memory::resize(buffer, commit.entry_bytes())?;
     read_exact_at(file, buffer, start)?;
     let whole = binding.block(start, buffer) == commit.entries;
-    Ok(if whole { Piece::Whole(commit) } else { Piece::Header(commit) })
+    Ok(if whole { Parsed::Whole(commit) } else { Parsed::Header(commit) })
 }
 
 /// The offset of the next valid commit header after `from`.

@@ -23,6 +23,7 @@
 mod checksum;
 mod commit;
 mod convert;
+mod copying;
 mod format;
 mod gather;
 mod gc;

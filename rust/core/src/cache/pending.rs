@@ -6,6 +6,9 @@ use std::time::Instant;
 use super::checksum::Key;
 use super::writer::Writer;
 
+/// Rows that may wait for a commit, in bytes.
+pub const COMMIT_BYTES: usize = 32 << 20;
+
 /// Rows on their way to the disk.
 #[derive(Debug, Default)]
 pub struct Pending {

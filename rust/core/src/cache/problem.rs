@@ -34,6 +34,13 @@ pub fn needing(error: Error, bytes: usize) -> Error {
     }
 }
 
+/// Whether a file system says that it has no locks.
+pub fn is_without_locks(error: &io::Error) -> bool {
+    const NONE: [Errno; 6] =
+        [Errno::NOLCK, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL, Errno::BADF];
+    Errno::from_io_error(error).is_some_and(|error| NONE.contains(&error))
+}
+
 /// Whether the process or the system is short of something, which says nothing about a file.
 pub fn is_shortage(error: &io::Error) -> bool {
     out_of_descriptors(error) || error.kind() == io::ErrorKind::OutOfMemory

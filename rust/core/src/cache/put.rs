@@ -9,7 +9,7 @@ use super::convert;
 use super::format::Durability;
 use super::index::{Candidate, Place};
 use super::memory;
-use super::pending::Pending;
+use super::pending::{COMMIT_BYTES, Pending};
 use super::segment::Segment;
 use super::state::{Standing, State};
 use super::table::Table;
@@ -17,8 +17,6 @@ use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 
-/// Rows that may wait for a commit, in bytes.
-pub const COMMIT_BYTES: usize = 32 << 20;
 /// How long rows may wait for a commit, as long as more keep coming.
 const COMMIT_AFTER: Duration = Duration::from_secs(5);
 /// Rows that a put converts and writes at a time, and their bytes.

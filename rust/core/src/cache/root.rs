@@ -82,7 +82,7 @@ impl Cache {
         if writable.is_ok() {
             sweep(&*dir);
         }
-        let stored = self.settle(&*dir, &manifest, writable.is_ok())?;
+        let stored = self.manifest_on_disk(&*dir, &manifest, writable.is_ok())?;
         if stored.shape != shape {
             let (have, want) = (stored.shape, shape);
             return Err(Error::Shape(format!(
@@ -136,6 +136,12 @@ impl Cache {
             .collect()
     }
 
+    /// Whether its file system makes names durable when it is asked to; true where that cannot be
+    /// told.
+    pub fn syncs_folders(&self) -> bool {
+        self.root.can_sync().unwrap_or(true)
+    }
+
     /// The directory of the cache.
     pub fn root(&self) -> &Arc<dyn Dir> {
         &self.root
@@ -160,7 +166,12 @@ impl Cache {
     }
 
     /// The manifest on disk, which is written first where it is missing or damaged.
-    fn settle(&self, dir: &dyn Dir, wanted: &Manifest, writable: bool) -> Result<Manifest> {
+    fn manifest_on_disk(
+        &self,
+        dir: &dyn Dir,
+        wanted: &Manifest,
+        writable: bool,
+    ) -> Result<Manifest> {
         for _ in 0..CREATE_ATTEMPTS {
             match read_manifest(dir)? {
                 Some(stored) if stored.id == wanted.id => return Ok(stored),

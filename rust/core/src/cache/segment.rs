@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::checksum::{Binding, Key};
+use super::checksum::{Binding, Check, Key};
 use super::format::{Entry, Header, Identity, LOG_HEADER, Shape};
 use super::log::Log;
 use super::mapping::Window;
@@ -102,6 +102,23 @@ impl Segment {
         read_exact_at(&*self.rows_file()?, bytes, self.shape.offset(first))
     }
 
+    /// Reads a row into `bytes`; whether it is the one of `key` as it was written. A file that is
+    /// gone, or ends before the row, does not hold it.
+    pub fn read_row(
+        &self,
+        number: u64,
+        key: &Key,
+        check: Check,
+        bytes: &mut [u8],
+    ) -> io::Result<bool> {
+        use io::ErrorKind::{NotFound, UnexpectedEof};
+        match self.read_rows(number, bytes) {
+            Ok(()) => Ok(self.binding.row(number, key, bytes) == check),
+            Err(error) if matches!(error.kind(), NotFound | UnexpectedEof) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The key that the log lists at `offset`.
     pub fn read_key(&self, offset: u64) -> io::Result<Key> {
         let mut key = [0; 32];
@@ -118,7 +135,8 @@ impl Segment {
             let file = self.rows_file().ok()?;
             let length = file.len().ok()?;
             // Mapped anew whenever the file has doubled: the rows between are read.
-            let is_half = |known: &Arc<Window>| known.is_intact() && known.len() as u64 > length / 2;
+            let is_half =
+                |known: &Arc<Window>| known.is_intact() && known.len() as u64 > length / 2;
             if !window.as_ref().is_some_and(is_half) {
                 *window = file.window();
             }

@@ -60,7 +60,8 @@ impl Table {
     /// How much there is of it.
     pub fn summary(&self) -> Result<Summary> {
         let mut summary = Summary::default();
-        for known in self.fresh_state()?.segments.iter().filter(|k| k.is_there() && k.log.rows > 0) {
+        for known in self.fresh_state()?.segments.iter().filter(|k| k.is_there() && k.log.rows > 0)
+        {
             summary.rows += known.log.spans.iter().map(|span| span.rows).sum::<u64>();
             summary.segments += 1;
             summary.seconds += known.log.seconds;

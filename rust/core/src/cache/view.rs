@@ -97,7 +97,9 @@ impl Table {
         }
         let state = self.fresh_state()?;
         let mut known = state.segments.iter().filter(|known| {
-            known.is_there() && known.log.rows > 0 && which.is_none_or(|n| n == hex(&known.segment.id))
+            known.is_there()
+                && known.log.rows > 0
+                && which.is_none_or(|n| n == hex(&known.segment.id))
         });
         let (first, more) = (known.next(), known.count());
         match first {

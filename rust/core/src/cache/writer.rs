@@ -34,6 +34,8 @@ pub struct Writer {
     next: u64,
     log_end: u64,
     named: bool,
+    /// Whether a commit was tried: somebody may have seen it, and rely on it, even where it failed.
+    tried: bool,
     durable: bool,
     pending: Vec<Entry>,
     seconds: f64,
@@ -44,17 +46,23 @@ const ATTEMPTS: usize = 8;
 
 /// A new log whose lock is held. It gets its name when that is so: maintenance takes a log that
 /// nobody holds for one whose writer is gone. Whoever sweeps temporary files may be holding it for
-/// a moment, and then removes it. Where there are no locks, none is needed to be safe.
+/// a moment, and then removes it. Where there are no locks, none is needed to be safe: maintenance
+/// cannot have them either, and does nothing then.
 fn start_log(dir: &Arc<dyn Dir>, identity: &Identity, log_name: &str) -> Result<Arc<dyn File>> {
     let temporary = format!("{TEMPORARY}{}", hex(&identity.segment));
-    let mut swept = io::ErrorKind::NotFound.into();
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let mut swept = gone();
     for _ in 0..ATTEMPTS {
         let file = start(dir, &temporary, &identity.log_header())?;
-        if file.try_lock().unwrap_or(true) {
-            match dir.rename(&temporary, log_name) {
-                Ok(()) => return Ok(file),
-                Err(error) => swept = error,
-            }
+        let locked = match file.try_lock() {
+            Err(error) if problem::is_without_locks(&error) => Ok(true),
+            outcome => outcome,
+        };
+        match locked
+            .and_then(|locked| if locked { dir.rename(&temporary, log_name) } else { Err(gone()) })
+        {
+            Ok(()) => return Ok(file),
+            Err(error) => swept = error,
         }
         let _ = dir.remove(&temporary);
         if swept.kind() != io::ErrorKind::NotFound {
@@ -126,6 +134,7 @@ impl Writer {
             next: 0,
             log_end: LOG_HEADER as u64,
             named: false,
+            tried: false,
             durable,
             pending: vec![],
             seconds: 0.0,
@@ -208,7 +217,8 @@ impl Writer {
     }
 
     /// What a commit needs, so that it can run while more rows are appended.
-    pub fn committer(&self) -> Committer {
+    pub fn committer(&mut self) -> Committer {
+        self.tried = true;
         Committer {
             identity: self.identity,
             dir: Arc::clone(&self.dir),
@@ -227,11 +237,11 @@ impl Writer {
         self.named = true;
     }
 
-    /// Ends the segment: nothing can be appended afterwards. Without a commit its files go.
+    /// Ends the segment: nothing can be appended afterwards. Where no commit was tried its files go.
     /// Returns the end of the log.
     pub fn seal(self) -> Result<u64> {
         let sealed = if self.named { self.write_seal() } else { Ok(self.log_end) };
-        if !self.named {
+        if !self.tried {
             for suffix in [LOG, ROWS] {
                 let _ = self.dir.remove(&(hex(&self.identity.segment) + suffix));
             }

@@ -56,7 +56,10 @@ impl Window {
         let at = self.at(offset, into.len())?;
         // SAFETY: `into.len()` bytes from `at` on lie in the mapping, which lives as long as `self`;
         // `into` is exclusively borrowed and no part of it. Another process may change the bytes
-        // meanwhile, so no reference to them is made.
+        // meanwhile, so no reference to them is made. The checksum is that of the registers that are
+        // stored: the compilers that we know load each byte once, which the language does not
+        // promise. (Were one to load twice, a row that some other program overwrites in between
+        // could pass; tlengine never overwrites.)
         Some(unsafe {
             copy_checksum(at, into, seed, self.raw.as_ptr().wrapping_add(next as usize), stores)
         })

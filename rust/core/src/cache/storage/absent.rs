@@ -59,6 +59,10 @@ impl Dir for Absent {
         missing()
     }
 
+    fn can_sync(&self) -> io::Result<bool> {
+        missing()
+    }
+
     fn touch(&self, _name: &str) -> io::Result<()> {
         missing()
     }

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 
 use super::{Dir, File};
 use crate::cache::mapping::{Map, Window};
@@ -49,20 +50,62 @@ impl Disk {
     }
 }
 
-/// Makes a directory and its parents, each durable in the one above it.
+/// Makes a directory and its parents, each durable in the one above it. Who may read and write them
+/// is for the umask to say, as for the files in them.
 fn make(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     make(parent)?;
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+    match std::fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    std::fs::File::open(parent)?.sync_all()
+    match fs::open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(fd) => sync_folder(&fd).map(drop),
+        Err(Errno::ACCESS) => Ok(()), // it can be passed through, and not be opened
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Syncs a directory; false where the file system has no such thing, as some on a network: names are
+/// then as durable as it makes them by itself, and there is nothing better to be had.
+fn sync_folder(fd: &OwnedFd) -> io::Result<bool> {
+    match full_sync(fd) {
+        Ok(()) => Ok(true),
+        Err(error) if REFUSALS.contains(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What file systems say that do not know an operation.
+const REFUSALS: [Errno; 5] =
+    [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS, Errno::NOTTY];
+
+#[cfg(not(target_vendor = "apple"))]
+fn full_sync(fd: &OwnedFd) -> rustix::io::Result<()> {
+    fs::fsync(fd)
+}
+
+/// On a Mac `fsync` leaves the data in the memory of the drive.
+#[cfg(target_vendor = "apple")]
+fn full_sync(fd: &OwnedFd) -> rustix::io::Result<()> {
+    match fs::fcntl_fullfsync(fd) {
+        Err(error) if REFUSALS.contains(&error) => fs::fsync(fd),
+        outcome => outcome,
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn data_sync(fd: &OwnedFd) -> rustix::io::Result<()> {
+    fs::fdatasync(fd)
+}
+
+#[cfg(target_vendor = "apple")]
+fn data_sync(fd: &OwnedFd) -> rustix::io::Result<()> {
+    full_sync(fd)
 }
 
 #[cfg(target_os = "linux")]
@@ -84,9 +127,9 @@ impl Dir for Disk {
     fn subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Dir>> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         if create {
-            match fs::mkdirat(&self.fd, name, Mode::RWXU) {
+            match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
                 Ok(()) => self.sync()?,
-                Err(rustix::io::Errno::EXIST) => {}
+                Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -116,7 +159,7 @@ impl Dir for Disk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
+        self.file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o666))
     }
 
     fn edit(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -125,8 +168,8 @@ impl Dir for Disk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        match fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+        match fs::renameat_with(&self.fd, from, &self.fd, to, fs::RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {}
             outcome => return Ok(outcome?),
         }
         fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?;
@@ -142,7 +185,11 @@ impl Dir for Disk {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(fs::fsync(&self.fd)?)
+        sync_folder(&self.fd).map(drop)
+    }
+
+    fn can_sync(&self) -> io::Result<bool> {
+        sync_folder(&self.fd)
     }
 
     fn touch(&self, name: &str) -> io::Result<()> {
@@ -194,17 +241,18 @@ impl File for DiskFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(fs::fdatasync(&self.fd)?)
+        Ok(data_sync(&self.fd)?)
     }
 
     fn protect(&self) -> io::Result<()> {
-        Ok(fs::fchmod(&self.fd, Mode::from_raw_mode(0o444))?)
+        let mode = Mode::from_raw_mode(fs::fstat(&self.fd)?.st_mode & 0o444);
+        Ok(fs::fchmod(&self.fd, mode)?)
     }
 
     fn try_lock(&self) -> io::Result<bool> {
         match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -23,7 +23,7 @@ use super::mapping::{Map, Window};
 pub trait Dir: Send + Sync + Debug {
     /// Where it was opened, for messages only.
     fn path(&self) -> &Path;
-    /// A directory inside this one; with `create` it is made (mode 0700) where missing.
+    /// A directory inside this one; with `create` it is made where missing.
     fn subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Dir>>;
     /// The names in it, sorted.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -41,8 +41,10 @@ pub trait Dir: Send + Sync + Debug {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Removes an empty directory inside this one.
     fn remove_dir(&self, name: &str) -> io::Result<()>;
-    /// Makes creations, renames and removals in this directory durable.
+    /// Makes creations, renames and removals in this directory durable, where the file system can.
     fn sync(&self) -> io::Result<()>;
+    /// Whether the file system can.
+    fn can_sync(&self) -> io::Result<bool>;
     /// Notes that the file is in use, for `gc(unused_for=...)` only.
     fn touch(&self, name: &str) -> io::Result<()>;
     /// Seconds since the last [`Dir::touch`] of the file, for `gc(unused_for=...)` only.
@@ -69,7 +71,7 @@ pub trait File: Send + Sync + Debug {
     fn truncate(&self, length: u64) -> io::Result<()>;
     /// Makes its content and length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Makes the file read-only for everybody (mode 0444).
+    /// Makes the file read-only for everybody who can read it.
     fn protect(&self) -> io::Result<()>;
     /// Takes the exclusive lock of the file without waiting; the kernel frees it with the handle.
     fn try_lock(&self) -> io::Result<bool>;

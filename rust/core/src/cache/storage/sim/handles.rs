@@ -135,6 +135,10 @@ impl Dir for SimDir {
         Ok(())
     }
 
+    fn can_sync(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn touch(&self, _name: &str) -> io::Result<()> {
         Ok(())
     }
