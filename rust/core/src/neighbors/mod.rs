@@ -24,6 +24,7 @@ mod scan;
 mod score;
 mod shortlist;
 mod sketch;
+mod spare;
 mod visit;
 mod vote;
 mod wanted;

@@ -1,11 +1,20 @@
 //! How far a solution is from the optimum, at most: one pass in double precision at the numbers
 //! that are handed out.
 //!
-//! Let `f(W, b) = mean loss + lambda |W|^2 / 2` and `q = g_b' H_b^+ g_b`, Newton's decrement in b. The
-//! minimum over b is strongly convex in W, and its gradient differs from `g_W` by `H_Wb H_b^+ g_b`, at most
-//! `sqrt(L q)` with L the largest eigenvalue of the loss's Hessian in W, itself at most
-//! `max |x|^2 trace H_b`. Hence `f - f* <= (|g_W| + sqrt(L q))^2 / (2 lambda) + q / 2`; Newton
-//! steps in b make q vanish, so that the second terms do not count.
+//! Let `f(W, b) = mean loss + lambda |W|^2 / 2`, `s = H_b^+ g_b` Newton's step in b and `q = g_b' s` its
+//! decrement. The minimum over b is strongly convex in W, and its gradient differs from `g_W` by `H_Wb s`, at
+//! most `sqrt(L q)` with L the largest eigenvalue of the loss's Hessian in W, itself at most
+//! `max |x|^2 trace H_b`. Hence `f - f* <= (|g_W| + sqrt(L q))^2 / (2 lambda) + q / 2`.
+//!
+//! That would be all if the Hessian were the same along the step. For logistic losses and the softmax it
+//! changes at most by the factor `exp(2 |s|_inf)` (they are self-concordant in this sense: Bach 2010), and q
+//! is multiplied by that. Newton steps in b make s vanish, and then the terms with q do not count and `f - f* <=
+//! |g_W|^2 / (2 lambda)` holds for any of the losses. Where s is not small (a point that is not converged,
+//! whose gap is far above any tolerance) the bound is no proof: the best intercepts may be farther away
+//! than s says, and for the squared hinge the Hessian jumps.
+//!
+//! A class whose curvature is below [`NO_ROWS`] of all has no best intercept and no part in q: rows of it, if
+//! there are any, add less than that part to the loss.
 
 use super::data::{Design, Source};
 use super::pass::{Evaluation, MAX_INTERCEPT_HESSIAN, Pass, Point, Task, Wanted};
@@ -109,7 +118,9 @@ fn conclude(
         step.iter().zip(intercepts).map(|(step, g)| step * g).sum::<f64>().max(0.0)
     });
     let weight_gap = scaling.weight_gap(weights, lambda);
-    let gap = scaling.bound(weight_gap, decrement, &at.curvature.1, lambda);
+    let farthest = step.iter().flatten().fold(0.0f64, |most, step| most.max(step.abs()));
+    let change = if loss == Loss::SquaredHinge { 1.0 } else { (2.0 * farthest).exp() };
+    let gap = scaling.bound(weight_gap, change * decrement, &at.curvature.1, lambda);
     // By the original coefficients: moving W moves the centred intercept along with the mean.
     let raw = weights.chunks(scaling.split() / scaling.columns).zip(intercepts).map(|(row, b)| {
         let moved = row.iter().zip(mean).map(|(g, mean)| (g + b * mean).powi(2));

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
+use crate::memory::room;
 use crate::parallel::Run;
 use crate::simd::pass::{Element, padded};
 use crate::simd::vectorised::{sum_of, update};
@@ -116,11 +117,7 @@ impl<'a, T: Element> Design<'a, T> {
         penalty.resize(stride, 1.0);
         let slack = LINE / size_of::<T>();
         let length = x.rows() * stride + slack;
-        let mut storage = Vec::new();
-        storage.try_reserve_exact(length).map_err(|_| Error::OutOfMemory {
-            what: "the centred features",
-            bytes: length * size_of::<T>(),
-        })?;
+        let mut storage = room(length, "the centred features")?;
         while storage.len() < length {
             run.check()?;
             storage.resize(length.min(storage.len() + CLEARED), T::default());

@@ -106,14 +106,14 @@ fn target<T: Element>(design: &Design<'_, T>, task: &Task<'_>, tolerance: f64) -
 /// A problem with an X of its own, for [`solve_many`].
 pub type Problem<'a, T> = (Matrix<'a, T>, &'a [Task<'a>]);
 
-/// Solves many independent problems; as many at a time as there are threads.
+/// Solves many independent problems, as many at a time as there are threads, which they share.
 pub fn solve_many<T: Element>(
     problems: &[Problem<'_, T>],
     options: &Options,
     run: Run<'_>,
 ) -> Result<Vec<Vec<Path<T>>>> {
     let found: Vec<Mutex<Vec<Path<T>>>> = problems.iter().map(|_| Mutex::default()).collect();
-    let inner = if problems.len() < run.threads() { run } else { run.alone() };
+    let inner = run.share(problems.len());
     run.for_each(problems.len(), |i| {
         let (x, tasks) = problems[i];
         *lock(&found[i]) = solve_paths(x, tasks, options, inner)?;
@@ -353,6 +353,15 @@ fn check<T: Element>(x: Matrix<'_, T>, tasks: &[Task<'_>], options: &Options) ->
         };
         if task.columns == 0 || length != x.rows() || task.weight.len() != x.rows() {
             return Err(Error::Shape(format!("a task of {length} rows on an X of {}", x.rows())));
+        }
+        if let Target::Classes(classes) = task.target
+            && let Some(row) = classes.iter().position(|&class| class as usize >= task.columns)
+        {
+            let (class, columns) = (classes[row], task.columns);
+            return bad(format!("class {class} at row {row} of a task of {columns} columns"));
+        }
+        if !task.held_out.is_empty() && task.held_out.len() != x.rows() {
+            return Err(Error::Shape(format!("{} held-out weights", task.held_out.len())));
         }
         if let Some(row) = task.weight.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
             return bad(format!("weight {} at row {row}; it must be 0 or more", task.weight[row]));

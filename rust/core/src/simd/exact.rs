@@ -242,7 +242,7 @@ multiversion! {
     /// of the products of each pair add up to less than its limit, a power of two from 2^-900 to
     /// 2^900. They do not depend on what is worked on together. On the way it asks for `next`, the
     /// others of the next call.
-    exact_dots_within<T: Real, const N>(
+    exact_dots_within<T: Real; const N>(
         rows: [&[T]; N], others: [&[T]; N], limits: [f64; N], next: [&[T]; N],
     ) -> [Double; N] = dots_within_body
 }

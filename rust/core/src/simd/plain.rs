@@ -182,13 +182,13 @@ fn add_squares<T: Real>(mut sums: [T; LANES], a: &[T; LANES], b: &[T; LANES]) ->
 multiversion! {
     /// The inner products of `N` pairs of rows, all of equal length. On the way it asks for `next`, the
     /// others of the next call.
-    plain_dots<T: Real, const N>(rows: [&[T]; N], others: [&[T]; N], next: [&[T]; N]) -> [f64; N]
+    plain_dots<T: Real; const N>(rows: [&[T]; N], others: [&[T]; N], next: [&[T]; N]) -> [f64; N]
         = plain_dots_body
 }
 
 multiversion! {
     /// [`Kernels::plain_dots`](super::Kernels::plain_dots) of rows and others that are given in 16 bits.
-    sketch_dots<T: Real, const N>(
+    sketch_dots<T: Real; const N>(
         rows: [&[T]; N], others: [&[i16]; N], next: [&[i16]; N],
     ) -> [f64; N] = sketch_dots_body
 }

@@ -5,7 +5,9 @@
 //! is exact for up to [`MAX_DEPTH`] dimensions.
 #![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
-use super::tile::{PANEL_ROWS, Products, StepI8, with_width};
+#[cfg(target_arch = "x86_64")]
+use super::tile::PANEL_ROWS;
+use super::tile::{Products, StepI8, with_width};
 use super::{Isa, Kernels};
 
 /// The most dimensions whose products fit 32 bits: `2^16 * 127 * 255 < 2^31`.
