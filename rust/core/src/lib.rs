@@ -14,6 +14,7 @@ mod error;
 mod memory;
 pub mod neighbors;
 mod parallel;
+mod powers;
 #[cfg(feature = "probes")]
 pub mod probes;
 pub mod simd;

@@ -16,7 +16,7 @@
 
 use super::RidgeTask;
 use super::factors::Factors;
-use super::rows::Rows;
+use super::rows::CentredRows;
 use crate::error::Result;
 use crate::probes::data::Source;
 use crate::simd::pass::{Element, padded};
@@ -36,7 +36,7 @@ pub(super) struct Careful<'a> {
     full: bool,
 }
 
-/// Rows along the directions: rank x padded rows.
+/// CentredRows along the directions: rank x padded rows.
 struct Coordinates {
     z: Vec<f64>,
     ld: usize,
@@ -82,7 +82,11 @@ impl<'a> Careful<'a> {
     }
 
     /// Leave-one-out residuals of some rows: alphas x columns x rows.
-    pub fn leave_out<T: Element>(&self, rows: &Rows<'_, T>, which: &[usize]) -> Result<Vec<f64>> {
+    pub fn leave_out<T: Element>(
+        &self,
+        rows: &CentredRows<'_, T>,
+        which: &[usize],
+    ) -> Result<Vec<f64>> {
         let Coordinates { z, ld } = self.coordinates(rows, which)?;
         let (columns, rank) = (self.centres.len(), self.factors.values.len());
         let outside: Vec<_> =
@@ -130,10 +134,14 @@ impl<'a> Careful<'a> {
         Ok(sums)
     }
 
-    fn coordinates<T: Element>(&self, rows: &Rows<'_, T>, which: &[usize]) -> Result<Coordinates> {
+    fn coordinates<T: Element>(
+        &self,
+        rows: &CentredRows<'_, T>,
+        which: &[usize],
+    ) -> Result<Coordinates> {
         let (ld, rank) = (padded(which.len()), self.factors.values.len());
         let mut z = vec![0.0; rank * ld];
-        // Rows without weight had no part in the products of rows.
+        // CentredRows without weight had no part in the products of rows.
         if self.factors.coordinates.is_empty() || which.iter().any(|&i| self.task.weight[i] <= 0.0)
         {
             let stride = Source::<f64>::stride(rows);

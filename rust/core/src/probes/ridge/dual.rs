@@ -2,22 +2,22 @@
 
 use super::RidgeTask;
 use super::factors::Factors;
-use super::rows::Rows;
+use super::rows::CentredRows;
 use crate::error::Result;
 use crate::memory::filled;
 use crate::parallel::Run;
-use crate::probes::data::power_of_two;
-use crate::probes::eigen::symmetric_eigen;
+use crate::powers::power_of_two_near;
+use crate::probes::dense::symmetric_eigen;
 use crate::simd::pass::{Element, padded};
 
-/// Rows of a panel of a matrix.
+/// CentredRows of a panel of a matrix.
 const PANEL: usize = 48;
 /// What these are called where memory for them cannot be had.
 const PRODUCTS: &str = "the products of the rows of X";
 
 /// With `X X' = U diag(e) U'`, the eigenvectors of `X' X` are `X' U e^-1/2`.
 pub(super) fn factorise<T: Element>(
-    rows: &Rows<'_, T>,
+    rows: &CentredRows<'_, T>,
     task: &RidgeTask<'_>,
     centres: &[f64],
     run: Run<'_>,
@@ -55,7 +55,7 @@ pub(super) fn factorise<T: Element>(
     kernels.outer(&x, stride, &y, ld, &mut products, false);
     let mut squares = vec![0.0; stride];
     kernels.outer(&x, stride, &vec![1.0; ld], ld, &mut squares, true);
-    let scale = squares[..d].iter().map(|sum| power_of_two((sum / n as f64).sqrt())).collect();
+    let scale = squares[..d].iter().map(|sum| power_of_two_near((sum / n as f64).sqrt())).collect();
     let mut coordinates = eigen.vectors;
     coordinates.drain(..kept * ld);
     Ok(Factors { values, vectors, products, scale, stride, coordinates })

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::careful::Careful;
 use super::factors::Factors;
-use super::rotation::{Rotation, Scratch};
-use super::rows::Rows;
+use super::rotation::{Buffers, Rotation};
+use super::rows::CentredRows;
 use super::{CHUNKS, RidgePath, RidgeTask};
 use crate::error::Result;
 use crate::memory::filled;
@@ -20,7 +20,7 @@ const PREDICTIONS: &str = "leave-one-out predictions";
 
 /// Scores all penalties, with products in double precision where those of `T` would lose too much.
 pub(super) fn score<T: Element>(
-    rows: &Rows<'_, T>,
+    rows: &CentredRows<'_, T>,
     task: &RidgeTask<'_>,
     parts: (&Factors, &[f64], &[f64]),
     run: Run<'_>,
@@ -37,7 +37,7 @@ pub(super) fn score<T: Element>(
 }
 
 fn score_with<T: Element, E: Element>(
-    rows: &Rows<'_, T>,
+    rows: &CentredRows<'_, T>,
     task: &RidgeTask<'_>,
     (factors, along, centres): (&Factors, &[f64], &[f64]),
     run: Run<'_>,
@@ -55,7 +55,7 @@ fn score_with<T: Element, E: Element>(
         let (alphas, columns) = (task.alphas.len(), centres.len());
         let (errors, hits) = (vec![0.0; alphas * columns], vec![0.0; alphas]);
         let mut scores = Scores { errors, hits, predictions: Vec::new() };
-        let mut scratch = Scratch::default();
+        let mut scratch = Buffers::default();
         for at in chunk * blocks / chunks..(chunk + 1) * blocks / chunks {
             run.check()?;
             leaver.score(at * block..((at + 1) * block).min(n), &mut scratch, &mut scores)?;
@@ -100,7 +100,7 @@ fn gather<T>(
 
 /// What leaves out rows: fast where their leverages allow it, and with care.
 struct Leaver<'a, T, E> {
-    rows: &'a Rows<'a, T>,
+    rows: &'a CentredRows<'a, T>,
     task: &'a RidgeTask<'a>,
     columns: usize,
     /// None where every row needs care.
@@ -113,7 +113,7 @@ impl<T: Element, E: Element> Leaver<'_, T, E> {
     fn score(
         &self,
         rows: Range<usize>,
-        scratch: &mut Scratch<E>,
+        scratch: &mut Buffers<E>,
         scores: &mut Scores,
     ) -> Result<()> {
         let keep = self.task.predictions || !self.task.labels.is_empty();

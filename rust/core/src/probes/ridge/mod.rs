@@ -20,9 +20,9 @@ mod rows;
 mod skeleton;
 
 use factors::Factors;
-use rows::Rows;
+use rows::CentredRows;
 
-use super::data::Matrix;
+use super::data::Selection;
 use crate::error::{Error, Result};
 use crate::memory::{filled, room};
 use crate::parallel::Run;
@@ -46,9 +46,9 @@ pub struct RidgeTask<'a> {
     pub alphas: &'a [f64],
     /// Whether there is an intercept.
     pub intercept: bool,
-    /// Whether leave-one-out is wanted.
+    /// Whether leave-one-out is purpose.
     pub leave_one_out: bool,
-    /// Whether the leave-one-out predictions themselves are wanted.
+    /// Whether the leave-one-out predictions themselves are purpose.
     pub predictions: bool,
 }
 
@@ -71,12 +71,12 @@ pub struct RidgePath<T> {
 
 /// Solves for all alphas.
 pub fn ridge_path<T: Element>(
-    x: Matrix<'_, T>,
+    x: Selection<'_, T>,
     task: &RidgeTask<'_>,
     run: Run<'_>,
 ) -> Result<RidgePath<T>> {
     check(x, task)?;
-    let mut rows = Rows::new(x, task.weight, task.intercept, run)?;
+    let mut rows = CentredRows::new(x, task.weight, task.intercept, run)?;
     let centres = centres(task);
     let factors = if x.rows() <= x.columns() + usize::from(task.intercept) {
         dual::factorise(&rows, task, &centres, run)?
@@ -125,7 +125,7 @@ fn along(factors: &Factors, columns: usize, run: Run<'_>) -> Result<Vec<f64>> {
 
 /// Coefficients and intercepts in the original coordinates.
 fn coefficients<T: Element>(
-    rows: &Rows<'_, T>,
+    rows: &CentredRows<'_, T>,
     factors: &Factors,
     along: &[f64],
     alphas: &[f64],
@@ -161,7 +161,7 @@ fn coefficients<T: Element>(
     Ok(())
 }
 
-fn check<T: Element>(x: Matrix<'_, T>, task: &RidgeTask<'_>) -> Result<()> {
+fn check<T: Element>(x: Selection<'_, T>, task: &RidgeTask<'_>) -> Result<()> {
     let n = x.rows();
     if task.weight.len() != n || task.targets.is_empty() || !task.targets.len().is_multiple_of(n) {
         return Err(Error::Shape(format!("{} targets for {n} rows", task.targets.len())));

@@ -3,14 +3,15 @@
 use std::sync::Mutex;
 
 use super::factors::Factors;
-use super::rows::Rows;
+use super::rows::CentredRows;
 use super::{CHUNKS, RidgeTask};
 use crate::error::Result;
 use crate::memory::filled;
 use crate::parallel::Run;
-use crate::probes::data::{lock, power_of_two};
-use crate::probes::eigen::symmetric_eigen;
-use crate::simd::pass::{Element, Kernels};
+use crate::powers::power_of_two_near;
+use crate::probes::data::lock;
+use crate::probes::dense::symmetric_eigen;
+use crate::simd::pass::{Element, PassKernels};
 
 /// Bytes of a packed block of rows: it stays in the second-level cache.
 const BLOCK_BYTES: usize = 768 << 10;
@@ -21,7 +22,7 @@ const GRAM: &str = "the products of the columns of X";
 
 /// From the eigenvectors of `X' S X`.
 pub(super) fn factorise<T: Element>(
-    rows: &Rows<'_, T>,
+    rows: &CentredRows<'_, T>,
     task: &RidgeTask<'_>,
     centres: &[f64],
     run: Run<'_>,
@@ -38,7 +39,7 @@ pub(super) fn factorise<T: Element>(
             products[k * stride + i] = gram.at(i, gram.x_panels * gram.width + k);
         }
     }
-    let scale = (0..d).map(|j| power_of_two((square[j * d + j] / n as f64).sqrt())).collect();
+    let scale = (0..d).map(|j| power_of_two_near((square[j * d + j] / n as f64).sqrt())).collect();
     let eigen = symmetric_eigen(&square, d, d, stride, run)?;
     let floor = f64::EPSILON * n.max(d) as f64 * eigen.values[d - 1];
     let (mut values, mut vectors) = (eigen.values, eigen.vectors);
@@ -79,7 +80,7 @@ impl Panels {
 
     /// Sums over all rows: blocks in order within each chunk, chunks in order.
     fn sum<T: Element>(
-        rows: &Rows<'_, T>,
+        rows: &CentredRows<'_, T>,
         task: &RidgeTask<'_>,
         centres: &[f64],
         run: Run<'_>,
@@ -111,10 +112,10 @@ impl Panels {
         Ok(total)
     }
 
-    /// Rows of X and Y times the square roots of their weights: panels x rows x width.
+    /// CentredRows of X and Y times the square roots of their weights: panels x rows x width.
     fn pack<T: Element>(
         &self,
-        rows: &Rows<'_, T>,
+        rows: &CentredRows<'_, T>,
         task: &RidgeTask<'_>,
         centres: &[f64],
         range: std::ops::Range<usize>,
@@ -138,7 +139,7 @@ impl Panels {
         }
     }
 
-    fn add(&mut self, kernels: &Kernels<f64>, packed: &[f64], depth: usize) {
+    fn add(&mut self, kernels: &PassKernels<f64>, packed: &[f64], depth: usize) {
         let (size, square) = (depth * self.width, self.width * self.width);
         for row in 0..self.x_panels {
             let left = &packed[row * size..(row + 1) * size];

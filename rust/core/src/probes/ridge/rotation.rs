@@ -16,7 +16,7 @@ const TOGETHER: usize = 96;
 
 /// Buffers of one chunk.
 #[derive(Default)]
-pub(super) struct Scratch<E> {
+pub(super) struct Buffers<E> {
     x: Vec<E>,
     z: Vec<E>,
     y: Vec<E>,
@@ -96,7 +96,7 @@ impl<'a, E: Element> Rotation<'a, E> {
         &self,
         source: &impl Source<E>,
         rows: Range<usize>,
-        scratch: &mut Scratch<E>,
+        scratch: &mut Buffers<E>,
         found: &mut [f64],
         errors: &mut [f64],
     ) -> Result<Vec<usize>> {
@@ -129,7 +129,7 @@ impl<'a, E: Element> Rotation<'a, E> {
         &self,
         source: &impl Source<E>,
         rows: Range<usize>,
-        scratch: &mut Scratch<E>,
+        scratch: &mut Buffers<E>,
     ) -> Result<()> {
         let ld = padded(rows.len());
         let x = source.block(rows, &mut scratch.x);
@@ -142,7 +142,7 @@ impl<'a, E: Element> Rotation<'a, E> {
 
     /// Weights, and one over what each leverage leaves; both are zero beyond the last row and for rows
     /// whose leverage is near one, which are returned.
-    fn invert(&self, rows: Range<usize>, scratch: &mut Scratch<E>) -> Result<Vec<usize>> {
+    fn invert(&self, rows: Range<usize>, scratch: &mut Buffers<E>) -> Result<Vec<usize>> {
         let (ld, wide) = (padded(rows.len()), padded(self.rank.max(1)));
         let alphas = self.task.alphas.len();
         scratch.sums.clear();
@@ -176,7 +176,7 @@ impl<'a, E: Element> Rotation<'a, E> {
     }
 
     /// The fitted values of some columns for the penalties of the skeleton.
-    fn fit(&self, columns: Range<usize>, ld: usize, scratch: &mut Scratch<E>) -> Result<()> {
+    fn fit(&self, columns: Range<usize>, ld: usize, scratch: &mut Buffers<E>) -> Result<()> {
         let wide = padded(self.rank.max(1));
         let betas = &self.betas[columns.start * self.parts * wide..columns.end * self.parts * wide];
         scratch.sums.clear();
@@ -193,7 +193,7 @@ impl<'a, E: Element> Rotation<'a, E> {
         column: usize,
         place: usize,
         rows: Range<usize>,
-        scratch: &mut Scratch<E>,
+        scratch: &mut Buffers<E>,
     ) -> Result<()> {
         let (ld, alphas) = (padded(rows.len()), self.task.alphas.len());
         let targets = &self.task.targets[column * self.task.weight.len()..][rows];

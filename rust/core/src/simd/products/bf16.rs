@@ -2,15 +2,15 @@
 //!
 //! A flag does not tell whether they pay: on some chips `vdpbf16ps` does twice the work of a
 //! single-precision multiply-add, on others half of it. So both are timed once.
-#![expect(clippy::needless_range_loop, reason = "see the comment on loops in `product_f32`")]
+#![expect(clippy::needless_range_loop, reason = "see the comment on loops in `f32`")]
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-#[cfg(target_arch = "x86_64")]
-use super::Isa;
-use super::Kernels;
 use super::tile::{PANEL_ROWS, Products, StepBf16, StepF32, TILE_QUERIES, with_width};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Isa;
+use crate::simd::Kernels;
 
 /// How much faster than single precision they have to be.
 const WORTHWHILE: f64 = 1.2;

@@ -1,10 +1,11 @@
-//! Eigenvalues of symmetric matrices, by the one linear algebra crate that we use for it.
+//! Symmetric matrices, by the one linear algebra crate that we use for them: eigenvalues, Cholesky.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use faer::{Mat, Side};
+use faer::linalg::solvers::Solve;
+use faer::{Col, Mat, MatRef, Side};
 
 use crate::error::{Error, Result};
 use crate::memory::{filled, room};
@@ -77,11 +78,27 @@ fn decompose(lower: &Mat<f64>, stride: usize) -> Result<Eigen> {
     Ok(Eigen { values, vectors })
 }
 
+/// The x of `A x = b` for a symmetric A; nothing where it is not numerically definite.
+pub(super) fn solve_definite(a: &[f64], b: &[f64]) -> Option<Vec<f64>> {
+    let factors = MatRef::from_row_major_slice(a, b.len(), b.len()).llt(Side::Lower).ok()?;
+    let x = factors.solve(Col::from_fn(b.len(), |i| b[i]));
+    Some(x.iter().copied().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
+
+    #[test]
+    fn cholesky_solves_and_refuses() {
+        let x = solve_definite(&[4.0, 2.0, 2.0, 3.0], &[8.0, 8.0]).unwrap();
+        assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12);
+        for matrix in [[1.0, 2.0, 2.0, 1.0], [0.0; 4], [f64::NAN; 4]] {
+            assert!(solve_definite(&matrix, &[1.0, 1.0]).is_none(), "{matrix:?}");
+        }
+    }
 
     #[test]
     fn a_small_matrix() {
