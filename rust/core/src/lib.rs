@@ -7,16 +7,23 @@
 //!
 //! Long work takes a [`Run`]: how many threads it may use, and a flag that asks it to stop.
 
+#![cfg_attr(not(test), deny(unused_crate_dependencies))]
+
 pub mod cache;
 mod error;
+mod memory;
 pub mod neighbors;
 mod parallel;
+mod powers;
 #[cfg(feature = "probes")]
 pub mod probes;
 pub mod simd;
 
 pub use error::{Error, Result};
 pub use parallel::Run;
+// Chosen for its features alone: see Cargo.toml.
+#[cfg(feature = "probes")]
+use pulp as _;
 
 /// `"release"` for the build that users get, `"debug"` where debug assertions are compiled in.
 pub const BUILD_PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };

@@ -25,6 +25,11 @@ impl<'a> Run<'a> {
         self.threads
     }
 
+    /// What each of `parts` that run side by side may use, so that all together use no more threads.
+    pub fn share(self, parts: usize) -> Self {
+        Self { threads: (self.threads / parts.max(1)).max(1), ..self }
+    }
+
     /// The same run on the calling thread alone.
     pub fn alone(self) -> Self {
         Self { threads: 1, ..self }
@@ -231,6 +236,17 @@ mod tests {
         assert!(matches!(outcome, Err(Error::Internal(_))));
         stop.store(true, Ordering::Relaxed);
         assert!(matches!(run.team(2, || (), |round| round()), Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn shares_are_no_more_threads_than_the_whole() {
+        let stop = AtomicBool::new(false);
+        for (threads, parts, each) in [(16, 15, 1), (16, 16, 1), (16, 5, 3), (16, 1, 16), (2, 9, 1)]
+        {
+            let share = Run::new(threads, &stop).share(parts);
+            assert_eq!(share.threads(), each);
+            assert!(parts.min(threads) * share.threads() <= threads);
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tlengine_core::simd::Kernels;
 use tlengine_core::simd::bounds::{QueryBounds, RowBounds};
+use tlengine_core::simd::exact::plain;
 use tlengine_core::simd::exact::{Double, Real};
-use tlengine_core::simd::plain;
 use tlengine_core::simd::tile::{
     PANEL_ROWS, Products, StepBf16, StepF32, StepI8, TILE_QUERIES, TILE_WIDTHS, tile_width,
 };

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -46,11 +47,18 @@ pub fn interruptible<T: Send>(
 ) -> PyResult<T> {
     let stops = STOPS.load(Ordering::Relaxed);
     let stop = AtomicBool::new(false);
+    // Kept where both threads can take it: one that cannot be started gives nothing back.
+    let work = Mutex::new(Some(work));
     let (signal, outcome) = py.detach(|| {
         std::thread::scope(|scope| {
             let (done, finished) = channel();
             let stop = &stop;
-            scope.spawn(move || done.send(guarded(Run::new(threads, stop), work)));
+            let take = || work.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let serve = move || done.send(guarded(Run::new(threads, stop), take()));
+            if std::thread::Builder::new().spawn_scoped(scope, serve).is_err() {
+                // No thread can be had: the call runs here, where Ctrl-C is noticed once it is over.
+                return (None, guarded(Run::new(threads, stop), take()));
+            }
             let mut signal = None;
             loop {
                 match finished.recv_timeout(SIGNAL_CHECK) {
@@ -93,11 +101,12 @@ pub fn brief<T: Send>(
     work: impl FnOnce(Run<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
     let never = AtomicBool::new(false);
-    py.detach(|| guarded(Run::new(1, &never), work)).map_err(|error| to_python(py, error))
+    py.detach(|| guarded(Run::new(1, &never), Some(work))).map_err(|error| to_python(py, error))
 }
 
-fn guarded<'a, T>(run: Run<'a>, work: impl FnOnce(Run<'a>) -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(|| work(run))).unwrap_or_else(|_| {
-        Err(Error::Internal("the core panicked; this is a bug, please report it".into()))
-    })
+fn guarded<'a, T>(run: Run<'a>, work: Option<impl FnOnce(Run<'a>) -> Result<T>>) -> Result<T> {
+    let lost = || Err(Error::Internal("the work of a call was lost".into()));
+    catch_unwind(AssertUnwindSafe(|| work.map_or_else(lost, |work| work(run)))).unwrap_or_else(
+        |_| Err(Error::Internal("the core panicked; this is a bug, please report it".into())),
+    )
 }

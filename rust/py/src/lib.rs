@@ -1,5 +1,6 @@
 //! `tlengine._core`: converts arguments, releases the GIL, calls `tlengine-core`, maps errors.
 //! No arithmetic lives here.
+#![deny(unused_crate_dependencies)]
 
 mod cache;
 mod call;
@@ -10,10 +11,6 @@ mod probes;
 mod views;
 
 use pyo3::prelude::*;
-
-/// A search fills many lists anew; pages that the system has to clear first are a part of its time.
-#[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The compiled core of tlengine. Private: use the functions and classes of `tlengine`.
 #[pymodule(gil_used = false)]

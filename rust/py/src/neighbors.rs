@@ -11,10 +11,10 @@ use tlengine_core::simd::{Isa, Kernels, exact::Real};
 use crate::call::{interruptible, promptly};
 use crate::errors::to_python;
 
-type Found<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<f64>>);
+type IdsAndScores<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<f64>>);
 
 /// The rows of an index; NumPy owns them.
-enum Rows {
+enum KeptRows {
     F32(Py<PyArray2<f32>>),
     F64(Py<PyArray2<f64>>),
 }
@@ -22,7 +22,7 @@ enum Rows {
 /// Exact nearest neighbours among the rows of `X` (float32 or float64, C-contiguous).
 #[pyclass(frozen, module = "tlengine._core")]
 pub struct NeighborIndex {
-    rows: Rows,
+    rows: KeptRows,
     index: Index,
 }
 
@@ -41,11 +41,11 @@ impl NeighborIndex {
         let (metric, precision) = (parse_metric(metric)?, parse_precision(precision)?);
         if let Ok(rows) = X.cast::<PyArray2<f32>>() {
             let index = build(py, rows, metric, precision, threads)?;
-            return Ok(Self { rows: Rows::F32(rows.clone().unbind()), index });
+            return Ok(Self { rows: KeptRows::F32(rows.clone().unbind()), index });
         }
         let rows = X.cast::<PyArray2<f64>>()?;
         let index = build(py, rows, metric, precision, threads)?;
-        Ok(Self { rows: Rows::F64(rows.clone().unbind()), index })
+        Ok(Self { rows: KeptRows::F64(rows.clone().unbind()), index })
     }
 
     /// The rows and columns of `X`.
@@ -64,10 +64,10 @@ impl NeighborIndex {
         Q: Option<&Bound<'py, PyAny>>,
         k: usize,
         threads: usize,
-    ) -> PyResult<Found<'py>> {
+    ) -> PyResult<IdsAndScores<'py>> {
         match &self.rows {
-            Rows::F32(rows) => search(py, &self.index, rows.bind(py), Q, k, threads),
-            Rows::F64(rows) => search(py, &self.index, rows.bind(py), Q, k, threads),
+            KeptRows::F32(rows) => search(py, &self.index, rows.bind(py), Q, k, threads),
+            KeptRows::F64(rows) => search(py, &self.index, rows.bind(py), Q, k, threads),
         }
     }
 }
@@ -93,7 +93,7 @@ fn search<'py, T: Real + numpy::Element>(
     queries: Option<&Bound<'py, PyAny>>,
     k: usize,
     threads: usize,
-) -> PyResult<Found<'py>> {
+) -> PyResult<IdsAndScores<'py>> {
     let rows = rows.readonly();
     let rows = matrix(py, &rows)?;
     let found = match queries {

@@ -6,7 +6,9 @@ use numpy::{
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tlengine_core::probes::{self, Loss, Matrix, Options, Path, Problem, RidgeTask, Target, Task};
+use tlengine_core::probes::{
+    self, Loss, Options, Path, Problem, RidgeTask, Selection, Target, Task,
+};
 use tlengine_core::simd::pass;
 
 use crate::call::{interruptible, promptly};
@@ -63,8 +65,8 @@ fn solve<'py, T: pass::Element + Element>(
     for ((x, rows, _), tasks) in problems.iter().zip(&tasks) {
         let (values, d) = (x.as_slice()?, x.shape()[1]);
         let matrix = match rows {
-            Some(rows) => Matrix::of_rows(values, d, rows.as_slice()?),
-            None => Matrix::new(values, d),
+            Some(rows) => Selection::of_rows(values, d, rows.as_slice()?),
+            None => Selection::new(values, d),
         };
         borrowed.push((matrix.map_err(|error| to_python(py, error))?, tasks));
     }
@@ -157,7 +159,7 @@ fn logits_as<'py, T: pass::Element + Element>(
     intercept: &PyReadonlyArray2<'py, f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (count, columns, n) = (intercept.shape()[0], intercept.shape()[1], rows.len());
-    let matrix = Matrix::of_rows(x.as_slice()?, x.shape()[1], rows.as_slice()?);
+    let matrix = Selection::of_rows(x.as_slice()?, x.shape()[1], rows.as_slice()?);
     let (coef, intercept) = (coef.as_slice()?, intercept.as_slice()?);
     // Four at a time, even without vector instructions.
     let products = n * coef.len();
@@ -203,7 +205,7 @@ fn solve_ridge_as<'py, T: pass::Element + Element>(
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (n, d) = (x.as_array().nrows(), x.as_array().ncols());
-    let matrix = Matrix::new(x.as_slice()?, d).map_err(|error| to_python(py, error))?;
+    let matrix = Selection::new(x.as_slice()?, d).map_err(|error| to_python(py, error))?;
     let path = interruptible(py, threads, |run| probes::ridge_path(matrix, task, run))?;
     let (alphas, columns) = (task.alphas.len(), task.targets.len() / n);
     let found = PyDict::new(py);

@@ -231,12 +231,16 @@ impl Coding for I8 {
         0.0
     }
 
-    /// Rescaling the exact sum may lose this.
-    const UNDERFLOW: f64 = SUBNORMAL;
+    /// Rescaling an exact sum by two scales, of at most 127^2 for each dimension, may lose a subnormal
+    /// for each of its units.
+    const UNDERFLOW: f64 = 127.0 * 127.0 * SUBNORMAL;
 }
 
-/// Rounds up to single precision, never to zero.
+/// Rounds up to single precision, never to zero; of what is not a number nothing is known.
 fn up(value: f64) -> f32 {
+    if value.is_nan() {
+        return f32::INFINITY;
+    }
     ((value * (1.0 + 2.0 * ROUNDINGS)) as f32).max(f32::MIN_POSITIVE)
 }
 
@@ -267,5 +271,36 @@ pub fn bound_query<C: Coding>(depth: usize, placed: Placed, coded: Coded) -> Que
         bias_weight: placed.bias_weight as f32,
         slack: up(placed.slack + underflow),
         floor: f32::MIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_rounded_up_and_unknown_ones_are_infinite() {
+        for value in [0.0, 1e-60, 0.1, 1.0, 3e38] {
+            assert!(f64::from(up(value)) > value, "{value}");
+        }
+        assert!(up(f64::NAN) == f32::INFINITY && up(f64::INFINITY) == f32::INFINITY);
+    }
+
+    /// Codes of numbers near the end of single precision: their scales multiply to a subnormal.
+    #[test]
+    fn rescaling_small_codes_stays_within_the_slack() {
+        const DEPTH: usize = 2000;
+        let number = |i: usize| 1e-21 * (0.5 + (i * 7 % 13) as f64 / 26.0);
+        for kernels in Kernels::available() {
+            let mut vector: Vec<f64> = (0..DEPTH).map(number).collect();
+            let mut codes = I8::codes(DEPTH);
+            let coded = I8 { rotate: false }.encode(kernels, &mut vector, &mut codes);
+            let sum: i64 = codes.iter().map(|&code| i64::from(code) * i64::from(code)).sum();
+            let scale = f64::from(coded.scale);
+            let rescaled = f64::from(coded.scale * coded.scale * sum as f32);
+            let lost = (rescaled - scale * scale * sum as f64).abs();
+            assert!(lost > DEPTH as f64 * SUBNORMAL, "{kernels:?}: nothing was lost");
+            assert!(lost <= DEPTH as f64 * I8::UNDERFLOW, "{kernels:?} {lost:e}");
+        }
     }
 }

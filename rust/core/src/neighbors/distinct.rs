@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::matrix::Matrix;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::memory::room;
 use crate::parallel::Run;
 use crate::simd::Kernels;
 use crate::simd::exact::Real;
@@ -19,6 +20,8 @@ pub struct Distinct {
 
 /// Rows hashed between two questions whether to stop.
 const CHUNK: usize = 1024;
+/// What a search for equal rows is called where memory for it cannot be had.
+const WHAT: &str = "the distinct rows of an index";
 
 impl Distinct {
     pub fn find<T: Real>(run: &Run<'_>, kernels: Kernels, rows: Matrix<'_, T>) -> Result<Self> {
@@ -26,8 +29,12 @@ impl Distinct {
             let part = chunk * CHUNK..rows.rows().min((chunk + 1) * CHUNK);
             Ok(part.map(|i| kernels.hash_row(rows.row(i))).collect::<Vec<_>>())
         })?;
-        let mut places = HashMap::with_capacity(rows.rows());
-        let mut found = Self { firsts: Vec::with_capacity(rows.rows()), others: HashMap::new() };
+        let mut places = HashMap::new();
+        places.try_reserve(rows.rows()).map_err(|_| Error::OutOfMemory {
+            what: WHAT,
+            bytes: rows.rows() * size_of::<(u64, u32)>(),
+        })?;
+        let mut found = Self { firsts: room(rows.rows(), WHAT)?, others: HashMap::new() };
         for (row, hash) in hashes.into_iter().flatten().enumerate() {
             let place = found.firsts.len() as u32;
             match places.entry(hash) {

@@ -11,6 +11,7 @@
 //! the mean of some rows is a good one.
 
 use super::matrix::Matrix;
+use crate::powers::power_of_two_above;
 use crate::simd::Kernels;
 use crate::simd::exact::Real;
 
@@ -69,7 +70,7 @@ impl Frame {
         largest: f64,
         kernels: Kernels,
     ) -> Self {
-        let unit = if metric == Metric::Cosine { 1.0 } else { 1.0 / power_of_two(largest) };
+        let unit = if metric == Metric::Cosine { 1.0 } else { 1.0 / power_of_two_above(largest) };
         let centre = vec![0.0; rows.columns()];
         let mut frame = Self { metric, kernels, centre, centre_norm: 0.0, unit };
         frame.centre = frame.mean(rows);
@@ -130,8 +131,8 @@ impl Frame {
         let norm = self.kernels.squared_norm(out).sqrt();
         let shrink = match self.metric {
             Metric::Cosine => 1.0,
-            Metric::Inner => 1.0 / power_of_two(norm),
-            Metric::Euclidean => 1.0 / power_of_two(norm.max(1.0)),
+            Metric::Inner => 1.0 / power_of_two_above(norm),
+            Metric::Euclidean => 1.0 / power_of_two_above(norm.max(1.0)),
         };
         out.iter_mut().for_each(|value| *value *= shrink);
         let norm = norm * shrink;
@@ -179,15 +180,5 @@ impl Frame {
             Metric::Euclidean => -(-2.0 * term / query.bias_weight).max(0.0).sqrt() / self.unit,
         };
         if self.least(query, score) < least { score } else { f64::NEG_INFINITY }
-    }
-}
-
-/// The power of two next to `value`, or 1 for zero.
-pub(super) fn power_of_two(value: f64) -> f64 {
-    const FRACTION: u64 = (1 << (f64::MANTISSA_DIGITS - 1)) - 1;
-    match value {
-        0.0 => 1.0,
-        value if value.is_normal() => f64::from_bits((value.to_bits() + FRACTION) & !FRACTION),
-        value => value.log2().ceil().exp2(),
     }
 }

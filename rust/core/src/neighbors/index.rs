@@ -10,8 +10,10 @@ use super::matrix::Matrix;
 use super::order::Scored;
 use super::precision::{Code, Precision};
 use super::rank::{Query, Ranking};
-use super::scan::{Codes, Found};
+use super::scan::{Codes, Listed};
+use super::spare::Spare;
 use crate::error::{Error, Result};
+use crate::memory::{filled, room};
 use crate::parallel::Run;
 use crate::simd::exact::{Double, Real};
 use crate::simd::tile::TILE_QUERIES;
@@ -40,6 +42,7 @@ pub struct Index {
     bfloat16: OnceLock<Codes<Bf16>>,
     float32: OnceLock<Codes<F32>>,
     int8: OnceLock<Codes<I8>>,
+    spare: Spare,
 }
 
 /// Queries of one thread that pass over a block of rows together.
@@ -75,6 +78,7 @@ impl Index {
             bfloat16: OnceLock::new(),
             float32: OnceLock::new(),
             int8: OnceLock::new(),
+            spare: Spare::default(),
         };
         match index.ladder[0] {
             Code::Int8 => _ = index.codes(run, &index.int8, rows)?,
@@ -204,7 +208,8 @@ impl Index {
         }
         let stride = queries.rows() / TRIAL_QUERIES;
         let some: Vec<_> = (0..TRIAL_QUERIES).map(|i| queries.row(i * stride)).collect();
-        let found = codes.scan(run, &self.frame, &some, k, 0..codes.blocks(), false)?;
+        let found =
+            codes.scan(run, &self.frame, &some, k, 0..codes.blocks(), (false, &self.spare))?;
         let left: usize = found.iter().map(|found| found.list.len()).sum();
         Ok(left <= TRIAL_QUERIES * (8 * k + 64 + self.distinct.firsts.len() / 100))
     }
@@ -218,7 +223,7 @@ impl Index {
         k: usize,
     ) -> Result<Vec<Vec<Scored>>> {
         let rounds = queries.rows().div_ceil(QUERIES_PER_PART * run.threads());
-        let mut found = Vec::with_capacity(queries.rows());
+        let mut found = room(queries.rows(), "neighbours")?;
         for round in cut(queries.rows(), rounds, 1) {
             let queries: Vec<_> = round.map(|q| queries.row(q)).collect();
             found.extend(self.find_some(run, codes, rows, &queries, k, true)?);
@@ -245,6 +250,7 @@ impl Index {
             distinct: &self.distinct,
             norms: &self.norms,
             queries: queries.iter().copied().map(Query::new).collect(),
+            spare: &self.spare,
         };
         let mut found = ranking.best(run, listed, k)?;
         let failed: Vec<_> = (0..found.len()).filter(|&q| found[q].is_none()).collect();
@@ -264,23 +270,33 @@ impl Index {
         queries: &[&[T]],
         k: usize,
         guess: bool,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<Vec<Listed>> {
         let (threads, blocks) = (run.threads(), codes.blocks());
         if queries.len() <= FEW_QUERIES * threads {
             let parts = cut(blocks, threads, 1);
-            let scan = |i: usize| codes.scan(run, &self.frame, queries, k, parts[i].clone(), false);
+            let how = (false, &self.spare);
+            let scan = |i: usize| codes.scan(run, &self.frame, queries, k, parts[i].clone(), how);
             return Ok(merge(self.kernels, run.collect(parts.len(), scan)?));
         }
         let parts = cut(queries.len(), threads, TILE_QUERIES);
         let found = run.collect(parts.len(), |i| {
-            codes.scan(run, &self.frame, &queries[parts[i].clone()], k, 0..blocks, guess)
+            codes.scan(
+                run,
+                &self.frame,
+                &queries[parts[i].clone()],
+                k,
+                0..blocks,
+                (guess, &self.spare),
+            )
         })?;
         Ok(found.into_iter().flatten().collect())
     }
 
     fn gather(&self, run: &Run<'_>, found: &[Vec<Scored>], k: usize) -> Result<Neighbors> {
         let sign = if self.frame.metric == Metric::Euclidean { -1.0 } else { 1.0 };
-        let (mut rows, mut scores) = (vec![0; found.len() * k], vec![0.0; found.len() * k]);
+        let length = found.len() * k;
+        let mut rows = filled(0, length, "neighbours")?;
+        let mut scores = filled(0.0, length, "neighbours")?;
         let mut parts: Vec<_> = rows.chunks_mut(k).zip(scores.chunks_mut(k)).zip(found).collect();
         run.for_each_mut(&mut parts, |_, ((rows, scores), found)| {
             if found.len() != k {
@@ -304,7 +320,7 @@ fn cut(length: usize, parts: usize, step: usize) -> Vec<Range<usize>> {
 }
 
 /// Joins what was found for the same queries in different blocks.
-fn merge(kernels: Kernels, parts: Vec<Vec<Found>>) -> Vec<Found> {
+fn merge(kernels: Kernels, parts: Vec<Vec<Listed>>) -> Vec<Listed> {
     let joined = parts.into_iter().reduce(|mut joined, part| {
         for (mine, theirs) in joined.iter_mut().zip(part) {
             mine.list.absorb(&theirs.list);
@@ -329,7 +345,9 @@ fn exact_norms<T: Real>(
         let norm = |&row: &u32| kernels.exact_norm(rows.row(row as usize));
         Ok(parts[i].iter().map(norm).collect::<Vec<_>>())
     })?;
-    Ok(norms.into_iter().flatten().collect())
+    let mut all = room(distinct.firsts.len(), "the norms of an index")?;
+    norms.into_iter().for_each(|norms| all.extend(norms));
+    Ok(all)
 }
 
 fn check_shape<T: Real>(rows: Matrix<'_, T>, precision: Precision) -> Result<()> {

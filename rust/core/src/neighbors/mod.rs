@@ -10,6 +10,20 @@
 //! rows ── frame ──► centred vectors ── coding ──► panels of codes + bounds      (once per index)
 //! queries ───────► tiles of codes ── scan ──► shortlists ── rank ──► ids, scores
 //! ```
+//!
+//! The words in use here:
+//!
+//! * *frame*: the centre and the units in which rows and queries are *placed* before they are coded
+//! * *ladder*: the codes to try in turn, until some tell the rows apart
+//! * *lower*, *upper*: what a score surely lies between; *slack*, *error*: how far these are from the product
+//! * *floor*: a score that `k` rows are known to reach; a row that cannot reach it is out
+//! * *guess*: a score that `k` rows will probably reach; it is *proven* at the end, or the query scanned again
+//! * *threshold*: the larger of the two; *bar*: the same in the unit of exact scores
+//! * *least*: the smallest score in the frame that an exact score may have there
+//! * *place*: the number of a row among the distinct ones; *reach*: how far a row lies from the mean (in probes)
+//!
+//! Squares below the least normal double have lost digits: scores of rows shorter than 1e-150 are as exact
+//! as their squares are.
 
 mod coding;
 mod distinct;
@@ -24,6 +38,7 @@ mod scan;
 mod score;
 mod shortlist;
 mod sketch;
+mod spare;
 mod visit;
 mod vote;
 mod wanted;

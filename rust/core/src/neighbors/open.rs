@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Placed};
 use super::order::Scored;
-use super::scan::Found;
+use super::scan::Listed;
 use super::score::Interval;
 use crate::simd::Kernels;
 use crate::simd::candidates::Candidates;
@@ -29,7 +29,7 @@ pub struct Open {
 }
 
 impl Open {
-    pub fn new(found: Found, k: usize) -> Self {
+    pub fn new(found: Listed, k: usize) -> Self {
         Self {
             placed: found.placed,
             guess: found.list.guess(),

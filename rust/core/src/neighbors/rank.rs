@@ -5,9 +5,10 @@ use super::frame::Frame;
 use super::matrix::Matrix;
 use super::open::Open;
 use super::order::{Scored, keep_best};
-use super::scan::Found;
+use super::scan::Listed;
 use super::score::Vector;
 use super::sketch::Sketch;
+use super::spare::Spare;
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::Kernels;
@@ -34,6 +35,8 @@ pub struct Ranking<'a, T> {
     /// Norms of the distinct rows; none for distances.
     pub norms: &'a [Double],
     pub queries: Vec<Query<'a, T>>,
+    /// Where lists go once they have served.
+    pub spare: &'a Spare,
 }
 
 /// A sketch serves where its intervals are so much narrower than those of the scan.
@@ -53,7 +56,7 @@ impl<T: Real> Ranking<'_, T> {
     pub fn best(
         mut self,
         run: &Run<'_>,
-        found: Vec<Found>,
+        found: Vec<Listed>,
         k: usize,
     ) -> Result<Vec<Option<Vec<Scored>>>> {
         self.prepare(run, &found)?;
@@ -71,11 +74,12 @@ impl<T: Real> Ranking<'_, T> {
             };
             Ok(parts[i].iter().map(ranked).collect::<Vec<_>>())
         })?;
+        self.spare.give(open.into_iter().map(|open| open.candidates));
         Ok(ranked.into_iter().flatten().collect())
     }
 
     /// Computes the norms of the queries, and sketches where they serve.
-    fn prepare(&mut self, run: &Run<'_>, found: &[Found]) -> Result<()> {
+    fn prepare(&mut self, run: &Run<'_>, found: &[Listed]) -> Result<()> {
         let mut queries = std::mem::take(&mut self.queries);
         let mut parts: Vec<_> = queries.chunks_mut(CHUNK).zip(found.chunks(CHUNK)).collect();
         run.for_each_mut(&mut parts, |_, (queries, found)| {
@@ -90,7 +94,7 @@ impl<T: Real> Ranking<'_, T> {
     }
 
     /// A sketch, if it tells the candidates of a query apart; judged by one of them.
-    fn sketch(&self, query: Vector<'_, T>, found: &Found) -> Sketch {
+    fn sketch(&self, query: Vector<'_, T>, found: &Listed) -> Sketch {
         let Some((place, width)) = found.list.example() else { return Sketch::NONE };
         let sketch = Sketch::new(self.kernels, query.values);
         let row = self.row(place);
@@ -143,9 +147,11 @@ mod tests {
         let norms: Vec<_> = (0..rows.rows()).map(|i| kernels.exact_norm(rows.row(i))).collect();
         let query = Vector { values: rows.row(0), norm: norms[0] };
         let blocks = 0..codes.blocks();
-        let found = codes.scan(&run, &frame, &[query.values], 5, blocks, false).unwrap().remove(0);
+        let spare = &Spare::default();
+        let found = codes.scan(&run, &frame, &[query.values], 5, blocks, (false, spare));
+        let found = found.unwrap().remove(0);
         let (frame, distinct, norms) = (&frame, &distinct, &norms[..]);
-        let ranking = Ranking { kernels, frame, rows, distinct, norms, queries: Vec::new() };
+        let ranking = Ranking { kernels, frame, rows, distinct, norms, queries: Vec::new(), spare };
         ranking.sketch(query, &found).serves()
     }
 

@@ -4,7 +4,9 @@ use super::coding::{Coding, bound_query, bound_row};
 use super::frame::{Frame, Placed};
 use super::matrix::Matrix;
 use super::shortlist::Shortlist;
+use super::spare::Spare;
 use crate::error::Result;
+use crate::memory::filled;
 use crate::parallel::Run;
 use crate::simd::Kernels;
 use crate::simd::bounds::{QueryBounds, RowBounds};
@@ -42,7 +44,7 @@ struct Tile<C: Coding> {
 
 /// What the scan has found for one query.
 #[derive(Default)]
-pub struct Found {
+pub struct Listed {
     pub placed: Placed,
     pub list: Shortlist,
 }
@@ -63,7 +65,7 @@ impl<C: Coding> Codes<C> {
         let coding = C::fit(kernels, frame, rows);
         let blocks = run.collect(count, |i| {
             let panels: Vec<_> = panels.iter().copied().skip(i).step_by(count).collect();
-            Ok(Block::build(&coding, kernels, frame, rows, &panels))
+            Block::build(&coding, kernels, frame, rows, &panels)
         })?;
         Ok(Self { blocks, kernels, coding })
     }
@@ -74,7 +76,7 @@ impl<C: Coding> Codes<C> {
     }
 
     /// The candidates among the rows of some blocks, for each of the given queries. On a `guess` at
-    /// the k-th best score, which shortlists report, it leaves out more rows.
+    /// the k-th best score, which shortlists report, it leaves out more rows. Lists are `spare` ones.
     pub fn scan<T: Real>(
         &self,
         run: &Run<'_>,
@@ -82,10 +84,11 @@ impl<C: Coding> Codes<C> {
         queries: &[&[T]],
         k: usize,
         blocks: std::ops::Range<usize>,
-        guess: bool,
-    ) -> Result<Vec<Found>> {
+        (guess, spare): (bool, &Spare),
+    ) -> Result<Vec<Listed>> {
         let mut tiles = self.tiles(frame, queries);
-        let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(k)).collect();
+        let room = spare.take(queries.len()).into_iter();
+        let mut lists: Vec<_> = room.map(|room| Shortlist::new(k, room)).collect();
         let mut sums = Products::ZERO;
         let is_sample = |scanned: usize| {
             guess && (1..=SAMPLES).any(|halvings| blocks.len() >> halvings == scanned)
@@ -107,7 +110,7 @@ impl<C: Coding> Codes<C> {
             } else {
                 list.prune(self.kernels);
             }
-            Found { placed, list }
+            Listed { placed, list }
         });
         Ok(found.collect())
     }
@@ -152,10 +155,11 @@ impl<C: Coding> Block<C> {
         frame: &Frame,
         rows: Matrix<'_, T>,
         panels: &[&[u32]],
-    ) -> Self {
+    ) -> Result<Self> {
         let depth = rows.columns();
-        let mut steps = vec![C::ZERO; panels.len() * C::steps(depth)];
-        let mut bounds = vec![RowBounds::NONE; panels.len()];
+        const WHAT: &str = "the codes of an index";
+        let mut steps = filled(C::ZERO, panels.len() * C::steps(depth), WHAT)?;
+        let mut bounds = filled(RowBounds::NONE, panels.len(), WHAT)?;
         let (mut vector, mut codes) = (vec![0.0; depth], C::codes(depth));
         let places = panels.iter().enumerate();
         let places = places.flat_map(|(panel, rows)| {
@@ -167,7 +171,7 @@ impl<C: Coding> Block<C> {
             C::store(&codes, &mut steps[panel * C::steps(depth)..][..C::steps(depth)], r);
             bound_row::<C>(&mut bounds[panel], r, depth, placed, coded);
         }
-        Self { steps, bounds }
+        Ok(Self { steps, bounds })
     }
 }
 
@@ -238,7 +242,8 @@ mod tests {
             let chosen: Vec<u32> = (0..9000).collect();
             let codes = Codes::<F32>::build(&run, kernels, &frame, rows, &chosen).unwrap();
             let scan = |k: usize, guess: bool| {
-                codes.scan(&run, &frame, &[&query], k, 0..codes.blocks(), guess).unwrap().remove(0)
+                let how = (guess, &Spare::default());
+                codes.scan(&run, &frame, &[&query], k, 0..codes.blocks(), how).unwrap().remove(0)
             };
             let found = scan(60, true).list;
             assert!(found.guess().is_finite() && found.len() < 60, "{kernels:?}");

@@ -1,9 +1,10 @@
 //! Exact scores of rows for queries, and intervals that hold them at a part of the price.
 
-use super::frame::{Frame, Metric, ROUNDOFF, power_of_two};
+use super::frame::{Frame, Metric, ROUNDOFF};
 use super::sketch::Sketch;
+use crate::powers::power_of_two_above;
+use crate::simd::exact::plain;
 use crate::simd::exact::{Double, Real};
-use crate::simd::plain;
 
 /// Norms for which the digits of their squares, and of the product of these, are all there.
 const SMALLEST: f64 = 1e-70;
@@ -27,7 +28,7 @@ impl Frame {
             return std::array::from_fn(|n| -distance(n));
         }
         let sizes: [_; N] = std::array::from_fn(|n| size(rows[n], queries[n]));
-        let limits = sizes.map(|size| size.map_or(1.0, |size| 2.0 * power_of_two(size)));
+        let limits = sizes.map(|size| size.map_or(1.0, |size| 2.0 * power_of_two_above(size)));
         let mut dots = self.kernels.exact_dots_within(values, others, limits, next);
         for n in (0..N).filter(|&n| sizes[n].is_none()) {
             dots[n] = self.kernels.exact_dot(others[n], values[n]);

@@ -20,14 +20,9 @@ pub struct Shortlist {
 const LIKELY: f32 = 35.0 / 64.0;
 
 impl Shortlist {
-    pub fn new(k: usize) -> Self {
-        Self {
-            k,
-            capacity: 4 * k + 512,
-            floor: f32::MIN,
-            guess: f32::NEG_INFINITY,
-            candidates: Candidates::default(),
-        }
+    /// An empty list in the room of `candidates`, also empty.
+    pub fn new(k: usize, candidates: Candidates) -> Self {
+        Self { k, capacity: 4 * k + 512, floor: f32::MIN, guess: f32::NEG_INFINITY, candidates }
     }
 
     /// What a score has to reach: as many rows do as are wanted, known so far or guessed.

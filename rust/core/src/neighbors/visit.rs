@@ -30,19 +30,27 @@ const WINDOW_BYTES: usize = 24 << 10;
 const WINDOW_ROWS: usize = 64;
 
 /// What a visit of rows found out for some queries.
-#[derive(Clone, Default)]
 struct Visited {
     scored: Vec<(Pair, f64)>,
     estimated: Vec<(Pair, Interval)>,
 }
 
+impl Visited {
+    fn with_room_for(wanted: &Wanted) -> Self {
+        Self {
+            scored: Vec::with_capacity(wanted.score.len()),
+            estimated: Vec::with_capacity(wanted.estimate.len()),
+        }
+    }
+}
+
 /// The same for many queries, in parts of a size that is a power of two.
-struct Found {
+struct Findings {
     shift: u32,
     parts: Vec<Visited>,
 }
 
-impl Found {
+impl Findings {
     fn of(&mut self, query: u32) -> &mut Visited {
         &mut self.parts[(query >> self.shift) as usize]
     }
@@ -97,12 +105,12 @@ impl<T: Real> Ranking<'_, T> {
         wanted: &[Vec<Wanted>],
         gates: &[Gate],
         size: usize,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<Vec<Findings>> {
         run.collect(wanted[0].len(), |range| {
             let wanted: Vec<_> = wanted.iter().map(|part| &part[range]).collect();
-            let mut found = Found {
+            let mut found = Findings {
                 shift: size.trailing_zeros(),
-                parts: vec![Visited::default(); wanted.len()],
+                parts: wanted.iter().map(|part| Visited::with_room_for(part)).collect(),
             };
             let wanted = Ordered::new(range * self.range(), self.range(), &wanted);
             self.visit_in_order(run, &wanted, gates, &mut found)?;
@@ -145,7 +153,7 @@ impl<T: Real> Ranking<'_, T> {
         run: &Run<'_>,
         wanted: &Ordered,
         gates: &[Gate],
-        found: &mut Found,
+        found: &mut Findings,
     ) -> Result<()> {
         let row_bytes = self.rows.columns().max(1) * size_of::<T>();
         let mut windows =
@@ -174,7 +182,7 @@ impl<T: Real> Ranking<'_, T> {
     }
 
     /// Scores some rows for a query each, and asks for the queries that come next.
-    fn score<const N: usize>(&self, pairs: [Pair; N], next: [Pair; N], found: &mut Found) {
+    fn score<const N: usize>(&self, pairs: [Pair; N], next: [Pair; N], found: &mut Findings) {
         let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair).vector));
         let rows = pairs.map(|(place, _)| self.row(place));
         let scores = self.frame.scores(rows, queries, next.map(|query| query.values));
@@ -190,7 +198,7 @@ impl<T: Real> Ranking<'_, T> {
         pairs: [Pair; N],
         next: [Pair; N],
         gates: &[Gate],
-        found: &mut Found,
+        found: &mut Findings,
     ) {
         let [queries, next] = [pairs, next].map(|pairs| pairs.map(|pair| self.query(pair)));
         let rows = pairs.map(|(place, _)| self.row(place));

@@ -3,6 +3,7 @@
 //! `1 / (k + 1)` goes to all classes alike, so that no probability is zero; the order is the same.
 
 use crate::error::{Error, Result};
+use crate::memory::filled;
 use crate::parallel::Run;
 
 /// Who votes for what: neighbours of each query, best first, and the class of every row.
@@ -35,7 +36,9 @@ pub fn vote(
     let queries = ballot.rows.len() / ballot.k;
     let mut order: Vec<usize> = (0..ks.len()).collect();
     order.sort_by_key(|&i| ks[i]);
-    let mut shares = vec![0f64; temperatures.len() * ks.len() * queries * ballot.classes];
+    let sizes = [temperatures.len(), ks.len(), queries, ballot.classes];
+    let length = sizes.iter().fold(1usize, |length, &size| length.saturating_mul(size));
+    let mut shares = filled(0f64, length, "the votes of all queries, k and temperatures")?;
     let plane = queries * ballot.classes;
     for (planes, &temperature) in shares.chunks_mut((ks.len() * plane).max(1)).zip(temperatures) {
         let mut parts = split_planes(planes, plane, CHUNK * ballot.classes);

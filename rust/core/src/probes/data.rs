@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
+use crate::memory::room;
 use crate::parallel::Run;
+use crate::powers::power_of_two_near;
 use crate::simd::pass::{Element, padded};
 use crate::simd::vectorised::{sum_of, update};
 
@@ -21,13 +23,13 @@ const LINE: usize = 64;
 
 /// Rows of a borrowed, contiguous, row-major matrix: all of them, or those of a list.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a, T> {
+pub struct Selection<'a, T> {
     values: &'a [T],
     columns: usize,
     chosen: Option<&'a [i64]>,
 }
 
-impl<'a, T: Element> Matrix<'a, T> {
+impl<'a, T: Element> Selection<'a, T> {
     /// `values` as rows of `columns` numbers.
     pub fn new(values: &'a [T], columns: usize) -> Result<Self> {
         if columns == 0 || values.is_empty() || !values.len().is_multiple_of(columns) {
@@ -93,7 +95,7 @@ pub fn block_rows<T>(stride: usize) -> usize {
 /// the penalty of a scaled column is scaled with it ([`Design::penalty`]).
 #[derive(Debug)]
 pub struct Design<'a, T> {
-    original: Matrix<'a, T>,
+    original: Selection<'a, T>,
     mean: Vec<f64>,
     scale: Vec<f64>,
     penalty: Vec<f64>,
@@ -107,20 +109,17 @@ impl<'a, T: Element> Design<'a, T> {
     /// Centres (only if `centre`: the intercept must be free) and copies `x`.
     ///
     /// `weight` has one entry per row. Fails on the first NaN or infinity in `x`.
-    pub fn new(x: Matrix<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
+    pub fn new(x: Selection<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
         let (first, second) = moments(x, weight, run)?;
         let mean = if centre { first } else { vec![0.0; x.columns()] };
-        let scale: Vec<f64> = second.iter().map(|&spread| power_of_two(spread.sqrt())).collect();
+        let scale: Vec<f64> =
+            second.iter().map(|&spread| power_of_two_near(spread.sqrt())).collect();
         let stride = padded(x.columns());
         let mut penalty: Vec<f64> = scale.iter().map(|scale| 1.0 / (scale * scale)).collect();
         penalty.resize(stride, 1.0);
         let slack = LINE / size_of::<T>();
         let length = x.rows() * stride + slack;
-        let mut storage = Vec::new();
-        storage.try_reserve_exact(length).map_err(|_| Error::OutOfMemory {
-            what: "the centred features",
-            bytes: length * size_of::<T>(),
-        })?;
+        let mut storage = room(length, "the centred features")?;
         while storage.len() < length {
             run.check()?;
             storage.resize(length.min(storage.len() + CLEARED), T::default());
@@ -205,7 +204,7 @@ impl<T: Element> Source<T> for Design<'_, T> {
 /// The original rows as doubles, centred: what certificates are computed from.
 #[derive(Debug)]
 pub struct Exact<'a, T> {
-    original: Matrix<'a, T>,
+    original: Selection<'a, T>,
     mean: &'a [f64],
     stride: usize,
 }
@@ -236,7 +235,11 @@ pub(crate) fn lock<V>(mutex: &Mutex<V>) -> std::sync::MutexGuard<'_, V> {
 }
 
 /// The weighted mean of every column. Fails on the first NaN or infinity in `x`.
-pub(super) fn mean<T: Element>(x: Matrix<'_, T>, weight: &[f64], run: Run<'_>) -> Result<Vec<f64>> {
+pub(super) fn mean<T: Element>(
+    x: Selection<'_, T>,
+    weight: &[f64],
+    run: Run<'_>,
+) -> Result<Vec<f64>> {
     let total: f64 = weight.iter().sum();
     let mut mean = column_sums(x, weight, &vec![0.0; x.columns()], run, |value| value)?;
     if mean.iter().any(|sum| !sum.is_finite()) {
@@ -248,7 +251,7 @@ pub(super) fn mean<T: Element>(x: Matrix<'_, T>, weight: &[f64], run: Run<'_>) -
 
 /// Weighted mean and variance of every column, in two passes so that an offset costs no digits.
 fn moments<T: Element>(
-    x: Matrix<'_, T>,
+    x: Selection<'_, T>,
     weight: &[f64],
     run: Run<'_>,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
@@ -261,7 +264,7 @@ fn moments<T: Element>(
 
 /// The weighted sum of `term` over every column, less its origin.
 fn column_sums<T: Element>(
-    x: Matrix<'_, T>,
+    x: Selection<'_, T>,
     weight: &[f64],
     origin: &[f64],
     run: Run<'_>,
@@ -290,7 +293,7 @@ fn column_sums<T: Element>(
     Ok(total)
 }
 
-fn first_non_finite<T: Element>(x: Matrix<'_, T>) -> Error {
+fn first_non_finite<T: Element>(x: Selection<'_, T>) -> Error {
     for row in 0..x.rows() {
         for (column, value) in x.row(row).iter().enumerate() {
             if !value.wide().is_finite() {
@@ -300,11 +303,6 @@ fn first_non_finite<T: Element>(x: Matrix<'_, T>) -> Error {
         }
     }
     Error::Invalid("the columns of X sum to more than a double can hold".into())
-}
-
-/// The power of two next to `value`; 1 where `value` is zero or out of range.
-pub(super) fn power_of_two(value: f64) -> f64 {
-    if value > 1e-150 && value < 1e150 { value.log2().round().exp2() } else { 1.0 }
 }
 
 #[cfg(test)]
@@ -318,7 +316,8 @@ mod tests {
         let stop = AtomicBool::new(false);
         let x: Vec<f32> = (0..60).map(|i| 1e4 + (i * 7 % 13) as f32).collect();
         let design =
-            Design::new(Matrix::new(&x, 3).unwrap(), &[1.0; 20], true, Run::new(2, &stop)).unwrap();
+            Design::new(Selection::new(&x, 3).unwrap(), &[1.0; 20], true, Run::new(2, &stop))
+                .unwrap();
         let mut scratch = Vec::new();
         let block = design.block(0..20, &mut scratch);
         assert_eq!((block.len(), block.as_ptr().align_offset(LINE)), (20 * 16, 0));
@@ -333,13 +332,13 @@ mod tests {
     #[test]
     fn rows_can_be_chosen_and_have_to_be_there() {
         let x = [1.0, 2.0, 3.0, f64::NAN];
-        let chosen = Matrix::of_rows(&x, 1, &[2, 0, 0]).unwrap();
+        let chosen = Selection::of_rows(&x, 1, &[2, 0, 0]).unwrap();
         assert_eq!((chosen.rows(), chosen.row(0), chosen.row(2)), (3, &[3.0][..], &[1.0][..]));
         for rows in [&[4][..], &[-1], &[]] {
-            assert!(matches!(Matrix::of_rows(&x, 1, rows), Err(Error::Shape(_))));
+            assert!(matches!(Selection::of_rows(&x, 1, rows), Err(Error::Shape(_))));
         }
         let stop = AtomicBool::new(false);
-        let last = Matrix::of_rows(&x, 1, &[0, 3]).unwrap();
+        let last = Selection::of_rows(&x, 1, &[0, 3]).unwrap();
         let error = Design::new(last, &[1.0; 2], true, Run::new(1, &stop));
         assert!(matches!(error, Err(Error::NonFinite { row: 3, column: 0, .. })));
     }
@@ -348,7 +347,8 @@ mod tests {
     fn the_first_nan_is_named() {
         let stop = AtomicBool::new(false);
         let x = [1.0, 2.0, f64::INFINITY, f64::NAN];
-        let error = Design::new(Matrix::new(&x, 2).unwrap(), &[1.0; 2], true, Run::new(1, &stop));
+        let error =
+            Design::new(Selection::new(&x, 2).unwrap(), &[1.0; 2], true, Run::new(1, &stop));
         assert!(matches!(error, Err(Error::NonFinite { row: 1, column: 0, .. })));
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::error::Result;
-use crate::simd::pass::{Element, Kernels, padded};
+use crate::simd::pass::{Element, PassKernels, padded};
 use crate::simd::vectorised::{sum_of, update};
 
 /// Sufficient decrease and curvature conditions of Wolfe.
@@ -26,7 +26,7 @@ struct Pair<T> {
 struct Memory<T: 'static> {
     pairs: VecDeque<Pair<T>>,
     capacity: usize,
-    kernels: &'static Kernels<T>,
+    kernels: &'static PassKernels<T>,
 }
 
 impl<T: Element> Memory<T> {

@@ -1,12 +1,12 @@
 //! What solutions say about rows that they were not fitted on.
 
-use super::data::Matrix;
+use super::data::Selection;
 use crate::error::{Error, Result};
 use crate::simd::pass::{Element, padded};
 
 /// `x_i . w_k + b_k` for every solution and column k, one after the other, and each row i.
 pub fn logits<T: Element>(
-    x: Matrix<'_, T>,
+    x: Selection<'_, T>,
     coefficients: &[T],
     intercepts: &[f64],
 ) -> Result<Vec<T>> {
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn chosen_rows_meet_every_column() {
-        let x = Matrix::of_rows(&[1.0f32, 2.0, 3.0, 4.0], 2, &[1, 0, 1]).unwrap();
+        let x = Selection::of_rows(&[1.0f32, 2.0, 3.0, 4.0], 2, &[1, 0, 1]).unwrap();
         let found = logits(x, &[1.0, 0.0, 1.0, 1.0], &[0.0, 10.0]).unwrap();
         assert_eq!(found, [3.0, 1.0, 3.0, 17.0, 13.0, 17.0]);
         assert!(matches!(logits(x, &[1.0, 0.0], &[0.0, 1.0]), Err(Error::Shape(_))));

@@ -10,18 +10,20 @@
 
 mod certificate;
 pub mod data;
+mod dense;
 mod early_stop;
-mod eigen;
 pub mod lbfgs;
 mod logits;
+mod mend;
 pub mod pass;
 pub mod path;
 mod ridge;
+mod scaling;
 mod solve;
 
 pub use crate::simd::pass::Loss;
 pub use certificate::Certificate;
-pub use data::Matrix;
+pub use data::Selection;
 pub use logits::logits;
 pub use pass::{Target, Task};
 pub use ridge::{RidgePath, RidgeTask, ridge_path};

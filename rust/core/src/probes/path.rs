@@ -1,12 +1,11 @@
 //! One problem along its path of C: warm starts, carried curvature, and when to stop.
 
-use super::certificate::intercept_step;
 use super::data::Design;
 use super::lbfgs::{Iterate, Minimiser, Progress};
-use super::pass::{Evaluation, Task, Wanted};
+use super::pass::{Evaluation, Purpose, Task};
+use super::scaling::{Scaling, intercept_step};
 use crate::error::Result;
 use crate::simd::pass::{Element, Loss};
-use crate::simd::vectorised::{sum_of, update};
 
 /// The part of the tolerance that the solver aims at: the rest is for the rounding of the result.
 const AIM: f64 = 0.7;
@@ -16,106 +15,6 @@ const RENEWAL: usize = 40;
 /// The part of the worst case (in squares) by which a Newton step in the intercepts moves the gradient in
 /// the weights, as a rule. Where it is more, the solution fails its certificate and is mended.
 const MOVED: f64 = 1e-4;
-
-/// The scaled problem of a task: `f = loss / total + lambda / 2 sum penalty_j w_j^2`.
-#[derive(Clone, Debug)]
-pub struct Scaling {
-    /// Sum of the weights.
-    pub total: f64,
-    /// Columns of the task.
-    pub columns: usize,
-    /// The penalty of each coefficient.
-    pub penalty: Vec<f64>,
-    /// One over it: exact, because penalties are powers of two.
-    inverse_penalty: Vec<f64>,
-    /// Whether the intercept is free; it is zero otherwise.
-    pub intercept: bool,
-    /// Rows that count.
-    pub rows: usize,
-    /// The largest squared distance of a row from the mean.
-    pub reach: f64,
-    /// Sum of the weights of the rows held out.
-    pub held_out: f64,
-    /// Whether solutions may be handed over before they were seen at their best intercepts.
-    pub unseen: bool,
-    /// Columns whose targets are all the same: no intercept is best, so theirs stays where it starts.
-    settled: Vec<bool>,
-}
-
-impl Scaling {
-    /// The scaling of a task whose X has these penalties.
-    pub fn new(task: &Task<'_>, (penalty, reach): (&[f64], f64), intercept: bool) -> Self {
-        let (total, columns) = (task.total(), task.columns);
-        let rows = task.weight.iter().filter(|&&weight| weight > 0.0).count();
-        let alone = |sum: &f64| task.loss != Loss::Softmax && (*sum <= 0.0 || *sum >= total);
-        let settled = task.totals().iter().map(alone).collect();
-        let inverse: Vec<f64> = penalty.iter().map(|penalty| 1.0 / penalty).collect();
-        let (penalty, inverse_penalty) = (penalty.repeat(columns), inverse.repeat(columns));
-        let (held_out, unseen) = (task.held_out.iter().sum(), false);
-        Self {
-            total,
-            columns,
-            penalty,
-            inverse_penalty,
-            intercept,
-            rows,
-            reach,
-            held_out,
-            unseen,
-            settled,
-        }
-    }
-
-    /// Where the intercepts start in the vector of all coefficients.
-    pub fn split(&self) -> usize {
-        self.penalty.len()
-    }
-
-    /// 1 / (C total)
-    pub fn lambda(&self, c: f64) -> f64 {
-        1.0 / (c * self.total)
-    }
-
-    /// The objective and its gradient at `x`, from the sums of a pass there.
-    pub fn iterate(&self, x: Vec<f64>, at: &Evaluation, lambda: f64) -> Iterate {
-        let mut gradient = Vec::with_capacity(x.len());
-        gradient.extend_from_slice(&at.gradient.0);
-        let share = 1.0 / self.total;
-        update(&mut gradient, &x, &self.penalty, |g, w, p| *g = *g * share + lambda * p * w);
-        let penalty = sum_of(&x[..self.penalty.len()], &self.penalty, |w, p| p * w * w);
-        let free = |settled: &bool| self.intercept && !settled;
-        let intercepts = at.gradient.1.iter().zip(&self.settled);
-        gradient.extend(intercepts.map(|(g, s)| if free(s) { g / self.total } else { 0.0 }));
-        Iterate { x, value: at.loss / self.total + 0.5 * lambda * penalty, gradient }
-    }
-
-    /// The inverse of the Hessian's diagonal.
-    fn inverse_diagonal(&self, at: &Evaluation, lambda: f64) -> Vec<f64> {
-        let inverse = |curvature: f64| 1.0 / curvature.max(1e-30);
-        let mut diagonal = Vec::with_capacity(at.curvature.0.len() + self.columns);
-        diagonal.extend_from_slice(&at.curvature.0);
-        let penalty = &self.penalty;
-        update(&mut diagonal, penalty, penalty, |h, p, _| {
-            *h = inverse(*h / self.total + lambda * p)
-        });
-        let floor = 1e-6 * at.curvature.1.iter().sum::<f64>() / self.total;
-        diagonal.extend(at.curvature.1.iter().map(|h| inverse((h / self.total).max(floor))));
-        diagonal
-    }
-
-    /// The bound of the certificate (see there): `gap` is what [`Scaling::weight_gap`] gives, `decrement`
-    /// Newton's in the intercepts, `curvature` the diagonal of their Hessian.
-    pub fn bound(&self, gap: f64, decrement: f64, curvature: &[f64], lambda: f64) -> f64 {
-        let largest = self.reach * curvature.iter().sum::<f64>() / self.total;
-        let moved = if decrement > 0.0 { (largest * decrement).sqrt() } else { 0.0 };
-        ((2.0 * lambda * gap).sqrt() + moved).powi(2) / (2.0 * lambda) + 0.5 * decrement
-    }
-
-    /// `|g_W|^2 / (2 lambda)`, each column by its penalty.
-    pub fn weight_gap(&self, gradient: &[f64], lambda: f64) -> f64 {
-        sum_of(gradient, &self.inverse_penalty, |g, inverse| g * g * inverse) / (2.0 * lambda)
-    }
-}
 
 /// A solution in the coordinates of the design, and what it took.
 #[derive(Clone, Debug)]
@@ -184,12 +83,12 @@ impl<T: Element> PathSolver<T> {
         })
     }
 
-    /// The point to evaluate next and what is wanted there; nothing when finished.
-    pub fn ask(&self) -> Option<(Vec<f64>, Wanted)> {
+    /// The point to evaluate next and what is purpose there; nothing when finished.
+    pub fn ask(&self) -> Option<(Vec<f64>, Purpose)> {
         match &self.stage {
-            Stage::Starting(start) => Some((start.clone(), Wanted::Curvature)),
-            Stage::Descending => Some((self.minimiser.trial(), Wanted::Gradient)),
-            Stage::Polishing(x) => Some((x.clone(), Wanted::Certificate)),
+            Stage::Starting(start) => Some((start.clone(), Purpose::Curvature)),
+            Stage::Descending => Some((self.minimiser.trial(), Purpose::Gradient)),
+            Stage::Polishing(x) => Some((x.clone(), Purpose::Certificate)),
             Stage::Finished => None,
         }
     }

@@ -1,16 +1,17 @@
-//! Whole paths for any number of tasks on one X: solve, certify, mend what is not certified.
+//! Whole paths for any number of tasks on one X; what comes out is certified and mended in `mend`.
 
 use std::sync::Mutex;
 
-use super::certificate::{Certificate, ExactPoint, certify};
-use super::data::{Design, Matrix, Source, lock};
+use super::certificate::Certificate;
+use super::data::{Design, Selection, Source, lock};
 use super::early_stop::EarlyStop;
-use super::pass::{Pass, Point, Target, Task, Wanted};
-use super::path::{PathSolver, Scaling, Solved, cold_start};
+use super::mend::{Draft, finish, unscale};
+use super::pass::{Pass, Point, Purpose, Target, Task};
+use super::path::{PathSolver, cold_start};
+use super::scaling::Scaling;
 use crate::error::{Error, Result};
 use crate::parallel::Run;
-use crate::simd::pass::{Element, Loss};
-use crate::simd::vectorised::{sum_of, update};
+use crate::simd::pass::Element;
 
 /// How paths are solved.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub type Path<T> = Vec<Solution<T>>;
 
 /// Solves every task for every C.
 pub fn solve_paths<T: Element>(
-    x: Matrix<'_, T>,
+    x: Selection<'_, T>,
     tasks: &[Task<'_>],
     options: &Options,
     run: Run<'_>,
@@ -89,7 +90,7 @@ pub fn solve_paths<T: Element>(
     for (task, solver) in solvers {
         for (&c, solved) in cs.iter().zip(solver.into_solved()) {
             let point = unscale(&design, &tasks[task], &solved.x, design.scale());
-            found.push(Found { task, c, point, solved });
+            found.push(Draft { task, c, point, solved });
         }
     }
     finish(&design, tasks, options, found, &order, run)
@@ -104,145 +105,22 @@ fn target<T: Element>(design: &Design<'_, T>, task: &Task<'_>, tolerance: f64) -
 }
 
 /// A problem with an X of its own, for [`solve_many`].
-pub type Problem<'a, T> = (Matrix<'a, T>, &'a [Task<'a>]);
+pub type Problem<'a, T> = (Selection<'a, T>, &'a [Task<'a>]);
 
-/// Solves many independent problems; as many at a time as there are threads.
+/// Solves many independent problems, as many at a time as there are threads, which they share.
 pub fn solve_many<T: Element>(
     problems: &[Problem<'_, T>],
     options: &Options,
     run: Run<'_>,
 ) -> Result<Vec<Vec<Path<T>>>> {
     let found: Vec<Mutex<Vec<Path<T>>>> = problems.iter().map(|_| Mutex::default()).collect();
-    let inner = if problems.len() < run.threads() { run } else { run.alone() };
+    let inner = run.share(problems.len());
     run.for_each(problems.len(), |i| {
         let (x, tasks) = problems[i];
         *lock(&found[i]) = solve_paths(x, tasks, options, inner)?;
         Ok(())
     })?;
     Ok(found.into_iter().map(|paths| paths.into_inner().unwrap_or_default()).collect())
-}
-
-/// A solution on its way to the caller.
-struct Found<T> {
-    task: usize,
-    c: f64,
-    point: (Vec<T>, Vec<f64>),
-    solved: Solved,
-}
-
-/// Certifies, solves again in double precision what failed, and sorts into the caller's order.
-fn finish<T: Element>(
-    design: &Design<'_, T>,
-    tasks: &[Task<'_>],
-    options: &Options,
-    mut found: Vec<Found<T>>,
-    order: &[usize],
-    run: Run<'_>,
-) -> Result<Vec<Path<T>>> {
-    let all: Vec<usize> = (0..found.len()).collect();
-    let mut certificates = settle(design, tasks, options, &mut found, &all, run)?;
-    let failed: Vec<usize> = (0..found.len())
-        .filter(|&i| !certificates[i].holds(options.tolerance))
-        .filter(|&i| found[i].solved.iterations < options.max_iterations)
-        .collect();
-    if !failed.is_empty() {
-        mend(design, tasks, options, &mut found, &failed, run)?;
-        let again = settle(design, tasks, options, &mut found, &failed, run)?;
-        failed.into_iter().zip(again).for_each(|(i, again)| certificates[i] = again);
-    }
-    let mut sorted: Vec<Vec<Option<Solution<T>>>> = Vec::new();
-    sorted.resize_with(tasks.len(), || (0..order.len()).map(|_| None).collect());
-    let per_task = found.len() / tasks.len();
-    for (i, (found, certificate)) in found.into_iter().zip(certificates).enumerate() {
-        let converged = certificate.holds(options.tolerance);
-        sorted[found.task][order[i % per_task]] = Some(Solution {
-            coefficients: found.point.0,
-            intercepts: found.point.1,
-            certificate,
-            converged,
-            iterations: found.solved.iterations + 1,
-            passes: found.solved.passes + 1,
-        });
-    }
-    Ok(sorted.into_iter().map(|path| path.into_iter().flatten().collect()).collect())
-}
-
-/// Certifies some of `found`. Where the intercepts alone are in the way (coefficients that were rounded
-/// have other best ones), they make one more step: they are doubles, and their own problem is small.
-fn settle<T: Element>(
-    design: &Design<'_, T>,
-    tasks: &[Task<'_>],
-    options: &Options,
-    found: &mut [Found<T>],
-    which: &[usize],
-    run: Run<'_>,
-) -> Result<Vec<Certificate>> {
-    let certify_all = |found: &[Found<T>], which: &[usize]| {
-        let points: Vec<_> = which.iter().map(|&i| exact_point(design, &found[i])).collect();
-        certify(design, tasks, &points, options.intercept, run)
-    };
-    let mut certificates = certify_all(found, which)?;
-    let loose: Vec<usize> = (0..which.len())
-        .filter(|&at| certificates[at].holds_but_for_intercepts(options.tolerance))
-        .collect();
-    if loose.is_empty() {
-        return Ok(certificates);
-    }
-    let shifted: Vec<usize> = loose.iter().map(|&at| which[at]).collect();
-    let mut before = Vec::with_capacity(loose.len());
-    for (&at, &i) in loose.iter().zip(&shifted) {
-        let intercepts = &mut found[i].point.1;
-        before.push(intercepts.clone());
-        intercepts.iter_mut().zip(&certificates[at].step).for_each(|(b, step)| *b -= step);
-    }
-    let again = certify_all(found, &shifted)?;
-    for (((at, i), again), before) in loose.into_iter().zip(shifted).zip(again).zip(before) {
-        found[i].solved.passes += 1;
-        if again.gap < certificates[at].gap {
-            certificates[at] = again;
-        } else {
-            found[i].point.1 = before;
-        }
-    }
-    Ok(certificates)
-}
-
-/// Runs L-BFGS in double precision on the original rows, from the points that failed.
-fn mend<T: Element>(
-    design: &Design<'_, T>,
-    tasks: &[Task<'_>],
-    options: &Options,
-    found: &mut [Found<T>],
-    failed: &[usize],
-    run: Run<'_>,
-) -> Result<()> {
-    let penalty = vec![1.0; Source::<T>::stride(design)];
-    let mut solvers = Vec::with_capacity(failed.len());
-    for &i in failed {
-        let shape = (penalty.as_slice(), design.reach());
-        let scaling = Scaling::new(&tasks[found[i].task], shape, options.intercept);
-        let point = exact_point(design, &found[i]);
-        let start = [point.w, point.b].concat();
-        let left = options.max_iterations - found[i].solved.iterations;
-        let solver = PathSolver::<f64>::new(
-            tasks[found[i].task].loss,
-            scaling,
-            vec![found[i].c],
-            0.5 * options.tolerance,
-            left,
-            start,
-        )?;
-        solvers.push((found[i].task, solver));
-    }
-    drive(&design.exact(), tasks, &mut solvers, run, |_| ())?;
-    for ((_, solver), &i) in solvers.iter().zip(failed) {
-        let Some(solved) = solver.solved().first() else { continue };
-        let task = &tasks[found[i].task];
-        found[i].point = unscale(design, task, &solved.x, &vec![1.0; design.mean().len()]);
-        found[i].solved.iterations += solved.iterations;
-        found[i].solved.passes += solved.passes + 1;
-    }
-    Ok(())
 }
 
 /// Feeds solvers until all are finished; each round is one pass for all that are still at work, and
@@ -258,20 +136,20 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
     let pass = Pass::new(source, tasks, columns)?;
     pass.with_threads(run, |evaluate| {
         loop {
-            let asked: Vec<(usize, Vec<f64>, Wanted)> = solvers
+            let asked: Vec<(usize, Vec<f64>, Purpose)> = solvers
                 .iter()
                 .enumerate()
-                .filter_map(|(i, (_, solver))| solver.ask().map(|(x, wanted)| (i, x, wanted)))
+                .filter_map(|(i, (_, solver))| solver.ask().map(|(x, purpose)| (i, x, purpose)))
                 .collect();
             if asked.is_empty() {
                 return Ok(());
             }
             let points: Vec<Point<'_>> = asked
                 .iter()
-                .map(|(i, x, wanted)| {
+                .map(|(i, x, purpose)| {
                     let task = solvers[*i].0;
                     let (w, b) = x.split_at(tasks[task].columns * source.stride());
-                    Point { task, w, b, wanted: *wanted }
+                    Point { task, w, b, purpose: *purpose }
                 })
                 .collect();
             let evaluations = evaluate(&points)?;
@@ -283,62 +161,13 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
     })
 }
 
-/// Coefficients and intercepts for the original X, rounded to its type.
-///
-/// For the softmax the class means are taken out: the loss does not see them, the penalty shrinks.
-/// The intercepts are computed from the rounded coefficients, so that an offset in X costs nothing.
-fn unscale<T: Element>(
-    design: &Design<'_, T>,
-    task: &Task<'_>,
-    x: &[f64],
-    scale: &[f64],
-) -> (Vec<T>, Vec<f64>) {
-    let (stride, columns) = (Source::<T>::stride(design), task.columns);
-    let d = design.mean().len();
-    let (w, b) = x.split_at(columns * stride);
-    let softmax = task.loss == Loss::Softmax;
-    let share = if softmax { 1.0 / columns as f64 } else { 0.0 };
-    let mut shared = vec![0.0; d];
-    let mut coefficients = vec![T::default(); columns * d];
-    // Exact: a scale is a power of two.
-    let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
-    for row in w.chunks(stride) {
-        update(&mut shared, row, row, |shared, w, _| *shared += share * w);
-    }
-    for (target, row) in coefficients.chunks_mut(d).zip(w.chunks(stride)) {
-        let mut centred = row[..d].to_vec();
-        update(&mut centred, &shared, &shared, |w, shared, _| *w -= shared);
-        update(target, &centred, &inverse, |target, w, inverse| *target = T::of(w * inverse));
-    }
-    let offset: Vec<f64> = coefficients
-        .chunks(d)
-        .zip(b)
-        .map(|(row, b)| b - sum_of(row, design.mean(), |w, m| w.wide() * m))
-        .collect();
-    let shared = share * offset.iter().sum::<f64>();
-    (coefficients, offset.iter().map(|b| b - shared).collect())
-}
-
-/// The point of a rounded solution in the centred, unscaled coordinates of [`Design::exact`].
-fn exact_point<T: Element>(design: &Design<'_, T>, found: &Found<T>) -> ExactPoint {
-    let (stride, d) = (Source::<T>::stride(design), design.mean().len());
-    let (coefficients, intercepts) = &found.point;
-    let mut w = vec![0.0; intercepts.len() * stride];
-    let mut b = intercepts.clone();
-    for ((w, row), b) in w.chunks_mut(stride).zip(coefficients.chunks(d)).zip(&mut b) {
-        update(w, row, row, |w, value, _| *w = value.wide());
-        *b += sum_of(row, design.mean(), |value, mean| value.wide() * mean);
-    }
-    ExactPoint { task: found.task, c: found.c, w, b }
-}
-
 fn ascending(cs: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cs.len()).collect();
     order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
     order
 }
 
-fn check<T: Element>(x: Matrix<'_, T>, tasks: &[Task<'_>], options: &Options) -> Result<()> {
+fn check<T: Element>(x: Selection<'_, T>, tasks: &[Task<'_>], options: &Options) -> Result<()> {
     let bad = |message: String| Err(Error::Invalid(message));
     if let Some(c) = options.cs.iter().find(|c| !(c.is_finite() && **c > 0.0)) {
         return bad(format!("C={c}; it must be positive and finite"));
@@ -353,6 +182,15 @@ fn check<T: Element>(x: Matrix<'_, T>, tasks: &[Task<'_>], options: &Options) ->
         };
         if task.columns == 0 || length != x.rows() || task.weight.len() != x.rows() {
             return Err(Error::Shape(format!("a task of {length} rows on an X of {}", x.rows())));
+        }
+        if let Target::Classes(classes) = task.target
+            && let Some(row) = classes.iter().position(|&class| class as usize >= task.columns)
+        {
+            let (class, columns) = (classes[row], task.columns);
+            return bad(format!("class {class} at row {row} of a task of {columns} columns"));
+        }
+        if !task.held_out.is_empty() && task.held_out.len() != x.rows() {
+            return Err(Error::Shape(format!("{} held-out weights", task.held_out.len())));
         }
         if let Some(row) = task.weight.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
             return bad(format!("weight {} at row {row}; it must be 0 or more", task.weight[row]));
@@ -369,6 +207,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
+    use crate::simd::pass::Loss;
 
     /// 60 rows of three columns, and their classes 0, 1 and 2.
     fn data() -> (Vec<f64>, Vec<u32>) {
@@ -388,7 +227,7 @@ mod tests {
             patience: None,
         };
         let stop = AtomicBool::new(false);
-        let x = Matrix::new(x, 3).unwrap();
+        let x = Selection::new(x, 3).unwrap();
         solve_paths(x, &[task], &options, Run::new(1, &stop)).unwrap().remove(0)
     }
 

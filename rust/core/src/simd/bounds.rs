@@ -6,9 +6,11 @@
 //! whoever fills them in, with room for the roundings made here.
 #![expect(clippy::needless_range_loop, reason = "plain loops, for the reason given in `exact`")]
 
+#[cfg(target_arch = "x86_64")]
+use super::Isa;
+use super::Kernels;
 use super::kernels::multiversion;
 use super::tile::{PANEL_ROWS, Products, TILE_QUERIES};
-use super::{Isa, Kernels};
 
 /// What is known of the rows of a panel.
 #[derive(Clone, Copy, Debug)]

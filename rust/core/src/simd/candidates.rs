@@ -1,8 +1,10 @@
 //! Rows that may be among the nearest, sifted a vector at a time.
 
+#[cfg(target_arch = "x86_64")]
+use super::Isa;
+use super::Kernels;
 use super::bounds::{QueryBounds, RowBounds};
 use super::tile::PANEL_ROWS;
-use super::{Isa, Kernels};
 
 /// Rows, each with what its score lies between; column by column, as vectors want them.
 #[derive(Debug, Default)]
@@ -25,6 +27,16 @@ impl Candidates {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Takes out all rows; their room stays.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// The bytes of its room.
+    pub fn bytes(&self) -> usize {
+        3 * size_of::<u32>() * self.rows.len()
     }
 
     /// What the scores are not below.

@@ -6,7 +6,7 @@
     reason = "see the comment on loops below"
 )]
 
-use super::exact::{LANES, Real, padded};
+use super::exact::{LANES, Real, with_zeros};
 use super::kernels::multiversion;
 
 /// What became of a vector: `scale * codes` stands for it.
@@ -39,7 +39,7 @@ macro_rules! for_blocks {
             let $block = &blocks[i];
             $body
         }
-        let $block = &padded::<_, LANES>(rest);
+        let $block = &with_zeros::<_, LANES>(rest);
         $body
     };
 }
@@ -54,7 +54,7 @@ macro_rules! for_coded_blocks {
             let ($block, $out) = (&blocks[i], &mut outs[i]);
             $body
         }
-        let ($block, last) = (&padded::<_, LANES>(rest), &mut [Default::default(); LANES]);
+        let ($block, last) = (&with_zeros::<_, LANES>(rest), &mut [Default::default(); LANES]);
         {
             let $out = &mut *last;
             $body

@@ -1,6 +1,6 @@
 //! Which instruction set the kernels use: the best this machine has, or the one `TLENGINE_ISA` names.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -58,23 +58,29 @@ impl Isa {
     }
 
     /// The instruction set in use: `TLENGINE_ISA` where set, else the best available one.
-    /// The choice is made once per process.
+    /// The choice is made once per process. Nobody waits for it: in the child of a fork the thread that
+    /// was making it would not exist.
     pub fn current() -> Result<Isa> {
-        static CHOICE: OnceLock<std::result::Result<Isa, String>> = OnceLock::new();
-        CHOICE.get_or_init(choose).clone().map_err(Error::Invalid)
+        static CHOICE: AtomicUsize = AtomicUsize::new(usize::MAX);
+        if let Some(isa) = Self::ALL.get(CHOICE.load(Ordering::Relaxed)) {
+            return Ok(*isa);
+        }
+        let isa = choose()?;
+        CHOICE.store(isa as usize, Ordering::Relaxed);
+        Ok(isa)
     }
 }
 
-fn choose() -> std::result::Result<Isa, String> {
+fn choose() -> Result<Isa> {
     let available = || Isa::ALL.into_iter().filter(|isa| isa.is_available());
     let Ok(wanted) = std::env::var("TLENGINE_ISA") else {
         return Ok(available().next_back().unwrap_or(Isa::Scalar));
     };
     available().find(|isa| isa.name() == wanted).ok_or_else(|| {
         let names: Vec<_> = available().map(Isa::name).collect();
-        format!(
-            "TLENGINE_ISA={wanted} is not available here; this machine has {}",
-            names.join(", ")
-        )
+        let names = names.join(", ");
+        Error::Invalid(format!(
+            "TLENGINE_ISA={wanted} is not available here; this machine has {names}"
+        ))
     })
 }

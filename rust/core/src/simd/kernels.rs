@@ -22,6 +22,13 @@ impl Kernels {
         Self::new(isa).ok_or_else(|| Error::Internal(format!("{} vanished", isa.name())))
     }
 
+    /// The kernels of [`Isa::current`], or the portable ones where that names none: for loops that
+    /// return the same bits on all of them.
+    #[inline]
+    pub fn in_use() -> Self {
+        Self { isa: Isa::current().unwrap_or(Isa::Scalar) }
+    }
+
     /// The kernels of every instruction set of this machine, the portable one first.
     pub fn available() -> Vec<Self> {
         Isa::ALL.into_iter().filter_map(Self::new).collect()
@@ -37,17 +44,18 @@ impl Kernels {
 /// instruction set, so that the compiler's vectors have its width. Bodies use no approximate or
 /// contracted operation, so all versions return the same bits.
 macro_rules! multiversion {
-    ($(#[$meta:meta])* $name:ident $(<$T:ident: $bound:path $(, const $N:ident)?>)?
+    ($(#[$meta:meta])* $name:ident $(<$($T:ident: $bound:path),+ $(; const $N:ident)?>)?
      ($($arg:ident: $kind:ty),* $(,)?) $(-> $out:ty)? = $body:path) => {
         impl $crate::simd::Kernels {
             $(#[$meta])*
-            pub fn $name $(<$T: $bound $(, const $N: usize)?>)? (self, $($arg: $kind),*) $(-> $out)? {
+            #[inline]
+            pub fn $name $(<$($T: $bound),+ $(, const $N: usize)?>)? (self, $($arg: $kind),*) $(-> $out)? {
                 #[cfg(target_arch = "x86_64")]
                 {
                     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-                    fn avx512 $(<$T: $bound $(, const $N: usize)?>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
+                    fn avx512 $(<$($T: $bound),+ $(, const $N: usize)?>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
                     #[target_feature(enable = "avx2,fma")]
-                    fn avx2 $(<$T: $bound $(, const $N: usize)?>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
+                    fn avx2 $(<$($T: $bound),+ $(, const $N: usize)?>)? ($($arg: $kind),*) $(-> $out)? { $body($($arg),*) }
                     use $crate::simd::Isa;
                     match self.isa() {
                         // SAFETY: a `Kernels` exists only where its instruction set is available.

@@ -4,45 +4,34 @@
 //! compiled for; the closures have to be small enough to be inlined. Loops walk by index: iterator
 //! adapters are functions without the vector features.
 
-use super::Isa;
+use super::Kernels;
+use super::kernels::multiversion;
 
-/// Defines a function that runs `$body`, always inlined, compiled for [`Isa::current`].
-macro_rules! vectorised {
-    ($(#[$doc:meta])* $name:ident<$($generic:ident: $bound:path),*>($($arg:ident: $type:ty),*) $(-> $result:ty)?, $body:ident) => {
-        $(#[$doc])*
-        #[inline]
-        pub fn $name<$($generic: $bound),*>($($arg: $type),*) $(-> $result)? {
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512<$($generic: $bound),*>($($arg: $type),*) $(-> $result)? {
-                $body($($arg),*)
-            }
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
-            fn avx2<$($generic: $bound),*>($($arg: $type),*) $(-> $result)? {
-                $body($($arg),*)
-            }
-            match Isa::current() {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the current set is available.
-                Ok(Isa::Avx512 | Isa::Avx512Vnni) => unsafe { avx512($($arg),*) },
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: as above.
-                Ok(Isa::Avx2) => unsafe { avx2($($arg),*) },
-                _ => $body($($arg),*),
-            }
-        }
-    };
+/// The sum of `term(a_i, b_i)`, in 32 interleaved sums: in an order that vectors can follow.
+#[inline]
+pub fn sum_of<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64 {
+    Kernels::in_use().sum_of(a, b, term)
 }
 
-vectorised! {
-    /// The sum of `term(a_i, b_i)`, in 32 interleaved sums: in an order that vectors can follow.
-    sum_of<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64, add_terms
+/// Calls `change(&mut target_i, a_i, b_i)` up to the end of the shortest.
+#[inline]
+pub fn update<T, A: Copy, B: Copy, F: Change<T, A, B>>(
+    target: &mut [T],
+    a: &[A],
+    b: &[B],
+    change: F,
+) {
+    Kernels::in_use().update(target, a, b, change);
 }
 
-vectorised! {
-    /// Calls `change(&mut target_i, a_i, b_i)` up to the end of the shortest.
-    update<T: Sized, A: Copy, B: Copy, F: Change<T, A, B>>(target: &mut [T], a: &[A], b: &[B], change: F), change_all
+multiversion! {
+    /// See [`sum_of`](super::vectorised::sum_of).
+    sum_of<A: Copy, B: Copy, F: Term<A, B>>(a: &[A], b: &[B], term: F) -> f64 = add_terms
+}
+
+multiversion! {
+    /// See [`update`](super::vectorised::update).
+    update<T: Sized, A: Copy, B: Copy, F: Change<T, A, B>>(target: &mut [T], a: &[A], b: &[B], change: F) = change_all
 }
 
 /// What is summed: a closure.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Entry, Evaluation, Pass, Round, Target, Task, Wanted};
+use super::{Entry, Evaluation, Pass, Purpose, Round, Target, Task};
 use crate::probes::data::Source;
 use crate::simd::pass::{Element, Loss, LossBlock, padded};
 use crate::simd::vectorised::{sum_of, update};
@@ -56,7 +56,7 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
     ) {
         let task = &self.tasks[entry.task];
         let (stride, ld) = (self.source.stride(), padded(rows.len()));
-        scratch.describe(task, rows.clone(), ld, entry.wanted != Wanted::Gradient);
+        scratch.describe(task, rows.clone(), ld, entry.purpose != Purpose::Gradient);
         let mut block = LossBlock {
             logits,
             ld,
@@ -73,10 +73,10 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
             *sum += sum_all(&residuals[..rows.len()]);
         }
         self.kernels.outer(x, stride, logits, ld, &mut sum.gradient.0, false);
-        if entry.wanted == Wanted::Curvature {
+        if entry.purpose == Purpose::Curvature {
             self.kernels.outer(x, stride, &scratch.curvature, ld, &mut sum.curvature.0, true);
         }
-        if entry.wanted != Wanted::Gradient {
+        if entry.purpose != Purpose::Gradient {
             for (sum, spread) in sum.curvature.1.iter_mut().zip(scratch.curvature.chunks(ld)) {
                 *sum += sum_all(&spread[..rows.len()]);
             }
@@ -84,7 +84,7 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
                 self.add_intercept_hessian(task, rows.clone(), logits, scratch, sum);
             }
         }
-        if entry.wanted == Wanted::Certificate {
+        if entry.purpose == Purpose::Certificate {
             sum.add_margins(task, rows, scratch);
         }
     }

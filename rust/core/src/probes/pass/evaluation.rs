@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::block::Scratch;
-use super::{Entry, Task, Wanted};
+use super::{Entry, Purpose, Task};
 use crate::simd::pass::{Element, Loss, padded};
 
 /// Classes up to which the whole Hessian by the intercepts is formed.
@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub gradient: (Vec<f64>, Vec<f64>),
     /// Its second derivatives by each `w` and each `b`, if asked for.
     pub curvature: (Vec<f64>, Vec<f64>),
-    /// The Hessian by `b` (softmax only, unless only the gradient is wanted).
+    /// The Hessian by `b` (softmax only, unless only the gradient is purpose).
     pub intercept_hessian: Vec<f64>,
     /// The smallest distance to the decision boundary, in logits (if certifying).
     pub margin: f64,
@@ -57,10 +57,11 @@ impl Evaluation {
         self.loss = 0.0;
         zero(&mut self.gradient.0, wide);
         zero(&mut self.gradient.1, k);
-        zero(&mut self.curvature.0, if entry.wanted == Wanted::Curvature { wide } else { 0 });
+        zero(&mut self.curvature.0, if entry.purpose == Purpose::Curvature { wide } else { 0 });
         zero(&mut self.curvature.1, k);
-        let full =
-            entry.wanted != Wanted::Gradient && loss == Loss::Softmax && k <= MAX_INTERCEPT_HESSIAN;
+        let full = entry.purpose != Purpose::Gradient
+            && loss == Loss::Softmax
+            && k <= MAX_INTERCEPT_HESSIAN;
         zero(&mut self.intercept_hessian, if full { k * k } else { 0 });
         self.margin = f64::INFINITY;
         self.held_out = (0.0, 0.0);

@@ -16,7 +16,7 @@ pub use evaluation::{Evaluation, MAX_INTERCEPT_HESSIAN};
 use super::data::{Source, block_rows, lock};
 use crate::error::Result;
 use crate::parallel::Run;
-use crate::simd::pass::{Element, Kernels, Loss};
+use crate::simd::pass::{Element, Loss, PassKernels};
 use crate::simd::vectorised::update;
 
 /// Chunks of blocks at most: enough for the threads of a large machine.
@@ -75,7 +75,7 @@ impl Task<'_> {
 
 /// What a point is evaluated for, besides the loss and its gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Purpose {
     /// Nothing else.
     Gradient,
     /// The diagonal of the Hessian, and the Hessian by the intercepts.
@@ -93,8 +93,8 @@ pub struct Point<'a> {
     pub w: &'a [f64],
     /// Intercepts.
     pub b: &'a [f64],
-    /// What else is wanted.
-    pub wanted: Wanted,
+    /// What else is purpose.
+    pub purpose: Purpose,
 }
 
 /// What all threads of a round read.
@@ -111,14 +111,14 @@ struct Entry {
     task: usize,
     first: usize,
     columns: usize,
-    wanted: Wanted,
+    purpose: Purpose,
 }
 
 /// Evaluates tasks on a source of rows.
 pub struct Pass<'a, T: 'static, S> {
     source: &'a S,
     tasks: &'a [Task<'a>],
-    kernels: &'static Kernels<T>,
+    kernels: &'static PassKernels<T>,
     block: usize,
     round: RwLock<Round<T>>,
     chunks: Vec<Mutex<Vec<Evaluation>>>,
@@ -181,8 +181,8 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
             round.w.resize(start + point.w.len(), T::default());
             update(&mut round.w[start..], point.w, point.w, |w, value, _| *w = T::of(value));
             round.bias.extend(point.b.iter().map(|&value| T::of(value)));
-            let (task, wanted) = (point.task, point.wanted);
-            round.entries.push(Entry { task, first, columns, wanted });
+            let (task, purpose) = (point.task, point.purpose);
+            round.entries.push(Entry { task, first, columns, purpose });
         }
         self.next.store(0, Ordering::Relaxed);
     }

@@ -1,20 +1,5 @@
 //! The directions of X and what varies along them.
 
-use std::sync::Mutex;
-
-use super::rows::Rows;
-use super::{CHUNKS, RidgeTask, dual};
-use crate::error::Result;
-use crate::parallel::Run;
-use crate::probes::data::{lock, power_of_two};
-use crate::probes::eigen::symmetric_eigen;
-use crate::simd::pass::{Element, Kernels};
-
-/// Bytes of a packed block of rows: it stays in the second-level cache.
-const BLOCK_BYTES: usize = 768 << 10;
-/// Bytes that the Gram matrices of all chunks may take together.
-const GRAM_BYTES: usize = 256 << 20;
-
 /// `X' S X` by its eigenvectors, and `X' S Y`.
 pub(super) struct Factors {
     /// Eigenvalues of `X' S X`, ascending, those of the null space left out.
@@ -27,160 +12,17 @@ pub(super) struct Factors {
     pub scale: Vec<f64>,
     /// Elements per vector.
     pub stride: usize,
+    /// rank x padded n: the weighted rows along the directions, of unit variance, where these came
+    /// from the products of rows; else empty.
+    pub coordinates: Vec<f64>,
 }
 
 impl Factors {
-    /// Keeps the directions whose eigenvalue is above `floor`.
-    pub fn above(
-        floor: f64,
-        (mut values, mut vectors): (Vec<f64>, Vec<f64>),
-        products: Vec<f64>,
-        scale: Vec<f64>,
-    ) -> Self {
-        let stride = vectors.len() / values.len();
-        let kept = values.iter().position(|&value| value > floor).unwrap_or(values.len());
-        vectors.drain(..kept * stride);
-        values.drain(..kept);
-        Self { values, vectors, products, scale, stride }
-    }
-
     /// The relative error that single precision makes, at most, in what a direction adds to a fitted value.
     pub fn loss(&self, alphas: &[f64]) -> f64 {
         let least = alphas.iter().fold(f64::INFINITY, |a, &b| a.min(b));
         let total: f64 = self.values.iter().sum();
         let direction = |e: &f64| (total / e).sqrt() * e / (e + least);
         f64::from(f32::EPSILON) * self.values.iter().map(direction).fold(0.0, f64::max)
-    }
-}
-
-/// From the d x d matrix `X' S X`, or from the n x n one where that is smaller.
-pub(super) fn factorise<T: Element>(
-    rows: &Rows<'_, T>,
-    task: &RidgeTask<'_>,
-    centres: &[f64],
-    run: Run<'_>,
-) -> Result<Factors> {
-    let (n, d, stride) = (rows.count(), rows.mean().len(), rows.stride());
-    if n < d {
-        return dual::factorise(rows, task, centres, run);
-    }
-    let gram = Panels::sum(rows, task, centres, run)?;
-    let mut square = vec![0.0; d * d];
-    let mut products = vec![0.0; centres.len() * stride];
-    for i in 0..d {
-        for j in i..d {
-            square[i * d + j] = gram.at(i, j);
-        }
-        for k in 0..centres.len() {
-            products[k * stride + i] = gram.at(i, gram.x_panels * gram.width + k);
-        }
-    }
-    let scale = (0..d).map(|j| power_of_two((square[j * d + j] / n as f64).sqrt())).collect();
-    let eigen = symmetric_eigen(&square, d, d, stride, run)?;
-    let floor = f64::EPSILON * n.max(d) as f64 * eigen.values[d - 1];
-    Ok(Factors::above(floor, (eigen.values, eigen.vectors), products, scale))
-}
-
-/// The matrix of products of the columns of X and Y, in squares of `width` by `width`: those on and
-/// above the diagonal in the columns of X, row by row.
-struct Panels {
-    width: usize,
-    x_panels: usize,
-    panels: usize,
-    squares: Vec<f64>,
-}
-
-impl Panels {
-    fn new(width: usize, d: usize, outputs: usize) -> Self {
-        let x_panels = d.div_ceil(width);
-        let panels = x_panels + outputs.div_ceil(width);
-        let count: usize = (0..x_panels).map(|row| panels - row).sum();
-        Self { width, x_panels, panels, squares: vec![0.0; count * width * width] }
-    }
-
-    /// Where the squares of a row of panels start.
-    fn row(&self, row: usize) -> usize {
-        (row * self.panels - row * row.saturating_sub(1) / 2) * self.width * self.width
-    }
-
-    /// Element (i, j), i a column of X and j one not before it; those of Y come last.
-    fn at(&self, i: usize, j: usize) -> f64 {
-        let (row, column) = (i / self.width, j / self.width);
-        let square = self.row(row) + (column - row) * self.width * self.width;
-        self.squares[square + i % self.width * self.width + j % self.width]
-    }
-
-    /// Sums over all rows: blocks in order within each chunk, chunks in order.
-    fn sum<T: Element>(
-        rows: &Rows<'_, T>,
-        task: &RidgeTask<'_>,
-        centres: &[f64],
-        run: Run<'_>,
-    ) -> Result<Self> {
-        let kernels = f64::kernels()?;
-        let (n, d) = (rows.count(), rows.mean().len());
-        let mut total = Self::new(kernels.panel(), d, centres.len());
-        let row_bytes = total.panels * total.width * size_of::<f64>();
-        let depth = (BLOCK_BYTES / row_bytes / 16 * 16).clamp(16, 256);
-        let blocks = n.div_ceil(depth);
-        let chunks = CHUNKS.min(blocks).min((GRAM_BYTES / (total.squares.len() * 8)).max(2));
-        let sums: Vec<Mutex<Self>> =
-            (0..chunks).map(|_| Mutex::new(Self::new(total.width, d, centres.len()))).collect();
-        run.for_each(chunks, |chunk| {
-            let sum = &mut *lock(&sums[chunk]);
-            let mut packed = Vec::new();
-            for at in chunk * blocks / chunks..(chunk + 1) * blocks / chunks {
-                run.check()?;
-                let range = at * depth..n.min((at + 1) * depth);
-                sum.pack(rows, task, centres, range.clone(), &mut packed);
-                sum.add(kernels, &packed, range.len());
-            }
-            Ok(())
-        })?;
-        for sum in sums {
-            let sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            total.squares.iter_mut().zip(sum.squares).for_each(|(total, value)| *total += value);
-        }
-        Ok(total)
-    }
-
-    /// Rows of X and Y times the square roots of their weights: panels x rows x width.
-    fn pack<T: Element>(
-        &self,
-        rows: &Rows<'_, T>,
-        task: &RidgeTask<'_>,
-        centres: &[f64],
-        range: std::ops::Range<usize>,
-        packed: &mut Vec<f64>,
-    ) {
-        let (width, depth, n) = (self.width, range.len(), rows.count());
-        packed.resize(self.panels * depth * width, 0.0);
-        for (at, i) in range.enumerate() {
-            let root = task.weight[i].sqrt();
-            for panel in 0..self.panels {
-                let target = &mut packed[(panel * depth + at) * width..][..width];
-                if panel < self.x_panels {
-                    rows.part(i, panel * width, root, target);
-                    continue;
-                }
-                let first = (panel - self.x_panels) * width;
-                for (k, target) in target.iter_mut().enumerate().take(centres.len() - first) {
-                    *target = (task.targets[(first + k) * n + i] - centres[first + k]) * root;
-                }
-            }
-        }
-    }
-
-    fn add(&mut self, kernels: &Kernels<f64>, packed: &[f64], depth: usize) {
-        let (size, square) = (depth * self.width, self.width * self.width);
-        for row in 0..self.x_panels {
-            let left = &packed[row * size..(row + 1) * size];
-            let start = self.row(row);
-            for column in row..self.panels {
-                let right = &packed[column * size..(column + 1) * size];
-                let target = start + (column - row) * square;
-                kernels.gram(left, right, &mut self.squares[target..target + square]);
-            }
-        }
     }
 }

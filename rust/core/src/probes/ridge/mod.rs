@@ -2,24 +2,29 @@
 //!
 //! With weights s, centred rows and `X' S X = V diag(e) V'`, the coefficients for alpha are
 //! `V (e + alpha)^-1 V' X' S y`. The row i has leverage `h_i = s_i (1 / sum s + sum_j z_ij^2 / (e_j + alpha))`
-//! with `z = X V`, and leaving it out changes its residual to `r_i / (1 - h_i)` (Allen 1974). With
-//! fewer rows than columns V comes from the n x n matrix `X X'` instead. The intercept is not
+//! with `z = X V`, and leaving it out changes its residual to `r_i / (1 - h_i)` (Allen 1974); where
+//! `h_i` is near one, the ratio is formed without that difference ([`careful`]). With no more rows than
+//! columns V comes from the n x n matrix `X X'` instead ([`dual`]). The intercept is not
 //! penalised; directions without variance are dropped, which gives the solution of least norm.
 //!
 //! X is read three times, block by block, and never copied: for its mean, for `X' S X` in double
-//! precision ([`factors`]) and for the residuals ([`leave_one_out`]).
+//! precision ([`primal`]) and for the residuals ([`leave_one_out`]).
 
+mod careful;
 mod dual;
 mod factors;
 mod leave_one_out;
+mod primal;
+mod rotation;
 mod rows;
 mod skeleton;
 
-use factors::{Factors, factorise};
-use rows::Rows;
+use factors::Factors;
+use rows::CentredRows;
 
-use super::data::Matrix;
+use super::data::Selection;
 use crate::error::{Error, Result};
+use crate::memory::{filled, room};
 use crate::parallel::Run;
 use crate::simd::pass::{Element, padded};
 
@@ -41,9 +46,9 @@ pub struct RidgeTask<'a> {
     pub alphas: &'a [f64],
     /// Whether there is an intercept.
     pub intercept: bool,
-    /// Whether leave-one-out is wanted.
+    /// Whether leave-one-out is purpose.
     pub leave_one_out: bool,
-    /// Whether the leave-one-out predictions themselves are wanted.
+    /// Whether the leave-one-out predictions themselves are purpose.
     pub predictions: bool,
 }
 
@@ -66,27 +71,25 @@ pub struct RidgePath<T> {
 
 /// Solves for all alphas.
 pub fn ridge_path<T: Element>(
-    x: Matrix<'_, T>,
+    x: Selection<'_, T>,
     task: &RidgeTask<'_>,
     run: Run<'_>,
 ) -> Result<RidgePath<T>> {
     check(x, task)?;
-    let mut rows = Rows::new(x, task.weight, task.intercept, run)?;
+    let mut rows = CentredRows::new(x, task.weight, task.intercept, run)?;
     let centres = centres(task);
-    let factors = factorise(&rows, task, &centres, run)?;
+    let factors = if x.rows() <= x.columns() + usize::from(task.intercept) {
+        dual::factorise(&rows, task, &centres, run)?
+    } else {
+        primal::factorise(&rows, task, &centres, run)?
+    };
     let along = along(&factors, centres.len(), run)?;
     let mut path = RidgePath { rank: factors.values.len(), ..RidgePath::default() };
     coefficients(&rows, &factors, &along, task.alphas, &centres, run, &mut path)?;
     if task.leave_one_out {
         rows.divide_by(&factors.scale);
         let parts = (&factors, along.as_slice(), centres.as_slice());
-        // With nearly as many directions as rows, what is left of a row is a difference of almost
-        // equal numbers: single precision would lose it, as it would a direction of hardly any variance.
-        if 2 * path.rank > x.rows() || factors.loss(task.alphas) > leave_one_out::LOSS {
-            leave_one_out::score::<T, f64>(&rows, task, parts, run, &mut path)?;
-        } else {
-            leave_one_out::score::<T, T>(&rows, task, parts, run, &mut path)?;
-        }
+        leave_one_out::score(&rows, task, parts, run, &mut path)?;
     }
     Ok(path)
 }
@@ -103,7 +106,7 @@ fn centres(task: &RidgeTask<'_>) -> Vec<f64> {
 /// `V' X' S y` for each column: padded rows of `rank` numbers.
 fn along(factors: &Factors, columns: usize, run: Run<'_>) -> Result<Vec<f64>> {
     let ld = padded(factors.values.len().max(1));
-    let mut along = vec![0.0; columns * ld];
+    let mut along = filled(0.0, columns * ld, "ridge coefficients")?;
     let kernels = f64::kernels()?;
     let mut groups: Vec<&mut [f64]> = along.chunks_mut(TOGETHER * ld).collect();
     run.for_each_mut(&mut groups, |at, along| {
@@ -122,7 +125,7 @@ fn along(factors: &Factors, columns: usize, run: Run<'_>) -> Result<Vec<f64>> {
 
 /// Coefficients and intercepts in the original coordinates.
 fn coefficients<T: Element>(
-    rows: &Rows<'_, T>,
+    rows: &CentredRows<'_, T>,
     factors: &Factors,
     along: &[f64],
     alphas: &[f64],
@@ -136,18 +139,18 @@ fn coefficients<T: Element>(
     let group = (TOGETHER / centres.len()).max(1);
     let solutions = run.collect(alphas.len().div_ceil(group), |at| {
         let alphas = &alphas[at * group..alphas.len().min((at + 1) * group)];
-        let mut betas = Vec::with_capacity(alphas.len() * along.len());
+        let mut betas = room(alphas.len() * along.len(), "ridge coefficients")?;
         for (alpha, along) in alphas.iter().flat_map(|a| along.chunks(ld).map(move |row| (a, row)))
         {
             let end = betas.len() + ld;
             betas.extend(along.iter().zip(&factors.values).map(|(a, value)| a / (value + alpha)));
             betas.resize(end, 0.0);
         }
-        let mut solutions = vec![0.0; betas.len() / ld * stride];
+        let mut solutions = filled(0.0, betas.len() / ld * stride, "ridge coefficients")?;
         kernels.outer(&factors.vectors, stride, &betas, ld, &mut solutions, false);
         Ok(solutions)
     })?;
-    path.coefficients.reserve_exact(alphas.len() * centres.len() * d);
+    path.coefficients = room(alphas.len() * centres.len() * d, "ridge coefficients")?;
     for (at, row) in solutions.iter().flat_map(|solutions| solutions.chunks(stride)).enumerate() {
         let start = path.coefficients.len();
         path.coefficients.extend(row[..d].iter().map(|&w| T::of(w)));
@@ -158,10 +161,18 @@ fn coefficients<T: Element>(
     Ok(())
 }
 
-fn check<T: Element>(x: Matrix<'_, T>, task: &RidgeTask<'_>) -> Result<()> {
+fn check<T: Element>(x: Selection<'_, T>, task: &RidgeTask<'_>) -> Result<()> {
     let n = x.rows();
     if task.weight.len() != n || task.targets.is_empty() || !task.targets.len().is_multiple_of(n) {
         return Err(Error::Shape(format!("{} targets for {n} rows", task.targets.len())));
+    }
+    let columns = (task.targets.len() / n).max(2);
+    if !task.labels.is_empty() && task.labels.len() != n {
+        return Err(Error::Shape(format!("{} labels for {n} rows", task.labels.len())));
+    }
+    if let Some(row) = task.labels.iter().position(|&label| label as usize >= columns) {
+        let label = task.labels[row];
+        return Err(Error::Invalid(format!("class {label} at row {row} of {columns} classes")));
     }
     if let Some(alpha) = task.alphas.iter().find(|alpha| !(alpha.is_finite() && **alpha >= 0.0)) {
         return Err(Error::Invalid(format!("alpha={alpha}; it must be 0 or more and finite")));

@@ -1,24 +1,24 @@
-//! Rows of X, centred as they are read.
+//! CentredRows of X, centred as they are read.
 
 use std::ops::Range;
 
 use crate::error::Result;
 use crate::parallel::Run;
-use crate::probes::data::{Matrix, Source, mean};
+use crate::probes::data::{Selection, Source, mean};
 use crate::simd::pass::{Element, padded};
 use crate::simd::vectorised::update;
 
 /// `X` less its weighted mean in double precision, each column divided by a power of two.
-pub(super) struct Rows<'a, T> {
-    original: Matrix<'a, T>,
+pub(super) struct CentredRows<'a, T> {
+    original: Selection<'a, T>,
     mean: Vec<f64>,
     inverse: Vec<f64>,
     stride: usize,
 }
 
-impl<'a, T: Element> Rows<'a, T> {
+impl<'a, T: Element> CentredRows<'a, T> {
     /// Centred only if `centre`. Fails on the first NaN or infinity in `x`.
-    pub fn new(x: Matrix<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
+    pub fn new(x: Selection<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
         let found = mean(x, weight, run)?;
         let mean = if centre { found } else { vec![0.0; x.columns()] };
         Ok(Self { original: x, mean, inverse: Vec::new(), stride: padded(x.columns()) })
@@ -62,7 +62,7 @@ impl<'a, T: Element> Rows<'a, T> {
     }
 }
 
-impl<T: Element, E: Element> Source<E> for Rows<'_, T> {
+impl<T: Element, E: Element> Source<E> for CentredRows<'_, T> {
     fn stride(&self) -> usize {
         self.stride
     }

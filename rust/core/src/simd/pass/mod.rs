@@ -1,14 +1,22 @@
 //! The kernels of a pass over the data behind safe calls: lengths are checked, the instruction set is
 //! chosen once.
 
+mod losses;
+mod products;
+mod ridge;
+#[cfg(test)]
+mod tests;
+mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use std::sync::OnceLock;
 
-use super::Isa;
-use super::pass_vector::{Portable, Real, Vector};
-#[cfg(target_arch = "x86_64")]
-use super::pass_x86::{F32x8, F32x16, F64x4, F64x8};
-use super::{pass_losses as losses, pass_products as products, pass_ridge as ridge};
 use crate::error::Result;
+use crate::simd::Isa;
+use vector::{Portable, Scalar, Vector};
+#[cfg(target_arch = "x86_64")]
+use x86::{F32x8, F32x16, F64x4, F64x8};
 
 /// Columns are padded with zeros to a multiple of this, rows of a block's scratch likewise.
 pub const LANES: usize = 16;
@@ -48,7 +56,7 @@ pub struct LossBlock<'a, T> {
     pub curvature: &'a mut [T],
 }
 
-/// One output of a block of rows, for [`Kernels::leave_out`].
+/// One output of a block of rows, for [`PassKernels::leave_out`].
 #[derive(Debug)]
 pub struct LeaveOut<'a, T> {
     /// The output, one number per row; as many rows as a multiple of [`LANES`].
@@ -83,7 +91,7 @@ type LossKernel<T> =
 
 /// The kernels for one element type and one instruction set.
 #[derive(Clone, Copy, Debug)]
-pub struct Kernels<T> {
+pub struct PassKernels<T> {
     products: Products<T>,
     outer: Outer<T>,
     outer_squared: Outer<T>,
@@ -95,7 +103,7 @@ pub struct Kernels<T> {
     add_scaled: unsafe fn(T, *const T, *mut T, usize),
 }
 
-impl<T: Real> Kernels<T> {
+impl<T: Scalar> PassKernels<T> {
     /// `out[k * ld + i] = x_i . w_k + bias[k]`; rows of `x` and `w` are `stride` apart.
     pub fn products(&self, x: &[T], stride: usize, w: &[T], bias: &[T], out: &mut [T], ld: usize) {
         let rows = x.len() / stride;
@@ -129,7 +137,7 @@ impl<T: Real> Kernels<T> {
         unsafe { kernel(x.as_ptr(), rows, stride, r.as_ptr(), ld, classes, g.as_mut_ptr()) }
     }
 
-    /// Columns of a panel of [`Kernels::gram`].
+    /// Columns of a panel of [`PassKernels::gram`].
     pub fn panel(&self) -> usize {
         self.panel
     }
@@ -219,7 +227,7 @@ impl<T: Real> Kernels<T> {
 /// One table for a vector type: each entry instantiates a kernel inside a function compiled for the set.
 macro_rules! table {
     ($name:ident, $vector:ty $(, $feature:literal)?) => {
-        fn $name() -> Kernels<<$vector as Vector>::Elem> {
+        fn $name() -> PassKernels<<$vector as Vector>::Elem> {
             #![expect(clippy::too_many_arguments, reason = "flat kernels: pointers and sizes")]
             type V = $vector;
             type T = <V as Vector>::Elem;
@@ -276,7 +284,7 @@ macro_rules! table {
                 unsafe { ridge::leave_out::<V>(y, s, f, p, c, i, a, ld, l, sums) }
             }
             let panel = ridge::PANEL_VECTORS * <V as Vector>::LANES;
-            Kernels { products, outer, outer_squared, gram, panel, leave_out, losses: [softmax, logistic, hinge], inner, add_scaled }
+            PassKernels { products, outer, outer_squared, gram, panel, leave_out, losses: [softmax, logistic, hinge], inner, add_scaled }
         }
     };
 }
@@ -293,17 +301,17 @@ table!(avx512_f32, F32x16, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
 table!(avx512_f64, F64x8, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
 
 /// An element type with kernels: `f32` or `f64`.
-pub trait Element: Real {
+pub trait Element: Scalar {
     /// The kernels of an instruction set, or of the best one below it that has any; it must be available.
-    fn kernels_of(isa: Isa) -> Kernels<Self>;
+    fn kernels_of(isa: Isa) -> PassKernels<Self>;
     /// The kernels of [`Isa::current`], looked up once.
-    fn kernels() -> Result<&'static Kernels<Self>>;
+    fn kernels() -> Result<&'static PassKernels<Self>>;
 }
 
 macro_rules! element {
     ($float:ty, $portable:ident, $avx2:ident, $avx512:ident) => {
         impl Element for $float {
-            fn kernels_of(isa: Isa) -> Kernels<Self> {
+            fn kernels_of(isa: Isa) -> PassKernels<Self> {
                 assert!(isa.is_available(), "{} is not available on this machine", isa.name());
                 match isa {
                     #[cfg(target_arch = "x86_64")]
@@ -313,8 +321,8 @@ macro_rules! element {
                     _ => $portable(),
                 }
             }
-            fn kernels() -> Result<&'static Kernels<Self>> {
-                static TABLE: OnceLock<Kernels<$float>> = OnceLock::new();
+            fn kernels() -> Result<&'static PassKernels<Self>> {
+                static TABLE: OnceLock<PassKernels<$float>> = OnceLock::new();
                 let isa = Isa::current()?;
                 Ok(TABLE.get_or_init(|| Self::kernels_of(isa)))
             }

@@ -1,7 +1,7 @@
 //! What only ridge regression needs, generic over the vector; instruction sets are chosen in `pass`.
 #![expect(clippy::needless_range_loop, reason = "an array walked by value passes through memory")]
 
-use super::pass_vector::{Real, Vector};
+use super::vector::{Scalar, Vector};
 
 /// Vectors side by side in a panel of [`gram`], and the most rows of its register tile.
 pub const PANEL_VECTORS: usize = 3;

@@ -6,7 +6,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "an array walked by value passes through memory")]
 
-use super::pass_vector::{Real, Vector};
+use super::vector::{Scalar, Vector};
 
 /// Rows of a register tile.
 const ROWS: usize = 4;

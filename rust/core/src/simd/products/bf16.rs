@@ -2,13 +2,15 @@
 //!
 //! A flag does not tell whether they pay: on some chips `vdpbf16ps` does twice the work of a
 //! single-precision multiply-add, on others half of it. So both are timed once.
-#![expect(clippy::needless_range_loop, reason = "see the comment on loops in `product_f32`")]
+#![expect(clippy::needless_range_loop, reason = "see the comment on loops in `f32`")]
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use super::tile::{PANEL_ROWS, Products, StepBf16, StepF32, TILE_QUERIES, with_width};
-use super::{Isa, Kernels};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Isa;
+use crate::simd::Kernels;
 
 /// How much faster than single precision they have to be.
 const WORTHWHILE: f64 = 1.2;
@@ -20,8 +22,18 @@ impl Kernels {
     /// Whether bfloat16 products are faster than single-precision ones here; timed on first use,
     /// which takes less than a millisecond.
     pub fn has_fast_bf16(self) -> bool {
-        static FASTER: OnceLock<bool> = OnceLock::new();
-        self.has_bf16() && *FASTER.get_or_init(|| self.bf16_is_faster())
+        // 0: not known yet; 1: no; 2: yes. Two threads may both time it, but none waits for another, which in
+        // the child of a fork might not exist.
+        static FASTER: AtomicU8 = AtomicU8::new(0);
+        if !self.has_bf16() {
+            return false;
+        }
+        if FASTER.load(Ordering::Relaxed) == 0 {
+            let faster = 1 + u8::from(self.bf16_is_faster());
+            // The first answer stays, so that a process has but one.
+            let _ = FASTER.compare_exchange(0, faster, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        FASTER.load(Ordering::Relaxed) == 2
     }
 
     #[cfg(target_arch = "x86_64")]

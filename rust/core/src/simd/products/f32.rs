@@ -1,8 +1,12 @@
 //! Single-precision products of a query tile with a panel of rows.
 #![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
-use super::tile::{PANEL_ROWS, Products, StepF32, with_width};
-use super::{Isa, Kernels};
+#[cfg(target_arch = "x86_64")]
+use super::tile::PANEL_ROWS;
+use super::tile::{Products, StepF32, with_width};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Isa;
+use crate::simd::Kernels;
 
 impl Kernels {
     /// Writes `out[m][r]`, the inner product of query `m` and row `r`, for `width` queries.

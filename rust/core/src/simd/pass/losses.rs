@@ -2,7 +2,7 @@
 //!
 //! Class-major arrays hold one class after the other, `ld` elements apart.
 
-use super::pass_vector::{Real, Vector};
+use super::vector::{Scalar, Vector};
 
 /// e^x for x <= 0; at least the smallest normal number.
 ///

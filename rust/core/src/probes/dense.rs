@@ -1,15 +1,20 @@
-//! Eigenvalues of symmetric matrices, by the one linear algebra crate that we use for it.
+//! Symmetric matrices, by the one linear algebra crate that we use for them: eigenvalues, Cholesky.
 
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use faer::{Mat, Side};
+use faer::linalg::solvers::Solve;
+use faer::{Col, Mat, MatRef, Side};
 
 use crate::error::{Error, Result};
+use crate::memory::{filled, room};
 use crate::parallel::Run;
 
 /// Matrices up to this size are done before anyone could interrupt them.
 const QUICK: usize = 256;
+/// The size of a matrix, its decomposition and what that works with.
+const COPIES: usize = 4;
 /// How often a waiting call looks whether it is to stop.
 const CHECK: Duration = Duration::from_millis(10);
 
@@ -31,15 +36,21 @@ pub(super) fn symmetric_eigen(
     stride: usize,
     run: Run<'_>,
 ) -> Result<Eigen> {
+    // faer asks for memory in a way that cannot fail softly: seen here whether there is enough.
+    drop(room::<f64>(COPIES.saturating_mul(size * size), "an eigendecomposition")?);
     // faer reads the lower triangle: the transpose of our upper one.
-    let lower = Mat::from_fn(size, size, |i, j| matrix[j.min(i) * ld + i.max(j)]);
+    let lower = Arc::new(Mat::from_fn(size, size, |i, j| matrix[j.min(i) * ld + i.max(j)]));
     if size <= QUICK {
         return decompose(&lower, stride);
     }
+    let theirs = Arc::clone(&lower);
     let (done, finished) = channel();
-    let work = move || done.send(decompose(&lower, stride));
+    let work = move || done.send(decompose(&theirs, stride));
     let spawned = std::thread::Builder::new().name("eigenvalues".into()).spawn(work);
-    spawned.map_err(|error| Error::Internal(format!("no thread for eigenvalues: {error}")))?;
+    if spawned.is_err() {
+        // No thread can be had: the work is done here, and cannot be interrupted.
+        return decompose(&lower, stride);
+    }
     loop {
         run.check()?;
         match finished.recv_timeout(CHECK) {
@@ -58,7 +69,7 @@ fn decompose(lower: &Mat<f64>, stride: usize) -> Result<Eigen> {
         .self_adjoint_eigen(Side::Lower)
         .map_err(|error| Error::Internal(format!("eigenvalues were not found: {error:?}")))?;
     let values = (0..size).map(|i| found.S().column_vector()[i]).collect();
-    let mut vectors = vec![0.0; size * stride];
+    let mut vectors = filled(0.0, size * stride, "eigenvectors")?;
     for (i, vector) in vectors.chunks_mut(stride).enumerate() {
         for (j, value) in vector[..size].iter_mut().enumerate() {
             *value = found.U()[(j, i)];
@@ -67,11 +78,27 @@ fn decompose(lower: &Mat<f64>, stride: usize) -> Result<Eigen> {
     Ok(Eigen { values, vectors })
 }
 
+/// The x of `A x = b` for a symmetric A; nothing where it is not numerically definite.
+pub(super) fn solve_definite(a: &[f64], b: &[f64]) -> Option<Vec<f64>> {
+    let factors = MatRef::from_row_major_slice(a, b.len(), b.len()).llt(Side::Lower).ok()?;
+    let x = factors.solve(Col::from_fn(b.len(), |i| b[i]));
+    Some(x.iter().copied().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
+
+    #[test]
+    fn cholesky_solves_and_refuses() {
+        let x = solve_definite(&[4.0, 2.0, 2.0, 3.0], &[8.0, 8.0]).unwrap();
+        assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12);
+        for matrix in [[1.0, 2.0, 2.0, 1.0], [0.0; 4], [f64::NAN; 4]] {
+            assert!(solve_definite(&matrix, &[1.0, 1.0]).is_none(), "{matrix:?}");
+        }
+    }
 
     #[test]
     fn a_small_matrix() {

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::pass_vector::Vector;
+use super::vector::Vector;
 
 /// Eight floats.
 #[derive(Clone, Copy)]

@@ -4,8 +4,10 @@
 //! lanes are the same for every instruction set, and so are the bits of the results.
 #![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
-use super::kernels::multiversion;
-use super::prefetch::prefetch_parts;
+pub mod plain;
+
+use crate::simd::kernels::multiversion;
+use crate::simd::prefetch::prefetch_parts;
 
 /// A value `hi + lo` with `lo` no larger than the rounding error of `hi`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,7 +64,7 @@ real!(f32, true);
 real!(f64, false);
 
 /// Numbers that are worked on side by side, whatever the width of a vector.
-pub(super) const LANES: usize = 16;
+pub(in crate::simd) const LANES: usize = 16;
 
 /// Sums that run side by side where several rows are worked on at once.
 const WIDTH: usize = 8;
@@ -73,7 +75,7 @@ const WIDTH: usize = 8;
 
 /// The numbers of a last, shorter block, and zeros.
 #[inline(always)]
-pub(super) fn padded<T: Copy + Default, const N: usize>(rest: &[T]) -> [T; N] {
+pub(in crate::simd) fn with_zeros<T: Copy + Default, const N: usize>(rest: &[T]) -> [T; N] {
     let mut block = [T::default(); N];
     block[..rest.len()].copy_from_slice(rest);
     block
@@ -142,7 +144,7 @@ fn dot_body<T: Real>(a: &[T], b: &[T]) -> Double {
     for i in 0..a.len() {
         sums.add_products(&a[i], &b[i]);
     }
-    sums.add_products(&padded(a_rest), &padded(b_rest));
+    sums.add_products(&with_zeros(a_rest), &with_zeros(b_rest));
     sums.total()
 }
 
@@ -153,7 +155,7 @@ fn distance_body<T: Real>(a: &[T], b: &[T]) -> Double {
     for i in 0..a.len() {
         sums.add_squared_differences(&a[i], &b[i]);
     }
-    sums.add_squared_differences(&padded(a_rest), &padded(b_rest));
+    sums.add_squared_differences(&with_zeros(a_rest), &with_zeros(b_rest));
     sums.total()
 }
 
@@ -182,8 +184,8 @@ fn dots_within_body<T: Real, const N: usize>(
     }
     if !rows[0].len().is_multiple_of(WIDTH) {
         for n in 0..N {
-            let row = padded(rows[n].as_chunks::<WIDTH>().1);
-            let other = padded(others[n].as_chunks::<WIDTH>().1);
+            let row = with_zeros(rows[n].as_chunks::<WIDTH>().1);
+            let other = with_zeros(others[n].as_chunks::<WIDTH>().1);
             (hi[n], lo[n]) = add_bounded_products(hi[n], lo[n], &row, &other);
         }
     }
@@ -242,7 +244,7 @@ multiversion! {
     /// of the products of each pair add up to less than its limit, a power of two from 2^-900 to
     /// 2^900. They do not depend on what is worked on together. On the way it asks for `next`, the
     /// others of the next call.
-    exact_dots_within<T: Real, const N>(
+    exact_dots_within<T: Real; const N>(
         rows: [&[T]; N], others: [&[T]; N], limits: [f64; N], next: [&[T]; N],
     ) -> [Double; N] = dots_within_body
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::Isa;
-use super::pass::{Element, LeaveOut, Loss, LossBlock, padded};
+use super::{Element, LeaveOut, Loss, LossBlock, padded};
 
 /// Deterministic numbers of about unit size.
 fn numbers<T: Element>(count: usize, seed: u64) -> Vec<T> {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
 
 /// A floating-point type that probes are solved in, with the constants of its `exp` and `ln`.
-pub trait Real:
+pub trait Scalar:
     Copy
     + Default
     + Debug
@@ -39,7 +39,7 @@ pub trait Real:
 
 macro_rules! real {
     ($float:ty, $bits:ty, $mantissa:expr, $bias:expr, $half:expr, $floor:expr, $ln2:expr, $exp:expr, $atanh:expr) => {
-        impl Real for $float {
+        impl Scalar for $float {
             const EXP_FLOOR: Self = $floor;
             const LN2: [Self; 2] = $ln2;
             const EXP: &'static [Self] = &$exp;
@@ -124,7 +124,7 @@ real!(
 /// is available. `load`, `store` and `add_to` touch [`Vector::LANES`] elements, `store_sums` four.
 pub unsafe trait Vector: Copy {
     /// The element type.
-    type Elem: Real;
+    type Elem: Scalar;
     /// Elements in one register.
     const LANES: usize;
     /// Columns of a register tile: what fits beside four rows.
@@ -164,7 +164,7 @@ pub unsafe trait Vector: Copy {
 #[derive(Clone, Copy)]
 pub struct Portable<T>([T; 4]);
 
-impl<T: Real> Portable<T> {
+impl<T: Scalar> Portable<T> {
     #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
         Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
@@ -173,7 +173,7 @@ impl<T: Real> Portable<T> {
 
 // SAFETY: plain Rust needs no instruction set; pointers are touched for four elements as documented.
 #[rustfmt::skip]
-unsafe impl<T: Real> Vector for Portable<T> {
+unsafe impl<T: Scalar> Vector for Portable<T> {
     type Elem = T;
     const LANES: usize = 4;
     const COLUMNS: usize = 2;

@@ -5,8 +5,10 @@
 //! is exact for up to [`MAX_DEPTH`] dimensions.
 #![expect(clippy::needless_range_loop, reason = "see the comment on loops below")]
 
-use super::tile::{PANEL_ROWS, Products, StepI8, with_width};
-use super::{Isa, Kernels};
+#[cfg(target_arch = "x86_64")]
+use super::tile::PANEL_ROWS;
+use super::tile::{Products, StepI8, with_width};
+use crate::simd::{Isa, Kernels};
 
 /// The most dimensions whose products fit 32 bits: `2^16 * 127 * 255 < 2^31`.
 pub const MAX_DEPTH: usize = 1 << 16;
@@ -53,7 +55,7 @@ fn portable<const M: usize>(queries: &[i32], panel: &[StepI8], out: &mut Product
     }
 }
 
-// Loops over vectors walk by index, for the reason given in `product_f32`.
+// Loops over vectors walk by index, for the reason given in `f32`.
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]

@@ -1,9 +1,9 @@
 //! Sums of products in the precision of the rows themselves: several times as fast as exact ones, and
 //! near enough to tell which rows need those.
 
-use super::exact::{Real, padded};
-use super::kernels::multiversion;
-use super::prefetch::prefetch_parts;
+use super::{Real, with_zeros};
+use crate::simd::kernels::multiversion;
+use crate::simd::prefetch::prefetch_parts;
 
 /// Sums that run side by side: each is short, and so is its error.
 const SUMS: usize = 2 * LANES;
@@ -26,7 +26,7 @@ fn blocks<T>(row: &[T]) -> (&[Block<T>], &[T]) {
 #[inline(always)]
 fn last_block<T: Copy + Default>(rest: &[T]) -> Block<T> {
     let (first, second) = rest.split_at(rest.len().min(LANES));
-    [padded(first), padded(second)]
+    [with_zeros(first), with_zeros(second)]
 }
 
 /// A number that is multiplied in the precision `T`, which holds it.
@@ -48,8 +48,8 @@ impl<T: Real> Factor<T> for i16 {
     }
 }
 
-/// The error of [`Kernels::plain_dots`](super::Kernels::plain_dots), relative to the product of the
-/// norms, and of [`Kernels::plain_distance`](super::Kernels::plain_distance), relative to the squared
+/// The error of [`Kernels::plain_dots`](crate::simd::Kernels::plain_dots), relative to the product of the
+/// norms, and of [`Kernels::plain_distance`](crate::simd::Kernels::plain_distance), relative to the squared
 /// distance: one rounding for each step of a sum, another for the last, shorter one, two for a difference, two where
 /// sums are joined, and the total in double.
 pub fn relative_error<T: Real>(depth: usize) -> f64 {
@@ -182,13 +182,13 @@ fn add_squares<T: Real>(mut sums: [T; LANES], a: &[T; LANES], b: &[T; LANES]) ->
 multiversion! {
     /// The inner products of `N` pairs of rows, all of equal length. On the way it asks for `next`, the
     /// others of the next call.
-    plain_dots<T: Real, const N>(rows: [&[T]; N], others: [&[T]; N], next: [&[T]; N]) -> [f64; N]
+    plain_dots<T: Real; const N>(rows: [&[T]; N], others: [&[T]; N], next: [&[T]; N]) -> [f64; N]
         = plain_dots_body
 }
 
 multiversion! {
-    /// [`Kernels::plain_dots`](super::Kernels::plain_dots) of rows and others that are given in 16 bits.
-    sketch_dots<T: Real, const N>(
+    /// [`Kernels::plain_dots`](crate::simd::Kernels::plain_dots) of rows and others that are given in 16 bits.
+    sketch_dots<T: Real; const N>(
         rows: [&[T]; N], others: [&[i16]; N], next: [&[i16]; N],
     ) -> [f64; N] = sketch_dots_body
 }
