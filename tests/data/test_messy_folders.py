@@ -221,6 +221,20 @@ def test_a_class_of_the_test_alone_keeps_its_folders(tmp_path: Path) -> None:
     assert ds.labels().tolist() == ["cat", "cat", "cat", "dog"]
 
 
+@pytest.mark.parametrize("name", ["0", "猫", "images of cats", "test猫"])
+def test_a_sole_class_of_a_split_is_a_class(tmp_path: Path, name: str) -> None:
+    ds, words = told(plant(tmp_path, f"train/{name}/1.jpg", f"test/{name}/2.jpg"))
+    assert (set(ds.labels().tolist()), words) == ({name}, "")
+
+
+@pytest.mark.parametrize("box", ["{split}", "images", "data/imgs", "Image"])
+def test_splits_of_boxes_without_classes_have_no_labels(tmp_path: Path, box: str) -> None:
+    names = [f"{split}/{box.format(split=split)}/1.jpg" for split in ("train", "val")]
+    ds, words = told(plant(tmp_path, *names, "train/labels/1.txt"))
+    assert ds.y is None
+    assert words == "no images in train/labels/: not among the classes"
+
+
 # -- what is no sample
 
 LITTER = [
@@ -267,6 +281,11 @@ def test_another_folder_with_an_at_is_named(tmp_path: Path, name: str) -> None:
 def test_nothing_vanishes_without_a_word(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
     ds, words = told(plant(tmp_path, "cat/1.jpg", "dog/2.jpg", *names))
     assert (ds.labels().tolist(), message in words) == (["cat", "dog"], True), words
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    plant(tmp_path, "train/cat/1.jpg", "train/dog/2.jpg", "test/readme.txt")
+    assert told(tmp_path)[1] == "no images in test/: not among the classes"
 
 
 @pytest.mark.parametrize("root", ["", "train/"])

@@ -147,9 +147,8 @@ def _say_layout(tree: Folder, parts: Sequence[Part], without: Sequence[Part]) ->
     for part in parts:
         where = shown(part.folder.where)
         if part in without:
-            _warn(
-                f"{where} has no class folders: its {part.top.count} images are left out; predict takes them"
-            )
+            images = "1 image is" if part.top.count == 1 else f"{part.top.count} images are"
+            _warn(f"{where} has no class folders: its {images} left out; predict takes unlabelled images")
         elif part.classes and part.folder is not (tree if part.role is None else part.top):
             _warn(f"the classes are the {len(part.classes)} folders in {where}")
 

@@ -14,9 +14,7 @@ from tlengine.errors import DatasetError
 
 __all__ = ["Part", "is_split", "read_layout"]
 
-_FILLERS = frozenset(
-    {"", "set", "split", "data", "dataset", "images", "image", "imgs", "img", "folder", "seg"}
-)
+_FILLERS = frozenset({"set", "split", "data", "dataset", "images", "image", "imgs", "img", "folder", "seg"})
 """Words that say nothing beside a split's name: ``train_set``, ``val2017``, ``images-test``."""
 
 
@@ -58,7 +56,7 @@ def read_layout(root: Folder, *, splits: bool = True) -> list[Part]:
         if splits:
             _refuse_mixture(base)
         return [Part(role=None, top=base, folder=base)]
-    trained = [_part(folder, _unboxed(folder, splits=False)) for folder in base.full]
+    trained = [_part(folder, _unboxed(_unwrapped(folder), splits=False)) for folder in base.full]
     known = {name for part in trained if part.role == "train" for name in part.classes}
     if len(known) < 2:
         return trained
@@ -80,8 +78,7 @@ def _role(name: str) -> str | None:
     >>> [_role(name) for name in ("Train", "TRAINING SET", "val2017", "hold-out", "training_shoes")]
     ['train', 'train', 'select', 'test', None]
     """
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word not in _FILLERS]
-    joined = "".join(words)
+    joined = "".join(word for word in _words(name) if word not in _FILLERS)
     shortened = (joined.removesuffix(filler) for filler in ("set", "data", "images"))
     return next((ROLE_NAMES[word] for word in (joined, *shortened) if word in ROLE_NAMES), None)
 
@@ -118,6 +115,22 @@ def _refuse_mixture(base: Folder) -> None:
         f"{shown(base.path)}: {shown(others[0])!r} stands beside the split folders {_listed(splits)}",
         hint="move it into one of them, or out of the folder; --split none if all are classes",
     )
+
+
+def _unwrapped(split: Folder) -> Folder:
+    """Down through a sole ``train/train/`` or ``train/images/``, whose names are no classes."""
+    inner = split
+    while len(inner.full) == 1 and not inner.loose and _says_nothing(inner.full[0].name):
+        inner = inner.full[0]
+    return inner
+
+
+def _says_nothing(name: str) -> bool:
+    return is_split(name) or (bool(_words(name)) and _FILLERS.issuperset(_words(name)))
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", name.lower())
 
 
 def _judged(top: Folder, known: set[str]) -> Folder:

@@ -23,11 +23,11 @@ def say_what_is_passed_over(tree: Folder, parts: Sequence[Part]) -> None:
     ignored = sum((folder.ignored for folder in folders), Counter[str]())
     aside = [f"{folder.where}{name}/" for folder in folders for name in folder.skipped]
     closed = [f"{folder.where or '.'} ({folder.error})" for folder in folders if folder.error]
+    levels = {part.folder.parts[:depth] for part in parts for depth in range(len(part.folder.parts) + 1)}
     empty = [
         folder.where
-        for part in parts
-        for folder in part.folder.subfolders
-        if not (folder.count or folder.loop or folder.error)
+        for folder in folders
+        if folder.parts[:-1] in levels and folder.parts and not (folder.count or folder.loop or folder.error)
     ]
     inner = [folder for part in parts for folder in part.folder.full if _holds_splits(folder)]
     if ignored:
