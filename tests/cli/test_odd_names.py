@@ -156,6 +156,38 @@ def test_predict(messy: Path, run: Path, tmp_path: Path, suffix: str) -> None:
     assert back(ids) == files(messy)
 
 
+@pytest.mark.parametrize("name", [b"a\x1b[2Jb", "a\x9b2Jb".encode(), "a\u202eb".encode(), b"a\xffb"])
+@pytest.mark.parametrize("command", ["extract", "compare", "probe"])
+def test_an_error_is_one_harmless_line(command: str, name: bytes) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tlengine", command, os.fsdecode(b"/nowhere/" + name)],
+        capture_output=True,
+        check=False,
+    )
+    text = told.stderr.decode("utf-8")
+    assert told.returncode == 1
+    assert text.startswith("error: /nowhere/a\\")
+    assert not any(danger in text for danger in DANGER)
+
+
+def test_a_terminal_gets_the_predictions_escaped(messy: Path, run: Path) -> None:
+    """What a file gets byte by byte, see above, is for the eye here."""
+    ours, theirs = os.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "tlengine", "predict", run / "model", messy, "--top-k", "1", "--quiet"],
+            stdout=theirs,
+            check=True,
+            capture_output=False,
+        )
+        text = os.read(ours, 1 << 16).decode("utf-8")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "a\\x1b[31mb" in text
+    assert not any(danger in text for danger in DANGER)
+
+
 @pytest.mark.parametrize("place", [b"caf\xe9", b"a\nb", b"a\x1b[1mb"])
 def test_folders_of_such_names(place: bytes, tmp_path: Path) -> None:
     root = photos(tmp_path / os.fsdecode(place), {b"a": 50, b"b": 200}, [b"1", b"2", b"3"])

@@ -51,11 +51,22 @@ def echo(message: object = "", *, nl: bool = True, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     text = f"{message}\n" if nl else str(message)
     try:
+        if err or stream.isatty():
+            text = _inert(text)
         stream.write(_encodable(text, stream))
         stream.flush()
     except (OSError, ValueError) as error:
         if not err:
             raise OutputLost(error) from None
+
+
+def _inert(text: str) -> str:
+    """``text`` for people: a file's name cannot clear the screen, nor turn the rest of a line around."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    from tlengine.data.filenames import inert
+
+    return inert(text)
 
 
 def _encodable(text: str, stream: TextIO) -> str:
