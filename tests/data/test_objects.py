@@ -173,6 +173,12 @@ def test_tensors_of_images(images: torch.Tensor) -> None:
         assert (ds.modality, ds.contents[1].shape, int(ds.contents[1].min())) == ("image", (4, 5, 3), 255)
 
 
+def test_tensors_with_channels_last() -> None:
+    ds = load_dataset((torch.full((2, 4, 5, 3), 7, dtype=torch.uint8), ["a", "b"]))
+    assert ds.contents is not None
+    assert (ds.modality, ds.contents[1].shape, int(ds.contents[1].max())) == ("image", (4, 5, 3), 7)
+
+
 # ---- frames and other tables in memory ----
 
 FRAME = pd.DataFrame({"text": ["good", "bad"], "label": ["pos", "neg"], "patient": ["p", "q"]}, index=[7, 3])
