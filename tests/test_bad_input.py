@@ -129,7 +129,23 @@ def _not_json_run(tmp_path: Path) -> list[str]:
     return ["report", str(_file(tmp_path, "run.json", b"\x80\x04not json"))]
 
 
+def _named(name: str, content: str | bytes, *options: str) -> Case:
+    data = content.encode() if isinstance(content, str) else content
+    return lambda tmp_path: ["compare", str(_file(tmp_path, name, data)), "--backbone", "raw", *options]
+
+
 FAIL: dict[str, tuple[Case, str]] = {
+    "quotes that swallow rows": (_csv(_table('" big,a\nx,b\nsay ",a\n')), "line 2"),
+    "quotes that swallow rows of a TSV": (_named("t.tsv", 'text\tlabel\n"a\tb\nc"\td\n'), "line 2"),
+    "one unknown word among splits": (_csv(b"text,label,split\na,x,train\nb,y,tets\n"), "tets"),
+    "1 beside '1'": (_named("t.jsonl", '{"text":"a","label":1}\n{"text":"b","label":"1"}\n'), "line 2"),
+    "several labels in a row": (_named("t.jsonl", '{"text":"a","label":["x","y"]}\n'), "MultiLabelBinarizer"),
+    "paths of Windows": (_named("t.csv", "image,label\nC:\\img\\1.jpg,a\n"), "Windows"),
+    "paths that are URLs": (_named("t.tsv", "image\tlabel\nhttps://x.org/1.jpg\ta\n"), "URL"),
+    "paths called text": (_named("t.csv", "text,label\na/1.jpg,x\nb/2.png,y\n"), "--image text"),
+    "UTF-16 without a mark": (_named("t.csv", "text,label\na,b\n".encode("utf-16-le")), "UTF-16LE"),
+    "a column that is misspelt": (_csv(_table(ROWS), "--label", "lable"), "did you mean 'label'"),
+    "a column of a source without": (lambda t: [*_lengths(t), "--group", "g"], "group"),
     "missing folder": (lambda t: ["extract", str(t / "nowhere")], "nowhere"),
     "empty folder": (_empty_folder, "empty"),
     "no label column": (_csv(b"text,kind\nx,a\n", "--label", "species"), "species"),

@@ -448,6 +448,7 @@ def test_roots_that_are_none(tmp_path: Path, what: str) -> None:
 def test_a_deep_tree_does_not_overflow(tmp_path: Path) -> None:
     deep = "/".join("d" * 1 for _ in range(1_500))
     plant(tmp_path, "cat/1.png", "dog/2.png")
+    before = Path.cwd()
     os.chdir(tmp_path / "cat")
     try:
         for part in deep.split("/"):
@@ -455,7 +456,7 @@ def test_a_deep_tree_does_not_overflow(tmp_path: Path) -> None:
             os.chdir(part)
         Path("3.png").write_bytes(b"")
     finally:
-        os.chdir("/")
+        os.chdir(before)
     assert scan(tmp_path).count == 3
     assert set(load_dataset(tmp_path).labels().tolist()) == {"cat", "dog"}
     subprocess.run(["rm", "-r", str(tmp_path / "cat" / "d")], check=True)  # shutil overflows itself

@@ -173,6 +173,12 @@ def test_tensors_of_images(images: torch.Tensor) -> None:
         assert (ds.modality, ds.contents[1].shape, int(ds.contents[1].min())) == ("image", (4, 5, 3), 255)
 
 
+def test_tensors_with_channels_last() -> None:
+    ds = load_dataset((torch.full((2, 4, 5, 3), 7, dtype=torch.uint8), ["a", "b"]))
+    assert ds.contents is not None
+    assert (ds.modality, ds.contents[1].shape, int(ds.contents[1].max())) == ("image", (4, 5, 3), 7)
+
+
 # ---- frames and other tables in memory ----
 
 FRAME = pd.DataFrame({"text": ["good", "bad"], "label": ["pos", "neg"], "patient": ["p", "q"]}, index=[7, 3])
@@ -411,7 +417,7 @@ def test_labels_are_what_the_items_say(source: Any, expected: list[Any]) -> None
 def test_random_split_keeps_labels_with_their_items() -> None:
     parts = random_split(Base(), [0.5, 0.5], generator=torch.Generator().manual_seed(3))
     for part in parts:
-        assert load_dataset(part).labels().tolist() == ["cat dog".split()[part[i][1]] for i in range(2)]
+        assert load_dataset(part).labels().tolist() == [["cat", "dog"][part[i][1]] for i in range(2)]
 
 
 class Listed(torch.utils.data.Dataset[Any]):
@@ -458,7 +464,7 @@ def test_groups_domains_and_splits_of_items() -> None:
             "label": "ab"[i % 2],
             "patient": i // 2,
             "clinic": "x",
-            "fold": "train test".split()[i % 2],
+            "fold": ["train", "test"][i % 2],
         }
         for i in range(4)
     ]

@@ -13,7 +13,7 @@ import pytest
 
 from tlengine.data import load_dataset
 from tlengine.data.columns import named
-from tlengine.errors import InputError, LabelError
+from tlengine.errors import InputError, LabelError, TlengineWarning
 
 N = 20_000
 NUMBERS = [f"gene_{i}" for i in range(N)]
@@ -81,6 +81,22 @@ def test_a_frame_of_features_has_its_labels_apart() -> None:
     assert (ds.X.tolist(), ds.labels().tolist()) == ([[1, 3], [2, 4]], [0, 1])
     assert (ds.groups.tolist(), ds.ids.tolist()) == (["7", "8"], ["5", "6"])
     assert load_dataset((frame[["a", "b"]], frame["label"])).labels().tolist() == [0, 1]
+
+
+def test_what_stands_beside_features() -> None:
+    iris = pd.DataFrame({"sepal": [1.0, 2.0], "petal": [3.0, 4.0], "species": ["x", "y"]}, index=[10, 20])
+    for source in (iris, pa.Table.from_pandas(iris)):
+        ds = load_dataset(source, label="species")
+        assert ds.X is not None
+        assert (ds.X.tolist(), ds.labels().tolist()) == ([[1, 3], [2, 4]], ["x", "y"])
+    saved = iris[["sepal"]].rename_axis("").reset_index(names="Unnamed: 0")
+    with pytest.warns(TlengineWarning, match="'?Unnamed: 0'? has no name"):
+        ds = load_dataset((saved, [0, 1]))
+    assert ds.X is not None
+    assert ds.X.tolist() == [[1], [2]]
+    with pytest.warns(TlengineWarning, match="0, 1 are no words for splits"):
+        ds = load_dataset(pd.DataFrame({"a": [1.0, 2.0], "split": [0, 1]}))
+    assert ds.splits is None
 
 
 def test_the_header_is_read_once_for_each_column(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def refuse_other_order(X: Any, y: Any, name: str) -> None:
 
 
 def _samples(X: Any, name: str, modality: str | None) -> tuple[str, Contents | None, Matrix | None]:
-    if is_tensor(X) and X.ndim == 4:
+    if is_tensor(X) and X.ndim == 4 and not _is_channels_last(X):
         return "image", _tensor_images(X, name), None
     if isinstance(X, list | tuple):
         return _listed(X, name, modality)
@@ -172,6 +172,11 @@ def _samples(X: Any, name: str, modality: str | None) -> tuple[str, Contents | N
         _refuse_channels_first(array, name)
         return "image", array, None  # type: ignore[return-value]
     return "features", None, feature_matrix(array, name)
+
+
+def _is_channels_last(X: Any) -> bool:
+    """Whether a tensor is what images are as arrays: uint8 (n, h, w, 3)."""
+    return "uint8" in str(X.dtype) and X.shape[3] in (3, 4) and X.shape[1] not in (1, 3)
 
 
 def _tensor_images(X: Any, name: str) -> LazyContents:

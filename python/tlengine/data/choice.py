@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from tlengine.data.paths import names_images
 from tlengine.data.scalars import listed, short
 from tlengine.errors import DatasetError, LabelError
 
-__all__ = ["UNNAMED", "choose", "named_or_guessed"]
+__all__ = ["UNNAMED", "choose", "is_unnamed", "named_or_guessed"]
 
 UNNAMED = "column"
 """Columns without a name are called by their number: ``"column 3"``. They are never guessed."""
@@ -120,7 +121,7 @@ def _refuse_paths(table: _Table, column: str) -> None:
 def _only_column(table: _Table, roles: Sequence[str], taken: Sequence[str]) -> tuple[str, str]:
     """The one column of strings that no usual name explains."""
     explained = {*taken, *(guess(role, table.names) for role in USUAL)}
-    free = [name for name in table.names if name not in explained and not _is_unnamed(name)]
+    free = [name for name in table.names if name not in explained and not is_unnamed(name)]
     rest = [n for n in free if (table.texts is None or n in table.texts) and _holds_text(table.column(n))]
     if len(rest) == 1:
         return roles[-1] if names_images(table.column(rest[0])) else roles[0], rest[0]
@@ -131,8 +132,13 @@ def _only_column(table: _Table, roles: Sequence[str], taken: Sequence[str]) -> t
     raise DatasetError(f"{table.name}: {what} of texts or image paths", hint=hint)
 
 
-def _is_unnamed(name: str) -> bool:
-    return name.startswith((f"{UNNAMED} ", "Unnamed: ", "__index_level_"))
+def is_unnamed(name: str) -> bool:
+    """Whether a column got its name from a program, because it had none.
+
+    >>> is_unnamed("column 1"), is_unnamed("Unnamed: 0"), is_unnamed("text")
+    (True, True, False)
+    """
+    return re.fullmatch(rf"{UNNAMED} \d+|Unnamed: \d+|__index_level_\d+__", name) is not None
 
 
 def _holds_text(values: Sequence[Any]) -> bool:

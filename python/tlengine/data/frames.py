@@ -5,6 +5,8 @@ No package is imported for it.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -13,14 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.choice import named_or_guessed
+from tlengine.data.choice import is_unnamed, named_or_guessed
 from tlengine.data.columns import Columns
 from tlengine.data.names import canonical
 from tlengine.data.scalars import is_missing, listed, short
 from tlengine.data.tables import Table
-from tlengine.errors import DatasetError, ShapeMismatchError
+from tlengine.errors import DatasetError, ShapeMismatchError, TlengineWarning
 
-__all__ = ["feature_columns", "frame_table", "is_frame", "is_numeric", "records_table"]
+__all__ = ["feature_columns", "frame_table", "is_frame", "records_table"]
 
 
 def is_frame(source: Any) -> bool:
@@ -29,7 +31,7 @@ def is_frame(source: Any) -> bool:
     >>> is_frame([1, 2])
     False
     """
-    return _package(source) in _READERS and hasattr(source, "columns") and hasattr(source, "shape")
+    return _package(source) in _READERS and hasattr(source, "shape") and hasattr(source, "columns")
 
 
 def _package(source: Any) -> str:
@@ -62,11 +64,15 @@ def frame_table(source: Any, name: str | None = None) -> Table:
     position = {column: at for at, column in enumerate(_column_names(_names(source), name))}
     return Table(
         name=name,
-        names=list(position),
+        names=[column for column in position if not _INDEX.fullmatch(column)],
         rows=len(source) if hasattr(source, "__len__") else int(source.num_rows),
         column=cache(lambda column: read(source, position[column])),
         place=lambda row: f"{name}, row {row}",
     )
+
+
+_INDEX = re.compile(r"__index_level_\d+__")
+"""How Arrow calls the index of a pandas frame."""
 
 
 def _column_names(names: Sequence[Any], where: str) -> list[str]:
@@ -120,37 +126,47 @@ def records_table(records: Sequence[Mapping[Any, Any]], name: str = "records") -
     )
 
 
-def is_numeric(source: Any) -> bool:
-    """Whether every column of a frame holds numbers."""
-    if _package(source) == "pandas":
-        return all(getattr(kind, "kind", None) in tuple("biuf") for kind in source.dtypes)
-    types = source.schema.types if _package(source) == "pyarrow" else source.dtypes
-    return all(
-        str(kind).lower().startswith(("int", "uint", "float", "double", "half", "bool")) for kind in types
-    )
+_NUMERIC = ("int", "uint", "float", "double", "half", "bool")
+"""How the names of numeric types begin."""
 
 
-def feature_columns(source: Any, columns: Columns, *, labelled: bool) -> tuple[Any, dict[str, Any]]:
-    """A frame of numbers as features, with the columns of labels, groups, domains, splits and ids apart.
+def feature_columns(
+    source: Any, columns: Columns, *, labelled: bool
+) -> tuple[npt.NDArray[np.float64], Table, dict[str, str]] | None:
+    """A frame of features: its numbers, and the columns of labels, groups, domains, splits and ids by role.
+
+    Columns without a name, which are indexes that were saved, are left out with a warning.
 
     Args:
-        source: a frame for which :func:`is_numeric` holds.
+        source: a frame.
         columns: what the user named.
         labelled: the labels are elsewhere, and no column is guessed.
 
     Returns:
-        (n, d) numbers, and the other columns by role.
+        (n, d) numbers, the frame as a table, and the other columns by role; None where a column besides
+        those holds something else than numbers, or none is left.
     """
     table = frame_table(source)
     chosen = named_or_guessed(table.names, columns, table.name, labelled=labelled)
     taken = set(chosen.values())
-    rest = [at for at, name in enumerate(table.names) if name not in taken]
-    if not rest:
-        raise DatasetError(
-            f"{table.name}: no features beside {listed(list(chosen.values()))}", hint="keep their columns"
+    position = {name: at for at, name in enumerate(_column_names(_names(source), table.name))}
+    rest = [name for name in table.names if name not in taken and not is_unnamed(name)]
+    if not rest or not all(_is_numeric(source, position[name]) for name in rest):
+        return None
+    if index := [name for name in table.names if name not in taken and is_unnamed(name)]:
+        warnings.warn(
+            f"{table.name}: {listed(index)} has no name, as a saved index has none, and is no feature",
+            TlengineWarning,
+            stacklevel=5,
         )
-    X = np.column_stack([_numbers(source, at) for at in rest])
-    return X, {role: table.column(name) for role, name in chosen.items()}
+    return np.column_stack([_numbers(source, position[name]) for name in rest]), table, chosen
+
+
+def _is_numeric(source: Any, at: int) -> bool:
+    if _package(source) == "pandas":
+        return getattr(source.dtypes.iloc[at], "kind", "O") in "biuf"
+    kind = source.schema.field(at).type if _package(source) == "pyarrow" else source.dtypes[at]
+    return str(kind).lower().startswith(_NUMERIC)
 
 
 def _numbers(source: Any, at: int) -> npt.NDArray[np.float64]:

@@ -11,11 +11,11 @@ import numpy as np
 from tlengine.data.arrays import COLUMNS, dataset_from_arrays, label_column, refuse_other_order
 from tlengine.data.columns import Columns
 from tlengine.data.dataset import Dataset
-from tlengine.data.frames import feature_columns, frame_table, is_frame, is_numeric, records_table
+from tlengine.data.frames import feature_columns, frame_table, is_frame, records_table
 from tlengine.data.hub import dataset_from_hub, is_hub_dataset
 from tlengine.data.mapstyle import dataset_from_map_style
 from tlengine.data.scalars import listed
-from tlengine.data.tables import LabelMode, Table, dataset_from_table
+from tlengine.data.tables import LabelMode, dataset_from_table, split_roles
 from tlengine.data.tensors import is_tensor
 from tlengine.errors import DatasetError, InputError
 from tlengine.types import Features
@@ -116,31 +116,31 @@ def _from_mapping(
     return dataset_from_arrays(**source, labels=labels, modality=modality)
 
 
-_PLURALS = {"group": "groups", "domain": "domains", "split": "splits", "id": "ids"}
-
-
 def _from_frame(frame: Any, y: Any, columns: Columns, modality: str | None, labels: LabelMode) -> Dataset:
-    """A frame of numbers is a table of features; with texts in it, it is a table."""
-    if not frame.shape[0] or columns.text or columns.image or not is_numeric(frame):
+    """A frame of numbers beside labels, groups and so on is a table of features; else it is a table."""
+    if y is not None and columns.label is not None:
+        raise InputError(f"label={columns.label!r} beside y", hint="leave one of them out")
+    refuse_other_order(frame, y, type(frame).__name__)
+    texts = not frame.shape[0] or columns.text or columns.image
+    features = None if texts else feature_columns(frame, columns, labelled=y is not None)
+    if features is None:
+        table = frame_table(frame)
         if y is None:
-            return dataset_from_table(frame_table(frame), columns, modality=modality, labels=labels)
-        return _beside(frame_table(frame), frame, y, columns, modality, labels)
-    X, apart = feature_columns(frame, columns, labelled=y is not None)
-    if y is not None and "label" in apart:
-        raise InputError(f"label={columns.label!r} beside y", hint="leave one of them out")
-    apart = {_PLURALS.get(role, role): values for role, values in apart.items()}
-    own = apart.pop("label", None)
-    name = type(frame).__name__
-    refuse_other_order(frame, y, name)
-    return dataset_from_arrays(X, own if y is None else y, name=name, labels=labels, **apart)
-
-
-def _beside(
-    table: Table, frame: Any, y: Any, columns: Columns, modality: str | None, labels: LabelMode
-) -> Dataset:
-    """The samples of a table, with labels that are elsewhere."""
-    if columns.label is not None:
-        raise InputError(f"label={columns.label!r} beside y", hint="leave one of them out")
-    dataset = dataset_from_table(table, columns, modality=modality, labels="ignore")
-    refuse_other_order(frame, y, table.name)
-    return replace(dataset, y=label_column(y, len(dataset), table.name)) if labels != "ignore" else dataset
+            return dataset_from_table(table, columns, modality=modality, labels=labels)
+        dataset = dataset_from_table(table, columns, modality=modality, labels="ignore")
+        return (
+            dataset if labels == "ignore" else replace(dataset, y=label_column(y, len(dataset), table.name))
+        )
+    X, table, chosen = features
+    splits = split_roles(table, chosen, columns.split)
+    apart = {role: table.column(name) for role, name in chosen.items()}
+    return dataset_from_arrays(
+        X,
+        apart.get("label") if y is None else y,
+        name=table.name,
+        labels=labels,
+        ids=apart.get("id"),
+        groups=apart.get("group"),
+        domains=apart.get("domain"),
+        splits=splits,
+    )

@@ -21,7 +21,7 @@ from tlengine.data.roles import name_column, role_column
 from tlengine.data.scalars import as_text, is_missing, listed, plain, short
 from tlengine.errors import DatasetError, EmptyInputError, LabelError, TlengineWarning
 
-__all__ = ["UNNAMED", "LabelMode", "Table", "dataset_from_table", "text_of"]
+__all__ = ["UNNAMED", "LabelMode", "Table", "dataset_from_table", "split_roles", "text_of"]
 
 LabelMode = str
 """``"auto"``, ``"require"`` or ``"ignore"``; see :func:`~tlengine.data.load_dataset`."""
@@ -88,7 +88,7 @@ def dataset_from_table(
     chosen = choose(table, columns, modality, labels)
     kind = "text" if "text" in chosen else "image"
     if splits is None:
-        splits = _splits(table, chosen, columns.split)
+        splits = split_roles(table, chosen, columns.split)
     else:
         chosen.pop("split", None)
     y, labelled = _labels(table, chosen.get("label"), splits)
@@ -222,8 +222,17 @@ def _names(table: Table, role: str, column: str | None) -> npt.NDArray[np.str_] 
     return name_column(table.column(column), role, table.where(column), table.place)
 
 
-def _splits(table: Table, chosen: dict[str, str], asked: str | None) -> npt.NDArray[np.str_] | None:
-    """Roles; a guessed column without any word for a split is none, and goes from ``chosen``."""
+def split_roles(table: Table, chosen: dict[str, str], asked: str | None) -> npt.NDArray[np.str_] | None:
+    """Roles; a guessed column without any word for a split is none, and goes from ``chosen``.
+
+    Args:
+        table: with the column.
+        chosen: the columns of the table by role.
+        asked: the column of splits, if the user named it.
+
+    Raises:
+        DatasetError: a word that is no split, beside some that are.
+    """
     column = chosen.get("split")
     if column is None:
         return None
