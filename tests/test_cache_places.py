@@ -140,7 +140,9 @@ def test_a_cache_shared_by_a_group(tmp_path: Path, umask: int) -> None:
     assert owners == {5000}
     modes = {path.stat().st_mode & 0o777 for path in shared.rglob("*") if path.is_dir()}
     assert modes == {0o777 & ~umask}
-    assert all(path.stat().st_mode & 0o007 == 0o007 & path.stat().st_mode & ~umask for path in shared.rglob("*"))
+    assert all(
+        path.stat().st_mode & 0o007 == 0o007 & path.stat().st_mode & ~umask for path in shared.rglob("*")
+    )
 
 
 def test_a_private_cache(tmp_path: Path) -> None:
