@@ -133,3 +133,32 @@ fn conclude(
         step: step.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::probes::data::Selection;
+    use crate::probes::pass::Target;
+
+    /// Nothing is fitted yet, and nine rows of ten are of one class: on the way to the best intercepts their
+    /// Hessian shrinks, and half of Newton's decrement is less than there is to gain.
+    #[test]
+    fn far_from_the_best_intercepts_the_bound_holds_too() {
+        let (x, classes): (Vec<f64>, Vec<u32>) =
+            (0..100).map(|i| (f64::from(i % 2) - 0.5, u32::from(i % 10 == 0))).unzip();
+        let stop = AtomicBool::new(false);
+        let run = Run::new(1, &stop);
+        let weight = [1.0; 100];
+        let design = Design::new(Selection::new(&x, 1).unwrap(), &weight, true, run).unwrap();
+        let target = Target::Classes(&classes);
+        let task = Task { loss: Loss::Softmax, columns: 2, target, weight: &weight, held_out: &[] };
+        let (c, width) = (1e-9, design.penalty().len());
+        let point = ExactPoint { task: 0, c, w: vec![0.0; 2 * width], b: vec![0.0; 2] };
+        let found = certify(&design, &[task], &[point], true, run).unwrap().remove(0);
+        let best = -(0.9 * 0.9f64.ln() + 0.1 * 0.1f64.ln());
+        let gain = 100.0 * c * (2f64.ln() - best);
+        assert!(found.gap >= gain, "{} < {gain}", found.gap);
+    }
+}

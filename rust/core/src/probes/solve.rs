@@ -247,6 +247,23 @@ mod tests {
     }
 
     #[test]
+    fn a_class_without_a_column_is_refused() {
+        let (x, mut classes) = data();
+        classes[7] = 3;
+        let (target, weight) = (Target::Classes(&classes), &[1.0; 60]);
+        let task = Task { loss: Loss::Softmax, columns: 3, target, weight, held_out: &[] };
+        let (tolerance, max_iterations) = (1e-4, 10);
+        let (intercept, patience) = (true, None);
+        let options = Options { cs: vec![1.0], tolerance, max_iterations, intercept, patience };
+        let stop = AtomicBool::new(false);
+        let x = Selection::new(&x, 3).unwrap();
+        let refused = solve_paths(x, &[task], &options, Run::new(1, &stop));
+        assert!(
+            matches!(refused, Err(Error::Invalid(message)) if message.contains("class 3 at row 7"))
+        );
+    }
+
+    #[test]
     fn a_column_of_one_sign_keeps_its_intercept_and_is_certified() {
         let (x, classes) = data();
         let signs: Vec<i8> =
