@@ -1,6 +1,8 @@
 """Whatever an installed plugin does, the program starts, lists it, and prints what was asked for."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,19 +66,27 @@ FAILS = {
 }
 
 
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
+    """``tlengine plugins --json`` beside all of them; by name they come before all others."""
+    site = tmp_path_factory.mktemp("hostile") / "site"
+    for kind, (code, _) in FAILS.items():
+        install(site, f"AAA.{kind.replace(' ', '-')}", code, version="2.1")
+    return tlengine(site, "plugins", "--json")
+
+
 @pytest.mark.parametrize("kind", FAILS)
-def test_a_plugin_that_fails_is_listed_and_takes_nothing_away(tmp_path: Path, kind: str) -> None:
-    code, reason = FAILS[kind]
-    site = tmp_path / "site"
-    install(site, "AAA.bad", code, version="2.1")  # before all others by name
-    done = tlengine(site, "plugins", "--json")
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    document = json.loads(done.stdout)
+def test_a_plugin_that_fails_is_listed_and_takes_nothing_away(
+    listed: "subprocess.CompletedProcess[str]", kind: str
+) -> None:
+    assert listed.returncode == 0, listed.stderr
+    assert "Traceback" not in listed.stderr
+    document = json.loads(listed.stdout)
     plugins = {plugin["distribution"]: plugin for plugin in document["plugins"]}
-    assert plugins["AAA.bad"]["status"] == "failed"
-    assert reason in plugins["AAA.bad"]["error"]
-    assert "warning: plugin aaa.bad (AAA.bad 2.1) is skipped" in done.stderr
+    name = f"AAA.{kind.replace(' ', '-')}"
+    assert plugins[name]["status"] == "failed"
+    assert FAILS[kind][1] in plugins[name]["error"]
+    assert f"warning: plugin {name.lower()} ({name} 2.1) is skipped" in listed.stderr
     assert {"raw"} <= set(document["backbones"])
     assert {"ridge", "knn"} <= set(document["probes"])
     assert "lda" not in document["probes"]
@@ -186,9 +196,6 @@ assert state() == before
 
 
 def test_what_a_plugin_changes_in_the_process_is_put_back(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     install(tmp_path, "changes", CHANGES)
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{STATE}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

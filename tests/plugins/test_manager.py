@@ -1,13 +1,16 @@
 """Broken plugins, clashes, allow-lists and traces."""
 
+import os
 import pickle
+from collections.abc import Callable
 
 import pytest
 
 from tests.plugins.conftest import Plant, Use
-from tlengine.errors import MissingPackageError, PluginError, PluginWarning, UnknownNameError
+from tlengine.errors import InputError, MissingPackageError, PluginError, PluginWarning, UnknownNameError
 from tlengine.plugins import PluginManager, describe_plugins, registry
-from tlengine.plugins.records import BackboneSource, BackboneSpec
+from tlengine.plugins.containment import stdout_to_stderr
+from tlengine.plugins.records import BackboneSource, BackboneSpec, ExporterSpec, ProbeSpec
 
 
 def spec_code(name: str) -> str:
@@ -69,23 +72,71 @@ def test_strict_makes_it_an_error(plant: Plant, use: Use, monkeypatch: pytest.Mo
         registry.backbones()
 
 
-def test_a_clash_names_both_distributions_and_versions(plant: Plant, use: Use) -> None:
-    use(plant("one", spec_code("same"), version="1.2"), plant("two", spec_code("same"), version="3.4"))
-    with pytest.raises(PluginError, match=r"'same': one \(one 1\.2\) and two \(two 3\.4\)"):
-        registry.backbones()
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_a_clash_is_lost_by_the_later_name_and_told_to_it(
+    plant: Plant, use: Use, order: tuple[str, str]
+) -> None:
+    use(*(plant(name, spec_code("same"), version=f"{len(name)}.2") for name in order))
+    with pytest.warns(
+        PluginWarning, match=r"two .* is skipped: one \(one 3\.2\) has the backbone 'same' already"
+    ):
+        assert list(registry.backbones()) == ["same"]
+    assert registry.origin("same") == "one (one 3.2)"
 
 
 def test_two_entry_points_of_one_name_clash(plant: Plant) -> None:
     found = [plant("one", spec_code("a"), point="p"), plant("two", spec_code("b"), point="p")]
-    with pytest.raises(PluginError, match=r"p \(one 1\.0\) and p \(two 1\.0\)"):
-        PluginManager().load(found)
+    manager = PluginManager()
+    with pytest.warns(PluginWarning, match=r"p \(two 1\.0\) is skipped: p \(one 1\.0\) has this name"):
+        manager.load(found)
+    assert [(info.distribution, info.status) for info in manager.infos] == [
+        ("one", "loaded"),
+        ("two", "failed"),
+    ]
 
 
-def test_a_plugin_may_not_override_a_built_in_name(plant: Plant, use: Use) -> None:
-    own = plant("tlengine", spec_code("raw"), point="builtin")
-    use(own, plant("rogue", spec_code("raw")))
-    with pytest.raises(PluginError, match=r"builtin .* and rogue"):
-        registry.backbones()
+@pytest.mark.parametrize("rogue", ["aaa", "rogue", "tlengine-minilm"])
+def test_a_plugin_may_not_override_a_built_in_name(plant: Plant, use: Use, rogue: str) -> None:
+    use(plant(rogue, spec_code("raw")), plant("tlengine", spec_code("raw"), point="builtin"))
+    with pytest.warns(
+        PluginWarning, match=r"builtin \(tlengine 1\.0\) has the backbone 'raw' already; rename yours"
+    ):
+        assert list(registry.backbones()) == ["raw"]
+    assert registry.origin("raw") == "builtin (tlengine 1.0)"
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_strict_still_lists(plant: Plant, use: Use, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv("TLENGINE_STRICT_PLUGINS", "1")
+    use(plant("bad", BROKEN[kind][0], version="2.1"), plant("good", spec_code("tiny")))
+    assert {info["name"]: info["status"] for info in describe_plugins()} == {
+        "bad": "failed",
+        "good": "loaded",
+    }
+    assert registry.describe_offers()["backbones"] == ["tiny"]
+
+
+def test_no_other_plugin_is_loaded_for_being_called_tlengine(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TLENGINE_LOAD_PLUGINS", "")
+    manager = PluginManager()
+    manager.load([plant("sly", spec_code("sly"), point="tlengine")])
+    assert [info.status for info in manager.infos] == ["not allowed"]
+
+
+def test_threads_redirect_and_restore_stdout_in_any_order(capfd: pytest.CaptureFixture[str]) -> None:
+    first, second = stdout_to_stderr(), stdout_to_stderr()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    print("hidden")
+    os.write(1, b"deep\n")
+    second.__exit__(None, None, None)
+    print("shown")
+    os.write(1, b"too\n")
+    out, err = capfd.readouterr()
+    assert (out.split(), err.split()) == (["shown", "too"], ["hidden", "deep"])
 
 
 @pytest.mark.parametrize(
@@ -190,6 +241,23 @@ def test_specs_are_checked(change: dict[str, object], message: str) -> None:
     }
     with pytest.raises(ValueError, match=message):
         BackboneSpec(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ProbeSpec(name="a", estimator=object()), "estimator is a object object"),  # type: ignore[arg-type]
+        (lambda: ProbeSpec(name="a", estimator=None), "estimator is a NoneType"),  # type: ignore[arg-type]
+        (lambda: ProbeSpec(name="a b", estimator=dict), "not allowed"),
+        (lambda: ExporterSpec(name="a", suffix=".a", render="text"), "render is a str"),  # type: ignore[arg-type]
+        (lambda: ExporterSpec(name="a", suffix="a", render=str), "suffix 'a'"),
+        (lambda: ExporterSpec(name="a", suffix="/../a", render=str), "suffix"),
+    ],
+)
+def test_probes_and_exporters_are_checked(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        make()
+    assert caught.value.hint
 
 
 def test_source_prefix_is_one_word() -> None:
