@@ -97,6 +97,15 @@ def test_every_public_function_refuses_what_it_does_not_know(call: Any, images: 
         call(images, own("net"))
 
 
+def test_one_strategy_may_stand_alone_and_an_estimator_is_no_name() -> None:
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    data = (X, ["ab"[i % 2] for i in range(40)])
+    run = tl.compare(data, **{**FAST, "strategies": "centroid"})
+    assert run.document["configuration"]["strategies"] == ["centroid"]
+    with pytest.raises(InputError, match="strategies hold a RidgeProbe, not the name"):
+        tl.compare(data, **{**FAST, "strategies": [tl.RidgeProbe()]})
+
+
 def test_rows_are_joined_by_number_where_ids_repeat(images: tl.Dataset) -> None:
     """An unreadable row among equal ids: joined by id, labels would land on wrong rows."""
     assert images.contents is not None
