@@ -10,6 +10,7 @@ from torch import nn
 import tlengine as tl
 from tlengine.errors import InputError, TlengineError, TlengineWarning, UnknownOptionError
 from tlengine.features import ImagePreprocess
+from tlengine.plugins import resolve_backbone
 
 PREP = ImagePreprocess(resize=8, crop=8)
 FAST: dict[str, Any] = {"strategies": ["centroid"], "budgets": [5], "seeds": 1, "progress": False}
@@ -38,6 +39,7 @@ def images() -> tl.Dataset:
         (lambda: [own("net"), own("raw")], "named 'raw', which is the control's"),
         (list, "no backbone given"),
         (lambda: [nn.Flatten()], "a Flatten is no backbone"),
+        (lambda: resolve_backbone("raw"), "a BackboneSpec is no backbone"),
         (lambda: {"net": 1}, "a dict is no backbone"),
     ],
 )

@@ -44,14 +44,23 @@ class _Subject:
         from tlengine.features.forward import Forward
 
         with Forward(self.backbone(), "cpu", "float32") as forward:
-            return forward([np.asarray(self.spec.preprocess(sample)) for sample in samples])
+            return forward(self.prepared(samples))
+
+    def prepared(self, samples: list[Any]) -> list[npt.NDArray[Any]]:
+        """What the preprocessing makes of them; what it raises is told as its own."""
+        try:
+            return [np.asarray(self.spec.preprocess(sample)) for sample in samples]
+        except Exception as error:
+            raise self.backbone().fault(
+                f"cannot preprocess a sample: {type(error).__name__}: {error}", hint="mend its preprocess"
+            ) from error
 
     def output_dtype(self) -> str:
         """What the network itself returns, before an extraction turns it into float32."""
         from tlengine.features.forward import Forward
 
         with Forward(self.backbone(), "cpu", "float32") as forward:
-            output = forward.output([np.asarray(self.spec.preprocess(self.samples[-1]))])
+            output = forward.output(self.prepared(self.samples[-1:]))
         return str(output.dtype).removeprefix("torch.")
 
     def backbone(self) -> Backbone:
