@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,11 +146,18 @@ def check_import_is_light(subject: _Subject) -> None:
     module = subject.spec.load.__module__
     if getattr(sys.modules.get(module), "__file__", None) is None or module.startswith("tlengine."):
         return
+    loads, fault = _loaded_by(module)
+    assert not fault, f"{module} cannot be imported by itself: {fault}"
+    heavy = sorted({"torch", "transformers", "timm", "torchvision"} & loads)
+    assert not heavy, f"importing {module} loads {', '.join(heavy)}; import them inside load"
+
+
+@cache
+def _loaded_by(module: str) -> tuple[frozenset[str], str]:
+    """What a process of its own has loaded once it imported ``module``, or why it could not."""
     code = f"import sys; sys.path[:0] = {sys.path!r}; import {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{module} cannot be imported by itself: {done.stderr.strip()[-200:]}"
-    heavy = sorted({"torch", "transformers", "timm", "torchvision"} & set(done.stdout.split()))
-    assert not heavy, f"importing {module} loads {', '.join(heavy)}; import them inside load"
+    return frozenset(done.stdout.split()), done.stderr.strip()[-200:] if done.returncode else ""
 
 
 def check_evaluation_mode(subject: _Subject) -> None:
