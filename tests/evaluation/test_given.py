@@ -10,6 +10,7 @@ from torch import nn
 import tlengine as tl
 from tlengine.errors import InputError, TlengineError, TlengineWarning, UnknownOptionError
 from tlengine.features import ImagePreprocess
+from tlengine.plugins import resolve_backbone
 
 PREP = ImagePreprocess(resize=8, crop=8)
 FAST: dict[str, Any] = {"strategies": ["centroid"], "budgets": [5], "seeds": 1, "progress": False}
@@ -38,6 +39,7 @@ def images() -> tl.Dataset:
         (lambda: [own("net"), own("raw")], "named 'raw', which is the control's"),
         (list, "no backbone given"),
         (lambda: [nn.Flatten()], "a Flatten is no backbone"),
+        (lambda: resolve_backbone("raw"), "a BackboneSpec is no backbone"),
         (lambda: {"net": 1}, "a dict is no backbone"),
     ],
 )
@@ -95,6 +97,15 @@ def test_a_misspelt_option_is_refused_with_the_nearest(
 def test_every_public_function_refuses_what_it_does_not_know(call: Any, images: tl.Dataset) -> None:
     with pytest.raises((TypeError, TlengineError)):
         call(images, own("net"))
+
+
+def test_one_strategy_may_stand_alone_and_an_estimator_is_no_name() -> None:
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    data = (X, ["ab"[i % 2] for i in range(40)])
+    run = tl.compare(data, **{**FAST, "strategies": "centroid"})
+    assert run.document["configuration"]["strategies"] == ["centroid"]
+    with pytest.raises(InputError, match="strategies hold a RidgeProbe, not the name"):
+        tl.compare(data, **{**FAST, "strategies": [tl.RidgeProbe()]})
 
 
 def test_rows_are_joined_by_number_where_ids_repeat(images: tl.Dataset) -> None:

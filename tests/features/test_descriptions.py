@@ -4,10 +4,12 @@ import functools
 import importlib
 import json
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -199,6 +201,58 @@ def test_a_constant_that_a_helper_uses_enters(
     assert describe(what) == before
     monkeypatch.setattr(modules[0], "SIZE", 16)
     assert describe(what) != before
+
+
+def test_two_helpers_of_one_text_each_enter_with_their_own_globals(
+    modules: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their code objects are equal; what they find under the name SIZE is not."""
+    for name in ("one_helper", "other_helper"):
+        (tmp_path / f"{name}.py").write_text("SIZE = 1\n\n\ndef scale(x):\n    return x * SIZE\n")
+    (tmp_path / "both.py").write_text(
+        "import one_helper\nimport other_helper\n\n\n"
+        "def both(x):\n    return one_helper.scale(x) + other_helper.scale(x)\n"
+    )
+    importlib.invalidate_caches()
+    both = importlib.import_module("both")
+    for name in ("one_helper", "other_helper"):
+        before = describe(both.both)
+        monkeypatch.setattr(sys.modules[name], "SIZE", 2)
+        assert describe(both.both) != before, name
+    for name in ("one_helper", "other_helper", "both"):
+        sys.modules.pop(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slotted(ABC):
+    """Classes as careful people write them: nothing of what the decorator adds is in the way."""
+
+    size: int = 3
+    KINDS: ClassVar[frozenset[str]] = frozenset({"a", "b"})
+
+    def __call__(self, text: str) -> Any:
+        return np.zeros(self.size)
+
+    @property
+    def double(self) -> int:
+        return 2 * self.size
+
+    @abstractmethod
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Child(Slotted):
+    def __call__(self, text: str) -> Any:
+        return super().__call__(text)
+
+    def name(self) -> str:
+        return "child"
+
+
+def test_decorated_classes_are_described() -> None:
+    assert describe(Child()) == describe(Child())
+    assert describe(Child()) != describe(Child(size=4))
 
 
 def test_the_source_of_a_helper_enters(modules: Any, tmp_path: Path) -> None:

@@ -252,6 +252,8 @@ def test_texts_of_all_lengths_come_back_in_order() -> None:
 def test_what_does_not_fit_together_is_refused(ds: Dataset, backbone: Backbone) -> None:
     with pytest.raises(InputError, match="holds text, backbone 'tiny' takes image"):
         extract(load_dataset(["a", "b"]), backbone)
+    with pytest.raises(InputError, match="a TinyNet is no backbone"):
+        extract(ds, backbone.module)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="features need no backbone"):
         extract(load_dataset(np.eye(2)), backbone)
     for options in ({"batch_size": 0}, {"workers": -1}, {"precision": "fp7"}):

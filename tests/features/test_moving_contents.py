@@ -179,3 +179,41 @@ def test_one_that_fails_on_some_leaves_these_out() -> None:
     assert feats.ids.tolist() == ["0", "2"]
     with pytest.raises(DecodeError, match="not b"):
         tl.extract(tl.load_dataset(["a", "b", "c"]), bb, cache=None, progress=False, strict=True)
+
+
+def test_a_lazily_opened_image_whose_metadata_follow_the_pixels_is_not_taken_for_random(
+    tmp_path: Path,
+) -> None:
+    import io
+    import struct
+    import zlib
+
+    buffer = io.BytesIO()
+    Image.fromarray(image_of(0)).save(buffer, "PNG")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(data)) + b"eXIf" + data + struct.pack(">I", zlib.crc32(b"eXIf" + data))
+    whole = buffer.getvalue()
+    (tmp_path / "late.png").write_bytes(whole[:-12] + chunk + whole[-12:])
+    images = [Image.open(tmp_path / "late.png"), Image.fromarray(image_of(1))]
+    feats = tl.extract(tl.load_dataset(images), backbone("image"), cache=None, progress=False)
+    assert feats.X.shape == (2, 12)
+
+
+def test_an_item_that_fails_the_second_time_is_a_failure(tmp_path: Path) -> None:
+    class Fragile(Fixed):
+        def __init__(self, form: str) -> None:
+            super().__init__(form)
+            self.reads = 0
+
+        def __getitem__(self, row: int) -> Any:
+            self.reads += row == 5
+            if row == 5 and self.reads > 1:
+                raise OSError("the disk is gone")
+            return super().__getitem__(row)
+
+    ds = tl.load_dataset(Fragile("array"))
+    with pytest.warns(TlengineWarning, match=r"1 of 12 samples cannot be read: 5 \(.*the disk is gone"):
+        feats = tl.extract(ds, backbone("image"), cache=None, workers=0, progress=False)
+    assert len(feats) == N - 1

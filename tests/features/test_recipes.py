@@ -16,7 +16,7 @@ from torchvision import transforms
 from tests.features.networks import PREPROCESS, TinyNet
 from tlengine.errors import UnhashableRecipeError
 from tlengine.features import Backbone
-from tlengine.features.recipes import describe, fingerprint
+from tlengine.features.recipes import Fingerprint, describe, fingerprint
 
 
 def to_grey(image: Any) -> Any:
@@ -165,3 +165,26 @@ def test_no_seed_of_the_interpreter_enters() -> None:
         for seed, locale in (("0", "C"), ("7", "C.UTF-8"))
     }
     assert len(prints) == 1
+
+
+GOLDEN = {
+    "weights": "d7fae72ee5af5f56380f704bf87be3fcdb1ad84d6319ff91f7286870001e0cb7",
+    "preprocess": "27da030537d111a339273db5d4784c59af2e8e47852ac72cb3a866ea7be1c99f",
+    "structure": "0de9d6d9bf3bb5ffa1ba346e71d00cd965a71755617a504feb85b6622f218f88",
+}
+
+
+def test_the_digests_of_01_never_change() -> None:
+    """Golden: of a network whose text is its own, so that no library can change it."""
+
+    class Fixed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
+
+        def __repr__(self) -> str:
+            return "Fixed()"
+
+    found = Fingerprint.of(Fixed(), {"kind": "image"}, "1")
+    assert found.as_dict() == GOLDEN
+    assert found.digest == "ab69f97c717b8a355da2366010a4b9e71573d054c78b43a36743f47643121c19"

@@ -127,6 +127,25 @@ def test_one_cause_is_told_once_with_its_place_and_way_out() -> None:
     assert "say embedding_dim=12" in faults[-1]
 
 
+def test_a_preprocess_that_fails_is_told_once_as_its_own() -> None:
+    faults = [fault for _, fault in backbone_checks(replace(GOOD, preprocess=_fails)) if fault]
+    assert len(faults) == 1
+    assert "cannot preprocess a sample: ZeroDivisionError" in faults[0]
+
+
+def _fails(image: Any) -> Any:
+    return 1 / 0
+
+
+def test_a_load_that_returns_nothing_is_told_once() -> None:
+    def nothing(device: str) -> Any:
+        return None
+
+    faults = [fault for name, fault in backbone_checks(replace(GOOD, load=nothing)) if fault]
+    assert "returned a NoneType, not a torch.nn.Module" in faults[-1]
+    assert sum("NoneType" in fault for fault in faults) == 1
+
+
 def test_a_preprocess_that_reads_a_file_in_secret_is_named() -> None:
     faults = dict(backbone_checks(replace(GOOD, preprocess=_reads)))
     assert "_reads calls open" in str(faults["preprocess_is_described"])

@@ -11,8 +11,6 @@ from tlengine.errors import MissingPackageError
 from tlengine.testing import check_backbone
 
 TEXTS = [
-    "",
-    " ",
     "The film was good.",
     "trade asian exporters fear damage from u s japan rift",
     "Ünïcödé, emoji 😀 and 漢字",

@@ -115,9 +115,16 @@ def compare(
     return assemble(dataset, samples, codes, plan, found, sizes, ledger, extraction)
 
 
-def _strategies(names: Sequence[str] | None) -> list[Strategy]:
-    """The strategies in the order given; the control is added where it is missing."""
-    wanted = list(dict.fromkeys(DEFAULT_STRATEGIES if names is None else names))
+def _strategies(names: Sequence[str] | str | None) -> list[Strategy]:
+    """The strategies in the order given, or the one; the control is added where it is missing."""
+    names = [names] if isinstance(names, str) else names
+    wanted = list(DEFAULT_STRATEGIES if names is None else names)
+    for name in wanted:
+        if not isinstance(name, str):
+            raise InputError(
+                f"strategies hold a {type(name).__name__}, not the name of a strategy",
+                hint=f"for instance {','.join(DEFAULT_STRATEGIES)}; see 'tlengine plugins' for others",
+            )
     if not wanted:
         raise InputError("no strategy given", hint=f"for instance {','.join(DEFAULT_STRATEGIES)}")
     return [resolve_strategy(name) for name in dict.fromkeys([*wanted, CONTROL])]

@@ -39,8 +39,10 @@ def distinct_backbones(backbones: Sequence[Any]) -> list[Any]:
 
 
 def _name(backbone: Any) -> str:
-    name = backbone if isinstance(backbone, str) else getattr(backbone, "name", None)
-    if not isinstance(name, str):
+    if isinstance(backbone, str):
+        return backbone
+    name = getattr(backbone, "name", None)
+    if not isinstance(name, str) or not hasattr(backbone, "recipe"):
         raise InputError(
             f"a {type(backbone).__name__} is no backbone",
             hint="pass a name, or tl.Backbone(module, preprocess=..., modality=..., name=...)",
@@ -52,5 +54,7 @@ def _is_same(one: Any, other: Any) -> bool:
     """Whether two of one name are one; a name stands for a registered backbone, as load_backbone gives it."""
     if one is other or (isinstance(one, str) and isinstance(other, str)):
         return True
-    registered = [b for b in (one, other) if isinstance(b, str) or b.origin != "your module"]
+    registered = [
+        b for b in (one, other) if isinstance(b, str) or getattr(b, "origin", None) != "your module"
+    ]
     return len(registered) == 2

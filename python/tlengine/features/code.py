@@ -88,7 +88,9 @@ def _global(name: str, names: dict[str, Any], found: References) -> Any:
         return None
     value = found.values[name] = names[name] if name in names else known[name]
     is_reader = getattr(value, "__name__", "") in _READ_OF_MODULE
-    if is_reader and (not isinstance(value, types.FunctionType) or is_library(value, str(names["__name__"]))):
+    if is_reader and (
+        not isinstance(value, types.FunctionType) or is_library(value, str(names.get("__name__")))
+    ):
         found.readers.append(name)
     return value
 

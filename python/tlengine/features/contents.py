@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import DecodeError
+from tlengine.errors import DecodeError, TlengineError
 from tlengine.features.cache import sample_key
 
 __all__ = ["CHANGING", "Hashed"]
@@ -47,17 +47,19 @@ class Hashed:
         return len(self._contents)
 
     def __getitem__(self, row: int) -> Any:
-        content = self._contents[row]
-        is_file = isinstance(content, Path)
-        if is_file:
-            content = _file(content)
-        if sample_key(content) != self._keys[row].tobytes():
+        try:
+            content = self._contents[row]
+            is_file = isinstance(content, Path)
+            content = _file(content) if is_file else content
+            key = sample_key(content)
+        except OSError as error:
+            raise DecodeError(error.strerror or str(error)) from error
+        except TlengineError as error:
+            raise DecodeError(error.message) from error
+        if key != self._keys[row].tobytes():
             raise DecodeError("the file changed while it was read" if is_file else CHANGING)
         return content
 
 
 def _file(path: Path) -> bytes | Path:
-    try:
-        return path.read_bytes() if path.stat().st_size <= _IN_MEMORY else path
-    except OSError as error:
-        raise DecodeError(error.strerror or str(error)) from error
+    return path.read_bytes() if path.stat().st_size <= _IN_MEMORY else path

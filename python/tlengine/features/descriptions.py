@@ -63,9 +63,12 @@ def describe(what: Any, where: str = "preprocess") -> Any:
 
 @dataclass
 class _Seen:
-    """What was met on the way: code (so that recursion ends), files, and calls that read some."""
+    """What was met on the way: code (so that recursion ends), files, and calls that read some.
 
-    code: set[Any] = field(default_factory=set)
+    Code is known by identity: two functions of the same text may find other values under the same names.
+    """
+
+    code: set[int] = field(default_factory=set)
     files: int = 0
     readers: list[tuple[str, str]] = field(default_factory=list)
 
@@ -171,9 +174,9 @@ def _record(what: Any, names: Iterable[str], where: str, seen: _Seen) -> Any:
 def _class(kind: type, where: str, seen: _Seen) -> Any:
     if is_library(kind, ""):
         return {"class": _qualified(kind)}
-    if kind in seen.code:
+    if id(kind) in seen.code:
         return {"class": _qualified(kind)}
-    seen.code.add(kind)
+    seen.code.add(id(kind))
     try:
         source = source_digest(kind)
     except (OSError, TypeError):
@@ -184,7 +187,7 @@ def _class(kind: type, where: str, seen: _Seen) -> Any:
 def _body(kind: type, where: str, seen: _Seen) -> dict[str, Any]:
     """The methods and constants of a class, where it has any of its own."""
     ours = [method for method in methods(kind) if not is_library(method, kind.__module__)]
-    code = [_function(m, where, seen, of_class=True) for m in ours if m.__code__ not in seen.code]
+    code = [_function(m, where, seen, of_class=True) for m in ours if id(m) not in seen.code]
     told = {name: _describe(value, f"{where}.{name}", seen) for name, value in constants(kind).items()}
     return {**({"code": code} if code else {}), **({"constants": told} if code and told else {})}
 
@@ -195,9 +198,9 @@ def _function(function: types.FunctionType, where: str, seen: _Seen, of_class: b
         raise _unhashable(f"{where}: a lambda cannot be told apart from another one")
     if function.__closure__ and not (of_class and function.__code__.co_freevars == ("__class__",)):
         raise _unhashable(f"{where}: {function.__qualname__} is a closure, which hides what it depends on")
-    if function.__code__ in seen.code:
+    if id(function) in seen.code:
         return {"function": name}
-    seen.code.add(function.__code__)
+    seen.code.add(id(function))
     try:
         source = source_digest(function.__code__)
     except (OSError, TypeError):

@@ -81,7 +81,7 @@ def extract(
     ((3, 3072), 2)
     """
     started = time.perf_counter()
-    bb = load_backbone(bb) if isinstance(bb, str) else bb
+    bb = _backbone(bb)
     contents = _checked_contents(ds, bb, batch_size, workers)
     device = choose_device(device)
     size = batch_size or _BATCH[device.partition(":")[0]]
@@ -119,6 +119,17 @@ def extract(
         seconds_saved=store.seconds_saved,
     )
     return _features(ds, bb, samples, store, rows, stats, recipe)
+
+
+def _backbone(bb: Any) -> Backbone:
+    if isinstance(bb, str):
+        return load_backbone(bb)
+    if not isinstance(bb, Backbone):
+        raise InputError(
+            f"a {type(bb).__name__} is no backbone",
+            hint="pass a name, or tl.Backbone(module, preprocess=..., modality=..., name=...)",
+        )
+    return bb
 
 
 def _checked_contents(

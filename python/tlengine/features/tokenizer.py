@@ -71,8 +71,8 @@ class Tokenizer:
         return {"kind": "tokens", "tokenizer": digest, "max_tokens": self.max_tokens, "pad_id": self.pad_id}
 
     def __repr__(self) -> str:
-        where = getattr(self.path, "__qualname__", self.path)
-        return f"Tokenizer({os.fspath(where)!r}, max_tokens={self.max_tokens}, pad_id={self.pad_id})"
+        where = getattr(self.path, "__qualname__", None) if callable(self.path) else os.fspath(self.path)
+        return f"Tokenizer({where!r}, max_tokens={self.max_tokens}, pad_id={self.pad_id})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Travels with what it has read, not with the tokenizer made of it."""

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,14 +45,23 @@ class _Subject:
         from tlengine.features.forward import Forward
 
         with Forward(self.backbone(), "cpu", "float32") as forward:
-            return forward([np.asarray(self.spec.preprocess(sample)) for sample in samples])
+            return forward(self.prepared(samples))
+
+    def prepared(self, samples: list[Any]) -> list[npt.NDArray[Any]]:
+        """What the preprocessing makes of them; what it raises is told as its own."""
+        try:
+            return [np.asarray(self.spec.preprocess(sample)) for sample in samples]
+        except Exception as error:
+            raise self.backbone().fault(
+                f"cannot preprocess a sample: {type(error).__name__}: {error}", hint="mend its preprocess"
+            ) from error
 
     def output_dtype(self) -> str:
         """What the network itself returns, before an extraction turns it into float32."""
         from tlengine.features.forward import Forward
 
         with Forward(self.backbone(), "cpu", "float32") as forward:
-            output = forward.output([np.asarray(self.spec.preprocess(self.samples[-1]))])
+            output = forward.output(self.prepared(self.samples[-1:]))
         return str(output.dtype).removeprefix("torch.")
 
     def backbone(self) -> Backbone:
@@ -136,11 +146,18 @@ def check_import_is_light(subject: _Subject) -> None:
     module = subject.spec.load.__module__
     if getattr(sys.modules.get(module), "__file__", None) is None or module.startswith("tlengine."):
         return
+    loads, fault = _loaded_by(module)
+    assert not fault, f"{module} cannot be imported by itself: {fault}"
+    heavy = sorted({"torch", "transformers", "timm", "torchvision"} & loads)
+    assert not heavy, f"importing {module} loads {', '.join(heavy)}; import them inside load"
+
+
+@cache
+def _loaded_by(module: str) -> tuple[frozenset[str], str]:
+    """What a process of its own has loaded once it imported ``module``, or why it could not."""
     code = f"import sys; sys.path[:0] = {sys.path!r}; import {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{module} cannot be imported by itself: {done.stderr.strip()[-200:]}"
-    heavy = sorted({"torch", "transformers", "timm", "torchvision"} & set(done.stdout.split()))
-    assert not heavy, f"importing {module} loads {', '.join(heavy)}; import them inside load"
+    return frozenset(done.stdout.split()), done.stderr.strip()[-200:] if done.returncode else ""
 
 
 def check_evaluation_mode(subject: _Subject) -> None:
