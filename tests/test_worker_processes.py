@@ -74,7 +74,7 @@ def test_a_script_without_a_guard_runs_once_and_is_done(photos: Path, method: st
 def test_what_only_the_script_knows_is_decoded_by_the_script(photos: Path, method: str) -> None:
     body = (
         "import numpy as np, torch\n"
-        "def prepare(image): return np.asarray(image, np.float32).transpose(2, 0, 1)\n"
+        "def prepare(image): return np.asarray(image.resize((8, 8)), np.float32).transpose(2, 0, 1)\n"
         "bb = tl.Backbone(torch.nn.Flatten(), preprocess=prepare, modality='image', name='own')\n"
         "print(tl.extract(ds, bb, workers=2, cache=None).stats.embedded)"
     )
