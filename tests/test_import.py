@@ -68,13 +68,6 @@ def test_unknown_name_is_an_attribute_error() -> None:
         _ = tlengine.no_such_name
 
 
-def test_type_checkers_see_every_public_name() -> None:
-    tree = ast.parse(Path(tlengine.__file__).read_text())
-    block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
-    imported = {alias.name for n in block.body if isinstance(n, ast.ImportFrom) for alias in n.names}
-    assert imported == set(tlengine.__all__)
-
-
 def _modules_that_import(target: str) -> set[str]:
     """Modules of the package whose source imports ``target``, as dotted names."""
     root = Path(tlengine.__file__).parent

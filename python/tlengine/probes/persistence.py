@@ -26,17 +26,20 @@ __all__ = ["PretrainedMixin", "from_pretrained"]
 _FORMAT, _VERSION = "tlengine-probe", 1
 _CONFIG, _MODEL = "config.json", "model.safetensors"
 _MAX_HEADER = 1 << 20
-_HOMES = {
-    "LinearProbe": "tlengine.probes.linear",
-    "LinearProbeCV": "tlengine.probes.linear",
-    "LinearSVMProbe": "tlengine.probes.svm",
-    "LinearSVMProbeCV": "tlengine.probes.svm",
-    "PreValProbe": "tlengine.probes.preval",
-    "RidgeProbe": "tlengine.probes.ridge",
-    "RidgeProbeCV": "tlengine.probes.ridge",
-    "KNeighborsProbe": "tlengine.probes.neighbors",
-    "NearestCentroidProbe": "tlengine.probes.centroid",
-}
+_HOMES = dict.fromkeys(
+    (
+        "KNeighborsProbe",
+        "LinearProbe",
+        "LinearProbeCV",
+        "LinearSVMProbe",
+        "LinearSVMProbeCV",
+        "NearestCentroidProbe",
+        "PreValProbe",
+        "RidgeProbe",
+        "RidgeProbeCV",
+    ),
+    "tlengine.probes",
+)
 """The only classes that a saved model can name; nothing else is ever imported."""
 
 

@@ -1,0 +1,21 @@
+# What the other rooms may use: lazy_loader reads this table, and type checkers do.
+from .centroid import NearestCentroidProbe as NearestCentroidProbe
+from .cpu import cpu_info as cpu_info
+from .grid import ProbeGrid as ProbeGrid
+from .grid import probe_grid as probe_grid
+from .linear import LinearProbe as LinearProbe
+from .linear import LinearProbeCV as LinearProbeCV
+from .neighbors import KNeighborsProbe as KNeighborsProbe
+from .neighbors import NeighborIndex as NeighborIndex
+from .neighbors import nearest as nearest
+from .neighbors import neighbor_votes as neighbor_votes
+from .paths import ProbePath as ProbePath
+from .paths import probe_path as probe_path
+from .persistence import from_pretrained as from_pretrained
+from .preval import PreValProbe as PreValProbe
+from .ridge import RidgePath as RidgePath
+from .ridge import RidgeProbe as RidgeProbe
+from .ridge import RidgeProbeCV as RidgeProbeCV
+from .ridge import ridge_path as ridge_path
+from .svm import LinearSVMProbe as LinearSVMProbe
+from .svm import LinearSVMProbeCV as LinearSVMProbeCV
