@@ -12,13 +12,13 @@ from tlengine.data.decoding import read_lines
 from tlengine.data.dialect import Record, read_records
 from tlengine.data.names import canonical
 from tlengine.data.scalars import short
-from tlengine.data.tables import UNNAMED, Table
+from tlengine.data.tables import UNNAMED, SourceTable
 from tlengine.errors import DatasetError, MissingPackageError
 
 __all__ = ["TABLE_SUFFIXES", "read_table"]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> SourceTable:
     """The table in ``path``, by its suffix.
 
     Raises:
@@ -35,13 +35,13 @@ def table_suffix(path: Path) -> str:
     return Path(name).suffix
 
 
-def _csv(path: Path) -> Table:
+def _csv(path: Path) -> SourceTable:
     records = read_records(path, read_lines(path), tsv=table_suffix(path) == ".tsv")
     header = _header(path, records[0]) if records else []
     rows = [_row(path, r, len(header)) for r in records[1:] if not _is_blank_line(r, len(header))]
     numbers = [r.line for r in records[1:] if not _is_blank_line(r, len(header))]
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {}
-    return Table(
+    return SourceTable(
         name=path.name,
         names=header,
         rows=len(rows),
@@ -85,13 +85,13 @@ def _row(path: Path, record: Record, width: int) -> list[str]:
     return cells[:width]
 
 
-def _json_lines(path: Path) -> Table:
+def _json_lines(path: Path) -> SourceTable:
     records, numbers = [], []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             records.append(_json_object(path, number, line))
             numbers.append(number)
-    return Table(
+    return SourceTable(
         name=path.name,
         names=list(dict.fromkeys(name for record in records for name in record)),
         rows=len(records),
@@ -125,7 +125,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path) -> SourceTable:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
@@ -147,7 +147,7 @@ def _parquet(path: Path) -> Table:
             ) from None
         return values
 
-    return Table(
+    return SourceTable(
         name=path.name,
         names=names,
         rows=file.metadata.num_rows,
@@ -162,7 +162,7 @@ def _may_hold_text(kind: str) -> bool:
     return any(word in kind for word in ("string", "binary", "struct")) and not kind.startswith("list")
 
 
-TABLE_SUFFIXES: dict[str, Callable[[Path], Table]] = {
+TABLE_SUFFIXES: dict[str, Callable[[Path], SourceTable]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".jsonl": _json_lines,

@@ -19,7 +19,7 @@ from tlengine.data.choice import is_unnamed, named_or_guessed
 from tlengine.data.columns import Columns
 from tlengine.data.names import canonical
 from tlengine.data.scalars import is_missing, listed, short
-from tlengine.data.tables import Table
+from tlengine.data.tables import SourceTable
 from tlengine.errors import DatasetError, ShapeMismatchError, TlengineWarning
 
 __all__ = ["feature_columns", "frame_table", "is_frame", "records_table"]
@@ -50,7 +50,7 @@ _READERS: dict[str, Callable[[Any, int], Sequence[Any]]] = {
 """How each package gives a column, by its position, as plain values."""
 
 
-def frame_table(source: Any, name: str | None = None) -> Table:
+def frame_table(source: Any, name: str | None = None) -> SourceTable:
     """The columns of a frame, or of a dict of columns. An index of rows is left aside.
 
     Raises:
@@ -62,7 +62,7 @@ def frame_table(source: Any, name: str | None = None) -> Table:
         return _column_table(source, name)
     read = _READERS[_package(source)]
     position = {column: at for at, column in enumerate(_column_names(_names(source), name))}
-    return Table(
+    return SourceTable(
         name=name,
         names=[column for column in position if not _INDEX.fullmatch(column)],
         rows=len(source) if hasattr(source, "__len__") else int(source.num_rows),
@@ -88,7 +88,7 @@ def _column_names(names: Sequence[Any], where: str) -> list[str]:
     return found
 
 
-def _column_table(source: Mapping[Any, Any], name: str) -> Table:
+def _column_table(source: Mapping[Any, Any], name: str) -> SourceTable:
     names = _column_names(list(source), name)
     columns: dict[str, list[Any]] = {}
     for column, values in zip(names, source.values(), strict=True):
@@ -104,7 +104,7 @@ def _column_table(source: Mapping[Any, Any], name: str) -> Table:
         (most, _), *_ = Counter(lengths.values()).most_common()
         odd = next(column for column, length in lengths.items() if length != most)
         raise ShapeMismatchError(f"{name}: column {odd!r} has {lengths[odd]} rows, others have {most}")
-    return Table(
+    return SourceTable(
         name=name,
         names=names,
         rows=next(iter(lengths.values()), 0),
@@ -113,11 +113,11 @@ def _column_table(source: Mapping[Any, Any], name: str) -> Table:
     )
 
 
-def records_table(records: Sequence[Mapping[Any, Any]], name: str = "records") -> Table:
+def records_table(records: Sequence[Mapping[Any, Any]], name: str = "records") -> SourceTable:
     """A list of dicts, one for each row; a key that is absent is a missing value."""
     names = list(dict.fromkeys(key for record in records for key in record))
     real = dict(zip(_column_names(names, name), names, strict=True))
-    return Table(
+    return SourceTable(
         name=name,
         names=list(real),
         rows=len(records),
@@ -132,7 +132,7 @@ _NUMERIC = ("int", "uint", "float", "double", "half", "bool")
 
 def feature_columns(
     source: Any, columns: Columns, *, labelled: bool
-) -> tuple[npt.NDArray[np.float64], Table, dict[str, str]] | None:
+) -> tuple[npt.NDArray[np.float64], SourceTable, dict[str, str]] | None:
     """A frame of features: its numbers, and the columns of labels, groups, domains, splits and ids by role.
 
     Columns without a name, which are indexes that were saved, are left out with a warning.

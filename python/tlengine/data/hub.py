@@ -14,7 +14,7 @@ from tlengine.data.columns import ROLE_NAMES, Columns
 from tlengine.data.dataset import Dataset, LazyContents
 from tlengine.data.mapstyle import dataset_from_map_style
 from tlengine.data.names import canonical
-from tlengine.data.tables import LabelMode, Table, dataset_from_table
+from tlengine.data.tables import LabelMode, SourceTable, dataset_from_table
 from tlengine.errors import DatasetError
 
 __all__ = ["dataset_from_hub", "is_hub_dataset"]
@@ -56,9 +56,9 @@ def dataset_from_hub(
     return dataset_from_table(table, columns, labels=labels, modality=modality)
 
 
-def _table(source: Any, place: Callable[[int], str]) -> Table:
+def _table(source: Any, place: Callable[[int], str]) -> SourceTable:
     stored = source.with_format(None)
-    return Table(
+    return SourceTable(
         name=_name(source),
         names=list(stored.column_names),
         rows=len(stored),

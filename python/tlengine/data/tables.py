@@ -21,14 +21,14 @@ from tlengine.data.roles import name_column, role_column
 from tlengine.data.scalars import as_text, is_missing, listed, plain, short
 from tlengine.errors import DatasetError, EmptyInputError, LabelError, TlengineWarning
 
-__all__ = ["UNNAMED", "LabelMode", "Table", "dataset_from_table", "split_roles", "text_of"]
+__all__ = ["UNNAMED", "LabelMode", "SourceTable", "dataset_from_table", "split_roles", "text_of"]
 
 LabelMode = str
 """``"auto"``, ``"require"`` or ``"ignore"``; see :func:`~tlengine.data.load_dataset`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class SourceTable:
     """Columns of equal length, read when asked for.
 
     Attributes:
@@ -57,7 +57,7 @@ class Table:
 
 
 def dataset_from_table(
-    table: Table,
+    table: SourceTable,
     columns: Columns,
     *,
     modality: str | None = None,
@@ -126,18 +126,18 @@ def text_of(value: Any, place: str) -> str:
     return value
 
 
-def _texts(table: Table, values: Sequence[Any]) -> list[str]:
+def _texts(table: SourceTable, values: Sequence[Any]) -> list[str]:
     return [text_of(value, table.place(row)) for row, value in enumerate(values)]
 
 
-def _images(table: Table, values: Sequence[Any]) -> Sequence[Any]:
+def _images(table: SourceTable, values: Sequence[Any]) -> Sequence[Any]:
     if not isinstance(values, list):
         return values
     return [as_image(value, table.folder, table.place(row)) for row, value in enumerate(values)]
 
 
 def _labels(
-    table: Table, label: str | None, splits: npt.NDArray[np.str_] | None
+    table: SourceTable, label: str | None, splits: npt.NDArray[np.str_] | None
 ) -> tuple[npt.NDArray[Any] | None, npt.NDArray[np.bool_] | None]:
     """The labels, and the rows to keep where a whole split has none."""
     if label is None:
@@ -198,7 +198,7 @@ def _labelled(values: list[Any], splits: npt.NDArray[np.str_] | None) -> npt.NDA
 
 
 def _ids(
-    table: Table, column: str | None, paths: Sequence[Any] | None, default: npt.NDArray[np.str_] | None
+    table: SourceTable, column: str | None, paths: Sequence[Any] | None, default: npt.NDArray[np.str_] | None
 ) -> npt.NDArray[np.str_]:
     """The column of ids if no two are equal, else the paths if no two are equal, else row numbers."""
     for values in (table.column(column) if column else None, paths):
@@ -216,13 +216,13 @@ def _distinct_names(values: Sequence[Any]) -> list[str] | None:
     return names if len(set(names)) == len(names) else None
 
 
-def _names(table: Table, role: str, column: str | None) -> npt.NDArray[np.str_] | None:
+def _names(table: SourceTable, role: str, column: str | None) -> npt.NDArray[np.str_] | None:
     if column is None:
         return None
     return name_column(table.column(column), role, table.where(column), table.place)
 
 
-def split_roles(table: Table, chosen: dict[str, str], asked: str | None) -> npt.NDArray[np.str_] | None:
+def split_roles(table: SourceTable, chosen: dict[str, str], asked: str | None) -> npt.NDArray[np.str_] | None:
     """Roles; a guessed column without any word for a split is none, and goes from ``chosen``.
 
     Args:
@@ -243,7 +243,7 @@ def split_roles(table: Table, chosen: dict[str, str], asked: str | None) -> npt.
     return roles
 
 
-def _say_unused(table: Table, column: str) -> None:
+def _say_unused(table: SourceTable, column: str) -> None:
     """Numbers under the name of a split may well be one; words that are none are not."""
     found = sorted({as_text(value) for value in table.column(column)})
     if len(found) <= 3 and all(value.lower() in ("0", "1", "2", "true", "false") for value in found):

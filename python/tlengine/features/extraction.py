@@ -21,7 +21,7 @@ from tlengine.features.cache import CacheLike, opened
 from tlengine.features.contents import CHANGING, Hashed
 from tlengine.features.forward import Forward, choose_device
 from tlengine.features.images import MAX_PIXELS
-from tlengine.features.store import Samples, Store
+from tlengine.features.store import DistinctContents, Store
 from tlengine.features.telling import depths_message, unreadable_message
 from tlengine.settings import hidden_bar
 from tlengine.types import ExtractionStats, Failure, Features
@@ -85,7 +85,7 @@ def extract(
     contents = _checked_contents(ds, bb, batch_size, workers)
     device = choose_device(device)
     size = batch_size or _BATCH[device.partition(":")[0]]
-    samples = Samples.of(contents)
+    samples = DistinctContents.of(contents)
     recipe = bb.recipe(precision)
     notes: Counter[str] = Counter()
     with (
@@ -170,14 +170,14 @@ def _refuse_random(ds: Dataset, bb: Backbone, batch: Batch) -> None:
             )
 
 
-def _embed(batch: Batch, forward: Forward, samples: Samples, store: Store) -> None:
+def _embed(batch: Batch, forward: Forward, samples: DistinctContents, store: Store) -> None:
     for row, reason in batch.failures.items():
         samples.fail(row, reason)
     if batch.rows:
         store.put(samples.distinct[batch.rows], forward(batch.arrays))
 
 
-def _readable(ds: Dataset, bb: Backbone, samples: Samples, strict: bool) -> npt.NDArray[np.intp]:
+def _readable(ds: Dataset, bb: Backbone, samples: DistinctContents, strict: bool) -> npt.NDArray[np.intp]:
     """The rows to return; says on the way which ones are not among them.
 
     Raises:
@@ -202,7 +202,7 @@ def _readable(ds: Dataset, bb: Backbone, samples: Samples, strict: bool) -> npt.
 def _features(
     ds: Dataset,
     bb: Backbone,
-    samples: Samples,
+    samples: DistinctContents,
     store: Store,
     rows: npt.NDArray[np.intp],
     stats: ExtractionStats,

@@ -17,14 +17,14 @@ from tlengine.features.cache import EmbeddingCache, Table, blake3_hex, sample_ke
 from tlengine.features.cache.claims import Claim
 from tlengine.features.cache.keys import canonical_json
 
-__all__ = ["Samples", "Store"]
+__all__ = ["DistinctContents", "Store"]
 
 _PAUSE, _PATIENCE = 0.05, 30.0
 """Seconds between two looks for another process's rows, and without news until they are computed here."""
 
 
 @dataclass(kw_only=True)
-class Samples:
+class DistinctContents:
     """The contents of a dataset by their digests.
 
     Attributes:
@@ -40,7 +40,7 @@ class Samples:
     failures: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, contents: Sequence[Any]) -> Samples:
+    def of(cls, contents: Sequence[Any]) -> DistinctContents:
         """Read every content once."""
         n = len(contents)
         samples = cls(keys=np.zeros((n, 32), np.uint8), distinct=np.full(n, -1, np.intp))

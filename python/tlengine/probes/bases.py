@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tlengine.probes.inputs import check_features, check_positive, training_set
-from tlengine.probes.paths import Head, ProbePath, fold_rows, grid, solve
+from tlengine.probes.paths import Head, ProbePath, fold_rows, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
 
 __all__ = ["LinearClassifierMixin", "OneC", "PathOfCs"]
@@ -129,7 +129,7 @@ class PathOfCs(_Solved):
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Solves every C in every fold and on all rows; arguments and errors as :meth:`LinearProbe.fit`."""
         self._check_scoring()
-        Cs = grid(self.Cs)
+        Cs = regularisation_grid(self.Cs)
         train = training_set(self, X, y, sample_weight, multilabel=True)
         path = self._solve(train, Cs, fold_rows(self.cv, train), self.patience)
         self.Cs_ = path.Cs

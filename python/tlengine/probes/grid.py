@@ -19,7 +19,7 @@ from tlengine.probes.grid_jobs import Draws, Job, Key, batches
 from tlengine.probes.grid_journal import Finished, Journal, Record
 from tlengine.probes.inputs import as_features
 from tlengine.probes.labels import check_labels
-from tlengine.probes.paths import grid, target
+from tlengine.probes.paths import regularisation_grid, target
 from tlengine.settings import hidden_bar, num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
@@ -102,7 +102,7 @@ def probe_grid(
         name: np.unique(check_labels(y), return_inverse=True)[1] for name, y in _named(targets, "y").items()
     }
     _check(arrays, labels, budgets, test_size)
-    values = grid(Cs)
+    values = regularisation_grid(Cs)
     chosen = list(range(seeds)) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
     settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter]
     done = Journal(resume, arrays, labels, settings)

@@ -116,7 +116,7 @@ def probe_path(
     if patience is not None and not splits:
         raise InputError(f"patience={patience} without held-out rows", hint="pass folds=5 as well")
     return solve(
-        train, grid(Cs), splits, head=head, class_weight=class_weight, patience=patience,
+        train, regularisation_grid(Cs), splits, head=head, class_weight=class_weight, patience=patience,
         fit_intercept=fit_intercept, tol=tol, max_iter=max_iter, n_jobs=n_jobs,
     )  # fmt: skip
 
@@ -128,10 +128,10 @@ def check_multi_class(multi_class: MultiClass) -> MultiClass:
     return multi_class
 
 
-def grid(Cs: int | npt.ArrayLike) -> npt.NDArray[np.float64]:
+def regularisation_grid(Cs: int | npt.ArrayLike) -> npt.NDArray[np.float64]:
     """The values of C: as given, or ``logspace(-6, 5, n)`` for an integer n.
 
-    >>> grid(12).round(6).tolist()[:3]
+    >>> regularisation_grid(12).round(6).tolist()[:3]
     [1e-06, 1e-05, 0.0001]
     """
     if isinstance(Cs, int | np.integer):

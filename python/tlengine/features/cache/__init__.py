@@ -18,6 +18,15 @@ from tlengine.features.cache.choosing import CacheLike, opened
 from tlengine.features.cache.embedding_cache import EmbeddingCache
 from tlengine.features.cache.keys import Hasher, blake3_hex, sample_key
 from tlengine.features.cache.table import Table
-from tlengine.features.cache.views import View
+from tlengine.features.cache.views import SegmentView
 
-__all__ = ["CacheLike", "EmbeddingCache", "Hasher", "Table", "View", "blake3_hex", "opened", "sample_key"]
+__all__ = [
+    "CacheLike",
+    "EmbeddingCache",
+    "Hasher",
+    "SegmentView",
+    "Table",
+    "blake3_hex",
+    "opened",
+    "sample_key",
+]

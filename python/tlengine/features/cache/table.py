@@ -21,7 +21,7 @@ from tlengine.features.cache import maintenance
 from tlengine.features.cache.claims import Claim
 from tlengine.features.cache.keys import blake3_hex
 from tlengine.features.cache.spare import Spare
-from tlengine.features.cache.views import View
+from tlengine.features.cache.views import SegmentView
 from tlengine.settings import num_threads
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Table:
         self._report(handle, damaged)
         return X, hit
 
-    def view(self, segment: str | None = None, *, check: bool = True) -> View:
+    def view(self, segment: str | None = None, *, check: bool = True) -> SegmentView:
         """The rows of one segment without copying them: a read-only array over the file.
 
         Args:
@@ -149,7 +149,7 @@ class Table:
             with any mapped file. tlengine never does that; :meth:`get` is immune.
         """
         handle = self._handle()
-        return View.over(handle.view(segment, check, num_threads()), handle, segment)
+        return SegmentView.over(handle.view(segment, check, num_threads()), handle, segment)
 
     def keys(self, segment: str | None = None) -> npt.NDArray[np.uint8]:
         """The keys (rows, 32) of the rows of one segment, in order."""

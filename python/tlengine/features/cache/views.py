@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from tlengine._core import Rows, TableHandle
 
-__all__ = ["View"]
+__all__ = ["SegmentView"]
 
 _STORED = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 
-class View(np.ndarray[tuple[int, int], np.dtype[Any]]):
+class SegmentView(np.ndarray[tuple[int, int], np.dtype[Any]]):
     """Rows on disk as a read-only array; made by :meth:`tlengine.features.cache.Table.view`."""
 
     _rows: Rows | None = None
@@ -27,9 +27,11 @@ class View(np.ndarray[tuple[int, int], np.dtype[Any]]):
     _segment: str | None = None
 
     @classmethod
-    def over(cls, rows: Rows, table: TableHandle, segment: str | None) -> View:
+    def over(cls, rows: Rows, table: TableHandle, segment: str | None) -> SegmentView:
         """The array over the memory of ``rows``."""
-        view: View = np.frombuffer(memoryview(rows), dtype=_STORED[rows.dtype]).reshape(rows.shape).view(cls)
+        view: SegmentView = (
+            np.frombuffer(memoryview(rows), dtype=_STORED[rows.dtype]).reshape(rows.shape).view(cls)
+        )
         view.flags.writeable = False
         view._rows, view._table, view._segment = rows, table, segment
         return view
