@@ -10,7 +10,7 @@ version=3.14
 root=$folder/root python=$folder/root/usr/bin/python$version site=$folder/site
 packages=("python$version" "python$version-minimal" "libpython$version-minimal" "libpython$version-stdlib"
   libc6 libgcc-s1 libstdc++6 libssl3t64 zlib1g libffi8 libexpat1 libbz2-1.0 liblzma5 libsqlite3-0 libuuid1 libzstd1)
-modules=(numpy scipy scikit-learn pandas pillow safetensors click tqdm pluggy jinja2 lazy-loader
+modules=(numpy scipy scikit-learn pandas pyarrow pillow safetensors click tqdm pluggy jinja2 lazy-loader
   pytest pytest-timeout hypothesis xxhash threadpoolctl)
 
 skip() {

@@ -11,6 +11,7 @@ from torch import nn
 import tlengine as tl
 from tlengine.errors import CacheReadOnlyWarning, InputError
 from tlengine.features import EmbeddingCache, ImagePreprocess
+from tlengine.features.images import DECODING
 
 ROWS = [np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8) for i in range(24)]
 LABELS = ["ab"[i % 2] for i in range(24)]
@@ -93,6 +94,15 @@ def test_tables_of_the_old_kind_are_marked(tmp_path: Path, capsys: pytest.Captur
     assert f"tlengine cache clear {name[:16]} --cache-dir {tmp_path}" in err
     tables = json.loads(call("--json")[0])["tables"]
     assert [table["name"] for table in tables if table["outdated"]] == [name]
+
+
+def test_the_way_from_file_to_pixels_is_in_the_key_of_pictures_alone() -> None:
+    """16-bit pictures came out otherwise once: a later change must not find rows of the earlier one."""
+    assert backbone().recipe()["decoding"] == DECODING
+    text = tl.Backbone(
+        nn.Identity(), preprocess=str.split, preprocess_name="x", modality="text", name="a", embedding_dim=2
+    )
+    assert "decoding" not in text.recipe()
 
 
 def test_the_recipe_says_layer_pooling_and_width() -> None:

@@ -19,6 +19,7 @@ from tlengine.errors import (
     UnhashableRecipeError,
 )
 from tlengine.features.descriptions import describe
+from tlengine.features.images import DECODING
 from tlengine.features.recipes import Fingerprint
 from tlengine.plugins import registry
 from tlengine.plugins.containment import reason, stdout_to_stderr
@@ -117,7 +118,8 @@ class Backbone:
         """What determines a row besides the sample itself: the cache keys its tables by it.
 
         ``layer`` and ``pooling`` say what is read off the network; ``""``, as in ``get_submodule("")``, is
-        the module itself, whose output is taken as it comes.
+        the module itself, whose output is taken as it comes. ``decoding`` numbers the way from a file to
+        pixels.
         """
         found = self.fingerprints()
         return {
@@ -128,6 +130,7 @@ class Backbone:
             "pooling": "",
             "dim": self.embedding_dim,
             "precision": precision,
+            **({} if self.modality == "text" else {"decoding": DECODING}),
         }
 
     def takes(self, modality: str) -> bool:

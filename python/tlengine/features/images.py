@@ -21,7 +21,19 @@ from tlengine.features.png import PngHeader, read_header, without_metadata
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEPTH_NOTE", "FORMATS", "MAX_PIXELS", "ImagePreprocess", "decode_image", "loaded", "orientation"]
+__all__ = [
+    "DECODING",
+    "DEPTH_NOTE",
+    "FORMATS",
+    "MAX_PIXELS",
+    "ImagePreprocess",
+    "decode_image",
+    "loaded",
+    "orientation",
+]
+
+DECODING = 1
+"""Part of the key of every picture's embedding: raised whenever a file would come out as other pixels."""
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused by their header, before a pixel is decoded."""

@@ -46,7 +46,10 @@ pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
         Error::CacheIo { path, errno, .. } => {
             let _ = context.set_item("path", path);
             set(&context, &[("errno", i64::from(*errno))]);
-            hint(&context, "check the path, its permissions and the disk, or set TLENGINE_HOME to another folder");
+            hint(
+                &context,
+                "check the path, its permissions and the disk, or set TLENGINE_HOME to another folder",
+            );
             "CacheIOError"
         }
         Error::CacheReadOnly { path, .. } => {
