@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from datetime import date
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import IO
 import numpy as np
 import pytest
 
+from tests.requirements import require_root, require_tools
 from tlengine.documents import installed_versions, plain, replace_file, replace_text
 
 
@@ -60,6 +63,45 @@ def test_devices_and_pipes_are_written_to_and_stay(tmp_path: Path) -> None:
     reader.join(timeout=20)
     assert found == ["text"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_standard_output_by_its_name(tmp_path: Path, name: str, kind: str) -> None:
+    code = f"from tlengine.documents import replace_text; replace_text({name!r}, 'text')"
+    before = os.lstat("/dev/stdout")
+    with (tmp_path / "out").open("w") as file:
+        stdout = file if kind == "file" else subprocess.PIPE
+        done = subprocess.run([sys.executable, "-c", code], stdout=stdout, text=True, check=True, timeout=60)
+    assert (done.stdout if kind == "pipe" else (tmp_path / "out").read_text()) == "text"
+    assert os.path.samestat(os.lstat("/dev/stdout"), before)
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "latest.csv"
+    link.symlink_to("there/x.csv")
+    assert replace_text(link, "one") == link
+    assert replace_text(link, "two") == link
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "x.csv").read_text() == "two"
+    assert os.listdir(tmp_path / "there") == ["x.csv"]
+
+
+def test_a_file_that_is_a_mount_of_its_own_is_written_over(tmp_path: Path) -> None:
+    require_root()
+    require_tools("mount", "umount")
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("a longer old text")
+    target.touch()
+    subprocess.run(["mount", "--bind", source, target], check=True)
+    try:
+        replace_text(target, "new")
+        assert target.read_text() == source.read_text() == "new"
+    finally:
+        subprocess.run(["umount", target], check=True)
+    assert sorted(os.listdir(tmp_path)) == ["source", "target"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Set
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +24,7 @@ __all__ = ["installed_versions", "plain", "replace_file", "replace_text"]
 def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
     """Give ``path`` the content that ``write`` writes: after a crash the old file is there, or the new one.
 
-    Anything that is no regular file, such as ``/dev/stdout`` or a pipe, is written to as it is.
+    Links are followed. What is no file of its own, such as ``/dev/stdout`` or a pipe, is written to as it is.
 
     Args:
         path: where to; its folder exists.
@@ -34,22 +36,41 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
     Raises:
         OSError: the disk is full, or the folder cannot be written; nothing of the draft stays.
     """
-    target = Path(path)
-    if target.exists() and not target.is_file():
-        with target.open("wb") as file:
+    if _is_stream(Path(path)):
+        with open(path, "wb") as file:
             write(file)
-        return target
+        return Path(path)
+    target = Path(os.path.realpath(path))  # a link stays a link, its target is replaced
     draft = target.with_name(f".tlengine-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with draft.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(target)
+        _take_place(draft, target)
     finally:
         draft.unlink(missing_ok=True)
     _sync_folder(target.parent)
-    return target
+    return Path(path)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is no file of its own: a device, a pipe, or a descriptor of this process by its name."""
+    in_devices = path.absolute().parts[1:2] in (("dev",), ("proc",))
+    return in_devices or (path.exists() and not path.is_file())
+
+
+def _take_place(draft: Path, target: Path) -> None:
+    """Rename; a file that is a mount of its own (in a container) can only be written over."""
+    try:
+        draft.replace(target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        with draft.open("rb") as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def replace_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -114,6 +114,8 @@ def test_text_that_looks_missing_or_like_a_number_is_text():
         ([0.5, 1.5, 2.5, 3.5] * 2, "row 0"),
         (np.array([1, 2, np.inf, 2] * 2), "row 2"),
         (np.array([b"a", b"b"] * 4), "decode"),
+        (np.array([b"a", b"b"] * 4, object), "decode"),
+        ([b"a", b"b"] * 4, "decode"),
         (np.array(["2026-01-01", "2026-01-02"] * 4, "datetime64[D]"), "datetime64"),
         (np.array([1j, 2j] * 4), "complex"),
     ],

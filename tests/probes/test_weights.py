@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, cross_val_score
 from sklearn.utils.class_weight import compute_class_weight
 
 import tlengine as tl
@@ -91,6 +92,14 @@ def test_the_label_of_a_dropped_row_may_be_named():
     y = np.array(["a", "b", "c"])[np.arange(60) % 3]
     probe = tl.LinearProbe(class_weight={"a": 2.0, "c": 9.0}).fit(X, y, sample_weight=(y != "c") * 1.0)
     assert probe.classes_.tolist() == ["a", "b"]
+
+
+def test_a_draw_of_the_rows_may_lack_a_class():
+    """As in scikit-learn: cross-validation over a rare class goes on where all classes of y are named."""
+    y = np.array(["a", "b"] * 28 + ["c"] * 4)
+    probe = tl.LinearProbe(class_weight={"a": 1.0, "b": 2.0, "c": 9.0})
+    assert np.isfinite(cross_val_score(probe, X, y, cv=KFold(5))).all()
+    assert probe.fit(X[:50], y[:50]).classes_.tolist() == ["a", "b"]
 
 
 def test_a_class_that_a_fold_lacks_may_be_named():

@@ -84,6 +84,8 @@ def _check_each(labels: npt.NDArray[Any]) -> None:
         if is_missing(label) and not isinstance(label, str):
             raise _missing(row, label)
         kind = _kind(label)
+        if kind == "bytes":
+            raise LabelError(f"y holds bytes at row {row}", hint="decode them to text", row=row)
         if kind == "several":
             raise _several(row, label)
         if kind == "number" and not float(label).is_integer():

@@ -52,8 +52,8 @@ def weights_of_classes(
         known: further labels that may be named, of rows that count nothing.
 
     Raises:
-        InputError: a label that is none of ``classes``, also of another type; a weight that is no number of
-            0 or more.
+        InputError: a label that is none of ``classes``, while one of these is not named; a weight that is no
+            number of 0 or more.
 
     >>> classes, labels = np.array(["1", "2"]), np.array([0, 0, 0, 1])
     >>> weights_of_classes("balanced", classes, labels, np.ones(4)).round(3).tolist()
@@ -78,18 +78,21 @@ def weights_of_classes(
 def _named_weights(
     class_weight: Mapping[Any, float], classes: npt.NDArray[Any], known: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
-    given: dict[Any, float] = {}
-    labels = set(known.tolist())
-    for label, weight in class_weight.items():
-        plain = label.item() if isinstance(label, np.generic) else label
-        if plain not in labels:
-            raise InputError(_unknown(plain, known), hint="name labels as they are written in y")
+    given = {
+        label.item() if isinstance(label, np.generic) else label: weight
+        for label, weight in class_weight.items()
+    }
+    for label, weight in given.items():
         if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
             raise InputError(
-                f"class_weight of {plain!r} is {weight!r:.80}", hint="use a finite number of 0 or more"
+                f"class_weight of {label!r} is {weight!r:.80}", hint="use a finite number of 0 or more"
             )
-        given[plain] = float(weight)
-    return np.array([given.get(label, 1.0) for label in classes.tolist()])
+    labels = known.tolist()
+    unknown = [label for label in given if label not in labels]
+    # A draw of the rows may lack a class; a label that y spells otherwise leaves one without a weight.
+    if unknown and not all(label in given for label in classes.tolist()):
+        raise InputError(_unknown(unknown[0], known), hint="name labels as they are written in y")
+    return np.array([float(given.get(label, 1.0)) for label in classes.tolist()])
 
 
 def _unknown(label: Any, known: npt.NDArray[Any]) -> str:
