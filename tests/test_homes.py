@@ -49,37 +49,25 @@ def table() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("environment", "works"),
+    ("environment", "kept"),
     [
         ({}, False),
-        ({"HOME": ""}, False),
         ({"HOME": "relative"}, False),
-        ({"XDG_CACHE_HOME": "relative"}, False),
         ({"TLENGINE_HOME": "~/cache"}, False),
         ({"HOME": "{here}/file"}, False),
-        ({"TLENGINE_HOME": "{here}/file"}, False),
-        ({"HOME": "{here}/shut"}, True),
-        ({"HOME": "/"}, True),
-        ({"TLENGINE_HOME": "{here}/shut/deeper"}, True),
+        ({"HOME": "/"}, False),
+        ({"TLENGINE_HOME": "{here}/shut/deeper"}, False),
         ({"TLENGINE_HOME": "{here}/open"}, True),
-        ({"XDG_CACHE_HOME": "{here}/open"}, True),
     ],
     ids=str,
 )
-def test_a_user_without_a_name_is_served_or_told_what_to_set(
-    table: Path, environment: dict[str, str], works: bool
-) -> None:
+def test_a_user_without_a_name_is_served(table: Path, environment: dict[str, str], kept: bool) -> None:
+    """Embeddings that cannot be kept are computed all the same; one line says why they are not kept."""
     here = {name: value.format(here=table.parent) for name, value in environment.items()}
     done = as_nobody("extract", table, "--backbone", "raw", folder=table.parent, **here)
+    assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert done.returncode == (not works), done.stderr
-    if works and "open" not in str(here):
-        assert "not kept" in done.stderr
-    if not works:
-        error, hint = done.stderr.strip().splitlines()[-2:]
-        assert error.startswith("error: ")
-        assert hint.startswith("hint: ")
-        assert "HOME" in error + hint or "check the path" in hint
+    assert done.stderr.count("not kept") == (not kept)
 
 
 def test_doctor_and_plugins_need_no_home(table: Path) -> None:

@@ -43,8 +43,18 @@ def script(method: str, body: str) -> str:
 EXTRACT = "print(tl.extract(ds, 'raw', workers=2, cache=None).stats.embedded)"
 
 
-@pytest.mark.parametrize("method", SPAWN)
-@pytest.mark.parametrize("way", ["file", "-c", "stdin", "zipapp", "module", "thread", "asyncio"])
+@pytest.mark.parametrize(
+    ("way", "method"),
+    [
+        ("file", "spawn"),
+        ("file", "forkserver"),
+        ("-c", "spawn"),
+        ("stdin", "forkserver"),
+        ("zipapp", "spawn"),
+        ("module", "forkserver"),
+        ("asyncio", "spawn"),
+    ],
+)
 def test_a_script_without_a_guard_runs_once_and_is_done(photos: Path, method: str, way: str) -> None:
     body = EXTRACT
     if way == "thread":
