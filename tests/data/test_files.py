@@ -229,3 +229,17 @@ def test_take_keeps_the_columns_together(tmp_path: Path) -> None:
     ds = load_dataset(write(tmp_path, "t.csv", "id,text,label\nx,one,a\ny,two,b\nz,three,c\n")).take([2, 0])
     assert (ds.ids.tolist(), ds.contents, ds.labels().tolist()) == (["z", "x"], ["three", "one"], ["c", "a"])
     assert len(ds.take(np.array([True, False]))) == 1
+
+
+def test_encoded_images_are_read_once_and_are_no_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"image": [b"one", b"two"], "label": ["a", "b"]}), tmp_path / "t.parquet")
+    real, read = pq.ParquetFile.read, list[str]()
+
+    def counted(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
+        read.extend(columns)
+        return real(file, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read", counted)
+    ds = load_dataset(tmp_path / "t.parquet")
+    assert (ds.contents, ds.ids.tolist()) == ([b"one", b"two"], ["0", "1"])
+    assert read.count("image") == 1

@@ -116,6 +116,11 @@ def _column(values: Any, n: int, what: str, name: str) -> Any:
     entries = row_list(values)
     if entries is None or (dimensions := _dimensions(entries)) != 1:
         found = _dimensions(values) if entries is None else dimensions
+        if found < 2:
+            raise ShapeMismatchError(
+                f"{name}: {what} is a {type(values).__name__}, which has {found} dimensions, not 1",
+                hint="pass a list or an array with one entry per row, in the order of the rows",
+            )
         raise ShapeMismatchError(
             f"{name}: {what} has {found} dimensions, not 1",
             hint="one label per row: y.argmax(axis=1) if it is one-hot; several labels per row are for "
@@ -213,6 +218,11 @@ def _listed(items: Sequence[Any], name: str, modality: str | None) -> tuple[str,
             raise DtypeError(
                 f"{place}: a {type(item).__name__} is no sample",
                 hint="use str, pathlib.Path, PIL.Image, or uint8 arrays (h, w, 3)",
+            )
+        if isinstance(item, np.ndarray) and item.ndim not in (2, 3):
+            raise ShapeMismatchError(
+                f"{place}: an array of shape {item.shape} is no image",
+                hint="images are (h, w, 3); features and labels are a tuple: (X, y)",
             )
     if is_tensor(first):
         return "image", _tensor_images(list(items), name), None
