@@ -114,7 +114,7 @@ def _leaves(source: Any, at: Sequence[int], rows: Sequence[int]) -> Iterator[_Le
         whole = np.asarray(rows, dtype=np.int64) % len(source)
         part = np.searchsorted(ends, whole, side="right") - 1
         for i in np.unique(part).tolist():
-            inside = np.flatnonzero(part == i)
+            inside = np.flatnonzero(part == i).tolist()
             yield from _leaves(
                 source.datasets[i], [at[j] for j in inside], (whole[inside] - ends[i]).tolist()
             )
@@ -153,7 +153,7 @@ def _names(source: Any, rows: Sequence[int], values: list[Any]) -> list[str] | N
 
 def _names_below(source: Any, rows: Sequence[int], values: list[Any]) -> list[str] | None:
     """By the names of what a wrapper keeps as ``dataset``, if its labels are stored there, item by item."""
-    below = getattr(source, "dataset", None)
+    below: Any = getattr(source, "dataset", None)
     if not hasattr(below, "classes") or not hasattr(below, "__len__") or len(below) != len(source):
         return None
     return _names(below, rows, values) if _stored(below) is not None else None
