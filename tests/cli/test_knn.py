@@ -40,3 +40,12 @@ def test_a_table_and_the_gate(tl, features):
 @pytest.mark.parametrize("ks", ["0", "five", "", "5,-1"])
 def test_strange_ks_are_usage_errors(tl, features, ks):
     assert tl("knn", features, "--k", ks)[0] == 2
+
+
+@pytest.mark.parametrize("recipe", ["resnet50, pooled", "", "[1, 2]", "3", "null", "{", "[" * 100_000])
+@pytest.mark.parametrize("command", ["knn", "probe"])
+def test_a_recipe_of_the_users_own_is_no_trouble(tl, features, tmp_path, recipe, command):
+    with np.load(features) as arrays:
+        np.savez(tmp_path / "own.npz", X=arrays["X"], y=arrays["y"], recipe=recipe)
+    code, _, err = tl(command, tmp_path / "own.npz", "--json", "--quiet", "--out", tmp_path / "model")
+    assert code == 0, err

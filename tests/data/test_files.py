@@ -138,9 +138,10 @@ def test_no_label_column(tmp_path: Path) -> None:
         load_dataset(path, labels="require")
 
 
-def test_a_column_called_split_that_is_none_is_left_alone(tmp_path: Path) -> None:
+def test_a_column_called_split_that_is_none_is_left_alone_with_a_word(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv", "text,label,split\nhello,a,left\nbye,b,right\n")
-    assert load_dataset(path).splits is None
+    with pytest.warns(TlengineWarning, match="'split': left, right are no words for splits"):
+        assert load_dataset(path).splits is None
     with pytest.raises(DatasetError, match="line 2: 'left' is no split"):
         load_dataset(path, split="split")
 
@@ -228,3 +229,17 @@ def test_take_keeps_the_columns_together(tmp_path: Path) -> None:
     ds = load_dataset(write(tmp_path, "t.csv", "id,text,label\nx,one,a\ny,two,b\nz,three,c\n")).take([2, 0])
     assert (ds.ids.tolist(), ds.contents, ds.labels().tolist()) == (["z", "x"], ["three", "one"], ["c", "a"])
     assert len(ds.take(np.array([True, False]))) == 1
+
+
+def test_encoded_images_are_read_once_and_are_no_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"image": [b"one", b"two"], "label": ["a", "b"]}), tmp_path / "t.parquet")
+    real, read = pq.ParquetFile.read, list[str]()
+
+    def counted(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
+        read.extend(columns)
+        return real(file, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read", counted)
+    ds = load_dataset(tmp_path / "t.parquet")
+    assert (ds.contents, ds.ids.tolist()) == ([b"one", b"two"], ["0", "1"])
+    assert read.count("image") == 1

@@ -304,6 +304,16 @@ def test_a_folder_without_images_says_what_is_there(tmp_path: Path, names: tuple
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("name", [".train", "@eaDir", ".hidden/train", "__MACOSX"])
+def test_hidden_folders_are_counted_where_nothing_else_is(tmp_path: Path, name: str) -> None:
+    root = plant(tmp_path, f"{name}/cat/1.jpg", f"{name}/dog/2.jpg", ".git/x.jpg")
+    with pytest.raises(
+        EmptyInputError, match=r"2 hidden folders that are passed over, such as \S+/"
+    ) as caught:
+        load_dataset(root)
+    assert caught.value.hint
+
+
 # -- suffixes
 
 

@@ -1,6 +1,7 @@
 """Objects in memory: what they hold is read right, or refused with the way out; never a wrong label."""
 
 import enum
+from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import scipy.sparse
+import sklearn.utils
 import torch
 from PIL import Image
+from sklearn.datasets import load_iris
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset, random_split
 
 from tests.data.forms import Items
@@ -349,6 +352,65 @@ def test_features_and_datasets_are_one_pair(tmp_path: Path) -> None:
         load_dataset(["a", "b"]).to_features()
     with pytest.raises(InputError, match="'val' is no role"):
         Dataset(name="n", modality="text", ids=np.array(["a"]), contents=["a"], splits=np.array(["val"]))
+
+
+@pytest.mark.parametrize("name", ["fold", "Subset", "partition", "splits"])
+@pytest.mark.parametrize("form", [pd.DataFrame, pa.table])
+def test_numbers_under_the_name_of_a_split_do_not_vanish_without_a_word(name: str, form: Any) -> None:
+    source = form({"a": [1.0, 2.0, 3.0], name: [0.5, 1.5, 2.5], "label": ["x", "y", "x"]})
+    with pytest.warns(TlengineWarning, match=f"'{name}': 0.5, 1.5, 2.5 are no words.*not used.*rename it"):
+        ds = load_dataset(source)
+    assert ds.X is not None
+    assert ds.X.tolist() == [[1], [2], [3]]
+    apart = load_dataset(
+        (source.drop(columns="label") if form is pd.DataFrame else source.drop(["label"]), [0, 1, 0])
+    )
+    assert apart.X is not None
+    assert apart.X.shape == (3, 2)
+
+
+# ---- everyday spellings ----
+
+
+@pytest.mark.parametrize("y", [range(2), {"p": 0, "q": 1}.values(), deque([0, 1]), (0, 1)], ids=str)
+def test_labels_in_any_sequence(y: Any) -> None:
+    assert load_dataset((X[:2], y)).labels().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("y", [{0, 1}, 3, "ab", iter([0, 1])], ids=["set", "number", "text", "iterator"])
+def test_labels_without_an_order_are_refused(y: Any) -> None:
+    with pytest.raises(InputError, match=r"y is a \w+, which has 0 dimensions") as caught:
+        load_dataset((X[:2], y))
+    assert caught.value.hint
+
+
+def test_a_list_of_features_and_labels_is_no_list_of_images() -> None:
+    with pytest.raises(InputError, match=r"X\[1\]: an array of shape \(4,\) is no image.*\n.*\(X, y\)"):
+        load_dataset([X, np.array([0, 1, 0, 1])])
+
+
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_what_loaders_of_scikit_learn_give(as_frame: bool) -> None:
+    iris = load_iris(as_frame=as_frame)
+    ds = load_dataset(iris)
+    assert ds.X is not None
+    assert ds.X.shape == (150, 4)
+    assert ds.labels().tolist() == list(iris.target)
+    with pytest.raises(LabelError, match="regression"):
+        load_dataset(sklearn.utils.Bunch(data=X, target=[0.12, 1.5, 2.25, 3.75]))
+
+
+def test_a_dict_of_splits_of_the_hub() -> None:
+    part = hub(["good", "bad"], [1, 0])
+    ds = load_dataset({"train": part, "validation": part})
+    assert ds.splits is not None
+    assert ds.splits.tolist() == ["train", "train", "select", "select"]
+
+
+def test_pictures_in_a_column_called_images() -> None:
+    pictures = [Image.new("RGB", (2, 2)) for _ in range(2)]
+    ds = load_dataset({"images": pictures, "labels": ["a", "b"]})
+    assert (ds.modality, ds.labels().tolist()) == ("image", ["a", "b"])
 
 
 # ---- torch ----

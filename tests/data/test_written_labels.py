@@ -191,16 +191,56 @@ def test_one_unknown_word_among_splits(tmp_path: Path, form: str, typo: str) -> 
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_numbers_for_splits(tmp_path: Path, form: str) -> None:
-    columns = {"text": list("abc"), "label": list("xyx"), "split": ["0", "1", "0"]}
+@pytest.mark.parametrize("name", ["split", "Splits", "subset", "fold"])
+@pytest.mark.parametrize("words", [["0", "1"], ["trn", "tst"], ["A", "B"]])
+def test_a_split_without_any_known_word_is_told_of(
+    tmp_path: Path, form: str, name: str, words: list[str]
+) -> None:
+    columns = {"text": list("abc"), "label": list("xyx"), name: [*words, words[0]]}
     source = FORMS[form](columns, tmp_path)
-    with pytest.raises(InputError, match="'0' is no split"):
-        load_dataset(source, split="split")
-    if form == "map style":
+    with pytest.raises(InputError, match=f"'{words[0]}' is no split"):
+        load_dataset(source, split=name)
+    with pytest.warns(TlengineWarning, match=f"{', '.join(words)} are no words for splits"):
         assert load_dataset(source).splits is None
-    else:
-        with pytest.warns(TlengineWarning, match="0, 1 are no words for splits"):
-            assert load_dataset(source).splits is None
+
+
+@pytest.mark.parametrize("form", TYPED)
+@pytest.mark.parametrize(
+    ("numbers", "classes"),
+    [
+        ([0.25 * (i % 20) for i in range(40)], True),
+        ([0.37 * i for i in range(10)], False),
+        ([0.5 * (i % 41) for i in range(800)], True),
+        ([0.37 * (i % 21) for i in range(30)], False),
+    ],
+)
+def test_one_limit_for_numbers_and_for_numbers_as_text(
+    tmp_path: Path, form: str, numbers: list[float], classes: bool
+) -> None:
+    texts = [f"t{i}" for i in range(len(numbers))]
+    for values in (numbers, [str(number) for number in numbers]):
+        source = TYPED[form]({"text": texts, "label": values}, tmp_path)
+        if classes:
+            assert load_dataset(source).labels().tolist() == values
+        else:
+            with pytest.raises(LabelError, match="regression"):
+                load_dataset(source)
+
+
+@pytest.mark.parametrize("form", ["parquet", "pandas", "arrow", "columns", "records", "hub", "map style"])
+def test_bytes_are_text_in_every_column(tmp_path: Path, form: str) -> None:
+    columns = {
+        "text": ["a", "b", "c"],
+        "label": ["é".encode(), b"x", b"x"],
+        "group": [b"p1", b"p2", b"p1"],
+        "split": [b"train", b"test", b"train"],
+    }
+    ds = load_dataset(TYPED[form](columns, tmp_path))
+    assert ds.labels().tolist() == ["é", "x", "x"]
+    assert [c.tolist() for c in (ds.groups, ds.splits) if c is not None] == [
+        ["p1", "p2", "p1"],
+        ["train", "test", "train"],
+    ]
 
 
 def test_labels_of_arrays_are_exact() -> None:

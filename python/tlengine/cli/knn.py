@@ -162,4 +162,4 @@ def _print(document: dict[str, Any]) -> None:
             f"{record['log_loss']:>8.4f}"
         )
     if document["model"]:
-        click.echo(f"model: {document['model']}")
+        echo(f"model: {document['model']}")

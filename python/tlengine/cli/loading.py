@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tlengine.cli.common import COLUMNS, DataOptions, say
 
@@ -43,8 +43,7 @@ def open_features(
     if dataset.modality == "features":
         if backbone is not None:
             raise InputError(f"{dataset.name} holds features already", hint="leave --backbone out")
-        recipe = json.loads(dataset.metadata.get("recipe") or "{}")
-        return replace(dataset.to_features(), recipe=recipe)
+        return replace(dataset.to_features(), recipe=_recipe(dataset.metadata.get("recipe", "")))
     from tlengine.features import default_backbone, extract, load_backbone, with_check_rows
 
     if backbone is None:
@@ -56,3 +55,12 @@ def open_features(
     features = extract(dataset, loaded, progress=not options.quiet, **options.extraction)
     limit = options.extraction["max_pixels"]
     return with_check_rows(features, dataset, loaded, max_pixels=limit) if keep else features
+
+
+def _recipe(text: str) -> dict[str, Any]:
+    """The recipe that ``extract`` wrote; empty where the text is the user's own, and no JSON object."""
+    try:
+        recipe = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}

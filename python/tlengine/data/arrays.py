@@ -14,7 +14,7 @@ from tlengine.data.dataset import Contents, Dataset, LazyContents
 from tlengine.data.labels import class_labels
 from tlengine.data.paths import image_path, names_files, names_images
 from tlengine.data.roles import name_column, role_column
-from tlengine.data.scalars import as_text, is_missing, short
+from tlengine.data.scalars import as_text, is_missing, is_nothing, short
 from tlengine.data.tables import LabelMode, text_of
 from tlengine.data.tensors import image_array, is_tensor, numpy_array, row_list
 from tlengine.errors import (
@@ -116,6 +116,11 @@ def _column(values: Any, n: int, what: str, name: str) -> Any:
     entries = row_list(values)
     if entries is None or (dimensions := _dimensions(entries)) != 1:
         found = _dimensions(values) if entries is None else dimensions
+        if found < 2:
+            raise ShapeMismatchError(
+                f"{name}: {what} is a {type(values).__name__}, which has {found} dimensions, not 1",
+                hint="pass a list or an array with one entry per row, in the order of the rows",
+            )
         raise ShapeMismatchError(
             f"{name}: {what} has {found} dimensions, not 1",
             hint="one label per row: y.argmax(axis=1) if it is one-hot; several labels per row are for "
@@ -199,7 +204,7 @@ def _refuse_channels_first(array: npt.NDArray[Any], name: str) -> None:
 
 def _listed(items: Sequence[Any], name: str, modality: str | None) -> tuple[str, Contents | None, Any]:
     """What a list holds, by its first entry that is there."""
-    first = next((item for item in items if not _is_nothing(item)), "" if len(items) else None)
+    first = next((item for item in items if not is_nothing(item)), "" if len(items) else None)
     if isinstance(first, str):
         return _strings(items, name, modality)
     if _is_row(first) or first is None:
@@ -214,13 +219,14 @@ def _listed(items: Sequence[Any], name: str, modality: str | None) -> tuple[str,
                 f"{place}: a {type(item).__name__} is no sample",
                 hint="use str, pathlib.Path, PIL.Image, or uint8 arrays (h, w, 3)",
             )
+        if isinstance(item, np.ndarray) and item.ndim not in (2, 3):
+            raise ShapeMismatchError(
+                f"{place}: an array of shape {item.shape} is no image",
+                hint="images are (h, w, 3); features and labels are a tuple: (X, y)",
+            )
     if is_tensor(first):
         return "image", _tensor_images(list(items), name), None
     return "image", list(items), None
-
-
-def _is_nothing(item: Any) -> bool:
-    return item is None or type(item).__name__ == "NAType" or (isinstance(item, float) and item != item)
 
 
 def _is_row(item: Any) -> bool:

@@ -28,8 +28,8 @@ ROLE_NAMES = {
 
 USUAL = {
     "text": ("text", "texts", "sentence", "content", "document", "body", "review", "message", "utterance"),
-    "image": ("image", "image_path", "img", "img_path", "path", "file_path", "filepath", "file", "file_name",
-              "filename", "photo"),
+    "image": ("image", "images", "image_path", "img", "img_path", "path", "file_path", "filepath", "file",
+              "file_name", "filename", "photo"),
     "label": ("label", "labels", "class", "class_name", "category", "target", "y"),
     "group": ("group", "groups", "group_id", "patient", "patient_id", "subject", "subject_id"),
     "domain": ("domain", "domains", "environment", "site"),

@@ -31,8 +31,8 @@ def dataset_from_folder(root: Path, columns: Columns | None = None, *, labels: L
     """The images under ``root``, sorted by path; ids are paths relative to ``root``.
 
     A class is the folder below ``root`` (below ``root/train`` and so on, below a folder that holds all the
-    others); what lies deeper belongs to it. Hidden files and folders, those of NAS and viewers, and files
-    that are no images are not samples; a warning says what was passed over.
+    others); what lies deeper belongs to it. Hidden files and folders, those of NAS and viewers, and documents
+    are passed over in silence; a warning names other files that are no images, and empty folders.
 
     Args:
         root: the folder.
@@ -92,9 +92,15 @@ def _nothing(tree: Folder) -> DatasetError | EmptyInputError:
     seen = sum((folder.ignored for folder in tree.walk()), Counter[str]())
     closed = [folder.where for folder in tree.walk() if folder.error]
     aside = [f"{folder.where}{name}/" for folder in tree.walk() for name in folder.skipped]
+    hidden = [f"{folder.where}{name}/" for folder in tree.walk() for name in folder.hidden]
     found = [f"{count} {suffix}" for suffix, count in seen.most_common(5)]
     found += [f"{shown(name)} (cannot be read)" for name in closed[:3]]
     found += [f"{shown(name)} (passed over for its @)" for name in aside[:3]]
+    if hidden:
+        count = f"{len(hidden)} hidden folder{'s' if len(hidden) > 1 else ''}"
+        found.append(
+            f"{count} that {'are' if len(hidden) > 1 else 'is'} passed over, such as {shown(hidden[0])}"
+        )
     return EmptyInputError(
         f"{shown(tree.path)}: no images in this folder{'; it holds ' if found else ''}{', '.join(found)}",
         hint=f"put images in one folder per class; suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}",

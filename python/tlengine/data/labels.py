@@ -17,7 +17,7 @@ from tlengine.errors import LabelError, TlengineWarning
 __all__ = ["class_labels", "class_names"]
 
 _FEW = 20
-"""Up to this many distinct numbers may be grades or codes; beyond, they must repeat to be classes."""
+"""Up to this many distinct numbers may be grades or codes, if some repeat; beyond, classes have many rows."""
 
 _LONGEST = 1_000
 """Characters of a label: arrays of text are as wide as their longest."""
@@ -158,7 +158,10 @@ def _texts(items: list[str], place: Callable[[int], str], where: str | None) -> 
 
 
 def _refuse_continuous(items: list[Any], kind: str, where: str) -> None:
-    """Codes such as ``"250.1"`` repeat: as text, a class may have ten rows and there may be many."""
+    """Codes such as ``250.1`` repeat: a class may have ten rows, and there may be many.
+
+    One limit for numbers and for the same numbers as text, as a CSV has them.
+    """
     if kind == "bool":
         return
     try:
@@ -169,7 +172,7 @@ def _refuse_continuous(items: list[Any], kind: str, where: str) -> None:
         return
     distinct, n = len(np.unique(numbers)), len(items)
     whole = bool(np.all(numbers == np.floor(numbers)))
-    repeated = min(_FEW, n // 2) if kind == "number" else max(_FEW, n // 10)
+    repeated = min(max(_FEW, n // 10), n - n // 4)
     if distinct <= (max(_FEW, n // 2) if whole else repeated):
         return
     raise LabelError(

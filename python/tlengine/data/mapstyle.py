@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from tlengine.data.dataset import Dataset, LazyContents
 from tlengine.data.labels import class_labels
 from tlengine.data.paths import image_path, names_images
 from tlengine.data.roles import name_column, role_column
-from tlengine.data.scalars import listed, short
+from tlengine.data.scalars import is_nothing, listed, plain, short
 from tlengine.data.tables import LabelMode, text_of
-from tlengine.data.targets import Targets
+from tlengine.data.targets import Targets, watched
 from tlengine.data.tensors import image_array, is_tensor
 from tlengine.errors import DatasetError, EmptyInputError, LabelError
 
@@ -29,15 +29,18 @@ def dataset_from_map_style(
 ) -> Dataset:
     """Samples of a map-style dataset, read when they are needed.
 
-    An item is ``(content, label)``, a mapping with columns of the usual names, or the content alone.
+    An item is ``(content, label)``, a mapping with columns of the usual names, or the content alone. After
+    the label may stand what cannot be one: a dict, an array, a path, None.
     A content is a str, a ``PIL.Image``, a uint8 array (h, w, 3), or a tensor (3, h, w), uint8 or in
-    [0, 1]; of a mapping, groups, domains and splits are read too. Labels are what ``source[i]`` gives:
-    ``source.targets`` is a short cut where it says the same. Whole numbers are named by ``source.classes``,
+    [0, 1]; of a mapping, groups, domains and splits are read too. The first content that is there says
+    whether they are texts or images. Labels are what ``source[i]`` gives: every item is read for its label,
+    except where torchvision's own code takes it from a list. Whole numbers are named by ``source.classes``,
     also below ``Subset`` and ``ConcatDataset``.
 
     Raises:
         EmptyInputError: no items.
-        DatasetError: an item that cannot be read or is nothing of the above.
+        DatasetError: an item that cannot be read or is nothing of the above; items such as
+            ``(image, row, label)``, of which two entries could be the label.
         InputError: a column is named, and items have none.
         LabelError: see :func:`~tlengine.data.labels.class_labels`.
     """
@@ -49,12 +52,11 @@ def dataset_from_map_style(
         columns.refuse(name, "pass {'X': X, 'y': y, 'groups': g}")
         return dataset_from_arrays(*tensors, name=name, labels=labels)
     reader = _Reader(source, name, columns, modality)
-    first = reader.content(0)
-    kind = "text" if isinstance(first, str) else "image"
+    reader.content(reader.first)
     read = reader.columns(labels)
     return Dataset(
         name=name,
-        modality=kind,  # type: ignore[arg-type]
+        modality=reader.kind,
         ids=np.array([str(i) for i in range(len(source))]),
         contents=LazyContents(len(source), reader.content),
         **read,
@@ -66,13 +68,17 @@ class _Reader:
 
     def __init__(self, source: Any, name: str, columns: Columns, modality: str | None) -> None:
         self._source, self._name, self._modality = source, name, modality
-        first = self.item(0)
-        self._content, self._keys = self._subscripts(first, columns)
-        self._sure_split = columns.split is not None
-        content = first if self._content is None else first[self._content]
-        self._is_path = isinstance(content, str) and (modality == "image" or names_images([content]))
-        if modality == "text":
-            self._is_path = False
+        self._content, self._keys = self._subscripts(self.item(0), columns)
+        self._asked_split = columns.split
+        rows = range(len(source))
+        self.first = next((row for row in rows if not is_nothing(self._raw(row))), 0)
+        content = self._raw(self.first)
+        self._is_path = modality != "text" and (
+            isinstance(content, str) and (modality == "image" or names_images([content]))
+        )
+        self.kind: Literal["text", "image"] = (
+            "text" if isinstance(content, str | None) and not self._is_path else "image"
+        )
 
     def _subscripts(self, first: Any, columns: Columns) -> tuple[Any, dict[str, Any]]:
         """What to subscript an item with for its content (None: the item is it), and for each column."""
@@ -110,46 +116,76 @@ class _Reader:
         return item._asdict() if hasattr(item, "_asdict") else item
 
     def content(self, row: int) -> Any:
-        """What is to be embedded."""
-        item, place = self.item(row), f"{self._name}[{row}]"
-        content = item if self._content is None else item[self._content]
-        if is_tensor(content):
-            return image_array(content, place)
-        if self._is_path:
-            return image_path(content, None, place) if isinstance(content, str) else content
-        if content is None or isinstance(content, str):
+        """What is to be embedded; an image that is not there is no bytes, which cannot be read."""
+        content, place = self._raw(row), self._place(row)
+        if self.kind == "text" and (is_nothing(content) or isinstance(content, str)):
             return text_of(content, place)
-        if isinstance(content, np.ndarray | bytes | Path) or hasattr(content, "convert"):
+        if self.kind == "image" and is_nothing(content):
+            return b""
+        if self.kind == "image" and is_tensor(content):
+            return image_array(content, place)
+        if self._is_path and isinstance(content, str):
+            return image_path(content, None, place)
+        picture = isinstance(content, np.ndarray | bytes | Path) or hasattr(content, "convert")
+        if self.kind == "image" and picture:
             return content
+        known = picture or isinstance(content, str) or is_tensor(content)
         raise DatasetError(
-            f"{place}: {short(content)} is neither text nor image",
-            hint="an item is (content, label), in this order, or a dict with text or image and label",
+            f"{place}: {short(content)} is {f'no {self.kind}' if known else 'neither text nor image'}",
+            hint="an item is (content, label), in this order, or a dict with text or image and label; "
+            "all contents are texts, or all are images",
         )
+
+    def _raw(self, row: int) -> Any:
+        item = self.item(row)
+        if isinstance(item, Mapping):
+            return item.get(self._content)
+        return item if self._content is None else self._cell(item, self._content, row)
 
     def columns(self, labels: LabelMode) -> dict[str, Any]:
         """Labels, groups, domains and splits, by the names that :class:`Dataset` has for them."""
         keys = dict(self._keys)
-        label = keys.pop("label", None)
-        targets = Targets(self._source, lambda row: self.item(row)[label]) if label is not None else None
-        fast = targets.fast() if targets and labels != "ignore" and not keys else None
-        values: dict[str, list[Any]] = {role: [] for role in self._keys}
-        if keys or (fast is None and targets is not None and labels != "ignore"):
-            for row in range(len(self._source)):
-                item = self.item(row)
-                for role, key in self._keys.items():
-                    values[role].append(self._cell(item, key, row))
+        label = None if labels == "ignore" else keys.get("label")
+        keys.pop("label", None)
+        if label is not None:
+            self._refuse_two_labels()
+        targets = Targets(self._source) if label is not None else None
+        known = targets.fast() if targets and not keys else None
+        wanted = keys | ({"label": label} if targets and known is None else {})
+        values = self._values(wanted)
         found: dict[str, Any] = {}
-        if targets is not None and labels != "ignore":
-            named_labels = fast if fast is not None else targets.named(values["label"])
-            found["y"] = class_labels(named_labels, self._place, where=f"labels of {self._name}")
+        if targets is not None:
+            y = targets.named(values["label"]) if known is None else known
+            found["y"] = class_labels(y, self._place, where=f"labels of {self._name}")
         for role in keys:
             found |= self._column(role, values[role])
         return found
 
+    def _values(self, wanted: dict[str, Any]) -> dict[str, list[Any]]:
+        """The columns that are wanted, from every item."""
+        values: dict[str, list[Any]] = {role: [] for role in wanted}
+        for row in watched(range(len(self._source)), self._name) if wanted else ():
+            item = self.item(row)
+            for role, key in wanted.items():
+                values[role].append(self._cell(item, key, row))
+        return values
+
+    def _refuse_two_labels(self) -> None:
+        """``(image, row, label)`` is as usual as ``(image, label, row)``."""
+        item = self.item(self.first)
+        more = [] if isinstance(item, Mapping) or self._content is None else item[2:]
+        if any(_may_be_label(entry) for entry in more):
+            raise LabelError(
+                f"{self._name}[{self.first}]: an item of {len(item)} entries, and the label may be "
+                f"{' or '.join(short(entry) for entry in item[1:] if _may_be_label(entry))}",
+                hint="let __getitem__ return (content, label) or a dict with text or image and label; "
+                "labels='ignore' needs none",
+            )
+
     def _column(self, role: str, values: list[Any]) -> dict[str, Any]:
         where = f"{self._name}, {role}"
         if role == "split":
-            return {"splits": role_column(values, where, self._place, sure=self._sure_split)}
+            return {"splits": role_column(values, where, self._place, sure=self._asked_split is not None)}
         return {f"{role}s": name_column(values, role, where, self._place)}
 
     def _place(self, row: int) -> str:
@@ -162,3 +198,11 @@ class _Reader:
             raise LabelError(
                 f"{self._name}[{row}]: no {key!r} in this item", hint="give every item the same columns"
             ) from None
+
+
+def _may_be_label(entry: Any) -> bool:
+    """A number or a text; a path is none, nor is a dict, an array or a list."""
+    entry = plain(entry)
+    if isinstance(entry, str):
+        return not names_images([entry]) and "/" not in entry
+    return isinstance(entry, int | float)

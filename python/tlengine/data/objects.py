@@ -106,7 +106,11 @@ def _from_arrays(X: Any, y: Any, columns: Columns, modality: str | None, labels:
 def _from_mapping(
     source: Mapping[Any, Any], columns: Columns, modality: str | None, labels: LabelMode
 ) -> Dataset:
-    """``{"X": X, "y": y, ...}`` or a dict of columns."""
+    """``{"X": X, "y": y, ...}``, a dict of columns or of splits, or what scikit-learn's loaders give."""
+    if source and all(map(is_hub_dataset, source.values())):
+        return dataset_from_hub(source, columns, labels=labels, modality=modality)
+    if type(source).__module__.startswith("sklearn.") and "data" in source:
+        return _from_tuple((source["data"], source.get("target")), columns, modality, labels)
     if "X" not in source:
         return dataset_from_table(frame_table(source, "dict"), columns, modality=modality, labels=labels)
     unknown = [key for key in source if key not in ("X", "y", *COLUMNS)]

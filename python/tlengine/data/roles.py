@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from tlengine.data.columns import ROLE_NAMES
 from tlengine.data.names import canonical, one_form
-from tlengine.data.scalars import as_text, is_missing, short
-from tlengine.errors import DatasetError
+from tlengine.data.scalars import as_text, is_missing, listed, short
+from tlengine.errors import DatasetError, TlengineWarning
 
 __all__ = ["name_column", "role_column"]
 
@@ -51,7 +52,8 @@ def role_column(
         values: n words.
         where: of the column, for messages.
         place: says where a row stands.
-        sure: the user said that this is a split. Else None is returned where no value is one.
+        sure: the user said that this is a split. Else, where no value is one, None is returned with a
+            warning.
 
     Raises:
         DatasetError: a value that is no split, beside some that are; the message has the row.
@@ -62,6 +64,7 @@ def role_column(
     texts = ["" if is_missing(value) else canonical(as_text(value)) for value in values]
     roles = [ROLE_NAMES.get(text.casefold()) for text in texts]
     if not sure and not any(roles):
+        _say_unused(texts, where)
         return None
     if None in roles:
         row, count = roles.index(None), roles.count(None)
@@ -72,3 +75,14 @@ def role_column(
             "if it is none",
         )
     return np.array(roles)
+
+
+def _say_unused(texts: Sequence[str], where: str) -> None:
+    found = sorted({text for text in texts if text})
+    what = f"{listed(found, 4)} {'is no word' if len(found) == 1 else 'are no words'} for splits"
+    warnings.warn(
+        f"{where}: {what if found else 'it is empty'}, and the column is not used; write train, val and test "
+        "if it is your split, else rename it",
+        TlengineWarning,
+        stacklevel=5,
+    )

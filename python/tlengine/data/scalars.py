@@ -11,7 +11,7 @@ import numpy as np
 
 from tlengine.data.names import is_blank
 
-__all__ = ["as_text", "is_missing", "listed", "plain", "short"]
+__all__ = ["as_text", "is_missing", "is_nothing", "listed", "plain", "short"]
 
 _MISSING_TYPES = ("NAType", "NaTType", "MaskedConstant")
 """pandas' NA and NaT, NumPy's masked: known by name, so that pandas need not be there."""
@@ -35,6 +35,15 @@ def is_missing(value: Any) -> bool:
         return bool(value != value)
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
         return False
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether there is no sample: None, NaN, NA. A blank text is one.
+
+    >>> [is_nothing(v) for v in (None, float("nan"), "", 0)]
+    [True, True, False, False]
+    """
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
 
 
 def plain(value: Any) -> Any:

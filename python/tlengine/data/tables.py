@@ -92,11 +92,12 @@ def dataset_from_table(
     else:
         chosen.pop("split", None)
     y, labelled = _labels(table, chosen.get("label"), splits)
-    contents = (_texts if kind == "text" else _images)(table, table.column(chosen[kind]))
+    values = table.column(chosen[kind])
+    contents = (_texts if kind == "text" else _images)(table, values)
     dataset = Dataset(
         name=table.name,
         modality=kind,  # type: ignore[arg-type]
-        ids=_ids(table, chosen.pop("id", None), table.column(chosen[kind]) if kind == "image" else None, ids),
+        ids=_ids(table, chosen.pop("id", None), _paths(values) if kind == "image" else None, ids),
         contents=contents,
         y=y,
         groups=_names(table, "group", chosen.get("group")),
@@ -207,6 +208,11 @@ def _ids(
     return np.array([str(row) for row in range(table.rows)]) if default is None else default
 
 
+def _paths(values: Sequence[Any]) -> Sequence[Any] | None:
+    """The values where all are paths, and so may be names; encoded images are never looked into."""
+    return values if isinstance(values, list) and all(isinstance(v, str | Path) for v in values) else None
+
+
 def _distinct_names(values: Sequence[Any]) -> list[str] | None:
     """The values as names, if they are: texts of moderate length or whole numbers, no two equal."""
     plain_values = [plain(value) for value in values]
@@ -223,7 +229,7 @@ def _names(table: SourceTable, role: str, column: str | None) -> npt.NDArray[np.
 
 
 def split_roles(table: SourceTable, chosen: dict[str, str], asked: str | None) -> npt.NDArray[np.str_] | None:
-    """Roles; a guessed column without any word for a split is none, and goes from ``chosen``.
+    """Roles; a guessed column without any word for a split goes from ``chosen``, with a warning.
 
     Args:
         table: with the column.
@@ -238,18 +244,5 @@ def split_roles(table: SourceTable, chosen: dict[str, str], asked: str | None) -
         return None
     roles = role_column(table.column(column), table.where(column), table.place, sure=asked is not None)
     if roles is None:
-        _say_unused(table, column)
         del chosen["split"]
     return roles
-
-
-def _say_unused(table: SourceTable, column: str) -> None:
-    """Numbers under the name of a split may well be one; words that are none are not."""
-    found = sorted({as_text(value) for value in table.column(column)})
-    if len(found) <= 3 and all(value.lower() in ("0", "1", "2", "true", "false") for value in found):
-        warnings.warn(
-            f"{table.where(column)}: {listed(found)} are no words for splits, and the column is not used; "
-            "write train, val and test if it is your split",
-            TlengineWarning,
-            stacklevel=4,
-        )

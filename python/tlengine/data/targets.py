@@ -1,116 +1,169 @@
-"""Labels of torch datasets without a look at every item: ``.targets``, where it tells the truth."""
+"""Labels of torch datasets: read off what the items are made of where that is known, else item by item."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from inspect import getattr_static
 from typing import Any
+
+import numpy as np
 
 from tlengine.data.scalars import plain
 from tlengine.data.tensors import row_list
+from tlengine.errors import TlengineWarning
 
-__all__ = ["Targets"]
+__all__ = ["Targets", "watched"]
 
-_LOOKED_AT = 64
-"""Items that are compared with ``targets``: the first of each of so many distinct values."""
+_TORCH = "torch.utils.data.dataset"
+_STORES = {
+    "torchvision.datasets.folder": "samples",
+    "torchvision.datasets.cifar": "targets",
+    "torchvision.datasets.mnist": "targets",
+    "torchvision.datasets.usps": "targets",
+    "torchvision.datasets.svhn": "labels",
+    "torchvision.datasets.stl10": "labels",
+}
+"""What the ``__getitem__`` of these modules takes a label from, unless ``target_transform`` is set."""
+
+_PATIENCE = 5.0
+"""Seconds of reading items before a word on it."""
 
 
 class Targets:
-    """The labels of ``source``, an item of which has the label ``read(row)``.
+    """The labels of ``source``.
 
-    Wrappers as torch makes them are looked through: ``Subset`` (``dataset`` and ``indices``) and
-    ``ConcatDataset`` (``datasets``), each part with its own names of classes.
+    ``Subset`` and ``ConcatDataset`` of torch are looked through, each part with its own names of classes. A
+    class that overrides ``__getitem__`` may give other labels than those it stores, in any row.
 
     Args:
         source: a map-style dataset.
-        read: the label of one item.
     """
 
-    def __init__(self, source: Any, read: Callable[[int], Any]) -> None:
-        self._source, self._read = source, read
-        self._changed = _is_changed(source)
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        rows = range(len(source))
+        self._leaves = list(_leaves(source, rows, rows))
 
     def fast(self) -> list[Any] | None:
-        """The labels with their names, if ``targets`` has what the items say; else None."""
-        raw = _stored(self._source)
-        if raw is None or len(raw) != len(self._source) or self._changed:
-            return None
-        first = {value: row for row, value in reversed(list(enumerate(raw)))}
-        if len(first) > _LOOKED_AT:
-            first = dict(list(first.items())[:_LOOKED_AT])
-        rows = {*first.values(), 0, len(raw) - 1}
-        self._changed = any(plain(self._read(row)) != raw[row] for row in rows)
-        if self._changed:
-            return None
-        return self.named(raw)
+        """The labels with their names, where no item need be read for them; else None."""
+        values: list[Any] = [None] * len(self._source)
+        for leaf in self._leaves:
+            stored = _sure_labels(leaf.source)
+            if stored is None:
+                return None
+            for at, row in zip(leaf.at, leaf.rows, strict=True):
+                values[at] = stored[row]
+        return self.named(values)
 
     def named(self, values: Sequence[Any]) -> list[Any]:
-        """``values``, one for each item; whole numbers by the names of their classes, where there are any.
+        """``values``, one for each item; whole numbers by the names of their classes, where these are known.
 
-        Labels that are changed on their way from ``targets`` to the items keep their numbers: what the names
-        say of them is not known.
+        Labels that differ from those that are stored keep their numbers: what the names say of them is not
+        known.
         """
         values = [plain(value) for value in values]
-        if self._changed:
-            return values
-        names = [
-            _named(value, classes) for value, classes in zip(values, _classes(self._source), strict=True)
-        ]
-        return values if None in names else names
+        names = list(values)
+        for leaf in self._leaves:
+            found = _names(leaf.source, leaf.rows, [values[at] for at in leaf.at])
+            if found is None:
+                return values
+            for at, name in zip(leaf.at, found, strict=True):
+                names[at] = name
+        return names
 
 
-def _named(value: Any, classes: Sequence[Any] | None) -> str | None:
-    fits = classes is not None and isinstance(value, int) and 0 <= value < len(classes)
-    return str(classes[value]) if fits and classes is not None else None
+def watched(rows: range, name: str) -> Iterator[int]:
+    """``rows``, with a warning where the items take long to read."""
+    start, silent = time.monotonic(), True
+    for row in rows:
+        if silent and time.monotonic() - start > _PATIENCE:
+            silent = False
+            warnings.warn(
+                f"{name}: labels are read item by item, {row} of {len(rows)} so far; (paths, labels) are "
+                "quicker",
+                TlengineWarning,
+                stacklevel=4,
+            )
+        yield row
 
 
-def _parts(source: Any) -> list[Any] | None:
-    """The parts of a ``ConcatDataset``."""
-    return (
-        list(source.datasets) if hasattr(source, "datasets") and hasattr(source, "cumulative_sizes") else None
-    )
+@dataclass(frozen=True)
+class _Leaf:
+    """Rows ``rows`` of ``source``, which are the rows ``at`` of what it is a part of."""
+
+    source: Any
+    at: Sequence[int]
+    rows: Sequence[int]
 
 
-def _inner(source: Any) -> tuple[Any, list[int]] | None:
-    """What a ``Subset`` is a part of, and which rows."""
-    if not (hasattr(source, "dataset") and hasattr(source, "indices")):
+def _home(source: Any) -> str | None:
+    """The module that the items of ``source`` come from; a copied ``__module__`` does not deceive it."""
+    code = getattr(type(source).__getitem__, "__globals__", {})
+    return code.get("__name__")
+
+
+def _leaves(source: Any, at: Sequence[int], rows: Sequence[int]) -> Iterator[_Leaf]:
+    """What lies below torch's own ``Subset`` and ``ConcatDataset``."""
+    if _home(source) == _TORCH and hasattr(source, "indices"):
+        yield from _leaves(source.dataset, at, [int(source.indices[row]) for row in rows])
+    elif _home(source) == _TORCH and hasattr(source, "cumulative_sizes"):
+        ends = np.array([0, *source.cumulative_sizes])
+        whole = np.asarray(rows, dtype=np.int64) % len(source)
+        part = np.searchsorted(ends, whole, side="right") - 1
+        for i in np.unique(part).tolist():
+            inside = np.flatnonzero(part == i).tolist()
+            yield from _leaves(
+                source.datasets[i], [at[j] for j in inside], (whole[inside] - ends[i]).tolist()
+            )
+    else:
+        yield _Leaf(source, at, rows)
+
+
+def _stored(source: Any, name: str = "targets") -> list[Any] | None:
+    """The labels that ``source`` keeps under ``name``, one for each of its items."""
+    values = row_list(getattr(source, name, None))
+    if values is None or len(values) != len(source):
         return None
-    return source.dataset, [int(i) for i in source.indices]
+    found = [plain(value[1] if name == "samples" else value) for value in values]
+    return found if all(isinstance(value, str | int) for value in found) else None
 
 
-def _is_changed(source: Any) -> bool:
-    """Whether something between the stored labels and the items changes them."""
-    if getattr(source, "target_transform", None) is not None:
-        return True
-    if (parts := _parts(source)) is not None:
-        return any(_is_changed(part) for part in parts)
-    inner = _inner(source)
-    return inner is not None and _is_changed(inner[0])
+def _sure_labels(source: Any) -> list[Any] | None:
+    """What every item has for a label, by the code of torchvision that gives the items."""
+    name = _STORES.get(_home(source) or "")
+    unchanged = getattr(source, "target_transform", None) is None
+    return _stored(source, name) if name is not None and unchanged else None
 
 
-def _stored(source: Any) -> list[Any] | None:
-    """``targets`` of the dataset or of what it wraps, row by row."""
-    if (parts := _parts(source)) is not None:
-        stored = [_stored(part) for part in parts]
-        return None if None in stored else [value for part in stored if part is not None for value in part]
-    if (inner := _inner(source)) is not None:
-        below = _stored(inner[0])
-        return None if below is None else [below[i] for i in inner[1]]
-    values = row_list(getattr(source, "targets", None))
-    plain_values = None if values is None else [plain(value) for value in values]
-    return plain_values if plain_values and all(_is_scalar(v) for v in plain_values) else None
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool)
-
-
-def _classes(source: Any) -> list[Sequence[Any] | None]:
-    """The names of classes that hold for each row."""
-    if (parts := _parts(source)) is not None:
-        return [classes for part in parts for classes in _classes(part)]
-    if (inner := _inner(source)) is not None:
-        below = _classes(inner[0])
-        return [below[i] for i in inner[1]]
+def _names(source: Any, rows: Sequence[int], values: list[Any]) -> list[str] | None:
+    """``values`` by the names of classes, if ``source`` has names that hold for them."""
     classes = getattr(source, "classes", None)
-    known = classes if isinstance(classes, list | tuple) and len(classes) else None
-    return [known] * len(source)
+    if not isinstance(classes, list | tuple) or not all(
+        isinstance(value, int) and 0 <= value < len(classes) for value in values
+    ):
+        return _names_below(source, rows, values)
+    stored = _sure_labels(source) or _stored(source)
+    if [stored[row] for row in rows] != values if stored is not None else not _declares_names(source):
+        return None
+    return [str(classes[value]) for value in values]
+
+
+def _names_below(source: Any, rows: Sequence[int], values: list[Any]) -> list[str] | None:
+    """By the names of what a wrapper keeps as ``dataset``, if its labels are stored there, item by item."""
+    below: Any = getattr(source, "dataset", None)
+    if not hasattr(below, "classes") or not hasattr(below, "__len__") or len(below) != len(source):
+        return None
+    return _names(below, rows, values) if _stored(below) is not None else None
+
+
+def _declares_names(source: Any) -> bool:
+    """Whether ``classes`` belong to the code that gives the items, and not to what it inherits or wraps."""
+    if getattr(source, "target_transform", None) is not None:
+        return False
+    if getattr_static(source, "classes", None) is None:
+        return False
+    givers = [base for base in type(source).__mro__ if "__getitem__" in vars(base)]
+    return all(base.__module__ in (_TORCH, "torchvision.datasets.vision") for base in givers[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, ValuesView
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ def _on_host(value: Any) -> Any:
 def row_list(values: Any) -> list[Any] | npt.NDArray[Any] | None:
     """A column as a list or a one-dimensional array; None where it is no column of single values.
 
-    Takes lists, arrays (n,) and (n, 1), tensors, and what pandas, Arrow and polars call a series.
+    Takes lists and other sequences, arrays (n,) and (n, 1), tensors, and what pandas, Arrow and polars call
+    a series.
     """
     for convert in ("to_pylist", "tolist", "to_list"):
         if not isinstance(values, np.ndarray | list | tuple) and hasattr(values, convert):
@@ -80,7 +82,9 @@ def row_list(values: Any) -> list[Any] | npt.NDArray[Any] | None:
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         return values if values.ndim == 1 else None
-    if not isinstance(values, list | tuple):
+    if not isinstance(values, Sequence | ValuesView) or isinstance(
+        values, str | bytes | bytearray | memoryview
+    ):
         return None
     entries = list(values)
     if entries and all(isinstance(entry, list) and len(entry) == 1 for entry in entries):

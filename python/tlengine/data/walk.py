@@ -49,6 +49,7 @@ class Folder:
         count: images here and below.
         ignored: how many files are no images, by suffix or kind; documents and litter are not counted.
         skipped: folders whose names begin with ``@``, as those of a NAS do.
+        hidden: folders that are passed over in silence: hidden ones, and those that programs leave behind.
         error: why it cannot be read, or None.
         loop: it is a link to a folder that it lies in, so nothing new is in it.
     """
@@ -59,6 +60,7 @@ class Folder:
     count: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     skipped: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     error: str | None = None
     loop: bool = False
 
@@ -132,9 +134,10 @@ def scan(root: Path) -> Folder:
 
 def _sort_in(folder: Folder, entry: os.DirEntry[str]) -> None:
     name = entry.name
-    if name.startswith(".") or name.lower() in _SYSTEM:
-        return
     kind = _kind(entry)
+    if name.startswith(".") or name.lower() in _SYSTEM:
+        folder.hidden += [name] if stat.S_ISDIR(kind) else []
+        return
     if stat.S_ISDIR(kind):
         if name.startswith("@"):
             folder.skipped.append(name)

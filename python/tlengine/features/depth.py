@@ -45,7 +45,7 @@ def eight_bits(values: npt.NDArray[Any], significant: int | None = None) -> tupl
 
 
 def float_levels(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-    """Numbers from 0 to 255, rounded as Pillow does.
+    """Numbers from 0 to 255, cut to whole numbers as Pillow does.
 
     Raises:
         DecodeError: other numbers, and numbers from 0 to 1: black, or not yet multiplied?
