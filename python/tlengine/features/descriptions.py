@@ -28,7 +28,7 @@ from tlengine.features.code import (
 )
 from tlengine.features.filled import filled_by, value_at_first
 from tlengine.features.libraries import told_by_library
-from tlengine.features.paths import names_a_file, path_content
+from tlengine.features.paths import holds_code, names_a_file, path_content
 
 __all__ = ["describe"]
 
@@ -302,7 +302,8 @@ def _is_of_a_known_library(function: types.FunctionType) -> bool:
 
 def _text(text: str, seen: _Seen) -> Any:
     """A string, or the content of the file that it names, if it names one; a folder is named by a ``Path``."""
-    return _path(Path(text), seen) if names_a_file(text) else text
+    is_path = names_a_file(text) or holds_code(text, seen.code_files)
+    return _path(Path(text), seen) if is_path else text
 
 
 def _path(path: Path, seen: _Seen) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tlengine.errors import UnhashableRecipeError
 
-__all__ = ["folder_content", "names_a_file", "path_content"]
+__all__ = ["folder_content", "holds_code", "names_a_file", "path_content"]
 
 _FILES, _BYTES = 10_000, 4 << 30
 """A folder of more is no model, but a place where many things are kept."""
@@ -18,6 +18,18 @@ _FILES, _BYTES = 10_000, 4 << 30
 def names_a_file(text: str) -> bool:
     """Whether a text is the path of a file: only then its content counts, and not the text."""
     return len(text) < 4096 and "\0" not in text and ("/" in text or "." in text) and os.path.isfile(text)
+
+
+def holds_code(text: str, code_files: Collection[str]) -> bool:
+    """Whether a text is the folder in which code lies, as ``os.path.dirname(__file__)`` gives it."""
+    if not os.path.isabs(text) or "\0" in text or not os.path.isdir(text):
+        return False
+    folder = Path(text).resolve()
+    return folder != folder.parent and any(_is_below(file, folder) for file in code_files)
+
+
+def _is_below(file: str, folder: Path) -> bool:
+    return Path(file).resolve().is_relative_to(folder)
 
 
 def path_content(path: Path, code_files: Collection[str], texts: Collection[str]) -> dict[str, object] | None:
@@ -40,7 +52,7 @@ def path_content(path: Path, code_files: Collection[str], texts: Collection[str]
         if not path.is_dir():
             return None
         folder = path.resolve()
-        if any(Path(file).resolve().is_relative_to(folder) for file in code_files):
+        if any(_is_below(file, folder) for file in code_files):
             named = {text: path / text for text in sorted(texts) if _is_relative(text)}
             return {"code": {text: _digest(file) for text, file in named.items() if file.is_file()}}
         return {"folder": folder_content(folder)}
