@@ -97,8 +97,13 @@ def _content(cell: types.CellType) -> Any:
 
 def _code(code: types.CodeType) -> list[Any]:
     """What a code does, without the lines and files that it stands in."""
-    constants = [_code(one) if isinstance(one, types.CodeType) else repr(one) for one in code.co_consts]
-    return [code.co_code.hex(), constants, list(code.co_names)]
+    return [code.co_code.hex(), [_constant(one) for one in code.co_consts], list(code.co_names)]
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
 
 
 def _object(value: Any, inner: Callable[[Any], Any]) -> Any:

@@ -71,8 +71,6 @@ def describe(what: Any, where: str = "preprocess") -> Any:
 
 
 def _check_calls(seen: _Seen) -> None:
-    for place, call in seen.draws:
-        raise _unhashable(f"{place} draws by chance ({call}) and names no seed; embeddings are computed once")
     for place, call in seen.unanswered or (seen.readers if not seen.files else ()):
         raise _unhashable(f"{place} calls {call}, and what that reads is in no field, argument or constant")
 
@@ -88,7 +86,6 @@ class _Seen:
     files: int = 0
     readers: list[tuple[str, str]] = field(default_factory=list)
     unanswered: list[tuple[str, str]] = field(default_factory=list)
-    draws: list[tuple[str, str]] = field(default_factory=list)
     code_files: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
     filled: set[tuple[str, str]] = field(default_factory=set)
@@ -176,7 +173,7 @@ def _described_object(what: Any, where: str, seen: _Seen) -> Any:
         return {"pattern": _describe(what.pattern, where, seen), "flags": what.flags}
     if isinstance(what, range | slice):
         return repr(what)
-    if is_dataclass(kind):
+    if is_dataclass(kind) and not kind.__module__.startswith("transformers."):
         if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined] # not in the stub
             raise _unhashable(
                 f"{where}: {_qualified(kind)} can change after it was described; say frozen=True"
@@ -268,7 +265,9 @@ def _uses(function: types.FunctionType, where: str, seen: _Seen) -> dict[str, An
     place = f"{where}: {function.__qualname__}"
     seen.readers += [(place, call) for call in found.readers]
     seen.unanswered += [(place, call) for call in found.unanswered]
-    seen.draws += [(place, call) for call in found.draws]
+    if found.draws:
+        call = found.draws[0]
+        raise _unhashable(f"{place} draws by chance ({call}) and names no seed; embeddings are computed once")
     uses: dict[str, Any] = {}
     for name, value in sorted(found.values.items()):
         is_code = isinstance(value, type) or callable(value) or isinstance(value, types.ModuleType)

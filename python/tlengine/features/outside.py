@@ -56,7 +56,9 @@ def draws(value: Any, after: Sequence[dis.Instruction]) -> bool:
 
 
 def _draws_of_torch(value: Any, name: str) -> bool:
-    return name in _TORCH_DRAWS and isinstance(value, types.BuiltinFunctionType) and "torch" in repr(value)
+    if name not in _TORCH_DRAWS or not isinstance(value, types.BuiltinFunctionType | types.FunctionType):
+        return False
+    return "torch" in f"{value.__module__} {getattr(value, '__self__', '')!r}"
 
 
 def _is_of_a_shared_generator(value: Any, name: str) -> bool:
