@@ -1,4 +1,5 @@
 """Traps of describing code: paths, caches that code fills, calls that read or draw, libraries of all kinds."""
+# ruff: noqa: E501 - each line of a table is one small module
 
 import functools
 import importlib
@@ -252,7 +253,9 @@ WRAPPED = {
 def test_methods_behind_wrappers_enter(name: str, load: Load) -> None:
     source = (
         "import functools\nfrom dataclasses import dataclass\nSIZE = 1\n@dataclass(frozen=True)\nclass P:\n"
-        "    def __call__(self, x):\n        return x\n    " + WRAPPED[name] + "\n        return SIZE\nprep = P()\n"
+        "    def __call__(self, x):\n        return x\n    "
+        + WRAPPED[name]
+        + "\n        return SIZE\nprep = P()\n"
     )
     module = load(source)
     before = describe(module.prep)
@@ -263,7 +266,9 @@ def test_methods_behind_wrappers_enter(name: str, load: Load) -> None:
 def test_long_code_is_read_to_its_end(load: Load) -> None:
     """Beyond 256 names an instruction has a prefix, which may stand between an import and its arguments."""
     lines = "".join(f"    x.name_{i}\n" for i in range(300))
-    module = load(f"SIZE = 1\ndef prep(x):\n{lines}    import importlib as renamed\n    return renamed, SIZE\n")
+    module = load(
+        f"SIZE = 1\ndef prep(x):\n{lines}    import importlib as renamed\n    return renamed, SIZE\n"
+    )
     before = describe(module.prep)
     module.SIZE = 2  # type: ignore[attr-defined]
     assert describe(module.prep) != before

@@ -42,6 +42,7 @@ __all__ = [
     "source_digest",
 ]
 
+
 @dataclass
 class References:
     """What a piece of code refers to.
@@ -186,7 +187,9 @@ def _import(
     try:
         full = resolve_name("." * level + name, names.get("__package__") or home) if level else name
         if _is_library_name(full, home):
-            if wanted is not None or full not in sys.modules:  # else its attributes are seen where they are used
+            if (
+                wanted is not None or full not in sys.modules
+            ):  # else its attributes are seen where they are used
                 asked = [one for one in wanted or code_names if one in READ_OF_MODULE]
                 found.readers += asked if full not in _GIVEN_A_FILE else []
                 found.unanswered += [one for one in asked if one in ENVIRONMENT]

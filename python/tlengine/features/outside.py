@@ -35,7 +35,9 @@ _TORCH_DRAWS = {
     *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like"),
     *("bernoulli", "multinomial", "normal", "poisson"),
 }
-_RANDOM_TRANSFORM = re.compile(r"Random|AutoAugment|RandAugment|TrivialAugment|AugMix|Jitter|ElasticTransform")
+_RANDOM_TRANSFORM = re.compile(
+    r"Random|AutoAugment|RandAugment|TrivialAugment|AugMix|Jitter|ElasticTransform"
+)
 
 
 def draws(value: Any, after: Sequence[dis.Instruction]) -> bool:
