@@ -291,7 +291,7 @@ class Refuses(torch.nn.Module):
 @pytest.mark.parametrize("method", ["train", "to"])
 def test_a_module_that_cannot_be_moved_is_named(method: str) -> None:
     with pytest.raises(
-        BackboneError, match="'odd'.*cannot be moved to cpu: ValueError: .*not supported here"
+        BackboneError, match=r"'odd'.*cannot be moved to cpu: ValueError: .*not supported here"
     ):
         Forward(backbone_of(Refuses(method)), "cpu", "float32").__enter__()
 

@@ -111,7 +111,8 @@ class Model:
 
         Where weights and preprocessing are the model's own and only the text of the structure is another one
         (as after an update of a library), the model's three samples are embedded again; where the result
-        is the same (to 1e-4 in float32, 4e-3 in fp16, 3e-2 in bf16), the model that is returned has the fingerprint of ``backbone``.
+        is the same (to 1e-4 in float32, 4e-3 in fp16, 3e-2 in bf16), the model that is returned has the
+        fingerprint of ``backbone``.
 
         Raises:
             BackboneError: other weights, another preprocessing or revision, or other embeddings.

@@ -103,24 +103,26 @@ def _scan(code: types.CodeType, names: dict[str, Any], found: References, *, in_
         elif step.opname == "IMPORT_NAME":
             level, wanted = (before.argval for before in steps[place - 2 : place])
             holder = _import(step.argval, level, wanted, code.co_names, names, found)
-        elif step.opname == "IMPORT_FROM":
-            imported[step.argval] = getattr(holder, step.argval, None)
-        elif step.opname == "STORE_FAST":
-            before = steps[place - 1]
-            if before.opname == "IMPORT_NAME":
-                imported[step.argval] = holder
-            elif before.opname == "IMPORT_FROM":
-                imported[step.argval] = imported[before.argval]
-                continue
-            else:
-                imported.pop(step.argval, None)
-            holder = None
+            continue
         else:
-            holder = imported.get(step.argval) if step.opname == "LOAD_FAST" else None
-        if draws(holder, steps[place + 1 :]) and step.opname != "IMPORT_NAME":
+            holder = _local(step, steps[place - 1], holder, imported)
+        if draws(holder, steps[place + 1 :]):
             found.draws.append(str(step.argval))
-        if len(found.readers) > count and step.opname != "IMPORT_NAME":
+        if len(found.readers) > count:
             _judge_reader(found, step.argval, literal_beside(steps, place), in_memory)
+
+
+def _local(step: dis.Instruction, before: dis.Instruction, holder: Any, imported: dict[str, Any]) -> Any:
+    """What is at hand after a step that concerns a name inside the function; ``imported`` are those known."""
+    if step.opname == "IMPORT_FROM":
+        imported[step.argval] = getattr(holder, step.argval, None)
+        return holder
+    if step.opname == "STORE_FAST" and before.opname == "IMPORT_FROM":
+        imported[step.argval] = imported[before.argval]
+        return holder
+    if step.opname == "STORE_FAST":
+        imported[step.argval] = holder if before.opname == "IMPORT_NAME" else None
+    return imported.get(step.argval) if step.opname == "LOAD_FAST" else None
 
 
 def _judge_reader(found: References, name: str, literal: str | None, in_memory: bool) -> None:
@@ -160,9 +162,9 @@ _GIVEN_A_FILE = {"json", "pickle", "_pickle", "marshal", "tomllib", "yaml", "pli
 
 def _attribute(holder: Any, name: str, found: References, home: str) -> Any:
     is_module = isinstance(holder, types.ModuleType)
-    if name in (READ_OF_MODULE if is_module or isinstance(holder, type) else ALWAYS_READ):
-        if not is_module or holder.__name__ not in _GIVEN_A_FILE:
-            found.readers.append(f"{holder.__name__}.{name}" if is_module else name)
+    is_reader = name in (READ_OF_MODULE if is_module or isinstance(holder, type) else ALWAYS_READ)
+    if is_reader and not (is_module and holder.__name__ in _GIVEN_A_FILE):
+        found.readers.append(f"{holder.__name__}.{name}" if is_module else name)
     if not is_module or not hasattr(holder, name):
         return None
     value = getattr(holder, name)

@@ -62,10 +62,9 @@ def plain_setting(value: Any, above: tuple[int, ...] = ()) -> Any:
     inner = functools.partial(plain_setting, above=(*above, id(value)))
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}"
-    if isinstance(value, list | tuple):
-        return [inner(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((inner(item) for item in value), key=repr)
+    if isinstance(value, list | tuple | set | frozenset):
+        told = [inner(item) for item in value]
+        return told if isinstance(value, list | tuple) else sorted(told, key=repr)
     if isinstance(value, Mapping):
         return {str(key): inner(item) for key, item in value.items()}
     if isinstance(value, functools.partial):

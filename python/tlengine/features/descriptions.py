@@ -300,7 +300,7 @@ def _is_of_a_known_library(function: types.FunctionType) -> bool:
 
 
 def _text(text: str, seen: _Seen) -> Any:
-    """A string, or the content of the file that it names, if it names one; a folder is named by a ``Path``."""
+    """A string, or the content of the file that it names; a folder is named by a ``Path``."""
     is_path = names_a_file(text) or holds_code(text, seen.code_files)
     return _path(Path(text), seen) if is_path else text
 

@@ -46,16 +46,17 @@ def _written(source: str) -> frozenset[str]:
 def _names(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Global):
         yield from node.names
-    elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
-        if isinstance(node.value, ast.Name):
-            yield node.value.id
+    held: ast.AST | None = None
+    if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        held = node.value
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _WRITES:
-        if isinstance(node.func.value, ast.Name):
-            yield node.func.value.id
+        held = node.func.value
+    if isinstance(held, ast.Name):
+        yield held.id
 
 
 def value_at_first(module: str, name: str) -> list[str]:
-    """What the module assigns to ``name`` in its own lines, as source: the same before and after it is filled."""
+    """What the module itself assigns to ``name``, as source: the same before and after it is filled."""
     try:
         tree = _tree(module)
     except (OSError, TypeError, KeyError, SyntaxError):

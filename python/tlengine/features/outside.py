@@ -48,9 +48,8 @@ def draws(value: Any, after: Sequence[dis.Instruction]) -> bool:
     (True, False, False)
     """
     name = getattr(value, "__name__", "")
-    if isinstance(value, type) and _RANDOM_TRANSFORM.match(name):
-        if value.__module__.partition(".")[0] in ("torchvision", "albumentations", "kornia"):
-            return True
+    if isinstance(value, type) and name not in _GENERATORS and _RANDOM_TRANSFORM.match(name):
+        return value.__module__.partition(".")[0] in ("torchvision", "albumentations", "kornia")
     if name in _GENERATORS and not isinstance(value, types.FunctionType):
         calls = [step for step in after[:2] if step.opname in ("CALL", "PRECALL")]
         return bool(calls) and calls[0] is after[0] and calls[0].arg == 0
@@ -73,7 +72,7 @@ def _is_of_a_shared_generator(value: Any, name: str) -> bool:
 
 
 def literal_beside(steps: Sequence[dis.Instruction], place: int) -> str | None:
-    """The text that a reading call is given where it stands in the code: ``open("a")``, ``Path("a").open()``."""
+    """The text that a reading call is given on the spot: ``open("a")``, ``Path("a").open()``."""
     after = steps[place + 1] if place + 1 < len(steps) else None
     if after is not None and after.opname == "LOAD_CONST" and isinstance(after.argval, str):
         return after.argval
