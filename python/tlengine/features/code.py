@@ -237,7 +237,7 @@ def _is_library_name(name: str, home: str) -> bool:
 
 
 def _is_installed(file: Path) -> bool:
-    """Below a folder of packages: of this environment, the user, the system, or any that is added by a path."""
+    """Below a folder of packages: of this environment, the user, the system, or one added by a path."""
     is_packaged = not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
     return is_packaged or any(file.is_relative_to(root) for root in _installed())
 
