@@ -3,6 +3,7 @@
 import multiprocessing
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,11 @@ def test_the_preparation_of_other_processes_is_put_back() -> None:
     with workers.without_main():
         assert not any(key.startswith("init_main") for key in multiprocessing.spawn.get_preparation_data("x"))
     assert multiprocessing.spawn.get_preparation_data is before
+
+
+def test_what_other_threads_start_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"name": "x", "init_main_from_path": "script.py"}
+    monkeypatch.setattr(workers.spawn, "get_preparation_data", lambda name: dict(told))
+    with workers.without_main(), ThreadPoolExecutor(1) as other:
+        assert workers.spawn.get_preparation_data("x") == {"name": "x"}
+        assert other.submit(workers.spawn.get_preparation_data, "x").result() == told

@@ -177,3 +177,32 @@ def test_a_probe_saved_alone_is_an_estimator(tmp_path: Path) -> None:
     again = tl.from_pretrained(clf.save_pretrained(tmp_path))
     assert isinstance(again, tl.RidgeProbe)
     assert isinstance(tl.from_pretrained(tmp_path / "model.safetensors"), tl.RidgeProbe)
+
+
+@pytest.mark.parametrize(("precision", "noise"), [("bf16", 1e-2), ("fp16", 2e-3)])
+def test_half_precision_has_a_limit_of_its_own(
+    model: Model, modality: str, precision: str, noise: float
+) -> None:
+    """Rows that were embedded in another batch are the same to the precision, and no more."""
+    assert model.check_rows is not None
+    recipe = {**model.metadata["recipe"], "precision": precision}
+
+    def moved(by: float) -> Model:
+        assert model.check_rows is not None
+        X = model.check_rows.X * np.float32(1 + by)
+        kept = replace(model.check_rows, X=X)
+        return replace(model, metadata={**model.metadata, "recipe": recipe}, check_rows=kept)
+
+    other = backbone(modality, Renamed)
+    assert moved(noise).for_backbone(other).fingerprint == other.fingerprint
+    with pytest.raises(BackboneError, match="kept samples differ"):
+        moved(0.1).for_backbone(other)
+    with pytest.raises(BackboneError, match="kept samples differ"):
+        replace(moved(noise), metadata=model.metadata).for_backbone(other)
+
+
+def test_a_model_of_an_earlier_build_says_so(model: Model, modality: str) -> None:
+    recipe = {key: value for key, value in model.metadata["recipe"].items() if key != "layer"}
+    earlier = replace(model, metadata={**model.metadata, "fingerprint": "0" * 64, "recipe": recipe})
+    with pytest.raises(BackboneError, match="saved by an earlier tlengine, whose keys were of another kind"):
+        earlier.for_backbone(backbone(modality))

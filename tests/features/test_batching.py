@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.features.networks import PREPROCESS
 from tlengine.errors import ResourceError
-from tlengine.features.batching import image_batches, text_batches
+from tlengine.features.batching import RANDOM, image_batches, text_batches
 
 
 class Letters:
@@ -78,3 +78,34 @@ def test_a_worker_that_dies_is_an_error_with_a_way_out() -> None:
 def test_contents_may_be_paths_that_are_gone(tmp_path: Path) -> None:
     (batch,) = image_batches([tmp_path / "x.png"], [0], PREPROCESS, batch_size=1, workers=0, max_pixels=9)
     assert "No such file" in batch.failures[0]
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_rows_all_over_the_dataset_are_preprocessed_twice(modality: str) -> None:
+    """A step that is taken now and then passes on one row; on sixteen it does not."""
+    seen: list[int] = []
+
+    def prepare(sample: Any) -> Any:
+        seen.append(int(sample) if modality == "text" else int(np.asarray(sample)[0, 0, 0]))
+        return np.zeros(1)
+
+    if modality == "text":
+        list(text_batches([str(i) for i in range(200)], range(200), prepare, batch_size=8))
+    else:
+        images = [np.full((2, 2, 3), i, np.uint8) for i in range(200)]
+        list(image_batches(images, range(200), prepare, batch_size=8, workers=0, max_pixels=9))
+    twice = [i for i in range(200) if seen.count(i) == 2]
+    assert twice == [0, 50, 100, 150]
+    assert len(seen) == 204
+
+
+def test_at_most_sixteen_rows_are_preprocessed_twice() -> None:
+    calls = []
+    list(text_batches(["a"] * 10_000, range(10_000), lambda x: calls.append(x) or [0], batch_size=99))
+    assert len(calls) == 10_016
+
+
+def test_a_step_that_is_taken_now_and_then_is_found() -> None:
+    rng = np.random.default_rng(0)
+    batches = text_batches(["a"] * 2000, range(2000), lambda text: [int(rng.random() < 0.2)], batch_size=99)
+    assert RANDOM in {why for batch in batches for why in batch.failures.values()}

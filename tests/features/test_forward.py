@@ -255,3 +255,56 @@ def test_the_way_out_of_a_wrong_output_is_named(out: Any, hint: str) -> None:
         pytest.raises(BackboneError, match=hint),
     ):
         forward(ROWS)
+
+
+@pytest.mark.parametrize("dim", [8, None])
+def test_a_lazy_layer_that_has_no_shape_yet_is_named(dim: int | None) -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(8))
+    bb = Backbone(net, preprocess=PREPROCESS, modality="image", name="odd", embedding_dim=dim)
+    with (
+        pytest.raises(BackboneError, match=r"no shape yet for 1\.weight, 1\.bias") as caught,
+        Forward(bb, "cpu", "float32"),
+    ):
+        pass
+    assert "on one batch first" in str(caught.value.hint)
+    with pytest.raises(BackboneError):
+        bb.recipe()
+
+
+class Refuses(torch.nn.Module):
+    """A module that stays where it is, as quantised ones of some libraries do."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.method = method
+
+    def train(self, mode: bool = True) -> Any:
+        return self._refused("train") if self.method == "train" else super().train(mode)
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        return self._refused("to") if self.method == "to" else super().to(*args, **kwargs)
+
+    def _refused(self, name: str) -> Any:
+        raise ValueError(f"`.{name}` is not supported here")
+
+
+@pytest.mark.parametrize("method", ["train", "to"])
+def test_a_module_that_cannot_be_moved_is_named(method: str) -> None:
+    with pytest.raises(
+        BackboneError, match=r"'odd'.*cannot be moved to cpu: ValueError: .*not supported here"
+    ):
+        Forward(backbone_of(Refuses(method)), "cpu", "float32").__enter__()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["MPS backend out of memory (MPS allocated: 9 GB)", "CUDA error: out of memory", "can't allocate memory"],
+)
+def test_memory_that_ends_is_known_by_what_is_said(text: str) -> None:
+    def fail(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 2:
+            raise RuntimeError(text)
+        return images.new_ones(len(images), 8)
+
+    with Forward(backbone_of(Out(fail)), "cpu", "float32") as forward:
+        assert forward(ROWS).shape == (7, 8)

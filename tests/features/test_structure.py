@@ -1,12 +1,19 @@
 """What determines an embedding besides weights: settings, code, hooks; and texts that no key may hold."""
 
 import copy
+import dataclasses
+import functools
 import io
+import os
 import random
+import subprocess
+import sys
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -316,3 +323,116 @@ def test_stale_rows_are_not_served_after_a_stride(tmp_path: Any) -> None:
         rows.append(tl.extract(ds, bb, cache=tmp_path, progress=False))
     assert [feats.stats.embedded for feats in rows] == [3, 3]  # type: ignore[union-attr]
     assert (rows[0].X != rows[1].X).any()
+
+
+class Held(nn.Module):
+    """Holds what its constructor was given, and shows nothing of it."""
+
+    def __init__(self, what: Any) -> None:
+        super().__init__()
+        self.what = what
+
+
+class Given:
+    """A configuration as people write them."""
+
+    def __init__(self, heads: int) -> None:
+        self.heads = heads
+        self.calls = 0
+
+
+class Told:
+    """A configuration that tells what it holds."""
+
+    def __init__(self, heads: int) -> None:
+        self._heads = heads
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"heads": self._heads}
+
+
+@dataclasses.dataclass
+class Record:
+    heads: int
+    table: torch.Tensor = dataclasses.field(default_factory=lambda: torch.ones(2))
+
+
+def closure(factor: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    def scaled(rows: torch.Tensor) -> torch.Tensor:
+        return rows * factor
+
+    return scaled
+
+
+HELD: dict[str, Callable[[int], Any]] = {
+    "a partial": lambda n: functools.partial(torch.clamp, min=n),
+    "a function in a partial": lambda n: functools.partial([torch.relu, torch.tanh][n]),
+    "a tensor": lambda n: torch.tensor([n]),
+    "a bfloat16 tensor": lambda n: torch.tensor([n], dtype=torch.bfloat16),
+    "an array": lambda n: np.array([n]),
+    "a number of NumPy": lambda n: np.float32(n),
+    "a configuration": Given,
+    "a configuration with to_dict": Told,
+    "a dataclass": Record,
+    "a namespace": lambda n: types.SimpleNamespace(heads=n),
+    "a closure": closure,
+    "a lambda": lambda n: [lambda rows: rows + 1, lambda rows: rows + 2][n],
+    "a list of partials": lambda n: [functools.partial(torch.clamp, min=n)],
+    "a set": lambda n: {"a", str(n)},
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_settings_enter_by_content(name: str) -> None:
+    one, other, again = (of(Held(HELD[name](n))) for n in (0, 1, 0))
+    assert one == again
+    assert one != other
+
+
+def test_a_setting_that_holds_itself_or_its_network_is_described() -> None:
+    net = Held(None)
+    given = Given(2)
+    given.heads = given  # type: ignore[assignment]
+    net.what = {"self": given, "net": [net]}
+    assert of(net) == of(net)
+
+
+def test_a_counter_of_a_configuration_does_not_enter() -> None:
+    given = Given(2)
+    net = Held(given)
+    before = of(net)
+    given.calls += 1
+    assert of(net) == before
+
+
+def test_heads_in_a_configuration_of_transformers_enter() -> None:
+    transformers = pytest.importorskip("transformers")
+
+    def bert(heads: int, place: str = "") -> str:
+        torch.manual_seed(0)
+        config = transformers.BertConfig(
+            vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=heads, intermediate_size=8
+        )
+        config._name_or_path = place
+        return of(transformers.BertModel(config))
+
+    assert bert(2) != bert(4)
+    assert bert(2) == bert(2, "/somewhere/else"), "the same network from another folder"
+
+
+def test_a_local_function_is_the_same_in_every_process() -> None:
+    """A set in the code is a constant whose order is drawn when Python starts."""
+    source = (
+        "from tlengine.features.constructed import plain_setting\n"
+        "print(plain_setting(lambda text: text in {'a', 'b', 'c', 'd', 'e'}))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", source],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(told) == 1

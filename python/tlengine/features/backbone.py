@@ -203,8 +203,15 @@ def backbone_of(spec: BackboneSpec, module: nn.Module, origin: str) -> Backbone:
         UnhashableRecipeError: the preprocessing cannot be described; the error names the plugin.
     """
     try:
+        module = module.eval().requires_grad_(False)
+    except Exception as error:
+        raise PluginError(
+            f"backbone {spec.name!r} ({origin}) cannot be put into evaluation mode: {reason(error)}",
+            hint="let eval() and requires_grad_() of its module work",
+        ) from error
+    try:
         backbone = Backbone(
-            module.eval().requires_grad_(False),
+            module,
             preprocess=spec.preprocess,
             modality=spec.modality,
             name=spec.name,

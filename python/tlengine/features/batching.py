@@ -33,6 +33,9 @@ _FEW = 64
 RANDOM = "preprocessing gives another result each time"
 """Why a row is refused whose preprocessing is random: one draw would be kept for ever."""
 
+_CHECKED = 16
+"""So many rows at most are preprocessed twice, to see that chance has no part in it."""
+
 _TOKENS = 128
 """A batch of texts holds at most batch_size times this many tokens, padding included."""
 
@@ -145,8 +148,13 @@ class _Decoding:
         except DecodeError as error:
             return row, error.message, None
         note = image.info.get(DEPTH_NOTE)
-        again = image.copy() if index == 0 else None
+        again = image.copy() if _is_checked(index, len(self)) else None
         return row, _settled(_preprocessed(self._preprocess, image), self._preprocess, again), note
+
+
+def _is_checked(index: int, rows: int) -> bool:
+    """Whether this one of ``rows`` is preprocessed twice: the first, and 2 % up to 16, spread over all."""
+    return index % max(50, -(-rows // _CHECKED)) == 0
 
 
 def _settled(
@@ -200,8 +208,8 @@ def text_batches(
     """
     tokens = hasattr(preprocess, "pad_id")
     for start in range(0, len(rows), _WINDOW):
-        window = rows[start : start + _WINDOW]
-        done = [(row, _text(preprocess, contents, row, is_first=row == rows[0]), None) for row in window]
+        window = enumerate(rows[start : start + _WINDOW], start)
+        done = [(row, _text(preprocess, contents, row, _is_checked(i, len(rows))), None) for i, row in window]
         failed = [item for item in done if isinstance(item[1], str)]
         if failed:
             yield _gather(failed)
@@ -212,13 +220,13 @@ def text_batches(
 
 
 def _text(
-    preprocess: Callable[[Any], Any], contents: Contents, row: int, is_first: bool
+    preprocess: Callable[[Any], Any], contents: Contents, row: int, twice: bool
 ) -> npt.NDArray[Any] | str:
     try:
         text = contents[row]
     except DecodeError as error:
         return error.message
-    return _settled(_preprocessed(preprocess, text), preprocess, text if is_first else None)
+    return _settled(_preprocessed(preprocess, text), preprocess, text if twice else None)
 
 
 def _chunks(items: list[Any], batch_size: int, budget: int | None) -> Iterator[Batch]:

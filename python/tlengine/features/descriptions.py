@@ -6,8 +6,8 @@ import enum
 import functools
 import hashlib
 import logging
-import os
 import re
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -17,7 +17,18 @@ from typing import Any
 import numpy as np
 
 from tlengine.errors import TlengineError, UnhashableRecipeError
-from tlengine.features.code import constants, is_library, methods, references, source_digest
+from tlengine.features.code import (
+    codes_of,
+    constants,
+    is_library,
+    is_library_callable,
+    methods,
+    references,
+    source_digest,
+)
+from tlengine.features.filled import filled_by, value_at_first
+from tlengine.features.libraries import told_by_library
+from tlengine.features.paths import holds_code, names_a_file, path_content
 
 __all__ = ["describe"]
 
@@ -44,7 +55,7 @@ def describe(what: Any, where: str = "preprocess") -> Any:
 
     Raises:
         UnhashableRecipeError: anything else, and what only seems described: a lambda, a closure, a random
-            transform, an unknown object, code that reads a file which is named nowhere.
+            step, an unknown object, code that reads a file which is named nowhere.
 
     >>> describe({"size": (2, 3)})
     {'size': [2, 3]}
@@ -55,10 +66,13 @@ def describe(what: Any, where: str = "preprocess") -> Any:
     """  # noqa: E501 - the message as it is
     seen = _Seen()
     described = _describe(what, where, seen)
-    if seen.readers and not seen.files:
-        place, call = seen.readers[0]
-        raise _unhashable(f"{place} calls {call}, and what that reads is in no field, argument or constant")
+    _check_calls(seen)
     return described
+
+
+def _check_calls(seen: _Seen) -> None:
+    for place, call in seen.unanswered or (seen.readers if not seen.files else ()):
+        raise _unhashable(f"{place} calls {call}, and what that reads is in no field, argument or constant")
 
 
 @dataclass
@@ -71,6 +85,32 @@ class _Seen:
     code: set[int] = field(default_factory=set)
     files: int = 0
     readers: list[tuple[str, str]] = field(default_factory=list)
+    unanswered: list[tuple[str, str]] = field(default_factory=list)
+    code_files: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+    filled: set[tuple[str, str]] = field(default_factory=set)
+    _entered: set[int] = field(default_factory=set)
+
+    def enter(self, function: types.FunctionType) -> None:
+        """Note where ``function`` lies, the texts in it, and what it and its helpers fill."""
+        if id(function) in self._entered:
+            return
+        self._entered.add(id(function))
+        self.code_files.add(function.__code__.co_filename)
+        for code in codes_of(function.__code__):
+            self.texts.update(one for one in code.co_consts if isinstance(one, str))
+        self.filled |= filled_by(function)
+        for value in references(function).values.values():
+            for helper in _functions(value):
+                if not is_library(helper, function.__module__):
+                    self.enter(helper)
+
+
+def _functions(value: Any) -> Iterable[types.FunctionType]:
+    if isinstance(value, type):
+        return methods(value)
+    inner = getattr(value, "__wrapped__", value)
+    return [inner] if isinstance(inner, types.FunctionType) else []
 
 
 def _describe(what: Any, where: str, seen: _Seen) -> Any:
@@ -114,6 +154,8 @@ def _described_callable(what: Any, where: str, seen: _Seen) -> Any:
         }
     if isinstance(what, types.FunctionType):
         return _function(what, where, seen)
+    if is_library_callable(what, ""):
+        return {"builtin": f"{what.__module__}.{what.__qualname__}"}
     if isinstance(what, types.BuiltinFunctionType | np.ufunc):
         owner = getattr(what, "__self__", None)
         if owner is None or isinstance(owner, types.ModuleType | type):
@@ -131,7 +173,7 @@ def _described_object(what: Any, where: str, seen: _Seen) -> Any:
         return {"pattern": _describe(what.pattern, where, seen), "flags": what.flags}
     if isinstance(what, range | slice):
         return repr(what)
-    if is_dataclass(kind):
+    if is_dataclass(kind) and not kind.__module__.startswith("transformers."):
         if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined] # not in the stub
             raise _unhashable(
                 f"{where}: {_qualified(kind)} can change after it was described; say frozen=True"
@@ -143,17 +185,11 @@ def _described_object(what: Any, where: str, seen: _Seen) -> Any:
 
 
 def _described_by_library(what: Any, where: str, seen: _Seen) -> Any:
-    """Objects of libraries that say what they hold, told by their module: none is imported for that."""
-    kind, module = type(what), type(what).__module__.partition(".")[0]
-    if module == "torchvision":
+    if type(what).__module__.partition(".")[0] == "torchvision":
         return _transform(what, where)
-    if module == "torch" and hasattr(what, "detach") and hasattr(what, "numpy"):
-        return _describe(what.detach().float().cpu().numpy(), where, seen)
-    if module == "torch" and kind.__name__ in ("dtype", "device"):
-        return repr(what)
-    if module == "tokenizers" and hasattr(what, "to_str"):
-        return {"tokenizer": hashlib.sha256(what.to_str().encode()).hexdigest()}
-    raise _unhashable(f"{where}: a {_qualified(kind)} does not describe itself")
+    if (told := told_by_library(what)) is not None:
+        return _describe(told, where, seen)
+    raise _unhashable(f"{where}: a {_qualified(type(what))} does not describe itself")
 
 
 def _told(what: Any, where: str) -> Any:
@@ -167,8 +203,15 @@ def _told(what: Any, where: str) -> Any:
 
 def _record(what: Any, names: Iterable[str], where: str, seen: _Seen) -> Any:
     """An object that cannot change: its fields, and its methods where it has any."""
+    _enter_class(type(what), seen)
     values = {name: _describe(getattr(what, name), f"{where}.{name}", seen) for name in names}
     return {"type": _qualified(type(what)), **values, **_body(type(what), where, seen)}
+
+
+def _enter_class(kind: type, seen: _Seen) -> None:
+    for method in methods(kind):
+        if not is_library(method, kind.__module__):
+            seen.enter(method)
 
 
 def _class(kind: type, where: str, seen: _Seen) -> Any:
@@ -177,6 +220,7 @@ def _class(kind: type, where: str, seen: _Seen) -> Any:
     if id(kind) in seen.code:
         return {"class": _qualified(kind)}
     seen.code.add(id(kind))
+    _enter_class(kind, seen)
     try:
         source = source_digest(kind)
     except (OSError, TypeError):
@@ -198,9 +242,10 @@ def _function(function: types.FunctionType, where: str, seen: _Seen, of_class: b
         raise _unhashable(f"{where}: a lambda cannot be told apart from another one")
     if function.__closure__ and not (of_class and function.__code__.co_freevars == ("__class__",)):
         raise _unhashable(f"{where}: {function.__qualname__} is a closure, which hides what it depends on")
-    if id(function) in seen.code:
+    if id(function) in seen.code or (not of_class and _is_of_a_known_library(function)):
         return {"function": name}
     seen.code.add(id(function))
+    seen.enter(function)
     try:
         source = source_digest(function.__code__)
     except (OSError, TypeError):
@@ -219,10 +264,17 @@ def _uses(function: types.FunctionType, where: str, seen: _Seen) -> dict[str, An
     found = references(function)
     place = f"{where}: {function.__qualname__}"
     seen.readers += [(place, call) for call in found.readers]
-    uses = {}
+    seen.unanswered += [(place, call) for call in found.unanswered]
+    if found.draws:
+        call = found.draws[0]
+        raise _unhashable(f"{place} draws by chance ({call}) and names no seed; embeddings are computed once")
+    uses: dict[str, Any] = {}
     for name, value in sorted(found.values.items()):
         is_code = isinstance(value, type) or callable(value) or isinstance(value, types.ModuleType)
         if isinstance(value, _SILENT) or (is_code and _names_library(value, function.__module__)):
+            continue
+        if (function.__module__, name) in seen.filled:
+            uses[name] = {"filled by the code": value_at_first(function.__module__, name)}
             continue
         uses[name] = _describe(value, f"{place} uses {name}", seen)
     return uses
@@ -230,35 +282,36 @@ def _uses(function: types.FunctionType, where: str, seen: _Seen) -> dict[str, An
 
 def _names_library(value: Any, home: str) -> bool:
     """Whether a name stands for code of a library, and not for an object that was made from it."""
-    is_object = not isinstance(
+    is_code = isinstance(
         value, type | types.ModuleType | types.FunctionType | types.BuiltinFunctionType | np.ufunc
     )
-    return not is_object and is_library(value, home)
+    return is_library(value, home) if is_code else is_library_callable(value, home)
+
+
+_KNOWN = sys.stdlib_module_names | {
+    *("torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "PIL", "cv2", "skimage", "sklearn"),
+    *("timm", "kornia", "albumentations", "transformers", "tokenizers", "sentence_transformers", "nltk"),
+}
+"""Libraries whose functions enter by name. Others that are installed may be the plugin itself."""
+
+
+def _is_of_a_known_library(function: types.FunctionType) -> bool:
+    return function.__module__.partition(".")[0] in _KNOWN - {"__main__"} and is_library(function, "")
 
 
 def _text(text: str, seen: _Seen) -> Any:
-    """A string, and the content of the file that it names, if it names one."""
-    looks_like_a_file = len(text) < 4096 and "\0" not in text and ("/" in text or "." in text)
-    if not (looks_like_a_file and (os.path.isfile(text) or (os.path.isabs(text) and os.path.isdir(text)))):
-        return text
-    return {"text": text, "content": _path(Path(text), seen)}
+    """A string, or the content of the file that it names; a folder is named by a ``Path``."""
+    is_path = names_a_file(text) or holds_code(text, seen.code_files)
+    return _path(Path(text), seen) if is_path else text
 
 
 def _path(path: Path, seen: _Seen) -> Any:
     """A file or folder by its content, wherever it lies; a path to nothing is its text."""
-    if path.is_file():
-        seen.files += 1
-        return {"file": _file_digest(path)}
-    if path.is_dir():
-        seen.files += 1
-        inside = sorted(p for p in path.rglob("*") if p.is_file())
-        return {"folder": {str(p.relative_to(path)): _file_digest(p) for p in inside}}
-    return str(path)
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    content = path_content(path, seen.code_files, seen.texts)
+    if content is None:
+        return str(path)
+    seen.files += content != {"code": {}}
+    return content
 
 
 def _transform(what: Any, where: str) -> str:

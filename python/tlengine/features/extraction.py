@@ -185,14 +185,15 @@ def _readable(ds: Dataset, bb: Backbone, samples: DistinctContents, strict: bool
         BackboneError, PluginError: the preprocessing failed on all of them.
     """
     rows = samples.readable()
-    if not samples.failures:
+    failures = samples.failures
+    if not failures:
         return rows
-    reasons = sorted(set(samples.failures.values()))
+    reasons = sorted(set(failures.values()))
     if not len(rows) and all(reason.startswith("preprocessing ") for reason in reasons):
         raise bb.fault(
             f"cannot preprocess any of {len(ds)} samples: {reasons[0]}", hint="mend its preprocess"
         )
-    message = unreadable_message(ds, samples.failures, rows)
+    message = unreadable_message(ds, failures, rows)
     if strict or not len(rows):
         raise DecodeError(message, hint="mend or remove them" if len(rows) else "check the paths and formats")
     warnings.warn(message, TlengineWarning, stacklevel=3)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from tlengine.errors import BackboneError, InputError, ResourceError, TlengineError
 from tlengine.features.images import ImagePreprocess
@@ -87,6 +88,7 @@ class Forward:
     def _prepare(self, module: nn.Module) -> None:
         """Everything here is undone by the stack, also when the next step fails."""
         self._stack.callback(_restore_modes, [(part, part.training) for part in module.modules()])
+        self._refuse_lazy(module)
         held = _held(module)
         self._stack.callback(_restore_tensors, held)
         threads = torch.get_num_threads()
@@ -94,7 +96,7 @@ class Forward:
         torch.set_num_threads(num_threads())
         self._stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         torch.set_float32_matmul_precision("highest")
-        module.eval().to(self._device)
+        self._move(module)
         self._channels_last = any(isinstance(part, _CONVOLUTIONS) for part in module.modules())
         if self._channels_last:
             module.to(memory_format=torch.channels_last)
@@ -106,6 +108,25 @@ class Forward:
             self._stack.enter_context(reused_buffers())
         if self._device.type == "cuda":
             self._stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+
+    def _refuse_lazy(self, module: nn.Module) -> None:
+        tensors = (*module.named_parameters(), *module.named_buffers())
+        if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
+            raise self._backbone.fault(
+                f"has no shape yet for {', '.join(lazy[:3])}",
+                hint="call the network on one batch first: lazy layers take their shape from it",
+            )
+
+    def _move(self, module: nn.Module) -> None:
+        try:
+            module.eval().to(self._device)
+        except Exception as error:
+            if isinstance(error, TlengineError) or _is_out_of_memory(error):
+                raise
+            raise self._backbone.fault(
+                f"cannot be moved to {self._device}: {type(error).__name__}: {error}",
+                hint=f"let eval() and to({str(self._device)!r}) work, or choose another device",
+            ) from error
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -283,7 +304,10 @@ def _restore_tensors(held: list[_Held]) -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """On CUDA there is a class for it; the CPU and MPS only say so."""
+    text = str(error).lower()
+    told = isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return told or isinstance(error, torch.OutOfMemoryError)
 
 
 def _way_to_rows(out: Any) -> str:

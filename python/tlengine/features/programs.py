@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tlengine.features.constructed import plain_setting
-from tlengine.features.weights import tensor_digest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,8 +47,4 @@ def _attributes(part: ScriptModule, code: str) -> dict[str, Any]:
 
 
 def _values(named: dict[str, Any]) -> dict[str, Any]:
-    return {name: _value(value) for name, value in sorted(named.items())}
-
-
-def _value(value: Any) -> Any:
-    return tensor_digest(value) if hasattr(value, "detach") else plain_setting(value)
+    return {name: plain_setting(value) for name, value in sorted(named.items())}

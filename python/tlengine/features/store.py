@@ -31,13 +31,15 @@ class DistinctContents:
         keys: (n, 32) uint8; zeros where a content cannot be read.
         first: the row at which each distinct content is met first.
         distinct: (n,) which of ``first`` a row equals, or -1 where it cannot be read.
-        failures: why a row cannot be read.
+        unread: why a row cannot be read.
+        failed: why a distinct content came to nothing afterwards.
     """
 
     keys: npt.NDArray[np.uint8]
     first: list[int] = field(default_factory=list)
     distinct: npt.NDArray[np.intp]
-    failures: dict[int, str] = field(default_factory=dict)
+    unread: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, contents: Sequence[Any]) -> DistinctContents:
@@ -49,7 +51,7 @@ class DistinctContents:
             try:
                 key = sample_key(_visible(contents[row]))
             except (OSError, TlengineError) as error:
-                samples.failures[row] = _reason(error)
+                samples.unread[row] = _reason(error)
                 continue
             if key not in index:
                 index[key] = len(samples.first)
@@ -60,12 +62,17 @@ class DistinctContents:
 
     def fail(self, row: int, reason: str) -> None:
         """Note that the content first met at ``row`` cannot be read, for all rows that hold it."""
-        same = np.flatnonzero(self.distinct == self.distinct[row])
-        self.failures.update(dict.fromkeys(same.tolist(), reason))
+        self.failed[int(self.distinct[row])] = reason
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """Why a row has no embedding, of all rows that have none."""
+        lost = np.flatnonzero(np.isin(self.distinct, list(self.failed))).tolist() if self.failed else []
+        return {**self.unread, **{row: self.failed[int(self.distinct[row])] for row in lost}}
 
     def readable(self) -> npt.NDArray[np.intp]:
         """The rows that did not fail, in order."""
-        return np.array([row for row in range(len(self.keys)) if row not in self.failures], dtype=np.intp)
+        return np.setdiff1d(np.arange(len(self.keys), dtype=np.intp), list(self.failures)).astype(np.intp)
 
 
 def _visible(content: Any) -> Any:

@@ -66,11 +66,14 @@ class _Sending(reduction.ForkingPickler):
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """Processes that are started meanwhile do not import ``__main__``."""
+    """Processes that this thread starts meanwhile do not import ``__main__``; those of others do."""
+    here = threading.get_ident()
     with _lock:
         original = spawn.get_preparation_data
 
         def prepared(name: str) -> dict[str, Any]:
+            if threading.get_ident() != here:
+                return original(name)
             return {key: value for key, value in original(name).items() if not key.startswith("init_main")}
 
         spawn.get_preparation_data = prepared
