@@ -28,6 +28,6 @@ def refuse_unknown(
     for name in given:
         if name not in allowed:
             names = [*others, *allowed]
-            near = get_close_matches(name, names, n=3, cutoff=0.5)
+            near = get_close_matches(name, names, n=3, cutoff=0.6)
             hint = f"did you mean {', '.join(near)}?" if near else f"options: {', '.join(names)}"
             raise UnknownOptionError(f"{function}() has no option {name!r}", hint=hint)

@@ -13,7 +13,7 @@ import pytest
 
 from tlengine.data import load_dataset
 from tlengine.data.columns import named
-from tlengine.errors import InputError, LabelError, TlengineWarning
+from tlengine.errors import DatasetError, InputError, LabelError, TlengineWarning
 
 N = 20_000
 NUMBERS = [f"gene_{i}" for i in range(N)]
@@ -136,3 +136,20 @@ def test_nearest_names() -> None:
         named("specie", "label", ["id", "Species"], "t.csv")
     with pytest.raises(InputError, match=r"hint: columns are: id, Species$"):
         named("zork", "label", ["id", "Species"], "t.csv")
+
+
+def test_classes_under_an_unknown_name_beside_numbers_are_no_texts(tmp_path: Path) -> None:
+    """The iris table as people have it: its species are not to be embedded as texts."""
+    from sklearn.datasets import load_iris
+
+    X, y = load_iris(return_X_y=True)
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"]).assign(species=np.array(["s", "t", "u"])[y])
+    frame.to_csv(tmp_path / "iris.csv", index=False)
+    frame.to_parquet(tmp_path / "iris.parquet")
+    for source in (frame, tmp_path / "iris.csv", tmp_path / "iris.parquet"):
+        with pytest.raises(DatasetError, match="'species' repeats 3 words beside 4 columns"):
+            load_dataset(source)
+        assert load_dataset(source, text="species").modality == "text"
+    assert load_dataset(frame, label="species").modality == "features"
+    reviews = pd.DataFrame({"stars": [1, 2, 3], "votes": [4, 5, 6], "said": ["good one", "bad", "so so"]})
+    assert load_dataset(reviews).modality == "text"

@@ -124,12 +124,25 @@ def _only_column(table: _Table, roles: Sequence[str], taken: Sequence[str]) -> t
     free = [name for name in table.names if name not in explained and not is_unnamed(name)]
     rest = [n for n in free if (table.texts is None or n in table.texts) and _holds_text(table.column(n))]
     if len(rest) == 1:
+        if not taken and guess("label", table.names) is None:
+            _refuse_classes(table, rest[0], numbers=len(free) - 1)
         return roles[-1] if names_images(table.column(rest[0])) else roles[0], rest[0]
     hint = f"name it with --text or --image; columns are: {listed(table.names)}"
     if len(free) > 1 and not rest:
         hint += "; a table of numbers is passed as (X, y): features and labels apart"
     what = "no column" if not rest else f"{len(rest)} columns that may be the one"
     raise DatasetError(f"{table.name}: {what} of texts or image paths", hint=hint)
+
+
+def _refuse_classes(table: _Table, column: str, *, numbers: int) -> None:
+    """Words that repeat beside several columns of numbers are classes of features sooner than texts."""
+    values = [value for value in table.column(column) if isinstance(value, str)]
+    if numbers >= 2 and 2 * len(set(values)) <= len(values):
+        raise DatasetError(
+            f"{table.name}: {column!r} repeats {len(set(values))} words beside {numbers} columns of numbers",
+            hint=f"name it: the label (then pass the numbers as X in (X, y), or a DataFrame with "
+            f"label={column!r}), or the text (--text {column})",
+        )
 
 
 def is_unnamed(name: str) -> bool:
