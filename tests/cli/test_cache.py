@@ -1,6 +1,8 @@
 """``tlengine cache`` as people and scripts use it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,7 @@ def test_recomputed_rows_are_compared(tmp_path: Path) -> None:
     data = tmp_path / "texts.csv"
     data.write_text("text,label\n" + "".join(f"a text about {word},x\n" for word in ("tea", "rain", "bread")))
     cache = tmp_path / "cache"
+    EmbeddingCache(cache).close()
     recompute = ("verify", "--recompute", "3", "--data", str(data), "--backbone", "raw", "--json")
     assert json.loads(call(cache, *recompute).stdout)["compared"] == 0
     with EmbeddingCache(cache) as opened:
@@ -141,3 +144,17 @@ def test_recompute_needs_the_samples(cache: Path) -> None:
     result = call(cache, "verify", "--recompute", "3")
     assert result.exit_code == 2
     assert "--data" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["ls", "stats", "verify", "gc"])
+def test_a_cache_that_is_not_there_is_no_sound_one(command: str, tmp_path: Path) -> None:
+    for place in (tmp_path / "typo", tmp_path / "file"):
+        (tmp_path / "file").touch()
+        done = subprocess.run(
+            [sys.executable, "-m", "tlengine", "cache", command, "--cache-dir", str(place)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 2
+        assert str(place) in done.stderr

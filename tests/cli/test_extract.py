@@ -138,3 +138,12 @@ def test_ctrl_c_ends_it_without_a_traceback_and_keeps_what_was_done(tmp_path: Pa
     document = json.loads(run(photos, "--backbone", "raw", "--json")[1])
     assert document["cached"] > 0
     assert document["cached"] + document["embedded"] == 1500
+
+
+@pytest.mark.parametrize("name", ["f.txt", "f", "f.npz.gz"])
+def test_a_file_that_no_command_would_read_is_not_written(
+    table: Path, tmp_path: Path, run: Run, name: str
+) -> None:
+    code, _, err = run(table, "--backbone", "raw", "--out", tmp_path / name)
+    assert (code, (tmp_path / name).exists()) == (2, False)
+    assert ".npz" in err

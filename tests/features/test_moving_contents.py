@@ -13,7 +13,13 @@ from torch import nn
 
 import tlengine as tl
 from tlengine.data import Dataset
-from tlengine.errors import BackboneError, DecodeError, InputError, TlengineWarning
+from tlengine.errors import (
+    BackboneError,
+    DecodeError,
+    InputError,
+    TlengineWarning,
+    UnhashableRecipeError,
+)
 from tlengine.features import EmbeddingCache, ImagePreprocess
 
 N = 12
@@ -143,11 +149,16 @@ def noisy_text(text: str) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("modality", ["image", "text"])
 def test_random_preprocessing_is_refused(modality: str, tmp_path: Path) -> None:
+    """By its code where that can be read, else by what comes out."""
     contents: list[Any] = [image_of(i) for i in range(3)] if modality == "image" else ["a", "b", "c"]
-    bb = backbone(modality)
-    bb.preprocess = noisy if modality == "image" else noisy_text
+    preprocess = noisy if modality == "image" else noisy_text
+    settings = {"preprocess": preprocess, "modality": modality, "name": "x", "embedding_dim": 12}
+    module = backbone(modality).module
+    with pytest.raises(UnhashableRecipeError, match="draws by chance"):
+        tl.Backbone(module, **settings).fingerprint  # noqa: B018
+    named = tl.Backbone(module, preprocess_name="noisy-v1", **settings)
     with pytest.raises(BackboneError, match=r"another result each time(.|\n)*computed once"):
-        tl.extract(tl.load_dataset(contents), bb, cache=tmp_path, progress=False)
+        tl.extract(tl.load_dataset(contents), named, cache=tmp_path, progress=False)
 
 
 def broken(sample: Any) -> Any:

@@ -40,7 +40,11 @@ class Quantity(click.ParamType[int]):
 
 
 dir_option = click.option(
-    "--cache-dir", "--dir", "path", type=click.Path(), help="The cache. [default: the usual place]"
+    "--cache-dir",
+    "--dir",
+    "path",
+    type=click.Path(exists=True, file_okay=False),
+    help="The cache. [default: the usual place]",
 )
 dry_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 tables_argument = click.argument("tables", nargs=-1, metavar="[TABLE]...")

@@ -27,12 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+def _checked_suffix(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A name that the other commands read again; a device or a pipe has none."""
+    if value is not None and value.suffix.lower() != ".npz" and (value.is_file() or not value.exists()):
+        raise click.BadParameter(f"{str(value)!r} does not end in .npz")
+    return value
+
+
 @click.command("extract")
 @click.argument("data", type=click.Path())
 @backbone_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=_checked_suffix,
     metavar="F.npz",
     help="Where to write X, y, ids.",
 )

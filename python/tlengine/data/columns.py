@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 
 from tlengine.data.names import canonical
-from tlengine.data.scalars import listed
+from tlengine.data.scalars import listed, short
 from tlengine.errors import DatasetError, InputError
 
 __all__ = ["IMAGE_SUFFIXES", "ROLE_NAMES", "USUAL", "Columns", "guess", "named"]
@@ -65,7 +65,8 @@ class Columns:
             InputError: a column is named.
         """
         for role, column in self.given().items():
-            raise InputError(f"{role}={column!r}: {where} has no columns to choose from", hint=hint)
+            given = f"{role}={short(column)}"
+            raise InputError(f"{given}: {where} has no columns to choose from", hint=hint)
 
 
 def named(column: str, role: str, known: Sequence[str], where: str) -> str:

@@ -136,7 +136,8 @@ def _labels(root: Path, rows: Sequence[_Row], labels: LabelMode) -> npt.NDArray[
         raise LabelError(
             f"{shown(root)}: {len(bare)} of {len(rows)} images have no class folder, "
             f"such as {shown('/'.join(bare[0]))}",
-            hint="put each image in the folder of its class, or out of this folder",
+            hint="put each image in the folder of its class, or out of this folder; in Python, "
+            "labels='ignore' takes images without classes",
         )
     unseen = next((parts for parts, _, name in rows if is_blank(str(name))), None)
     if unseen is not None:

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: every test has a cache of its own and never reaches a network."""
+"""Of all tests and doctests: each has a cache of its own and never reaches a network."""
 
 import os
 import signal
