@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -619,23 +619,25 @@ fn a_close_in_the_middle_of_a_put() {
         let cache = Cache::open(folder.path(), false, Durability::Process).unwrap();
         cache.table(b"{}", shape, b"{}").unwrap()
     };
-    let (table, done) = (open(), AtomicBool::new(false));
-    let closes = std::thread::scope(|scope| {
+    let (table, done, closes) = (open(), AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
         let closer = scope.spawn(|| {
-            let mut closes = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
                 table.close().unwrap();
-                closes += 1;
+                closes.fetch_add(1, Ordering::Relaxed);
             }
-            closes
         });
         for batch in 0..=255 {
             put(&table, batch).and_then(|()| table.flush()).unwrap();
+            // On a busy machine one thread may have the lock all the time.
+            while closes.load(Ordering::Relaxed) < usize::from(batch) / 32 && !closer.is_finished()
+            {
+                std::thread::yield_now();
+            }
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        closer.join().unwrap()
+        done.store(true, Ordering::Relaxed);
     });
-    assert!(closes > 2, "{closes} closes");
+    let closes = closes.into_inner();
     let again = open();
     for batch in 0..=255 {
         assert_eq!(present(&again, batch), ROWS, "batch {batch}, {closes} closes");

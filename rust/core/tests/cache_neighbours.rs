@@ -246,3 +246,35 @@ fn a_sweep_goes_on_after_a_fault() {
     }
     assert!(went_on > 5, "{went_on}");
 }
+
+/// After a failed sync nothing is certain of the new segment: it gets no seal that says it is durable.
+#[test]
+fn a_copy_whose_sync_failed_is_not_sealed() {
+    let mut failed = 0;
+    for operation in 1.. {
+        let sim = Sim::new();
+        let table = open(&sim, Durability::Batch);
+        put(&table, 0);
+        table.close().unwrap();
+        let mut cache = cache(&sim, Durability::Batch);
+        cache.commit_rows = 1; // the first commits succeed
+        let shape = Shape::new(DIM, Dtype::F32).unwrap();
+        let table = cache.table(b"{}", shape, b"{}").unwrap();
+        let names = table.segment_names().unwrap();
+        sim.inject(operation, Fault::Once(EIO));
+        let outcome = table.rewrite(run(), &names, false);
+        if sim.heal() == 0 {
+            break;
+        }
+        let Err(Error::CacheIo { action: "sync", path, .. }) = outcome else { continue };
+        if !(path.ends_with(".rows") || path.ends_with(".log")) {
+            continue; // a directory, with everything copied
+        }
+        for (name, rows, sealed) in table.segments().unwrap() {
+            assert!(names.contains(&name) || !sealed, "at {operation}: {rows} rows");
+            failed += 1;
+        }
+        assert_eq!(present(&open(&sim.power_cut(operation), Durability::Batch), 0), ROWS);
+    }
+    assert!(failed > 4, "{failed}");
+}
