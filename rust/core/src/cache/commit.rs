@@ -45,7 +45,7 @@ impl Table {
             let mut pending = self.pending();
             pending.since = None;
             match &mut pending.writer {
-                Some(writer) => (writer.take(self.commit_rows), writer.committer()),
+                Some(writer) => (writer.take(self.commit_rows)?, writer.committer()),
                 None => return Ok(()),
             }
         };
@@ -82,7 +82,7 @@ impl Table {
     /// they wait for the next flush. Rows for which that fails are lost.
     fn abandon(&self, pending: &mut Pending) {
         let Some(mut writer) = pending.writer.take() else { return };
-        let batch = writer.take(usize::MAX);
+        let Ok(batch) = writer.take(usize::MAX) else { return }; // all, without a copy
         let (keys, bytes, lost) = writer.salvage(batch.entries(), batch.first());
         self.forget(writer.segment, batch.first());
         writer.give_up();

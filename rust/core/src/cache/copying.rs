@@ -203,7 +203,7 @@ impl<'a> Copying<'a> {
             return Ok(());
         }
         while self.writer.pending_bytes() > 0 {
-            let batch = self.writer.take(self.commit_rows);
+            let batch = self.writer.take(self.commit_rows)?;
             let outcome = self.writer.committer().commit(&batch);
             self.is_abandoned = matches!(outcome, Err(Failure::Abandon(_)));
             let (_, end) = outcome.map_err(Failure::into_error)?;

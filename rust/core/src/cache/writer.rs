@@ -184,13 +184,19 @@ impl Writer {
     }
 
     /// Takes the oldest pending rows, `limit` at most, for a commit.
-    pub fn take(&mut self, limit: usize) -> Batch {
+    pub fn take(&mut self, limit: usize) -> Result<Batch> {
         let first = self.first_pending();
-        let entries: Vec<Entry> = self.pending.drain(..limit.min(self.pending.len())).collect();
+        let entries = if limit >= self.pending.len() {
+            Vec::from(std::mem::take(&mut self.pending))
+        } else {
+            let mut entries = memory::room(limit, PENDING)?;
+            entries.extend(self.pending.drain(..limit));
+            entries
+        };
         let share = entries.len() as f64 / (entries.len() + self.pending.len()).max(1) as f64;
         let seconds = self.seconds * share;
         self.seconds -= seconds;
-        Batch { first, entries, seconds }
+        Ok(Batch { first, entries, seconds })
     }
 
     /// Puts rows back whose commit could not be written, to be tried again.
