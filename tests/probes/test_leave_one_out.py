@@ -104,3 +104,26 @@ def test_prevalidated_probabilities_come_from_rows_left_out(alpha, shape):
 def test_a_row_that_is_all_there_is_is_predicted_by_nothing():
     path = ridge_path(np.ones((1, 3)), [[2.0]], [0.0, 1.0])
     np.testing.assert_allclose(path.loo_error_, 4.0)
+
+
+@pytest.mark.parametrize("spread", [30.0, 300.0, 3000.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_of_high_leverage_beside_a_dominating_direction(dtype, spread):
+    """What single precision loses of the weak directions counts as many times as 1 / (1 - h) says."""
+    rng = np.random.default_rng(0)
+    n, d = 1000, 100
+    X = rng.normal(size=(n, d))
+    X[:, 0] *= spread
+    X[7, 50] = 700.0
+    X = (X @ np.linalg.qr(rng.normal(size=(d, d)))[0]).astype(dtype)
+    y = rng.normal(size=n)
+    y[7] = 30.0
+    alphas = [0.0, 1e-3]
+    path = ridge_path(X, y[:, None], alphas)
+    exact = X.astype(np.float64)
+    exact -= exact.mean(axis=0)
+    for i, alpha in enumerate(alphas):
+        hat = exact @ np.linalg.solve(exact.T @ exact + alpha * np.eye(d), exact.T) + 1 / n
+        assert 0.997 < hat[7, 7] < 0.999
+        errors = ((y - hat @ y) / (1 - np.diag(hat))) ** 2
+        np.testing.assert_allclose(path.loo_error_[i], errors.mean(), rtol=1e-4)

@@ -1,6 +1,7 @@
 //! Powers of two, by which numbers are scaled without a rounding.
 
 /// The power of two next to `value`; 1 where `value` is zero or out of range.
+#[cfg(feature = "probes")]
 pub(crate) fn power_of_two_near(value: f64) -> f64 {
     if value > 1e-150 && value < 1e150 { value.log2().round().exp2() } else { 1.0 }
 }
@@ -15,7 +16,7 @@ pub(crate) fn power_of_two_above(value: f64) -> f64 {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "probes"))]
 mod tests {
     use super::*;
 

@@ -228,13 +228,14 @@ fn killed_while_segments_are_rewritten() {
             let table = open(&sim).unwrap();
             for batch in 0..BATCHES {
                 let keys = keys(batch);
-                let half = if table.segment_names().is_empty() { &keys[..2] } else { &keys[..] };
+                let half =
+                    if table.segment_names().unwrap().is_empty() { &keys[..2] } else { &keys[..] };
                 table.put(run(), half, &rows(half), 0.0).unwrap();
             }
             table.close().unwrap();
         }
         let table = open(&sim).unwrap();
-        let names = table.segment_names();
+        let names = table.segment_names().unwrap();
         assert_eq!(names.len(), 2);
         sim.inject(operation, Fault::Kill);
         let _ = table.rewrite(run(), &names, false);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -238,7 +238,7 @@ impl Job {
             }
             Job::Repair => {
                 let mut broken = vec![];
-                for name in table.segment_names() {
+                for name in table.segment_names().unwrap() {
                     // A fault of reading must not make a segment look worse than it is for good.
                     if !table.verify(run(), &name)?.is_sound() {
                         broken.push(name);
@@ -441,7 +441,7 @@ fn maintenance_is_refused_where_locks_are() {
     let cache = cache(&scene.sim, Durability::Batch);
     let lock = cache.lock(run()).unwrap();
     scene.sim.set_locks(Locks::Refused);
-    let names = table.segment_names();
+    let names = table.segment_names().unwrap();
     assert!(matches!(
         table.rewrite(run(), &names, false),
         Err(Error::CacheIo { action: "lock", .. })
@@ -455,6 +455,7 @@ fn maintenance_is_refused_where_locks_are() {
 #[test]
 fn locks_that_are_worth_nothing() {
     for job in [Job::Gc, Job::Compact, Job::Repair] {
+        let mut put_back = 0;
         for neighbour in [Neighbour::Commits, Neighbour::Closes, Neighbour::Passes] {
             for operation in 1.. {
                 let scene = Scene { may_fail: true, ..Scene::new() };
@@ -463,6 +464,8 @@ fn locks_that_are_worth_nothing() {
                 job.work(&scene.sim).unwrap();
                 scene.sim.heal();
                 let what = format!("{job:?} beside {neighbour:?} at {operation}");
+                let renames = scene.sim.renames().into_iter();
+                put_back += renames.filter(|(from, to)| *from == format!("{to}.bad")).count();
                 scene.sim.elsewhere(|| scene.acknowledged.assert_kept(&scene.sim, &what));
                 let after = scene.sim.power_cut(operation);
                 scene.acknowledged.assert_kept(&after, &what);
@@ -471,6 +474,19 @@ fn locks_that_are_worth_nothing() {
                 }
             }
         }
+        // Repair leaves sound segments alone, and no living one is unsound.
+        assert!(put_back > 1 || matches!(job, Job::Repair), "{job:?}: {put_back} logs put back");
+    }
+}
+
+/// On NFS a file that is open for reading alone cannot be locked for one alone.
+#[test]
+fn maintenance_on_a_remote_file_system() {
+    for job in Job::ALL {
+        let scene = Scene::new();
+        scene.sim.set_locks(Locks::Remote);
+        job.work(&scene.sim).unwrap_or_else(|error| panic!("{job:?}: {error}"));
+        scene.assert_kept(&format!("{job:?} on NFS"));
     }
 }
 
@@ -490,8 +506,8 @@ fn compaction_is_durable_whatever_the_handle_is() {
 /// A row that cannot be read is asked for again, and maintenance in the same process has it.
 #[test]
 fn a_read_that_fails_costs_no_row() {
-    let mut failed = 0;
     for errno in [EIO, EMFILE, ENOMEM] {
+        let mut failed = 0;
         for operation in 1.. {
             let scene = Scene::new();
             let table = table(&scene.sim).unwrap();
@@ -514,8 +530,8 @@ fn a_read_that_fails_costs_no_row() {
                 break;
             }
         }
+        assert!(failed > 0, "no read failed of {errno}");
     }
-    assert!(failed > 0, "no read failed");
 }
 
 /// A disk that cannot read a segment any more: maintenance lets it be, and says so. What is put again
@@ -579,7 +595,7 @@ fn a_flush_of_several_commits() {
             let after = sim.power_cut(seed);
             acknowledged.assert_kept(&after, &format!("flush cut at {operation}, seed {seed}"));
             let table = table(&after).unwrap();
-            for name in table.segment_names() {
+            for name in table.segment_names().unwrap() {
                 let report = table.verify(run(), &name).unwrap();
                 assert!(
                     report.rows == 0 || report.is_sound(),
@@ -603,23 +619,25 @@ fn a_close_in_the_middle_of_a_put() {
         let cache = Cache::open(folder.path(), false, Durability::Process).unwrap();
         cache.table(b"{}", shape, b"{}").unwrap()
     };
-    let (table, done) = (open(), AtomicBool::new(false));
-    let closes = std::thread::scope(|scope| {
+    let (table, done, closes) = (open(), AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
         let closer = scope.spawn(|| {
-            let mut closes = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
                 table.close().unwrap();
-                closes += 1;
+                closes.fetch_add(1, Ordering::Relaxed);
             }
-            closes
         });
         for batch in 0..=255 {
             put(&table, batch).and_then(|()| table.flush()).unwrap();
+            // On a busy machine one thread may have the lock all the time.
+            while closes.load(Ordering::Relaxed) < usize::from(batch) / 32 && !closer.is_finished()
+            {
+                std::thread::yield_now();
+            }
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        closer.join().unwrap()
+        done.store(true, Ordering::Relaxed);
     });
-    assert!(closes > 2, "{closes} closes");
+    let closes = closes.into_inner();
     let again = open();
     for batch in 0..=255 {
         assert_eq!(present(&again, batch), ROWS, "batch {batch}, {closes} closes");

@@ -94,7 +94,7 @@ impl Life {
                 table.rewrite(run(), &names, false).map(drop)
             }
             Life::Repairs => {
-                let names = table.segment_names();
+                let names = table.segment_names().unwrap_or_default();
                 let _lock = cache.lock(run())?;
                 table.rewrite(run(), &names, true).map(drop)
             }

@@ -227,8 +227,8 @@ impl TableHandle {
     }
 
     /// The names of all segments, damaged and empty ones too.
-    fn segment_names(&self, py: Python<'_>) -> Vec<String> {
-        py.detach(|| self.table.segment_names())
+    fn segment_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        interruptible(py, 1, |_| self.table.segment_names())
     }
 
     /// Compares every byte of a segment with its checksum.

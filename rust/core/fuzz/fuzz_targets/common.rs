@@ -43,7 +43,7 @@ pub fn read(suffix: &str, content: &[u8]) {
         for ((found, expected), hit) in out.chunks(5).zip(rows().chunks(5)).zip(hit) {
             assert_eq!(found, if hit { expected } else { &[0.0; 5] });
         }
-        for name in table.segment_names() {
+        for name in table.segment_names().unwrap() {
             let _ = table.verify(run, &name);
             let _ = table.view(run, Some(&name), true);
         }

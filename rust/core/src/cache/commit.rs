@@ -7,8 +7,10 @@ use std::sync::PoisonError;
 use rustix::io::Errno;
 
 use super::checksum::Key;
+use super::index::Candidate;
 use super::pending::Pending;
 use super::state::Standing;
+use super::storage::is_named;
 use super::table::Table;
 use super::writer::{Failure, Writer};
 use crate::error::{Error, Result};
@@ -43,7 +45,7 @@ impl Table {
             let mut pending = self.pending();
             pending.since = None;
             match &mut pending.writer {
-                Some(writer) => (writer.take(self.commit_rows), writer.committer()),
+                Some(writer) => (writer.take(self.commit_rows)?, writer.committer()),
                 None => return Ok(()),
             }
         };
@@ -80,7 +82,7 @@ impl Table {
     /// they wait for the next flush. Rows for which that fails are lost.
     fn abandon(&self, pending: &mut Pending) {
         let Some(mut writer) = pending.writer.take() else { return };
-        let batch = writer.take(usize::MAX);
+        let Ok(batch) = writer.take(usize::MAX) else { return }; // all, without a copy
         let (keys, bytes, lost) = writer.salvage(batch.entries(), batch.first());
         self.forget(writer.segment, batch.first());
         writer.give_up();
@@ -105,12 +107,27 @@ impl Table {
     fn sync_relied(&self) -> Result<()> {
         let relied = std::mem::take(&mut self.pending().relied);
         let mut outcome = Ok(());
-        for (number, keys) in relied {
-            if let Err(error) = self.sync_other(number) {
+        for (number, mut keys) in relied {
+            let Err(error) = self.sync_other(number) else { continue };
+            if error.kind() == io::ErrorKind::NotFound && self.refresh().is_ok() {
+                keys.retain(|key| !self.is_durable(key)); // merged into another one
+            }
+            if !keys.is_empty() {
                 outcome = Err(self.give_up(number, &keys, &error));
             }
         }
         outcome
+    }
+
+    /// Whether a row of this key is known to be durable.
+    fn is_durable(&self, key: &Key) -> bool {
+        let (state, mut found) = (self.state(), Vec::new());
+        state.find(key, &mut found);
+        found.iter().any(|Candidate { entry, place, .. }| {
+            u64::from(place.row) < state.segments[place.segment as usize].log.synced
+                && !state.unreadable.contains(entry)
+                && state.stored_key(*place).is_some_and(|stored| stored == *key)
+        })
     }
 
     fn sync_other(&self, number: u32) -> io::Result<()> {
@@ -128,7 +145,7 @@ impl Table {
         self.dir().sync()?;
         self.home.sync()?;
         // Whoever failed to sync a commit took it back.
-        if log.len()? < end || !log.is_linked()? {
+        if log.len()? < end || !is_named(&**self.dir(), &segment.log_name, &*log)? {
             return Err(io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()));
         }
         self.state_mut().segments[number as usize].log.synced = rows;

@@ -44,10 +44,14 @@ pub fn copy(
     let mut copying = Copying::new(state, ids, writer, commit_rows);
     let outcome = copying.all(run);
     // What is committed stays, in two places, where that failed: somebody may rely on it by now.
-    let sealed = copying.writer.seal();
-    outcome?;
-    sealed?;
-    Ok(copying.done)
+    let Copying { writer, done, is_abandoned, .. } = copying;
+    let sealed = if is_abandoned {
+        writer.give_up();
+        Ok(())
+    } else {
+        writer.seal().map(drop)
+    };
+    outcome.and(sealed).map(|()| done)
 }
 
 /// A copy under way.
@@ -63,6 +67,8 @@ struct Copying<'a> {
     commit_rows: usize,
     seconds_per_row: f64,
     done: Copied,
+    /// Whether nothing is certain of the files of `writer` any more: they get no seal.
+    is_abandoned: bool,
 }
 
 /// Consecutive rows of one segment, as they were read.
@@ -92,6 +98,7 @@ impl<'a> Copying<'a> {
             commit_rows,
             seconds_per_row,
             done: Copied::default(),
+            is_abandoned: false,
         }
     }
 
@@ -135,7 +142,8 @@ impl<'a> Copying<'a> {
     }
 
     /// What becomes of a row, which lies in `bytes` if it is copied. The first sound row of its key
-    /// is; but one of the sources counts as sound only if it was copied, whatever it holds now.
+    /// is; but one of the sources counts as sound only if it was copied, whatever it holds now, and
+    /// another process's only if it is durable, as this one may be.
     fn fate(&mut self, stretch: &Stretch, at: usize, bytes: &mut [u8]) -> Result<Fate> {
         let own = stretch.candidate(at);
         let mut rows = Vec::new();
@@ -144,7 +152,7 @@ impl<'a> Copying<'a> {
         if own_at == rows.len() {
             rows.push(own); // the index holds a bounded number of rows for each key
         }
-        let mut unreadable = None;
+        let (mut unreadable, mut is_damaged) = (None, false);
         for (number, row) in rows.iter().enumerate() {
             let is_source = || self.replaced.contains(&row.place.segment);
             if number < own_at && is_source() && !self.copied.contains(&row.place) {
@@ -161,8 +169,11 @@ impl<'a> Copying<'a> {
                     }
                     return Ok(Fate::Copied);
                 }
-                Ok(true) => return Ok(Fate::Overruled),
-                Ok(false) => {}
+                Ok(true) if is_source() || is_damaged || self.is_durable(row.place) => {
+                    return Ok(Fate::Overruled);
+                }
+                Ok(true) => {}
+                Ok(false) => is_damaged |= is_own,
                 Err(error) if is_own => unreadable = Some(error),
                 Err(_) => {} // one more reason to copy this one
             }
@@ -182,14 +193,19 @@ impl<'a> Copying<'a> {
         segment.read_row(u64::from(number), &stretch.entries[at].key, row.check, bytes)
     }
 
+    fn is_durable(&self, place: Place) -> bool {
+        u64::from(place.row) < self.state.segments[place.segment as usize].log.synced
+    }
+
     /// Commits once there are so many bytes of rows.
     fn commit(&mut self, bytes: usize) -> Result<()> {
         if self.writer.pending_bytes() < bytes {
             return Ok(());
         }
         while self.writer.pending_bytes() > 0 {
-            let batch = self.writer.take(self.commit_rows);
+            let batch = self.writer.take(self.commit_rows)?;
             let outcome = self.writer.committer().commit(&batch);
+            self.is_abandoned = matches!(outcome, Err(Failure::Abandon(_)));
             let (_, end) = outcome.map_err(Failure::into_error)?;
             self.writer.committed(end);
         }

@@ -23,33 +23,24 @@ impl Cache {
     /// files and segments without a commit whose writers are gone. Returns files and bytes.
     ///
     /// # Errors
-    /// Whatever cannot be read or locked stays, and the error says so: nothing is removed that
-    /// was not seen to be a leftover.
+    /// Whatever cannot be read or locked stays, the others go, and the error tells the first of them:
+    /// nothing is removed that was not seen to be a leftover.
     pub fn sweep(&self, run: Run<'_>, dry_run: bool) -> Result<(usize, u64)> {
         let _lock = if dry_run { None } else { Some(self.lock(run)?) };
-        let mut total = (0, 0);
+        let mut swept = Swept::default();
         for table in self.table_names()? {
             run.check()?;
-            let dir = match self.root().subdir(&table, false) {
-                Err(error) if is_elsewhere(&error) => continue,
-                outcome => outcome.map_err(|e| problem::io(&**self.root(), "open", &table, &e))?,
-            };
-            let fail = |error: io::Error| problem::io(&*dir, "sweep", "", &error);
-            let (rows, others): (Vec<_>, Vec<_>) =
-                dir.list().map_err(fail)?.into_iter().partition(|file| file.ends_with(ROWS));
-            for (files, is_rows) in [(others, false), (rows, true)] {
-                // A power cut must not bring a log back whose rows are gone: that is damage.
-                if is_rows && !dry_run {
-                    dir.sync().map_err(fail)?;
-                }
-                for file in files {
-                    if let Some(bytes) = sweep_file(&dir, &file, dry_run).map_err(fail)? {
-                        total = (total.0 + 1, total.1 + bytes);
+            match self.root().subdir(&table, false) {
+                Err(error) if is_elsewhere(&error) => {}
+                Err(error) => swept.fail(problem::io(&**self.root(), "open", &table, &error)),
+                Ok(dir) => {
+                    if let Err(error) = swept.table(&dir, dry_run) {
+                        swept.fail(problem::io(&*dir, "sweep", "", &error));
                     }
                 }
             }
         }
-        Ok(total)
+        swept.error.map_or(Ok((swept.files, swept.bytes)), Err)
     }
 
     /// Removes a table with all its files.
@@ -103,14 +94,50 @@ impl Cache {
     }
 }
 
+/// What a sweep has removed, and the first thing that it could not look at.
+#[derive(Default)]
+struct Swept {
+    files: usize,
+    bytes: u64,
+    error: Option<Error>,
+}
+
+impl Swept {
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Sweeps one table.
+    fn table(&mut self, dir: &Arc<dyn Dir>, dry_run: bool) -> io::Result<()> {
+        let (rows, others): (Vec<_>, Vec<_>) =
+            dir.list()?.into_iter().partition(|file| file.ends_with(ROWS));
+        for (files, is_rows) in [(others, false), (rows, true)] {
+            // A power cut must not bring a log back whose rows are gone: that is damage.
+            if is_rows && !dry_run {
+                dir.sync()?;
+            }
+            for file in files {
+                match sweep_file(&**dir, &file, dry_run) {
+                    Ok(None) => {}
+                    Ok(Some(bytes)) => {
+                        (self.files, self.bytes) = (self.files + 1, self.bytes + bytes);
+                    }
+                    Err(error) => self.fail(problem::io(&**dir, "sweep", &file, &error)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a table is gone by now, or somebody else's.
 fn is_elsewhere(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
 }
 
 /// Removes a file if it is a leftover; returns its length then.
-fn sweep_file(dir: &Arc<dyn Dir>, file: &str, dry_run: bool) -> io::Result<Option<u64>> {
-    let Some(holder) = leftover(&**dir, file)? else { return Ok(None) };
+fn sweep_file(dir: &dyn Dir, file: &str, dry_run: bool) -> io::Result<Option<u64>> {
+    let Some(holder) = leftover(dir, file)? else { return Ok(None) };
     let length = match dir.length(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         outcome => outcome?,
@@ -120,7 +147,7 @@ fn sweep_file(dir: &Arc<dyn Dir>, file: &str, dry_run: bool) -> io::Result<Optio
     }
     let is_log = file.ends_with(LOG);
     let is_gone = match &holder.0 {
-        Some(log) if is_log => remove_unchanged(dir, file, log, LOG_HEADER as u64)?,
+        Some(log) if is_log => remove_unchanged(dir, file, &**log, LOG_HEADER as u64)?,
         _ => match dir.remove(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             outcome => outcome.map(|()| true)?,

@@ -6,7 +6,7 @@
 //! for each of them, up to [`MAX_EQUAL`]. At most 48 bytes per row.
 //!
 //! Logs are untrusted: a key that is repeated without end must not make each insertion walk past
-//! all the others (hence the limit), nor may keys that were made to fall into one place (hence a
+//! all the others (hence the limit, up to which only rows that are there count), nor may keys that were made to fall into one place (hence a
 //! random seed, which no file ever sees).
 
 use std::collections::hash_map::RandomState;
@@ -59,7 +59,7 @@ struct Packed {
 
 const EMPTY: u64 = u64::MAX;
 const MINIMUM: usize = 64;
-/// Rows of one key that are found; more are not looked for.
+/// Rows of one key that are found; more are not looked for, as long as these are there.
 pub const MAX_EQUAL: usize = 64;
 
 impl Index {
@@ -94,18 +94,36 @@ impl Index {
         Ok(())
     }
 
-    /// Adds an entry; not so where [`MAX_EQUAL`] rows of its key are there already. Room must have
-    /// been reserved.
-    pub fn insert(&mut self, key: &Key, check: Check, place: Place) {
-        self.insert_tag(self.tag(key), check, place);
+    /// Adds an entry. Where [`MAX_EQUAL`] rows of its key are there already it takes the slot of one
+    /// that `is_gone`, whose place is returned, or none. Room must have been reserved.
+    pub fn insert(
+        &mut self,
+        key: &Key,
+        check: Check,
+        place: Place,
+        is_gone: impl Fn(&Candidate) -> bool,
+    ) -> Option<Place> {
+        self.insert_tag(self.tag(key), check, place, is_gone)
     }
 
-    fn insert_tag(&mut self, tag: u32, check: Check, place: Place) {
+    fn insert_tag(
+        &mut self,
+        tag: u32,
+        check: Check,
+        place: Place,
+        is_gone: impl Fn(&Candidate) -> bool,
+    ) -> Option<Place> {
         debug_assert!(self.len() * 3 / 2 < self.slots.len(), "room was reserved");
-        let entry = self.len() as u32;
-        if self.seat((u64::from(tag) << 32) | u64::from(entry)) {
-            self.entries.push(Packed { check: [check as u64, (check >> 64) as u64], place });
+        let slot = (u64::from(tag) << 32) | self.len() as u64;
+        let mut before = None;
+        if !self.seat(slot) {
+            before = Some(self.candidates(tag).find(is_gone)?);
         }
+        if let Some(gone) = before {
+            self.replace((u64::from(tag) << 32) | u64::from(gone.entry), slot);
+        }
+        self.entries.push(Packed { check: [check as u64, (check >> 64) as u64], place });
+        before.map(|gone| gone.place)
     }
 
     fn seat(&mut self, slot: u64) -> bool {
@@ -121,6 +139,16 @@ impl Index {
         }
         self.slots[at] = slot;
         true
+    }
+
+    /// Puts `slot` in the place of `old`, which is there.
+    fn replace(&mut self, old: u64, slot: u64) {
+        let mask = self.slots.len() - 1;
+        let mut at = self.home((old >> 32) as u32);
+        while self.slots[at] != old {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = slot;
     }
 
     fn home(&self, tag: u32) -> usize {
@@ -182,7 +210,7 @@ mod tests {
                 index.reserve(1).unwrap();
                 let place = Place { segment: 0, row: row as u32 };
                 let entry = index.len() as u32;
-                index.insert_tag(spread(*tag), u128::from(*tag), place);
+                index.insert_tag(spread(*tag), u128::from(*tag), place, |_| false);
                 let equal = naive.entry(*tag).or_default();
                 if equal.len() < MAX_EQUAL {
                     equal.push(entry);
@@ -203,12 +231,35 @@ mod tests {
         let mut index = Index::default();
         for row in 0..650_000 {
             index.reserve(1).unwrap();
-            index.insert(&[7; 32], 0, Place { segment: 0, row });
+            index.insert(&[7; 32], 0, Place { segment: 0, row }, |_| false);
         }
         assert_eq!(
             (index.len(), index.candidates(index.tag(&[7; 32])).count()),
             (MAX_EQUAL, MAX_EQUAL)
         );
+    }
+
+    /// Rows that are gone make room for new ones, and those that are there stay.
+    #[test]
+    fn what_is_gone_makes_room() {
+        let mut index = Index::default();
+        let mut insert = |segment: u32| {
+            index.reserve(1).unwrap();
+            let is_gone = |c: &Candidate| c.place.segment % 2 == 1;
+            let before = index.insert(&[7; 32], 0, Place { segment, row: 0 }, is_gone);
+            (before, index.candidates(index.tag(&[7; 32])).count())
+        };
+        for segment in 0..MAX_EQUAL as u32 {
+            assert_eq!(insert(segment), (None, segment as usize + 1));
+        }
+        let mut made_room = Vec::new();
+        for segment in 0..MAX_EQUAL as u32 {
+            let (before, count) = insert(1000 + 2 * segment);
+            assert_eq!(count, MAX_EQUAL);
+            made_room.extend(before.map(|place| place.segment));
+        }
+        made_room.sort_unstable();
+        assert_eq!(made_room, (0..MAX_EQUAL as u32).filter(|s| s % 2 == 1).collect::<Vec<_>>());
     }
 
     #[test]

@@ -18,7 +18,14 @@ const HOLDER_BYTES: usize = 128;
 /// The lock, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Arc<dyn File>,
+    file: Arc<dyn File>,
+}
+
+/// Closing the file would not do: a process that was forked meanwhile has it too.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -47,7 +54,7 @@ impl Lock {
         let length = text.len().min(HOLDER_BYTES);
         note[..length].copy_from_slice(&text.as_bytes()[..length]);
         let _ = write_all_at(&*file, &note, 0);
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }
 
@@ -66,8 +73,17 @@ fn open(root: &dyn Dir) -> io::Result<Arc<dyn File>> {
 #[derive(Debug)]
 pub struct Free(pub Option<Arc<dyn File>>);
 
+impl Drop for Free {
+    fn drop(&mut self) {
+        if let Some(file) = &self.0 {
+            let _ = file.unlock();
+        }
+    }
+}
+
 /// Takes the lock of a file of a table, which a living writer holds; None where somebody has it,
-/// or where the file is not ours to judge.
+/// or where the file is not ours to judge. The lock is shared, which keeps every writer out: one of
+/// its own would have to be asked for on NFS with a file that is open for writing.
 ///
 /// # Errors
 /// Where it cannot be told: maintenance must then leave the file alone.
@@ -78,7 +94,7 @@ pub fn unheld(dir: &dyn Dir, file: &str) -> io::Result<Option<Free>> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(file.try_lock()?.then_some(Free(Some(file))))
+    Ok(file.try_share()?.then(|| Free(Some(file))))
 }
 
 fn holder(file: &dyn File) -> String {
@@ -91,4 +107,33 @@ fn holder(file: &dyn File) -> String {
 
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::storage::Disk;
+    use super::*;
+
+    /// A fork keeps the file open; what was locked is free all the same once it is let go.
+    #[test]
+    fn locks_end_with_their_holder_and_not_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, never) = (Disk::open(folder.path(), false).unwrap(), AtomicBool::new(false));
+        let acquire = || Lock::acquire(Run::new(1, &never), &root, Duration::ZERO);
+        let lock = acquire().unwrap();
+        let forked = Arc::clone(&lock.file);
+        assert!(matches!(acquire(), Err(Error::CacheLocked { .. })));
+        drop(lock);
+        drop(acquire().unwrap());
+        drop(forked);
+        let file = root.create("x").unwrap();
+        let free = unheld(&root, "x").unwrap().unwrap();
+        let forked = free.0.clone();
+        assert!(!file.try_lock().unwrap(), "it is looked at");
+        drop(free);
+        assert!(file.try_lock().unwrap() && unheld(&root, "x").unwrap().is_none());
+        drop(forked);
+    }
 }

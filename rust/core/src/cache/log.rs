@@ -221,15 +221,18 @@ fn find_commit(
     from: u64,
     length: u64,
 ) -> io::Result<Option<u64>> {
-    const WINDOW: usize = 1 << 20;
+    // The next header may be near, and the one after it: a search costs what it passes over.
+    const FIRST: usize = 4 << 10;
+    const LARGEST: usize = 1 << 20;
     let mut at = from.next_multiple_of(ALIGNMENT);
     if at == from {
         at += ALIGNMENT;
     }
-    let mut window = Vec::new();
-    memory::resize(&mut window, WINDOW.min(length.saturating_sub(at) as usize))?;
+    let (mut window, mut next) = (Vec::new(), FIRST);
     while at + COMMIT_HEADER as u64 <= length {
-        let size = window.len().min((length - at) as usize);
+        let size = next.min((length - at) as usize);
+        next = LARGEST.min(2 * next);
+        memory::resize(&mut window, size)?;
         read_exact_at(file, &mut window[..size], at)?;
         let last = size - COMMIT_HEADER;
         for start in (0..=last).step_by(ALIGNMENT as usize) {
@@ -295,6 +298,27 @@ mod tests {
         write_all_at(&*file, &commit[40..], at + 40).unwrap();
         let (_, rows, damage) = look();
         assert_eq!((rows, damage), (1, 1));
+    }
+
+    /// Headers without end whose entries are damaged: each search ends at the next one.
+    #[test]
+    fn damage_without_end() {
+        let shape = Shape::new(2, Dtype::F32).unwrap();
+        let identity = Identity { table: [1; 32], segment: [2; 16], shape };
+        let (binding, sim) = (identity.binding(), Sim::new());
+        let file = sim.root().create("log").unwrap();
+        let mut bytes = identity.log_header();
+        for _ in 0..20_000 {
+            let commit =
+                Commit { first: 0, rows: 0, seconds: 0.0, seal: false, synced: true, entries: 0 };
+            bytes.extend_from_slice(&commit.encode(binding, bytes.len() as u64));
+        }
+        write_all_at(&*file, &bytes, 0).unwrap();
+        let mut log = Log::default();
+        log.advance(&*file, binding, |_, _| Ok(())).unwrap().unwrap();
+        assert!(log.damage.len() > 10_000);
+        let ratio = sim.bytes_read() / bytes.len() as u64;
+        assert!(ratio < 100, "each byte is read {ratio} times");
     }
 
     proptest! {

@@ -125,7 +125,7 @@ impl Table {
                 .pending_entry(row)
                 .ok_or_else(|| Error::Internal("a pending row is lost".into()))?;
             let place = Place { segment: writer.segment, row: row as u32 };
-            state.index.insert(key, entry.check, place);
+            state.insert(key, entry.check, place);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use super::names::{BAD, LOG, ROWS, hex, parse};
 use super::problem;
 use super::segment::Pool;
 use super::state::{Source, Standing, State};
-use super::storage::{Dir, remove_unchanged};
+use super::storage::{Dir, remove_unchanged, set_aside};
 use super::table::Table;
 use super::writer::Writer;
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ impl Table {
     /// durability: it takes the place of rows that others were told are safe.
     ///
     /// # Errors
-    /// Whatever cannot be read, or cannot be locked, ends the call with every old file in place.
+    /// Whatever cannot be read, or cannot be locked, ends the call with every row in place.
     pub fn rewrite(&self, run: Run<'_>, sources: &[String], keep: bool) -> Result<Rewritten> {
         self.close()?;
         let mut ids = Vec::new();
@@ -132,7 +132,7 @@ impl Table {
                 known => Some(known.map_or(0, |(_, known)| known.log.seen)),
             };
             let log = hex(id) + LOG;
-            let went = read.map_or(Ok(false), |read| take_log(self.dir(), &log, read, keep));
+            let went = read.map_or(Ok(false), |read| take_log(&**self.dir(), &log, read, keep));
             if went.map_err(|error| problem::io(&**self.dir(), "remove", &log, &error))? {
                 gone.push(hex(id));
             }
@@ -141,7 +141,7 @@ impl Table {
         sync()?;
         for which in &gone {
             let rows = format!("{which}{ROWS}");
-            let outcome = take(self.dir(), &rows, keep);
+            let outcome = take(&**self.dir(), &rows, keep);
             outcome.map_err(|error| problem::io(&**self.dir(), "remove", &rows, &error))?;
         }
         sync()?;
@@ -150,7 +150,7 @@ impl Table {
 }
 
 /// Removes a file or takes it out of service. One that is not there has gone before.
-fn take(dir: &Arc<dyn Dir>, file: &str, keep: bool) -> io::Result<()> {
+fn take(dir: &dyn Dir, file: &str, keep: bool) -> io::Result<()> {
     let bad = format!("{file}{BAD}");
     match if keep { dir.rename(file, &bad) } else { dir.remove(file) } {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -160,19 +160,15 @@ fn take(dir: &Arc<dyn Dir>, file: &str, keep: bool) -> io::Result<()> {
 
 /// The same for a log of which `read` bytes were read; false where somebody has added to it. (Bytes
 /// of its header that were never read publish nothing.)
-fn take_log(dir: &Arc<dyn Dir>, log: &str, read: u64, keep: bool) -> io::Result<bool> {
+fn take_log(dir: &dyn Dir, log: &str, read: u64, keep: bool) -> io::Result<bool> {
     let file = match dir.open(log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         outcome => outcome?,
     };
     let read = read.max(LOG_HEADER as u64);
-    if !keep {
-        return remove_unchanged(dir, log, &file, read);
+    if keep {
+        set_aside(dir, (log, &format!("{log}{BAD}")), &*file, read)
+    } else {
+        remove_unchanged(dir, log, &*file, read)
     }
-    take(dir, log, true)?;
-    if file.len()? <= read {
-        return Ok(true);
-    }
-    dir.rename(&format!("{log}{BAD}"), log)?;
-    Ok(false)
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::format::{Durability, MAX_COMMIT_ROWS, Shape};
 use super::lock::unheld;
 use super::manifest::Manifest;
@@ -15,6 +17,8 @@ use super::table::Table;
 use crate::error::{Error, Result};
 
 const CREATE_ATTEMPTS: usize = 8;
+const NOT_OURS: [i32; 3] =
+    [Errno::ACCESS.raw_os_error(), Errno::PERM.raw_os_error(), Errno::NOENT.raw_os_error()];
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An open cache.
@@ -128,10 +132,17 @@ impl Cache {
         tables
             .map(|name| {
                 let manifest = match self.root.subdir(&name, false) {
-                    Ok(dir) => read_manifest(&*dir)?,
-                    Err(_) => None,
+                    Ok(dir) => read_manifest(&*dir),
+                    Err(error) => Err(problem::io(&*self.root, "open", &name, &error)),
                 };
-                Ok(Listed { name, manifest })
+                match manifest {
+                    Ok(manifest) => Ok(Listed { name, manifest }),
+                    // Somebody else's, or gone by now: the others are listed all the same.
+                    Err(Error::CacheIo { errno, .. }) if NOT_OURS.contains(&errno) => {
+                        Ok(Listed { name, manifest: None })
+                    }
+                    Err(error) => Err(error),
+                }
             })
             .collect()
     }
@@ -194,6 +205,9 @@ impl Cache {
 }
 
 /// The manifest in a table's directory; None where it is missing or damaged.
+///
+/// # Errors
+/// Where it cannot be read, which says nothing about what it holds.
 pub fn read_manifest(dir: &dyn Dir) -> Result<Option<Manifest>> {
     let read = || -> io::Result<Vec<u8>> {
         let file = dir.open(MANIFEST)?;
@@ -204,7 +218,8 @@ pub fn read_manifest(dir: &dyn Dir) -> Result<Option<Manifest>> {
     };
     match read() {
         Ok(bytes) => Manifest::decode(&bytes, &dir.path().join(MANIFEST).to_string_lossy()),
-        Err(_) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(problem::io(dir, "read", MANIFEST, &error)),
     }
 }
 
@@ -234,6 +249,11 @@ fn sweep(dir: &dyn Dir) {
             let _ = dir.remove(name);
         }
     }
+}
+
+/// Whether a file is not there, or was cut while it was read.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {

@@ -178,7 +178,8 @@ pub struct Pool {
     open: Mutex<VecDeque<(String, Arc<dyn File>)>>,
 }
 
-const LIMIT: usize = 64;
+/// Mapped rows need none, and a process may have hundreds of tables open.
+const LIMIT: usize = 16;
 
 impl Pool {
     /// A pool with no file open.

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use super::checksum::Key;
+use super::checksum::{Check, Key};
 use super::format::{ENTRY, Entry, Header, Identity, LOG_HEADER, Shape};
 use super::index::{Candidate, Index, Place};
+use super::lock::unheld;
 use super::log::Log;
 use super::names::{BAD, LOG, parse};
 use super::problem;
@@ -48,6 +49,12 @@ impl Known {
     pub fn is_there(&self) -> bool {
         matches!(self.standing, Standing::Followed | Standing::Own)
     }
+
+    /// Nobody gets its rows from now on, and the disk gets their space back.
+    fn end(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.segment.let_go();
+    }
 }
 
 /// The state of one open table.
@@ -65,6 +72,8 @@ pub struct State {
     /// Files that were taken out of service: segment name and reason.
     pub quarantined: Vec<(String, String)>,
     numbers: HashMap<[u8; 16], u32>,
+    /// Segments that were gone when rows of theirs left the index.
+    displaced: HashSet<u32>,
     /// Whether the logs were read at least once.
     pub loaded: bool,
 }
@@ -108,17 +117,20 @@ impl State {
         }
         for number in 0..self.segments.len() {
             let known = &mut self.segments[number];
-            known.standing = match known.standing {
-                Standing::Followed | Standing::Gone if present.contains(&known.segment.id) => {
-                    Standing::Followed
-                }
-                Standing::Followed => {
-                    known.segment.let_go();
+            match (known.standing, present.contains(&known.segment.id)) {
+                // Met anew: the index no longer has all of its rows.
+                (Standing::Gone, true) if self.displaced.contains(&(number as u32)) => {
+                    self.numbers.remove(&known.segment.id);
+                    known.end(Standing::Out);
                     is_complete = false;
-                    Standing::Gone
                 }
-                other => other,
-            };
+                (Standing::Gone, true) => known.standing = Standing::Followed,
+                (Standing::Followed, false) => {
+                    known.end(Standing::Gone);
+                    is_complete = false;
+                }
+                _ => {}
+            }
             if known.standing == Standing::Followed && !known.log.sealed {
                 self.follow(source, number)?;
                 is_complete &= self.segments[number].standing == Standing::Followed;
@@ -175,7 +187,8 @@ impl State {
     }
 
     fn follow(&mut self, source: &Source<'_>, number: usize) -> Result<()> {
-        let known = &mut self.segments[number];
+        let (before, rest) = self.segments.split_at_mut(number);
+        let Some((known, after)) = rest.split_first_mut() else { return Ok(()) };
         let fail = |error: &io::Error| {
             problem::io(&*source.pool.dir, "read", &known.segment.log_name, error)
         };
@@ -185,18 +198,25 @@ impl State {
         }
         let file = match known.segment.log_file() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                known.standing = Standing::Gone;
+                known.end(Standing::Gone);
                 return Ok(());
             }
             outcome => outcome.map_err(|error| fail(&error))?,
         };
-        let index = &mut self.index;
+        let (index, dead, displaced) = (&mut self.index, &self.dead, &mut self.displaced);
+        let is_gone = |row: &Candidate| {
+            let other = row.place.segment as usize;
+            let known =
+                if other < number { before.get(other) } else { after.get(other - number - 1) };
+            dead.contains(&row.entry) || known.is_some_and(|known| !known.is_there())
+        };
         let publish = |first: u64, entries: &[u8]| -> Result<()> {
             index.reserve(entries.len() / ENTRY)?;
             for (row, bytes) in (first..).zip(entries.chunks_exact(ENTRY)) {
                 let entry = Entry::decode(bytes);
                 let place = Place { segment: number as u32, row: row as u32 };
-                index.insert(&entry.key, entry.check, place);
+                let gone = index.insert(&entry.key, entry.check, place, is_gone);
+                displaced.extend(gone.map(|place| place.segment));
             }
             Ok(())
         };
@@ -204,14 +224,27 @@ impl State {
         read.map_err(|error| fail(&error))
     }
 
-    /// Takes the files of a segment out of service by renaming them.
+    /// Adds a row of this process to the index, which has room for it.
+    pub fn insert(&mut self, key: &Key, check: Check, place: Place) {
+        let (segments, dead) = (&self.segments, &self.dead);
+        let is_gone = |row: &Candidate| {
+            dead.contains(&row.entry) || !segments[row.place.segment as usize].is_there()
+        };
+        let gone = self.index.insert(key, check, place, is_gone);
+        self.displaced.extend(gone.map(|place| place.segment));
+    }
+
+    /// Takes the files of a segment out of service by renaming them, unless a living process has
+    /// them: its rows are missing here, and it goes on.
     pub fn quarantine(&mut self, source: &Source<'_>, segment: &Segment, why: &str) {
         let number = self.numbers.get(&segment.id).copied().unwrap_or_else(|| {
             let pool = Arc::clone(source.pool);
             self.add(Segment::new(pool, source.table, segment.id, source.shape), Standing::Out)
         });
-        self.segments[number as usize].standing = Standing::Out;
-        if source.writable {
+        self.segments[number as usize].end(Standing::Out);
+        if source.writable
+            && let Ok(Some(_held)) = unheld(&*source.pool.dir, &segment.log_name)
+        {
             for file in [&segment.log_name, &segment.rows_name] {
                 let _ = source.pool.dir.rename(file, &format!("{file}{BAD}"));
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::format::{Header, Identity, ROWS_HEADER};
 use super::log::Log;
 use super::names::{BAD, LOG, MANIFEST, ROWS, hex, parse};
+use super::problem;
 use super::segment::Segment;
 use super::storage::{File, read_exact_at};
 use super::table::Table;
@@ -67,7 +68,7 @@ impl Table {
             summary.seconds += known.log.seconds;
         }
         let dir = &self.pool.dir;
-        for file in dir.list().unwrap_or_default() {
+        for file in self.files()? {
             summary.bytes += dir.open(&file).and_then(|file| file.len()).unwrap_or(0);
             summary.quarantined += usize::from(file.ends_with(BAD));
         }
@@ -75,15 +76,26 @@ impl Table {
         Ok(summary)
     }
 
+    /// The names of all files; none where the table is not there.
+    fn files(&self) -> Result<Vec<String>> {
+        match self.pool.dir.list() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+            outcome => outcome.map_err(|error| problem::io(&*self.pool.dir, "list", "", &error)),
+        }
+    }
+
     /// The names of all segments, damaged and empty ones too.
-    pub fn segment_names(&self) -> Vec<String> {
-        let names = self.pool.dir.list().unwrap_or_default();
+    ///
+    /// # Errors
+    /// Where the directory cannot be read: that is not a table without segments.
+    pub fn segment_names(&self) -> Result<Vec<String>> {
+        let names = self.files()?;
         let mut ids: Vec<_> = names
             .iter()
             .filter_map(|file| parse(file, LOG).or_else(|| parse(file, ROWS)))
             .collect();
         ids.dedup();
-        ids.iter().map(|id| hex(id)).collect()
+        Ok(ids.iter().map(|id| hex(id)).collect())
     }
 
     /// Reads every byte of the segment `which` from disk again and compares it with its checksum.

@@ -4,6 +4,7 @@
 //! publishes them is written and synced. After a failed sync nothing about the file is certain
 //! any more, so the segment is abandoned, never synced again; what it published stays.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -15,10 +16,11 @@ use super::log::Span;
 use super::memory;
 use super::names::{LOG, ROWS, TEMPORARY, hex};
 use super::problem;
-use super::storage::{Dir, File, read_exact_at, write_all_at};
+use super::storage::{Dir, File, is_named, read_exact_at, write_all_at};
 use crate::error::{Error, Result};
 
 const WHAT: &str = "a commit";
+const PENDING: &str = "rows that wait for a commit";
 
 /// The open end of one segment.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ pub struct Writer {
     /// Whether a commit was tried: somebody may have seen it, and rely on it, even where it failed.
     tried: bool,
     durable: bool,
-    pending: Vec<Entry>,
+    pending: VecDeque<Entry>,
     seconds: f64,
 }
 
@@ -136,7 +138,7 @@ impl Writer {
             named: false,
             tried: false,
             durable,
-            pending: vec![],
+            pending: VecDeque::new(),
             seconds: 0.0,
         })
     }
@@ -160,7 +162,8 @@ impl Writer {
     pub fn append(&mut self, keys: &[Key], bytes: &[u8], seconds: f64) -> Result<()> {
         let shape = self.identity.shape;
         let offset = shape.offset(self.next);
-        memory::more(&mut self.pending, keys.len(), "rows that wait for a commit")?;
+        let lack = |_| Error::OutOfMemory { what: PENDING, bytes: keys.len() * ENTRY };
+        self.pending.try_reserve(keys.len()).map_err(lack)?;
         if let Err(error) = write_all_at(&*self.rows, bytes, offset) {
             // Gives the space back; the bytes beyond the last row mean nothing either way.
             let _ = self.rows.truncate(offset);
@@ -168,7 +171,7 @@ impl Writer {
         }
         let binding = self.identity.binding();
         for (key, row) in keys.iter().zip(bytes.chunks_exact(shape.stride())) {
-            self.pending.push(Entry { key: *key, check: binding.row(self.next, key, row) });
+            self.pending.push_back(Entry { key: *key, check: binding.row(self.next, key, row) });
             self.next += 1;
         }
         self.seconds += seconds;
@@ -181,20 +184,26 @@ impl Writer {
     }
 
     /// Takes the oldest pending rows, `limit` at most, for a commit.
-    pub fn take(&mut self, limit: usize) -> Batch {
+    pub fn take(&mut self, limit: usize) -> Result<Batch> {
         let first = self.first_pending();
-        let rest = self.pending.split_off(limit.min(self.pending.len()));
-        let entries = std::mem::replace(&mut self.pending, rest);
+        let entries = if limit >= self.pending.len() {
+            Vec::from(std::mem::take(&mut self.pending))
+        } else {
+            let mut entries = memory::room(limit, PENDING)?;
+            entries.extend(self.pending.drain(..limit));
+            entries
+        };
         let share = entries.len() as f64 / (entries.len() + self.pending.len()).max(1) as f64;
         let seconds = self.seconds * share;
         self.seconds -= seconds;
-        Batch { first, entries, seconds }
+        Ok(Batch { first, entries, seconds })
     }
 
     /// Puts rows back whose commit could not be written, to be tried again.
-    pub fn restore(&mut self, mut batch: Batch) {
-        batch.entries.append(&mut self.pending);
-        self.pending = batch.entries;
+    pub fn restore(&mut self, batch: Batch) {
+        let mut entries = VecDeque::from(batch.entries);
+        entries.append(&mut self.pending);
+        self.pending = entries;
         self.seconds += batch.seconds;
     }
 
@@ -356,10 +365,11 @@ impl Committer {
         Ok((Span { first: batch.first, rows, entries: start }, bytes))
     }
 
-    /// Rows in files that somebody removed are not kept, so their commit must fail.
+    /// Rows in files that lost their names are not found, so their commit must fail.
     fn still_there(&self) -> std::result::Result<(), Failure> {
         for (file, suffix) in [(&self.rows, ROWS), (&self.log, LOG)] {
-            let reason = match file.is_linked() {
+            let name = hex(&self.identity.segment) + suffix;
+            let reason = match is_named(&*self.dir, &name, &**file) {
                 Ok(true) => continue,
                 Ok(false) => io::Error::from_raw_os_error(Errno::NOENT.raw_os_error()),
                 Err(error) => error,

@@ -36,7 +36,9 @@ pub(super) fn symmetric_eigen(
     stride: usize,
     run: Run<'_>,
 ) -> Result<Eigen> {
-    // faer asks for memory in a way that cannot fail softly: seen here whether there is enough.
+    // faer asks for memory in a way that cannot fail softly. This catches what is more than the
+    // address space, a limit of it (ulimit -v) or a kernel that promises no more than it has allows;
+    // one that overcommits grants it, and ends the process when the pages are used.
     drop(room::<f64>(COPIES.saturating_mul(size * size), "an eigendecomposition")?);
     // faer reads the lower triangle: the transpose of our upper one.
     let lower = Arc::new(Mat::from_fn(size, size, |i, j| matrix[j.min(i) * ld + i.max(j)]));

@@ -83,7 +83,7 @@ impl<T: Element> PathSolver<T> {
         })
     }
 
-    /// The point to evaluate next and what is purpose there; nothing when finished.
+    /// The point to evaluate next and what for; nothing when finished.
     pub fn ask(&self) -> Option<(Vec<f64>, Purpose)> {
         match &self.stage {
             Stage::Starting(start) => Some((start.clone(), Purpose::Curvature)),

@@ -16,6 +16,9 @@ const SLOTS: usize = 1024;
 const TAKEN: usize = 1;
 
 struct Slot {
+    /// Counts the ranges that it has held: whoever sees it change while he reads the others has
+    /// read of two of them.
+    version: AtomicUsize,
     start: AtomicUsize,
     length: AtomicUsize,
     /// Whether zeros were put in its place.
@@ -23,12 +26,26 @@ struct Slot {
 }
 
 static GUARDED: [Slot; SLOTS] = [const {
-    let (start, length) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    Slot { start, length, replaced: AtomicBool::new(false) }
+    let [version, start, length] = [const { AtomicUsize::new(0) }; 3];
+    Slot { version, start, length, replaced: AtomicBool::new(false) }
 }; SLOTS];
 static REPLACED: AtomicUsize = AtomicUsize::new(0);
 /// Whoever handled SIGBUS before; null where that is the kernel, which kills.
 static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(ptr::null_mut());
+
+impl Slot {
+    /// Start and length of the range that it holds; None while they change. Nobody is waited for: the
+    /// slot of a range that is being read from does not change.
+    fn range(&self) -> Option<(usize, usize)> {
+        let version = self.version.load(Ordering::Acquire);
+        let start = self.start.load(Ordering::Acquire);
+        let length = self.length.load(Ordering::Acquire);
+        let is_one = start > TAKEN
+            && start == self.start.load(Ordering::Acquire)
+            && version == self.version.load(Ordering::Acquire);
+        is_one.then_some((start, length))
+    }
+}
 
 /// A guarded range of addresses, until it is dropped.
 #[derive(Debug)]
@@ -44,6 +61,7 @@ impl Guard {
             slot.start.compare_exchange(0, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
         let number = GUARDED.iter().position(take)?;
+        GUARDED[number].version.fetch_add(1, Ordering::AcqRel);
         GUARDED[number].length.store(length, Ordering::Relaxed);
         GUARDED[number].replaced.store(false, Ordering::Relaxed);
         GUARDED[number].start.store(start, Ordering::Release);
@@ -116,16 +134,16 @@ extern "C" fn on_bus_error(
 
 /// Puts zeros in place of the guarded range that `address` lies in, if it lies in one.
 fn replace(address: usize) -> bool {
-    let is_inside = |slot: &&Slot| {
-        let start = slot.start.load(Ordering::Acquire);
-        address.checked_sub(start).is_some_and(|at| at < slot.length.load(Ordering::Relaxed))
+    let around = |slot: &'static Slot| {
+        let (start, length) = slot.range()?;
+        (address.checked_sub(start)? < length).then_some((slot, start, length))
     };
-    let Some(slot) = GUARDED.iter().find(is_inside) else { return false };
-    let (start, length) = (slot.start.load(Ordering::Acquire), slot.length.load(Ordering::Relaxed));
+    let Some((slot, start, length)) = GUARDED.iter().find_map(around) else { return false };
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
     let at = start as *mut libc::c_void;
-    // SAFETY: the range is a whole mapping that only copies are made from, and whoever faulted
-    // keeps it alive; other mappings are not touched.
+    // SAFETY: start and length are those of one guarded range, a whole mapping that only copies are
+    // made from. The fault lies in it, so whoever faulted keeps it alive: the slot does not change
+    // from here on, and no other mapping is touched.
     let mapped = unsafe { libc::mmap(at, length, libc::PROT_READ, flags, -1, 0) };
     slot.replaced.store(true, Ordering::Relaxed);
     REPLACED.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Dir, File};
+use super::{Dir, File, Identity};
 
 /// Every operation on it is `NotFound`.
 #[derive(Debug)]
@@ -28,6 +28,10 @@ impl Dir for Absent {
     }
 
     fn length(&self, _name: &str) -> io::Result<u64> {
+        missing()
+    }
+
+    fn identity(&self, _name: &str) -> io::Result<Identity> {
         missing()
     }
 

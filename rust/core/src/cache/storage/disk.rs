@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::{Dir, File};
+use super::{Dir, File, Identity};
 use crate::cache::mapping::{Map, Window};
 
 /// File systems on which a mapping may lag behind or fault when the server says so.
@@ -154,6 +154,10 @@ impl Dir for Disk {
         Ok(fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?.st_size as u64)
     }
 
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        Ok(identity(&fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.file(name, OFlags::RDONLY, Mode::empty())
     }
@@ -215,6 +219,21 @@ struct DiskFile {
     maps: bool,
 }
 
+fn identity(stat: &fs::Stat) -> Identity {
+    (i128::from(stat.st_dev), stat.st_ino) // a device has 32 bits and a sign on a Mac
+}
+
+impl DiskFile {
+    /// Whether the lock was to be had.
+    fn flock(&self, operation: FlockOperation) -> io::Result<bool> {
+        match fs::flock(&self.fd, operation) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl File for DiskFile {
     fn len(&self) -> io::Result<u64> {
         let stat = fs::fstat(&self.fd)?;
@@ -224,8 +243,8 @@ impl File for DiskFile {
         Ok(stat.st_size as u64)
     }
 
-    fn is_linked(&self) -> io::Result<bool> {
-        Ok(fs::fstat(&self.fd)?.st_nlink > 0)
+    fn identity(&self) -> io::Result<Identity> {
+        Ok(identity(&fs::fstat(&self.fd)?))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -250,11 +269,11 @@ impl File for DiskFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        self.flock(FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn try_share(&self) -> io::Result<bool> {
+        self.flock(FlockOperation::NonBlockingLockShared)
     }
 
     fn unlock(&self) -> io::Result<()> {

@@ -18,6 +18,10 @@ pub use disk::Disk;
 pub use sim::{Fault, Locks, Sim};
 
 use super::mapping::{Map, Window};
+use super::names::BAD;
+
+/// The number of a device, and that of a file on it.
+pub type Identity = (i128, u64);
 
 /// An open directory. Operations stay inside it whatever happens to its path.
 pub trait Dir: Send + Sync + Debug {
@@ -29,6 +33,8 @@ pub trait Dir: Send + Sync + Debug {
     fn list(&self) -> io::Result<Vec<String>>;
     /// The length of a file in bytes.
     fn length(&self, name: &str) -> io::Result<u64>;
+    /// What [`File::identity`] says of the file of this name.
+    fn identity(&self, name: &str) -> io::Result<Identity>;
     /// An existing file, for reading; symbolic links are refused.
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// A new file, for reading and writing; an existing name is an error.
@@ -61,8 +67,8 @@ pub trait File: Send + Sync + Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Whether it still has a name in some directory.
-    fn is_linked(&self) -> io::Result<bool>;
+    /// What tells it from all other files, whatever names it has.
+    fn identity(&self) -> io::Result<Identity>;
     /// Reads at most `buffer.len()` bytes; 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes at most `bytes.len()` bytes.
@@ -74,7 +80,10 @@ pub trait File: Send + Sync + Debug {
     /// Makes the file read-only for everybody who can read it.
     fn protect(&self) -> io::Result<()>;
     /// Takes the exclusive lock of the file without waiting; the kernel frees it with the handle.
+    /// On NFS the file must be open for writing.
     fn try_lock(&self) -> io::Result<bool>;
+    /// The same for a shared lock, for which a file that is open for reading will do.
+    fn try_share(&self) -> io::Result<bool>;
     /// Gives the lock back at once, also where a forked process still has the handle.
     fn unlock(&self) -> io::Result<()>;
     /// The first `length` bytes mapped into memory, or None where this file system cannot be
@@ -127,27 +136,45 @@ pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::R
     Ok(())
 }
 
-/// Removes the file `name`, open as `file`, which held `length` bytes when it was read and must not
-/// have grown. Where it has, it is put back, and the answer is false: locks are worth nothing here,
-/// and somebody was told that what he appended is safe. (Whoever appends later finds that his file
-/// has no name, and is told so.)
-pub fn remove_unchanged(
-    dir: &Arc<dyn Dir>,
-    name: &str,
-    file: &Arc<dyn File>,
+/// Whether the file is still the one of this name.
+pub fn is_named(dir: &dyn Dir, name: &str, file: &dyn File) -> io::Result<bool> {
+    match dir.identity(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        outcome => Ok(outcome? == file.identity()?),
+    }
+}
+
+/// Gives the file `name`, open as `file`, the name `aside`, unless it holds more than `length` bytes
+/// by then: it gets its name back, and the answer is false. Locks are worth nothing here, and
+/// somebody was told that what he appended is safe. (Whoever appends later finds that his file has
+/// lost its name, and is told so.)
+pub fn set_aside(
+    dir: &dyn Dir,
+    (name, aside): (&str, &str),
+    file: &dyn File,
     length: u64,
 ) -> io::Result<bool> {
-    dir.remove(name)?;
-    let now = file.len()?;
-    if now <= length {
-        return Ok(true);
+    dir.rename(name, aside)?;
+    let is_unchanged = file.len().map(|now| now <= length);
+    if !matches!(is_unchanged, Ok(true)) {
+        dir.rename(aside, name)?;
+        dir.sync()?;
     }
-    let mut content = Vec::new();
-    super::memory::resize(&mut content, now as usize)?;
-    read_exact_at(&**file, &mut content, 0)?;
-    let again = dir.create(name)?;
-    write_all_at(&*again, &content, 0)?;
-    again.sync()?;
-    dir.sync()?;
-    Ok(false)
+    is_unchanged
+}
+
+/// Removes the file `name`, open as `file`, which held `length` bytes when it was read; false where it
+/// has grown since, and stays.
+pub fn remove_unchanged(
+    dir: &dyn Dir,
+    name: &str,
+    file: &dyn File,
+    length: u64,
+) -> io::Result<bool> {
+    let aside = format!("{name}{BAD}");
+    let is_unchanged = set_aside(dir, (name, &aside), file, length)?;
+    if is_unchanged {
+        dir.remove(&aside)?;
+    }
+    Ok(is_unchanged)
 }

@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub gradient: (Vec<f64>, Vec<f64>),
     /// Its second derivatives by each `w` and each `b`, if asked for.
     pub curvature: (Vec<f64>, Vec<f64>),
-    /// The Hessian by `b` (softmax only, unless only the gradient is purpose).
+    /// The Hessian by `b` (softmax only, unless only the gradient is asked for).
     pub intercept_hessian: Vec<f64>,
     /// The smallest distance to the decision boundary, in logits (if certifying).
     pub margin: f64,

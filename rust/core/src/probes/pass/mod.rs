@@ -93,7 +93,7 @@ pub struct Point<'a> {
     pub w: &'a [f64],
     /// Intercepts.
     pub b: &'a [f64],
-    /// What else is purpose.
+    /// What it is evaluated for.
     pub purpose: Purpose,
 }
 

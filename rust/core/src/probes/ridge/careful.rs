@@ -18,8 +18,12 @@ use super::RidgeTask;
 use super::factors::Factors;
 use super::rows::CentredRows;
 use crate::error::Result;
+use crate::memory::{filled, room};
 use crate::probes::data::Source;
 use crate::simd::pass::{Element, padded};
+
+/// What these are called where memory for them cannot be had.
+const DIRECTIONS: &str = "the directions of X for leave-one-out";
 
 /// The directions in double precision.
 pub(super) struct Careful<'a> {
@@ -36,7 +40,7 @@ pub(super) struct Careful<'a> {
     full: bool,
 }
 
-/// CentredRows along the directions: rank x padded rows.
+/// Rows along the directions: rank x padded rows.
 struct Coordinates {
     z: Vec<f64>,
     ld: usize,
@@ -56,7 +60,7 @@ impl<'a> Careful<'a> {
         factors: &'a Factors,
         along: &[f64],
         centres: &'a [f64],
-    ) -> Self {
+    ) -> Result<Self> {
         let wide = padded(factors.values.len().max(1));
         let scale = |j: usize| factors.scale.get(j).copied().unwrap_or(1.0);
         let whiten = |(row, e): (&'a [f64], &f64)| {
@@ -64,21 +68,24 @@ impl<'a> Careful<'a> {
             row.iter().enumerate().map(move |(j, v)| v * scale(j) / root)
         };
         let rows = factors.vectors.chunks(factors.stride).zip(&factors.values);
-        let mut targets = along.to_vec();
+        let mut targets = filled(0.0, along.len(), DIRECTIONS)?;
+        targets.copy_from_slice(along);
+        let mut vectors = room(factors.vectors.len(), DIRECTIONS)?;
+        vectors.extend(rows.flat_map(whiten));
         for row in targets.chunks_mut(wide) {
             row.iter_mut().zip(&factors.values).for_each(|(target, e)| *target /= e.sqrt());
         }
         let count = task.weight.iter().filter(|&&weight| weight > 0.0).count();
         let total: f64 = task.weight.iter().sum();
-        Self {
+        Ok(Self {
             task,
             factors,
             centres,
             share: if task.intercept { 1.0 / total } else { 0.0 },
-            vectors: rows.flat_map(whiten).collect(),
+            vectors,
             targets,
             full: factors.values.len() + usize::from(task.intercept) >= count,
-        }
+        })
     }
 
     /// Leave-one-out residuals of some rows: alphas x columns x rows.
@@ -141,7 +148,7 @@ impl<'a> Careful<'a> {
     ) -> Result<Coordinates> {
         let (ld, rank) = (padded(which.len()), self.factors.values.len());
         let mut z = vec![0.0; rank * ld];
-        // CentredRows without weight had no part in the products of rows.
+        // Rows without weight had no part in the products of rows.
         if self.factors.coordinates.is_empty() || which.iter().any(|&i| self.task.weight[i] <= 0.0)
         {
             let stride = Source::<f64>::stride(rows);

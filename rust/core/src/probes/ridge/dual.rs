@@ -10,7 +10,7 @@ use crate::powers::power_of_two_near;
 use crate::probes::dense::symmetric_eigen;
 use crate::simd::pass::{Element, padded};
 
-/// CentredRows of a panel of a matrix.
+/// Rows of a panel of a matrix.
 const PANEL: usize = 48;
 /// What these are called where memory for them cannot be had.
 const PRODUCTS: &str = "the products of the rows of X";

@@ -1,6 +1,7 @@
 //! Leave-one-out residuals of all rows for all penalties, and their scores.
 
 use std::ops::Range;
+use std::sync::{Mutex, OnceLock};
 
 use super::careful::Careful;
 use super::factors::Factors;
@@ -10,7 +11,7 @@ use super::{CHUNKS, RidgePath, RidgeTask};
 use crate::error::Result;
 use crate::memory::filled;
 use crate::parallel::Run;
-use crate::probes::data::block_rows;
+use crate::probes::data::{block_rows, lock};
 use crate::simd::pass::Element;
 
 /// The relative error of a direction up to which single precision will do.
@@ -44,10 +45,12 @@ fn score_with<T: Element, E: Element>(
     path: &mut RidgePath<T>,
 ) -> Result<()> {
     let n = task.weight.len();
-    let careful = Careful::new(task, factors, along, centres);
-    let rotation =
-        factors.coordinates.is_empty().then(|| Rotation::new(factors, along, centres, task));
-    let leaver = Leaver::<T, E> { rows, task, columns: centres.len(), rotation, careful };
+    let rotation = match factors.coordinates.is_empty() {
+        true => Some(Rotation::new(factors, along, centres, task)?),
+        false => None,
+    };
+    let careful = Lazy::new(|| Careful::new(task, factors, along, centres));
+    let leaver = Leaver::<T, E, _> { rows, task, columns: centres.len(), rotation, careful };
     let block = block_rows::<E>(rows.stride());
     let blocks = n.div_ceil(block);
     let chunks = CHUNKS.min(blocks);
@@ -99,16 +102,41 @@ fn gather<T>(
 }
 
 /// What leaves out rows: fast where their leverages allow it, and with care.
-struct Leaver<'a, T, E> {
+struct Leaver<'a, T, E, F> {
     rows: &'a CentredRows<'a, T>,
     task: &'a RidgeTask<'a>,
     columns: usize,
     /// None where every row needs care.
     rotation: Option<Rotation<'a, E>>,
-    careful: Careful<'a>,
+    /// As much memory as all directions take, for rows that hardly any X has.
+    careful: Lazy<Careful<'a>, F>,
 }
 
-impl<T: Element, E: Element> Leaver<'_, T, E> {
+/// A value that is made once, by the first who needs it.
+struct Lazy<V, F> {
+    value: OnceLock<V>,
+    making: Mutex<()>,
+    make: F,
+}
+
+impl<V, F: Fn() -> Result<V>> Lazy<V, F> {
+    fn new(make: F) -> Self {
+        Self { value: OnceLock::new(), making: Mutex::new(()), make }
+    }
+
+    fn get(&self) -> Result<&V> {
+        let _alone = lock(&self.making);
+        match self.value.get() {
+            Some(value) => Ok(value),
+            None => {
+                let made = (self.make)()?;
+                Ok(self.value.get_or_init(|| made))
+            }
+        }
+    }
+}
+
+impl<'a, T: Element, E: Element, F: Fn() -> Result<Careful<'a>>> Leaver<'a, T, E, F> {
     /// Leave-one-out residuals of a block for all alphas, and their scores.
     fn score(
         &self,
@@ -152,7 +180,7 @@ impl<T: Element, E: Element> Leaver<'_, T, E> {
         left: &mut [f64],
         errors: &mut [f64],
     ) -> Result<()> {
-        let found = self.careful.leave_out(self.rows, near)?;
+        let found = self.careful.get()?.leave_out(self.rows, near)?;
         for (at, (found, error)) in found.chunks(near.len()).zip(errors).enumerate() {
             for (&row, residual) in near.iter().zip(found) {
                 *error += self.task.weight[row] * residual * residual;

@@ -46,9 +46,9 @@ pub struct RidgeTask<'a> {
     pub alphas: &'a [f64],
     /// Whether there is an intercept.
     pub intercept: bool,
-    /// Whether leave-one-out is purpose.
+    /// Whether leave-one-out is asked for.
     pub leave_one_out: bool,
-    /// Whether the leave-one-out predictions themselves are purpose.
+    /// Whether the leave-one-out predictions themselves are asked for.
     pub predictions: bool,
 }
 

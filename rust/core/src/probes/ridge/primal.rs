@@ -112,7 +112,7 @@ impl Panels {
         Ok(total)
     }
 
-    /// CentredRows of X and Y times the square roots of their weights: panels x rows x width.
+    /// Rows of X and Y times the square roots of their weights: panels x rows x width.
     fn pack<T: Element>(
         &self,
         rows: &CentredRows<'_, T>,

@@ -6,11 +6,16 @@ use super::RidgeTask;
 use super::factors::Factors;
 use super::skeleton::skeleton;
 use crate::error::Result;
+use crate::memory::{filled, room};
 use crate::probes::data::Source;
 use crate::simd::pass::{Element, LeaveOut, padded};
 
-/// What a leverage has to leave: with less, single precision has lost the digits of the difference.
+/// What a leverage has to leave at least: with less, single precision has lost the digits of the difference.
 const NEAR: f64 = 1e-3;
+/// The same in units of what single precision loses of a direction ([`Factors::loss`]).
+const NEAR_LOSS: f64 = 100.0;
+/// What the factors are called where memory for them cannot be had.
+const DIRECTIONS: &str = "the directions of X for leave-one-out";
 /// Columns whose fitted values are held at a time, counted once for each penalty of the skeleton.
 const TOGETHER: usize = 96;
 
@@ -34,6 +39,8 @@ pub(super) struct Rotation<'a, E> {
     centres: &'a [f64],
     /// What the intercept adds to every leverage.
     share: f64,
+    /// What a leverage has to leave.
+    near: f64,
     rank: usize,
     /// rank x stride: takes rows, divided by the scale, to their coordinates.
     vectors: Vec<E>,
@@ -53,16 +60,18 @@ impl<'a, E: Element> Rotation<'a, E> {
         along: &[f64],
         centres: &'a [f64],
         task: &'a RidgeTask<'a>,
-    ) -> Self {
+    ) -> Result<Self> {
         let (stride, rank) = (factors.stride, factors.values.len());
         let ld = padded(rank.max(1));
-        let mut shrinkage = vec![0.0; task.alphas.len() * ld];
+        let mut shrinkage = filled(0.0, task.alphas.len() * ld, DIRECTIONS)?;
         for (row, alpha) in shrinkage.chunks_mut(ld).zip(task.alphas) {
             row.iter_mut().zip(&factors.values).for_each(|(s, e)| *s = e / (e + alpha));
         }
-        let tolerance = if size_of::<E>() == 4 { 1e-8 } else { 1e-15 };
+        let is_single = size_of::<E>() == 4;
+        let tolerance = if is_single { 1e-8 } else { 1e-15 };
+        let loss = if is_single { NEAR_LOSS * factors.loss(task.alphas) } else { 0.0 };
         let found = skeleton(&shrinkage, ld, tolerance);
-        let mut betas = Vec::with_capacity(centres.len() * found.chosen.len() * ld);
+        let mut betas = room(centres.len() * found.chosen.len() * ld, DIRECTIONS)?;
         for along in along.chunks(ld) {
             for &part in &found.chosen {
                 let end = betas.len() + ld;
@@ -72,22 +81,26 @@ impl<'a, E: Element> Rotation<'a, E> {
                 betas.resize(end, E::default());
             }
         }
-        let vectors = factors.vectors.chunks(stride).zip(&factors.values).flat_map(|(row, e)| {
+        let mut vectors = room(factors.vectors.len(), DIRECTIONS)?;
+        vectors.extend(factors.vectors.chunks(stride).zip(&factors.values).flat_map(|(row, e)| {
             let scale = |j: usize| factors.scale.get(j).copied().unwrap_or(1.0);
             row.iter().enumerate().map(move |(j, v)| E::of(v * scale(j) / e.sqrt()))
-        });
+        }));
+        let mut rounded = room(shrinkage.len(), DIRECTIONS)?;
+        rounded.extend(shrinkage.into_iter().map(E::of));
         let total: f64 = task.weight.iter().sum();
-        Self {
+        Ok(Self {
             task,
             centres,
             share: if task.intercept { 1.0 / total } else { 0.0 },
+            near: NEAR.max(loss),
             rank,
-            vectors: vectors.collect(),
-            shrinkage: shrinkage.into_iter().map(E::of).collect(),
+            vectors,
+            shrinkage: rounded,
             parts: found.chosen.len(),
             mix: found.mix.into_iter().map(E::of).collect(),
             betas,
-        }
+        })
     }
 
     /// Leave-one-out residuals of a block for all alphas go to `found`, the sums of their weighted squares to
@@ -162,7 +175,7 @@ impl<'a, E: Element> Rotation<'a, E> {
         // Of what is not a number this says "near", too.
         let is_safe = |at: &usize| {
             let mut inverse = scratch.inverse[*at..].iter().step_by(ld);
-            inverse.all(|inverse| (0.0..=1.0 / NEAR).contains(&inverse.wide()))
+            inverse.all(|inverse| (0.0..=1.0 / self.near).contains(&inverse.wide()))
         };
         let near: Vec<usize> = (0..rows.len()).filter(|at| !is_safe(at)).collect();
         for &at in &near {

@@ -1,4 +1,4 @@
-//! CentredRows of X, centred as they are read.
+//! Rows of X, centred as they are read.
 
 use std::ops::Range;
 

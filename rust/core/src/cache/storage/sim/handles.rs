@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::node::{Folder, Inode, Target};
 use super::{Locks, Sim, World};
 use crate::cache::mapping::{Map, Window};
-use crate::cache::storage::{Dir, File};
+use crate::cache::storage::{Dir, File, Identity};
 
 #[derive(Debug)]
 pub struct SimDir {
@@ -27,12 +27,12 @@ impl SimDir {
         world.folders[self.folder].names.get(name).copied()
     }
 
-    fn file(&self, world: &mut World, name: &str) -> io::Result<Arc<dyn File>> {
+    fn file(&self, world: &mut World, name: &str, writes: bool) -> io::Result<Arc<dyn File>> {
         world.holders += 1;
         let holder = world.holders;
         match self.target(world, name) {
             Some(Target::File(inode)) => {
-                Ok(Arc::new(SimFile { sim: self.sim.clone(), inode, holder }))
+                Ok(Arc::new(SimFile { sim: self.sim.clone(), inode, holder, writes }))
             }
             Some(Target::Folder(_)) => refuse(Errno::ISDIR),
             None => refuse(Errno::NOENT),
@@ -73,13 +73,23 @@ impl Dir for SimDir {
         self.open(name)?.len()
     }
 
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        let (world, _) = self.sim.begin(false)?;
+        match self.target(&world, name) {
+            Some(Target::File(inode)) => Ok((0, inode as u64)),
+            Some(Target::Folder(folder)) => Ok((1, folder as u64)),
+            None => refuse(Errno::NOENT),
+        }
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let (mut world, _) = self.sim.begin(false)?;
-        self.file(&mut world, name)
+        self.file(&mut world, name, false)
     }
 
     fn edit(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.open(name)
+        let (mut world, _) = self.sim.begin(false)?;
+        self.file(&mut world, name, true)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -88,9 +98,9 @@ impl Dir for SimDir {
             return refuse(Errno::EXIST);
         }
         let inode = world.inodes.len();
-        world.inodes.push(Inode::new());
+        world.inodes.push(Inode::default());
         world.folders[self.folder].add(name, Target::File(inode));
-        self.file(&mut world, name)
+        self.file(&mut world, name, true)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -100,6 +110,7 @@ impl Dir for SimDir {
             (_, Some(_)) => refuse(Errno::EXIST),
             (Some(target), None) => {
                 world.folders[self.folder].rename(from, to, target);
+                world.renames.push((from.to_owned(), to.to_owned()));
                 Ok(())
             }
         }
@@ -107,10 +118,9 @@ impl Dir for SimDir {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let (mut world, _) = self.sim.begin(true)?;
-        let Some(Target::File(inode)) = self.target(&world, name) else {
+        let Some(Target::File(_)) = self.target(&world, name) else {
             return refuse(Errno::NOENT);
         };
-        world.inodes[inode].links -= 1;
         world.folders[self.folder].remove(name);
         Ok(())
     }
@@ -157,6 +167,31 @@ struct SimFile {
     sim: Sim,
     inode: usize,
     holder: u64,
+    /// Whether it is open for writing.
+    writes: bool,
+}
+
+impl SimFile {
+    fn lock(&self, shared: bool) -> io::Result<bool> {
+        let (mut world, _) = self.sim.begin(false)?;
+        match world.locks {
+            Locks::Granted => return Ok(true),
+            Locks::Refused => return refuse(Errno::NOLCK),
+            Locks::Remote if !shared && !self.writes => return refuse(Errno::BADF),
+            Locks::Honest | Locks::Remote => {}
+        }
+        let Inode { holder, sharers, .. } = &mut world.inodes[self.inode];
+        let is_other = |holder: &u64| *holder != self.holder;
+        if holder.as_ref().is_some_and(is_other) || !shared && sharers.iter().any(is_other) {
+            return Ok(false);
+        }
+        if shared {
+            sharers.insert(self.holder);
+        } else {
+            *holder = Some(self.holder);
+        }
+        Ok(true)
+    }
 }
 
 impl File for SimFile {
@@ -165,13 +200,13 @@ impl File for SimFile {
         Ok(world.inodes[self.inode].current.len() as u64)
     }
 
-    fn is_linked(&self) -> io::Result<bool> {
-        let (world, _) = self.sim.begin(false)?;
-        Ok(world.inodes[self.inode].links > 0)
+    fn identity(&self) -> io::Result<Identity> {
+        drop(self.sim.begin(false)?);
+        Ok((0, self.inode as u64))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let (world, _) = self.sim.begin(false)?;
+        let (mut world, _) = self.sim.begin(false)?;
         if world.inodes[self.inode].broken {
             return refuse(Errno::IO);
         }
@@ -179,6 +214,7 @@ impl File for SimFile {
         let rest = content.get(offset as usize..).unwrap_or(&[]);
         let length = rest.len().min(buffer.len());
         buffer[..length].copy_from_slice(&rest[..length]);
+        world.bytes_read += length as u64;
         Ok(length)
     }
 
@@ -214,24 +250,16 @@ impl File for SimFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        let (mut world, _) = self.sim.begin(false)?;
-        match world.locks {
-            Locks::Honest => {}
-            Locks::Granted => return Ok(true),
-            Locks::Refused => return refuse(Errno::NOLCK),
-        }
-        let holder = &mut world.inodes[self.inode].holder;
-        if holder.is_some_and(|holder| holder != self.holder) {
-            return Ok(false);
-        }
-        *holder = Some(self.holder);
-        Ok(true)
+        self.lock(false)
+    }
+
+    fn try_share(&self) -> io::Result<bool> {
+        self.lock(true)
     }
 
     fn unlock(&self) -> io::Result<()> {
         let (mut world, _) = self.sim.begin(false)?;
-        let holder = &mut world.inodes[self.inode].holder;
-        holder.take_if(|holder| *holder == self.holder);
+        world.inodes[self.inode].unlock(self.holder);
         Ok(())
     }
 
@@ -246,10 +274,6 @@ impl File for SimFile {
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        let mut world = self.sim.lock();
-        let holder = &mut world.inodes[self.inode].holder;
-        if *holder == Some(self.holder) {
-            *holder = None;
-        }
+        self.sim.lock().inodes[self.inode].unlock(self.holder);
     }
 }

@@ -42,6 +42,8 @@ pub enum Locks {
     Honest,
     /// Everybody gets every lock, as on two hosts that mount one NFS with `nolock`.
     Granted,
+    /// As on NFS: a file that is open for reading alone can be locked shared alone (EBADF).
+    Remote,
     /// No lock can be had (ENOLCK).
     Refused,
 }
@@ -61,6 +63,8 @@ struct World {
     fired: u64,
     dead: bool,
     holders: u64,
+    bytes_read: u64,
+    renames: Vec<(String, String)>,
     locks: Locks,
     visit: Option<(u64, Visit)>,
     /// Whether another process is at work, which no fault of this one touches.
@@ -162,6 +166,16 @@ impl Sim {
         self.lock().operations
     }
 
+    /// Bytes of files that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.lock().bytes_read
+    }
+
+    /// Every renaming so far: from, to.
+    pub fn renames(&self) -> Vec<(String, String)> {
+        self.lock().renames.clone()
+    }
+
     /// What the next process finds after this one died: everything written, no lock held.
     pub fn process_death(&self) -> Sim {
         let world = self.lock();
@@ -183,7 +197,6 @@ impl Sim {
             let mut after = next.lock();
             after.inodes = world.inodes.iter().map(|i| i.after_power_cut(&mut chance)).collect();
             after.folders = world.folders.iter().map(|f| f.after_power_cut(&mut chance)).collect();
-            after.count_links();
         }
         next
     }
@@ -230,13 +243,6 @@ impl Sim {
 }
 
 impl World {
-    fn count_links(&mut self) {
-        self.inodes.iter_mut().for_each(|inode| inode.links = 0);
-        for folder in &self.folders {
-            folder.files().iter().for_each(|(_, inode)| self.inodes[*inode].links += 1);
-        }
-    }
-
     fn find(&self, folder: &str, name: &str) -> Option<usize> {
         let (_, index) =
             self.folders[0].folders().into_iter().find(|(known, _)| known == folder)?;

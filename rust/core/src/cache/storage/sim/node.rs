@@ -1,6 +1,6 @@
 //! What the simulated disk remembers of a file and of a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Chance;
 
@@ -20,8 +20,8 @@ pub struct Inode {
     pub current: Vec<u8>,
     /// Who holds the lock.
     pub holder: Option<u64>,
-    /// Names that it has.
-    pub links: usize,
+    /// Who shares it.
+    pub sharers: BTreeSet<u64>,
     /// Whether the disk refuses to read it.
     pub broken: bool,
     durable: Vec<u8>,
@@ -36,8 +36,10 @@ fn put(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 impl Inode {
-    pub fn new() -> Inode {
-        Inode { links: 1, ..Inode::default() }
+    /// Whoever holds or shares the lock as `holder` no longer does.
+    pub fn unlock(&mut self, holder: u64) {
+        self.holder.take_if(|known| *known == holder);
+        self.sharers.remove(&holder);
     }
 
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
@@ -65,7 +67,7 @@ impl Inode {
     }
 
     pub fn after_death(&self) -> Inode {
-        Inode { holder: None, ..self.clone() }
+        Inode { holder: None, sharers: BTreeSet::new(), ..self.clone() }
     }
 
     pub fn after_power_cut(&self, chance: &mut Chance) -> Inode {
@@ -83,7 +85,7 @@ impl Inode {
         if chance.below(4) == 0 && content.len() < self.current.len() {
             content.resize(self.current.len(), 0); // the length was written, the data was not
         }
-        Inode { current: content.clone(), durable: content, links: self.links, ..Inode::default() }
+        Inode { current: content.clone(), durable: content, ..Inode::default() }
     }
 }
 
