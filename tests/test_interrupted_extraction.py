@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -118,14 +119,29 @@ class Reading(torch.utils.data.Dataset[int]):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+_TOLD = (RuntimeError, EOFError, ConnectionError)
+"""torch says in several ways that a worker died, and by a signal once more while the first is handled."""
+
+
+def _is_told_of_the_death(loader: "torch.utils.data.DataLoader[int]") -> bool:
+    try:
+        try:
+            list(loader)
+        except _TOLD:
+            time.sleep(1)
+            return True
+    except _TOLD:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("moment", ["reading", "writing"])
 def test_a_killed_worker_of_a_data_loader(moment: str, tmp_path: Path) -> None:
     data = Reading(tmp_path, moment)
     loader = torch.utils.data.DataLoader(data, num_workers=1, multiprocessing_context="spawn")
     if moment == "reading":
         assert sum(int(stored) for stored in loader) == 40
-    with pytest.raises((RuntimeError, EOFError, ConnectionError)):  # torch says it in several ways
-        list(loader)
+    assert _is_told_of_the_death(loader)
     assert (tmp_path / "died").exists()
     before = (tmp_path / "acknowledged").read_text().split()
     assert sum(int(stored) for stored in loader) == 40 - len(before), "committed rows are not computed again"
