@@ -54,17 +54,16 @@ lint: dev ## Formatters, linters, types, layers
 # The other machines that the core is for; blake3/pure needs no C compiler for them.
 TARGETS := aarch64-unknown-linux-gnu aarch64-apple-darwin
 check-targets: ## Compile the core for the machines in TARGETS, as far as rustup has them
-	@skipped=0
+	@found=()
 	for target in $(TARGETS); do
 		if rustup target list --installed 2>/dev/null | grep -qx $$target || rustup target add $$target >/dev/null 2>&1; then
-			cargo check --quiet --locked -p tlengine-core --target $$target --features blake3/pure
-			echo "check-targets: $$target compiles"
+			found+=(--target $$target)
 		else
-			skipped=$$((skipped + 1))
 			echo "check-targets: $$target skipped, rustup cannot add it"
 		fi
 	done
-	echo "check-targets: $$skipped of $(words $(TARGETS)) skipped"
+	[ $${#found[@]} -eq 0 ] || cargo check --quiet --locked -p tlengine-core --features blake3/pure "$${found[@]}"
+	echo "check-targets: compiled $${found[*]:-none}; $$(($(words $(TARGETS)) - $${#found[@]} / 2)) of $(words $(TARGETS)) skipped"
 
 check-rust: ## Tests of the Rust core
 	cargo test --quiet --locked --workspace
@@ -87,8 +86,9 @@ fuzz: ## Fuzz the parsers of the cache's files, FUZZ_SECONDS (default 10) each; 
 			sed "s/^stat::number_of_executed_units:/fuzz $$target: inputs tried/;t;/^stat::\|^INFO/d"
 	done
 
-check-python: dev ## Tests of the Python packages
-	$(PYTEST) -q --benchmark-disable --durations=10
+JOBS ?= 2
+check-python: dev ## Tests of the Python packages, JOBS (default 2) files at a time
+	$(PYTEST) -q -n $(JOBS) --dist loadfile --benchmark-disable --durations=10
 
 NEXT_PYTHON ?= .cache/next-python
 check-next-python: dev ## Tests of the cache and the probes on CPython 3.14, without torch; skipped where it cannot be had

@@ -11,7 +11,7 @@ root=$folder/root python=$folder/root/usr/bin/python$version site=$folder/site
 packages=("python$version" "python$version-minimal" "libpython$version-minimal" "libpython$version-stdlib"
   libc6 libgcc-s1 libstdc++6 libssl3t64 zlib1g libffi8 libexpat1 libbz2-1.0 liblzma5 libsqlite3-0 libuuid1 libzstd1)
 modules=(numpy scipy scikit-learn pandas pyarrow pillow safetensors click tqdm pluggy jinja2 lazy-loader
-  pytest pytest-timeout hypothesis xxhash threadpoolctl)
+  pytest pytest-timeout pytest-xdist hypothesis xxhash threadpoolctl)
 
 skip() {
   echo "skipped: CPython $version cannot be had here: $1"
@@ -51,4 +51,4 @@ if [ ! -e "$folder/.complete" ]; then
   touch "$folder/.complete"
 fi
 export PYTHONPATH=$PWD/python:$site PYTHONDONTWRITEBYTECODE=1
-exec "$python" -m pytest -q -p no:cacheprovider "$@"
+exec "$python" -m pytest -q -n 2 --dist loadfile -p no:cacheprovider "$@"

@@ -62,7 +62,7 @@ def test_whole_numbers_from_anywhere(y):
 
 
 @pytest.mark.parametrize(
-    "missing", [None, float("nan"), np.nan, pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("nan")]
+    "missing", [None, float("nan"), np.nan, pd.NA, pd.NaT, np.datetime64("NaT", "s"), Decimal("nan")]
 )
 @pytest.mark.parametrize("others", [TEXT, [1, 2] * 4, [1.0, 2.0] * 4])
 @pytest.mark.parametrize(
