@@ -10,9 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from tlengine.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import nn
 
-__all__ = ["MODALITIES", "BackboneSource", "BackboneSpec", "ExporterSpec", "Modality", "ProbeSpec"]
+    from tlengine.plugins.contracts import Role, Strategy
+
+__all__ = [
+    "MODALITIES",
+    "BackboneSource",
+    "BackboneSpec",
+    "ExporterSpec",
+    "MetricSpec",
+    "Modality",
+    "ProbeSpec",
+    "StrategySpec",
+]
 
 Modality = Literal["image", "text", "any"]
 MODALITIES = ("image", "text", "any")
@@ -147,6 +160,94 @@ class ProbeSpec:
         kind = type(self.estimator).__name__
         fix = f"pass the class {kind} itself, or a function that makes one: lambda: {kind}(...)"
         _check_callable(f"probe {self.name!r}", "estimator", self.estimator, fix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategySpec:
+    """A way to use a backbone, or (a control) to do without one.
+
+    Attributes:
+        name: what users write; probes share the names of strategies.
+        make: takes the strategy's settings as keywords, returns a :class:`~.contracts.Strategy`.
+        role: ``"control"`` for one that borrows nothing from pretraining: every strategy is tested against it.
+        view: what it reads. ``"backbone"``: each backbone of the run. ``"random"``: each with untrained
+            weights. Else the name of a registered backbone, whatever the backbones of the run.
+        modalities: the data that it can be used on.
+        default: whether it takes part when the user names none.
+        description: one line for people.
+
+    Raises:
+        InputError: a name, role or modality that is not allowed, or a ``make`` that cannot be called.
+
+    >>> StrategySpec(name="mean", make=dict, role="control", view="raw").view
+    'raw'
+    """
+
+    name: str
+    make: Callable[..., Strategy] = field(repr=False)
+    role: Role = "strategy"
+    view: str = "backbone"
+    modalities: tuple[str, ...] = ("image", "text", "features")
+    default: bool = False
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("strategy", self.name)
+        fix = "pass a class of strategies, or a function that makes one"
+        _check_callable(f"strategy {self.name!r}", "make", self.make, fix)
+        if self.role not in ("strategy", "control"):
+            raise InputError(f"strategy {self.name!r}: role {self.role!r}", hint="'strategy' or 'control'")
+        if strange := set(self.modalities) - {"image", "text", "features"}:
+            raise InputError(
+                f"strategy {self.name!r}: modality {min(strange)!r}", hint="use image, text, features"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    """What is measured on test rows.
+
+    Attributes:
+        name: what users write.
+        score: takes codes (m,) and probabilities (m, K), returns a number.
+        greater_is_better: whether more is better.
+        influence: takes the same, returns what each row adds to the deviation of the metric (m,), to first
+            order, adding up to 0; None for a jackknife that leaves out one unit at a time.
+        decisions: ``"prior_free"`` where the decision counts and is to be argmax p_k / pi_k, pi the class
+            shares of the fitted rows; the probabilities given are then p_k / pi_k, normalised.
+        interval: whether an interval is shown.
+        share: whether it is a proportion of rows, which gets Wilson's guard.
+        description: one line for people.
+
+    Raises:
+        InputError: a name that is not allowed, or a function that cannot be called.
+
+    >>> spec = MetricSpec(name="hits", score=lambda codes, proba: (proba.argmax(1) == codes).mean())
+    >>> spec.greater_is_better, spec.decisions
+    (True, 'natural')
+    """
+
+    name: str
+    score: Callable[[npt.NDArray[np.intp], npt.NDArray[np.float64]], float] = field(repr=False)
+    greater_is_better: bool = True
+    influence: Callable[[npt.NDArray[np.intp], npt.NDArray[np.float64]], npt.NDArray[np.float64]] | None = (
+        field(default=None, repr=False)
+    )
+    decisions: Literal["natural", "prior_free"] = "natural"
+    interval: bool = True
+    share: bool = False
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("metric", self.name)
+        fix = "pass a function of codes (m,) and probabilities (m, K)"
+        _check_callable(f"metric {self.name!r}", "score", self.score, fix)
+        if self.influence is not None:
+            _check_callable(f"metric {self.name!r}", "influence", self.influence, fix)
+        if self.decisions not in ("natural", "prior_free"):
+            raise InputError(
+                f"metric {self.name!r}: decisions {self.decisions!r}", hint="'natural' or 'prior_free'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
