@@ -2,6 +2,7 @@
 //! No arithmetic lives here.
 #![deny(unused_crate_dependencies)]
 
+mod allocator;
 mod cache;
 mod call;
 mod errors;
