@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data import Dataset
+from tlengine.data.units import content_digests
 from tlengine.errors import DecodeError, TlengineError
 from tlengine.evaluation.ledger import Ledger
 from tlengine.types import CheckRows, Features
@@ -74,18 +74,6 @@ class Samples:
     unreadable: list[dict[str, str]]
     views: list[View]
     failed: list[Failed]
-
-
-def content_digests(X: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """A digest (n, 32) of each row, for features that come without the content they stand for.
-
-    >>> digests = content_digests(np.array([[1, 2], [1, 2], [3, 4]], dtype=np.float32))
-    >>> bool((digests[0] == digests[1]).all()), bool((digests[0] == digests[2]).all())
-    (True, False)
-    """
-    rows = np.ascontiguousarray(X)
-    raw = b"".join(hashlib.blake2b(row.tobytes(), digest_size=32).digest() for row in rows)
-    return np.frombuffer(raw, dtype=np.uint8).reshape(len(rows), 32)
 
 
 def see_samples(
