@@ -23,8 +23,8 @@ Contents = list[tuple[int, int]]
 
 MIN_TRAIN = 2
 """Rows of a class that every training part needs: one to learn from while the other one checks."""
-JITTER = 3.0
-"""Units are placed by falling log2(size) + U(0, JITTER): before others of up to 8 times their size."""
+JITTER = 4.0
+"""Units are placed by falling log2(size) + U(0, JITTER): before others of up to 16 times their size."""
 
 
 def assign_folds(codes: Codes, units: Rows, n_folds: int, rng: np.random.Generator) -> Rows:
