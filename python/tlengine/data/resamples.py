@@ -24,7 +24,16 @@ from tlengine.data.units import unit_index
 from tlengine.errors import InputError, SingleClassError
 from tlengine.types import ROLES
 
-__all__ = ["Exclusion", "Kind", "Plan", "Resample", "assign_folds", "make_resamples", "unit_index"]
+__all__ = [
+    "Exclusion",
+    "Kind",
+    "Plan",
+    "Resample",
+    "assign_folds",
+    "is_split",
+    "make_resamples",
+    "unit_index",
+]
 
 Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -70,7 +79,7 @@ def make_resamples(
     classes, codes = np.unique(labels, return_inverse=True)
     units = unit_index(len(labels), groups=groups, keys=keys)
     build = _Builder(classes, codes, units, seeds, inner_folds)
-    if splits is None or not _is_split(np.asarray(splits)):
+    if splits is None or not is_split(np.asarray(splits)):
         return build.drawn(kind, test_share)
     return build.given(np.asarray(splits).astype(str))
 
@@ -86,8 +95,12 @@ def _check(seeds: int, kind: str | None, test_share: float | None, inner_folds: 
         raise InputError(f"{inner_folds} inner folds; at least 2 are needed", hint="5 is the default")
 
 
-def _is_split(splits: npt.NDArray[Any]) -> bool:
-    """Whether the column separates training rows from others; a single part separates nothing."""
+def is_split(splits: npt.NDArray[Any]) -> bool:
+    """Whether the column separates training rows from others; a single part separates nothing.
+
+    Raises:
+        InputError: an unknown role.
+    """
     names = set(splits.astype(str).tolist())
     if strange := sorted(names - set(ROLES)):
         raise InputError(f"unknown split role {strange[0]!r}", hint=f"roles are {', '.join(ROLES)}")

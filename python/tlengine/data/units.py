@@ -55,10 +55,16 @@ def _columns(
         columns.append(np.asarray(groups))
     if keys is not None:
         digests = np.ascontiguousarray(keys, dtype=np.uint8)
+        if digests.ndim != 2:
+            raise ShapeMismatchError(
+                f"keys have shape {digests.shape}", hint="a digest for each row: (n, 32)"
+            )
         columns.append(digests.view(np.dtype((np.void, digests.shape[1]))).ravel())
     for column in columns:
         if column.shape != (n,):
-            raise ShapeMismatchError(f"groups or keys have {len(column)} rows, the labels {n}")
+            raise ShapeMismatchError(
+                f"groups or keys have shape {column.shape}, there are {n} rows", hint="one entry for each row"
+            )
     return columns
 
 

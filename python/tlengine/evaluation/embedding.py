@@ -123,7 +123,7 @@ def samples_of_features(dataset: Dataset) -> Samples:
         rows=np.arange(len(X)),
         y=dataset.labels(),
         ids=dataset.ids,
-        keys=content_digests(X),
+        keys=content_digests(X) if dataset.keys is None else dataset.keys,
         groups=dataset.groups,
         splits=dataset.splits,
         unreadable=[],
