@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MIN_TRAIN", "assign_folds", "assign_test", "inner_folds", "turns"]
+__all__ = ["MIN_TRAIN", "assign_folds", "assign_test", "held_counts", "inner_folds", "turns"]
 
 Rows = npt.NDArray[np.intp]
 Codes = npt.NDArray[np.integer[Any]]
@@ -149,11 +149,22 @@ def assign_test(codes: Codes, units: Rows, share: float, rng: np.random.Generato
         drawn = _drawn_folds(counts, total, singles, min(part.numerator, n_folds - 1), rng)
         taken = counts[drawn].sum(axis=0)
         test = np.isin(home[units], drawn)
-    wanted = np.maximum(np.floor(share * total + 0.5).astype(np.intp) - taken, taken == 0)
-    wanted = np.minimum(wanted, total - taken - MIN_TRAIN)
+    wanted = held_counts(total, share, taken)
     rows = np.flatnonzero(single)
     test[rows[turns(codes[rows], rng) < wanted[codes[rows]]]] = True
     return test
+
+
+def held_counts(total: Rows, share: float, taken: Rows | int = 0) -> Rows:
+    """How many rows of each class (K,) are still to be tested, where ``taken`` are.
+
+    The share of the class, rounded, and one at least, as far as :data:`MIN_TRAIN` are left to train on.
+
+    >>> held_counts(np.array([2, 3, 10, 30]), 0.25).tolist()
+    [0, 1, 3, 8]
+    """
+    wanted = np.maximum(np.floor(share * total + 0.5).astype(np.intp), 1) - taken
+    return np.asarray(np.clip(wanted, 0, np.maximum(total - taken - MIN_TRAIN, 0)))
 
 
 def _drawn_folds(counts: Rows, total: Rows, singles: Rows, n: int, rng: np.random.Generator) -> Rows:

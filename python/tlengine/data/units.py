@@ -74,15 +74,20 @@ def _first_alike(column: npt.NDArray[Any]) -> Rows | None:
     return None if len(values) == len(column) else np.asarray(first[inverse.ravel()], dtype=np.intp)
 
 
-def content_digests(X: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def content_digests(X: npt.NDArray[Any], *more: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """A digest (n, 32) of each row, for features that come without the content they stand for.
 
-    Zeros are one zero, whatever their sign.
+    Zeros are one zero, whatever their sign. With several arrays a row is what it is in all of them.
 
     >>> digests = content_digests(np.array([[1, 0.0], [1, -0.0], [3, 4]], dtype=np.float32))
     >>> bool((digests[0] == digests[1]).all()), bool((digests[0] == digests[2]).all())
     (True, False)
     """
-    rows = np.ascontiguousarray(X + 0)
-    raw = b"".join(hashlib.blake2b(row.tobytes(), digest_size=32).digest() for row in rows)
-    return np.frombuffer(raw, dtype=np.uint8).reshape(len(rows), 32)
+    raw = [b"" for _ in range(len(X))]
+    for array in (X, *more):
+        rows = np.ascontiguousarray(array + 0).view(np.uint8).reshape(len(array), -1)
+        raw = [
+            hashlib.blake2b(row.data, digest_size=32, key=last).digest()
+            for row, last in zip(rows, raw, strict=True)
+        ]
+    return np.frombuffer(b"".join(raw), dtype=np.uint8).reshape(len(X), 32)

@@ -71,8 +71,8 @@ def near_duplicates(
     """
     from tlengine.probes.neighbors import NeighborIndex
 
-    centre, scale = (f(reference, axis=0, dtype=np.float64) for f in (np.mean, np.std))
-    scale[scale == 0] = 1
+    centre, scale = reference.mean(axis=0, dtype=np.float64), reference.std(axis=0, dtype=np.float64)
+    scale = np.where(scale > 0, scale, 1.0)
     rows, others = (np.asarray((X - centre) / scale, dtype=np.float32) for X in (queries, reference))
     index = NeighborIndex(others, "euclidean")
     k = min(NEIGHBORS, len(others))
