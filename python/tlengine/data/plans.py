@@ -156,11 +156,12 @@ class Plan:
             InputError: no such resample, part or inner fold.
         """
         key = (task.budget, task.seed, task.fold, task.part)
-        if key not in self._known:
+        roles = self._known.get(key)
+        if roles is None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._roles(task)
-        return self._known[key]
+            roles = self._known[key] = self._roles(task)
+        return roles
 
     def _roles(self, task: Task) -> Roles:
         if task.part == "refit":

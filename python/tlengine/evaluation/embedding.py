@@ -136,10 +136,13 @@ def _aligned(
     dataset: Dataset, seen: Sequence[tuple[str, Features]], asked: Sequence[str], failed: list[Failed]
 ) -> Samples:
     readable = np.ones(len(dataset), dtype=bool)
-    unreadable: dict[str, str] = {}
+    unreadable: dict[int, dict[str, str]] = {}
     for _, features in seen:
-        readable &= np.isin(np.arange(len(dataset)), _rows_of(features))
-        unreadable.update({failure.id: failure.reason for failure in features.failures})
+        read = np.isin(np.arange(len(dataset)), _rows_of(features))
+        readable &= read
+        # Failures come in the order of the rows that are missing; their ids need not be unique.
+        for row, failure in zip(np.flatnonzero(~read).tolist(), features.failures, strict=True):
+            unreadable.setdefault(row, {"id": failure.id, "reason": failure.reason})
     rows = np.flatnonzero(readable)
     kept = [(name, features, np.searchsorted(_rows_of(features), rows)) for name, features in seen]
     _, first, places = kept[0]
@@ -150,7 +153,7 @@ def _aligned(
         keys=content_digests(first.X[places]) if first.keys is None else first.keys[places],
         groups=None if dataset.groups is None else dataset.groups[rows],
         splits=None if dataset.splits is None else dataset.splits[rows],
-        unreadable=[{"id": id_, "reason": reason} for id_, reason in unreadable.items()],
+        unreadable=[unreadable[row] for row in sorted(unreadable)],
         views=[_view(name, features, places, name in asked) for name, features, places in kept],
         failed=failed,
     )

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from tlengine.errors import ShapeMismatchError
 from tlengine.probes.inputs import check_features, check_positive, training_set
-from tlengine.probes.paths import Head, ProbePath, fold_rows, regularisation_grid, solve
+from tlengine.probes.paths import Head, ProbePath, check_groups, fold_rows, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
 
 __all__ = ["LinearClassifierMixin", "OneC", "PathOfCs"]
@@ -149,8 +148,7 @@ class PathOfCs(_Solved):
             ShapeMismatchError: not one group for each row.
         """
         self._check_scoring()
-        if groups is not None and np.shape(groups) != np.shape(y)[:1]:
-            raise ShapeMismatchError(f"groups have shape {np.shape(groups)}, y has shape {np.shape(y)}")
+        check_groups(groups, y)
         Cs = regularisation_grid(self.Cs)
         train = training_set(self, X, y, sample_weight, multilabel=True)
         path = self._solve(train, Cs, fold_rows(self.cv, train, groups), self.patience)

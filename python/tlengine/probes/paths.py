@@ -12,12 +12,15 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.data.folds import inner_folds
-from tlengine.errors import InputError, SingleClassError
+from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
 from tlengine.probes.inputs import TrainingSet, check_positive, training_set
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
 __all__ = ["ProbePath", "probe_path"]
+
+FOLDS = 5
+"""Folds of whole groups, where single rows cannot be left out."""
 
 MultiClass = Literal["multinomial", "ovr"]
 Head = Literal["multinomial", "ovr", "squared_hinge"]
@@ -296,6 +299,16 @@ def fold_rows(
     if not splits:
         raise InputError("folds is empty", hint="pass a number of folds or pairs of index arrays")
     return splits
+
+
+def check_groups(groups: Any, y: Any) -> None:
+    """Refuse groups that are not one for each label.
+
+    Raises:
+        ShapeMismatchError: they are of another shape.
+    """
+    if groups is not None and np.shape(groups) != np.shape(y)[:1]:
+        raise ShapeMismatchError(f"groups have shape {np.shape(groups)}, y has shape {np.shape(y)}")
 
 
 def _groups_of(groups: Any, train: TrainingSet) -> npt.NDArray[Any] | None:

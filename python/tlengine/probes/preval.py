@@ -10,9 +10,10 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from tlengine.data.folds import inner_folds
-from tlengine.errors import InputError, ShapeMismatchError
+from tlengine.errors import InputError
 from tlengine.probes.bases import LinearClassifierMixin
 from tlengine.probes.inputs import TrainingSet, check_positive, training_set
+from tlengine.probes.paths import FOLDS, check_groups
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import signs, solve_classifier
 from tlengine.probes.weights import ClassWeight
@@ -180,13 +181,11 @@ def _folds(train: TrainingSet, used: npt.NDArray[np.intp], groups: npt.ArrayLike
     """Folds of whole groups among the rows used; None where every row is a group."""
     if groups is None:
         return None
-    given = np.asarray(groups)
-    if given.shape != (len(train.X),):
-        raise ShapeMismatchError(f"groups have shape {given.shape}, X has {len(train.X)} rows")
-    own = np.unique(given[used], return_inverse=True)[1]
+    check_groups(groups, train.labels)
+    own = np.unique(np.asarray(groups)[used], return_inverse=True)[1]
     if own.max() == len(own) - 1:
         return None
-    pairs = inner_folds(train.labels[used].astype(np.intp), own)
+    pairs = inner_folds(train.labels[used].astype(np.intp), own, FOLDS)
     if not pairs:
         raise InputError("no class has two groups, so nothing can be held out", hint="fit RidgeProbe instead")
     return pairs
