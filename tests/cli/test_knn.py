@@ -20,13 +20,90 @@ def test_a_split_of_the_user_and_groups(tl, features, tmp_path):
         X, y = arrays["X"], arrays["y"]
     np.savez(tmp_path / "s.npz", X=X, y=y, splits=np.array(["train"] * 150 + ["test"] * 50))
     assert tl("knn", tmp_path / "s.npz", "--json", "--quiet")[1]["results"][0]["accuracy"] > 0.9
-    noise = np.repeat(np.random.default_rng(0).normal(size=(60, 8)), 3, axis=0).astype(np.float32)
-    labels, groups = np.repeat(np.arange(60) % 2, 3), np.repeat(np.arange(60), 3).astype(str)
-    np.savez(tmp_path / "g.npz", X=noise, y=labels, groups=groups)
-    np.savez(tmp_path / "n.npz", X=noise, y=labels)
-    apart, copies = (tl("knn", tmp_path / f, "--k", "1", "--json", "--quiet")[1] for f in ("g.npz", "n.npz"))
-    assert copies["results"][0]["accuracy"] == 1
-    assert apart["results"][0]["accuracy"] < 0.7
+
+
+@pytest.mark.parametrize("twins", ["contents", "keys", "groups"])
+@pytest.mark.parametrize("command", ["knn", "probe"])
+def test_twins_do_not_answer_for_each_other(tl, tmp_path, twins, command):
+    """Random labels, each sample three times: nothing can be learnt, and nothing seems to be."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(150, 16)), 3, axis=0)
+    columns = {"y": np.repeat(rng.integers(0, 2, 150), 3)}
+    if twins != "contents":
+        X += rng.normal(scale=1e-3, size=X.shape)
+    if twins == "keys":
+        keys = np.zeros((450, 32), dtype=np.uint8)
+        keys[:, 0] = np.repeat(np.arange(150), 3)
+        columns["keys"] = keys
+    if twins == "groups":
+        columns["groups"] = np.repeat(np.arange(150), 3)
+    np.savez(tmp_path / "f.npz", X=X.astype(np.float32), **columns)
+    options = ("--k", "1") if command == "knn" else ("--Cs", "4")
+    code, document, err = tl(command, tmp_path / "f.npz", *options, "--json", "--quiet")
+    assert code == 0, err
+    found = document["results"][0]["accuracy"] if command == "knn" else document["accuracy"]
+    # 150 units at 50 %: a standard error of 4.1 points.
+    assert abs(found - 0.5) < 0.125
+
+
+def test_rows_of_a_class_without_another_unit_are_not_judged(tl, tmp_path):
+    X = np.random.default_rng(0).normal(size=(42, 3)).astype(np.float32)
+    X[41] = X[40]
+    y = np.array(["a", "b"] * 20 + ["c", "c"])
+    np.savez(tmp_path / "f.npz", X=X, y=y)
+    code, document, err = tl("knn", tmp_path / "f.npz", "--k", "1", "--json")
+    assert (code, document["judged"]) == (0, 40)
+    assert document["notes"] == ["2 rows are not judged: no other sample or group has their class"]
+    assert document["notes"][0] in err
+
+
+@pytest.mark.parametrize("command", ["knn", "probe"])
+def test_validation_rows_are_the_test_where_there_is_none(tl, features, tmp_path, command):
+    with np.load(features) as arrays:
+        X, y = arrays["X"], arrays["y"]
+    np.savez(tmp_path / "v.npz", X=X, y=y, splits=np.array(["train"] * 150 + ["val"] * 50))
+    np.savez(tmp_path / "t.npz", X=X, y=y, splits=np.array(["train"] * 150 + ["test"] * 50))
+    (_, by_val, err), (_, by_test, _) = (tl(command, tmp_path / f"{name}.npz", "--json") for name in "vt")
+    assert by_val["notes"] == [
+        "no test split: the validation split is used as the test, and for nothing else"
+    ]
+    assert by_val["notes"][0] in err
+    assert by_test["notes"] == []
+    for document in (by_val, by_test):
+        del document["seconds"], document["notes"]
+    assert by_val == by_test
+
+
+@pytest.mark.parametrize("command", ["knn", "probe"])
+def test_validation_rows_beside_a_test_are_left_alone_and_said_so(tl, features, tmp_path, command):
+    with np.load(features) as arrays:
+        X, y = arrays["X"], arrays["y"]
+    splits = np.array(["train"] * 100 + ["val"] * 50 + ["test"] * 50)
+    np.savez(tmp_path / "s.npz", X=X, y=y, splits=splits)
+    code, document, _ = tl(command, tmp_path / "s.npz", "--json", "--quiet")
+    assert code == 0
+    assert document["notes"] == ["50 validation rows are not used: neither learnt from nor judged by"]
+
+
+@pytest.mark.parametrize("command", ["knn", "probe"])
+def test_test_rows_of_an_unseen_class_are_left_out_and_counted(tl, features, tmp_path, command):
+    with np.load(features) as arrays:
+        X, y = arrays["X"], arrays["y"]
+    y = np.where(np.arange(200) >= 190, "nine", y)
+    np.savez(tmp_path / "s.npz", X=X, y=y, splits=np.array(["train"] * 150 + ["test"] * 50))
+    code, document, _ = tl(command, tmp_path / "s.npz", "--json", "--quiet")
+    assert code == 0
+    assert document["notes"][0].startswith("10 test rows are left out")
+    accuracy = document["results"][0]["accuracy"] if command == "knn" else document["test_accuracy"]
+    assert accuracy >= 0.9
+
+
+def test_one_sample_per_class_is_an_error(tl, tmp_path):
+    np.savez(tmp_path / "f.npz", X=np.eye(3, dtype=np.float32), y=np.array(["a", "b", "c"]))
+    for command in ("knn", "probe"):
+        code, _, err = tl(command, tmp_path / "f.npz")
+        assert code == 1
+        assert "no class has two different samples" in err
 
 
 def test_a_table_and_the_gate(tl, features):

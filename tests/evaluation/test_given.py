@@ -109,14 +109,15 @@ def test_one_strategy_may_stand_alone_and_an_estimator_is_no_name() -> None:
 
 
 def test_rows_are_joined_by_number_where_ids_repeat(images: tl.Dataset) -> None:
-    """An unreadable row among equal ids: joined by id, labels would land on wrong rows."""
+    """Unreadable rows among equal ids: joined by id, labels would land on wrong rows."""
     assert images.contents is not None
-    contents = [b"no image" if i == 7 else images.contents[i] for i in range(40)]
+    contents = [b"no image" * i if i in (7, 21) else images.contents[i] for i in range(40)]
     from dataclasses import replace
 
     ds = replace(images, contents=contents, ids=np.array(["same"] * 40))
-    with pytest.warns(TlengineWarning, match="1 of 40"):
+    with pytest.warns(TlengineWarning, match="2 of 40"):
         run = tl.compare(ds, own("net"), **{**FAST, "strategies": ["probe"], "budgets": ["all"]})
-    assert run.document["dataset"]["used"] == 39
+    assert run.document["dataset"]["used"] == 38
+    assert [u["id"] for u in run.document["unreadable"]] == ["same", "same"]
     scores = [r["value"] for r in run.results if r["metric"] == "accuracy" and r["backbone"] == "net"]
     assert np.mean(scores) == 1.0

@@ -15,6 +15,7 @@ from tlengine.cli.common import (
     data_options,
     echo,
     print_json,
+    say,
 )
 from tlengine.cli.keeping import save_model, to_be_kept
 from tlengine.cli.loading import open_dataset, open_features
@@ -76,8 +77,8 @@ def command(
 ) -> None:
     """Classify every row of DATA by its nearest neighbours among the others, for each k.
 
-    With a split of your own, test rows are classified by the training rows; with a group column, rows by
-    those of other groups.
+    With a split of your own, test rows are classified by the training rows (validation rows, where there is
+    no test). Rows of one group, and copies of one sample, do not vote for each other.
 
     \b
     tlengine knn features.npz --k 5,20
@@ -86,6 +87,8 @@ def command(
     dataset = open_dataset(data, options)
     features = open_features(dataset, backbone, options, keep=out is not None)
     document = vote(features, ks, temperature, metric)
+    for note in document["notes"]:
+        say(f"note: {note}", quiet=options.quiet)
     if out is not None:
         document["model"] = _save(document, to_be_kept(features, data), dataset, out)
     if options.as_json:
@@ -101,50 +104,61 @@ def vote(features: Features, ks: list[int], temperature: float, metric: Any) -> 
     """Accuracy, balanced accuracy, log-loss and calibration error for each k, as the command's document."""
     import numpy as np
 
-    from tlengine.evaluation.metrics import Outcome, pool, scores
-    from tlengine.evaluation.resampled import fold_pairs, given_parts
+    from tlengine.data.parts import parts_of
+    from tlengine.evaluation.metrics import Outcome, scores
     from tlengine.probes import neighbor_votes
 
     start = time.perf_counter()
-    classes, codes = np.unique(np.asarray(features.y), return_inverse=True)
-    train, test = given_parts(features)
-    if test is not None:
-        known = np.isin(codes[test], codes[train])
-        parts: list[tuple[Any, Any]] = [(train, test[known])]
+    parts = parts_of(features)
+    X, codes = features.X[parts.train], parts.codes[parts.train]
+    search: dict[str, Any] = {"k": ks, "temperature": [temperature], "metric": metric}
+    notes = list(parts.notes)
+    if parts.test is not None:
+        judged = parts.test
+        proba = neighbor_votes(features.X[judged], X, codes, **search).proba[0]
     else:
-        parts = fold_pairs(features, 5) if features.groups is not None else [(train, None)]
-    outcomes: list[list[Outcome]] = [[] for _ in ks]
-    for rows, held in parts:
-        queries = None if held is None else features.X[held]
-        votes = neighbor_votes(
-            queries, features.X[rows], codes[rows], k=ks, temperature=[temperature], metric=metric
-        )
-        asked = rows if held is None else held
-        for place in range(len(ks)):
-            proba = np.zeros((len(asked), len(classes)))
-            proba[:, votes.classes] = votes.proba[0, place]
-            outcomes[place].append(Outcome.of(asked, codes[asked], proba))
+        judged, alone = parts.judged_alone()
+        if not len(judged):
+            raise _nothing_to_judge()
+        votes = neighbor_votes(None, X, codes, units=parts.units[parts.train], **search)
+        proba = votes.proba[0][:, np.isin(parts.train, judged)]
+        if alone:
+            notes.append(f"{alone} rows are not judged: no other sample or group has their class")
     return {
         "rows": len(features),
+        "judged": len(judged),
         "dim": features.dim,
-        "classes": [str(label) for label in classes],
+        "classes": [str(label) for label in parts.classes],
         "backbone": features.backbone,
         "metric": metric,
         "temperature": temperature,
-        "results": [{"k": k, **scores(pool(found))} for k, found in zip(ks, outcomes, strict=True)],
+        "results": [
+            {"k": k, **scores(Outcome.of(judged, parts.codes[judged], voted))}
+            for k, voted in zip(ks, proba, strict=True)
+        ],
+        "notes": notes,
         "seconds": round(time.perf_counter() - start, 4),
         "model": None,
     }
+
+
+def _nothing_to_judge() -> Exception:
+    from tlengine.errors import InputError
+
+    return InputError(
+        "no class has two different samples (or groups), so no row can be judged by the others",
+        hint="label more samples",
+    )
 
 
 def _save(document: dict[str, Any], features: Features, dataset: Dataset, out: Path) -> str:
     """The classifier with the best k, on the training rows."""
     import numpy as np
 
-    from tlengine.evaluation.resampled import given_parts
+    from tlengine.data.parts import parts_of
     from tlengine.probes import KNeighborsProbe
 
-    train, _ = given_parts(features)
+    train = parts_of(features).train
     k = max(document["results"], key=lambda record: record["accuracy"])["k"]
     settings = {"temperature": document["temperature"], "metric": document["metric"]}
     probe = KNeighborsProbe(min(k, len(train)), **settings).fit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data import Dataset
+from tlengine.data.units import content_digests
 from tlengine.errors import DecodeError, TlengineError
 from tlengine.evaluation.ledger import Ledger
 from tlengine.types import CheckRows, Features
@@ -76,18 +76,6 @@ class Samples:
     failed: list[Failed]
 
 
-def content_digests(X: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """A digest (n, 32) of each row, for features that come without the content they stand for.
-
-    >>> digests = content_digests(np.array([[1, 2], [1, 2], [3, 4]], dtype=np.float32))
-    >>> bool((digests[0] == digests[1]).all()), bool((digests[0] == digests[2]).all())
-    (True, False)
-    """
-    rows = np.ascontiguousarray(X)
-    raw = b"".join(hashlib.blake2b(row.tobytes(), digest_size=32).digest() for row in rows)
-    return np.frombuffer(raw, dtype=np.uint8).reshape(len(rows), 32)
-
-
 def see_samples(
     dataset: Dataset,
     names: Sequence[Any],
@@ -135,7 +123,7 @@ def samples_of_features(dataset: Dataset) -> Samples:
         rows=np.arange(len(X)),
         y=dataset.labels(),
         ids=dataset.ids,
-        keys=content_digests(X),
+        keys=content_digests(X) if dataset.keys is None else dataset.keys,
         groups=dataset.groups,
         splits=dataset.splits,
         unreadable=[],
@@ -148,10 +136,13 @@ def _aligned(
     dataset: Dataset, seen: Sequence[tuple[str, Features]], asked: Sequence[str], failed: list[Failed]
 ) -> Samples:
     readable = np.ones(len(dataset), dtype=bool)
-    unreadable: dict[str, str] = {}
+    unreadable: dict[int, dict[str, str]] = {}
     for _, features in seen:
-        readable &= np.isin(np.arange(len(dataset)), _rows_of(features))
-        unreadable.update({failure.id: failure.reason for failure in features.failures})
+        read = np.isin(np.arange(len(dataset)), _rows_of(features))
+        readable &= read
+        # Failures come in the order of the rows that are missing; their ids need not be unique.
+        for row, failure in zip(np.flatnonzero(~read).tolist(), features.failures, strict=True):
+            unreadable.setdefault(row, {"id": failure.id, "reason": failure.reason})
     rows = np.flatnonzero(readable)
     kept = [(name, features, np.searchsorted(_rows_of(features), rows)) for name, features in seen]
     _, first, places = kept[0]
@@ -162,7 +153,7 @@ def _aligned(
         keys=content_digests(first.X[places]) if first.keys is None else first.keys[places],
         groups=None if dataset.groups is None else dataset.groups[rows],
         splits=None if dataset.splits is None else dataset.splits[rows],
-        unreadable=[{"id": id_, "reason": reason} for id_, reason in unreadable.items()],
+        unreadable=[unreadable[row] for row in sorted(unreadable)],
         views=[_view(name, features, places, name in asked) for name, features, places in kept],
         failed=failed,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data.resamples import Plan
-from tlengine.diagnostics.duplicates import THRESHOLD, conflicting_labels, near_duplicates
+from tlengine.diagnostics.duplicates import conflicting_labels, near_duplicates
 from tlengine.errors import DecodeError
 from tlengine.evaluation.metrics import Outcome, pool
 
@@ -70,24 +70,26 @@ def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 10) -> list[dict[str,
 def duplicates(
     X: npt.NDArray[np.float32], ids: npt.NDArray[np.str_], y: npt.NDArray[Any], plan: Plan
 ) -> dict[str, Any]:
-    """Test rows that nearly repeat a training row (cosine above 0.99), over all resamples.
+    """Test rows that nearly repeat a training row, over all resamples.
 
     Returns:
-        ``count`` distinct test rows, ``tested`` distinct rows tested, ``threshold``, up to 50 ``pairs``
-        (the most similar first), and ``straddling``: identical contents or groups on both sides of the
-        user's own split.
+        ``count`` distinct test rows, ``tested`` distinct rows tested, the least ``threshold`` of
+        similarity, up to 50 ``pairs`` (the most similar first), and ``straddling``: identical contents or
+        groups in two parts of the user's own split.
     """
     best: dict[int, tuple[float, int]] = {}
     tested: set[int] = set()
+    threshold = 1.0
     for resample in _distinct(plan):
         found = near_duplicates(X[resample.test], X[resample.train])
+        threshold = min(threshold, found.threshold)
         tested.update(resample.test.tolist())
         for row, twin, similarity in zip(found.rows, found.nearest, found.similarity, strict=True):
             pair = (float(similarity), int(resample.train[twin]))
             best[int(resample.test[row])] = max(pair, best.get(int(resample.test[row]), pair))
     pairs = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
     return {
-        "threshold": THRESHOLD,
+        "threshold": round(threshold, 4),
         "count": len(best),
         "tested": len(tested),
         "straddling": plan.straddling,

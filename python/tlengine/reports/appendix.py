@@ -49,7 +49,7 @@ def _note(text: str, items: Sequence[str] = ()) -> dict[str, Any]:
 def _near_duplicates(found: Mapping[str, Any]) -> dict[str, Any]:
     total = f"{count(found['count'])} of {count(found['tested'])} tested samples"
     items = [f"{p['id']} ≈ {p['twin']} ({p['similarity']:.4f})" for p in found["pairs"]]
-    text = f"{total} nearly repeat a training sample (cosine above {found['threshold']})"
+    text = f"{total} nearly repeat a training sample, far closer to it than others lie to each other"
     return _note(f"{text}; if they are copies, the scores flatter", items)
 
 

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.resamples import assign_folds
+from tlengine.data.folds import inner_folds
+from tlengine.data.plans import INNER_FOLDS
 from tlengine.diagnostics.calibration import fit_temperature, smooth, softmax
 from tlengine.evaluation.metrics import LEAST
 
@@ -34,7 +35,6 @@ Params = dict[str, Any]
 Select = tuple[Matrix, Array] | None
 
 CALIBRATIONS = ("none", "temperature", "smoothing")
-INNER_FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,11 +191,8 @@ def make_trial(X: Matrix, codes: Rows, units: Rows, select: Select, classes: Arr
         both = np.concatenate([codes, np.searchsorted(classes, select[1][known])])
         parts = [(np.arange(n), np.arange(n, len(both)))] if known.any() else []
         return Trial(np.concatenate([X, select[0][known]]), both, classes, parts, selected=True)
-    _, compact = np.unique(units, return_inverse=True)
-    folds = assign_folds(codes, compact, INNER_FOLDS, np.random.default_rng(0))
-    parts = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]
-    whole = all(np.unique(codes[rows]).size == len(classes) for rows, _ in parts)
-    return Trial(X, codes, classes, parts if whole else [], single=int(compact.max()) == n - 1)
+    single = len(np.unique(units)) == n
+    return Trial(X, codes, classes, inner_folds(codes, units, INNER_FOLDS), single=single)
 
 
 def log_loss(proba: Scores, codes: Rows) -> float:
