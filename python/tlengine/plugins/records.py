@@ -132,7 +132,7 @@ class BackboneSource:
 
     @property
     def name(self) -> str:
-        """The prefix."""
+        """The prefix, under which it is registered."""
         return self.prefix
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from tlengine.errors import MissingPackageError
@@ -28,10 +28,13 @@ __all__ = [
     "backbones",
     "check_strict",
     "default_plugin",
+    "describe",
     "describe_offers",
     "describe_plugins",
+    "describe_records",
     "exporters",
     "install_hint",
+    "kinds_of",
     "metrics",
     "names",
     "nearest_names",
@@ -217,6 +220,37 @@ def names(noun: str) -> list[str]:
     offers = _offers(strict=False)[kind_of(noun).noun]
     return [
         f"{name}/..." if isinstance(record, BackboneSource) else name for name, (_, record) in offers.items()
+    ]
+
+
+def describe_records(noun: str) -> list[dict[str, Any]]:
+    """What every record of a kind says about itself, sorted by name. It never fails.
+
+    >>> [record["name"] for record in describe_records("exporters")]
+    ['html']
+    """
+    return [describe(noun, record) for _, record in _offers(strict=False)[kind_of(noun).noun].values()]
+
+
+def describe(noun: str, record: Any) -> dict[str, Any]:
+    """What a record says about itself, as JSON: its fields that are no functions, and its plugin."""
+    shown = {f.name: getattr(record, f.name) for f in fields(record) if f.repr}
+    more = {"preprocess": repr(record.preprocess)} if isinstance(record, BackboneSpec) else {}
+    return {"name": record.name, **shown, **more, "plugin": origin(record.name, noun)}
+
+
+def kinds_of(name: str) -> list[str]:
+    """The nouns of the kinds that have a record of this name, in the order of the table.
+
+    >>> kinds_of("html")
+    ['exporter']
+    """
+    offers, prefix = _offers(strict=False), name.partition("/")[0]
+    return [
+        kind.noun
+        for kind in KINDS
+        if name in offers[kind.noun]
+        or isinstance(offers[kind.noun].get(prefix, (None, None))[1], BackboneSource)
     ]
 
 
