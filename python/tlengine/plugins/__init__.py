@@ -9,6 +9,7 @@ from __future__ import annotations
 from tlengine.plugins import registry
 from tlengine.plugins.commands import add_commands
 from tlengine.plugins.discovery import PluginInfo
+from tlengine.plugins.estimators import as_probe_spec
 from tlengine.plugins.hookspecs import hookimpl
 from tlengine.plugins.lifecycle import notify
 from tlengine.plugins.manager import PluginManager, plugin_manager
@@ -43,6 +44,7 @@ __all__ = [
     "ProbeSpec",
     "StrategySpec",
     "add_commands",
+    "as_probe_spec",
     "backbones",
     "describe_plugins",
     "exporters",

@@ -9,6 +9,8 @@ from .neighbors import KNeighborsProbe as KNeighborsProbe
 from .neighbors import NeighborIndex as NeighborIndex
 from .neighbors import nearest as nearest
 from .neighbors import neighbor_votes as neighbor_votes
+from .offered import offered_scores as offered_scores
+from .offered import own_scores as own_scores
 from .paths import ProbePath as ProbePath
 from .paths import probe_path as probe_path
 from .persistence import from_pretrained as from_pretrained
