@@ -14,6 +14,8 @@ from .offered import own_scores as own_scores
 from .paths import ProbePath as ProbePath
 from .paths import probe_path as probe_path
 from .persistence import from_pretrained as from_pretrained
+from .plugged import load_with as load_with
+from .plugged import save_with as save_with
 from .preval import PreValProbe as PreValProbe
 from .ridge import RidgePath as RidgePath
 from .ridge import RidgeProbe as RidgeProbe
