@@ -4,7 +4,7 @@ import pytest
 
 from tests.plugins.conftest import Plant, Use
 from tlengine.errors import PluginWarning, UnknownNameError
-from tlengine.plugins import describe_plugins, hookspecs, records, registry
+from tlengine.plugins import describe_offers, describe_plugins, hookspecs, records, registry
 from tlengine.plugins.offers import KINDS
 
 MAKES = {
@@ -45,7 +45,7 @@ def test_every_kind_is_listed_and_resolved(plant: Plant, use: Use, kind: "object
     use(plant("one", offers(**{noun: "mine"})), plant("two", offers(**{noun: "ours"})))
     assert list(registry.records(noun)) == list(registry.records(plural)) == ["mine", "ours"]
     assert registry.resolve(noun, "mine") is registry.records(noun)["mine"]
-    assert registry.describe_offers()[plural] == ["mine", "ours"]
+    assert describe_offers()[plural] == ["mine", "ours"]
     assert registry.origin("ours", noun) == "two (two 1.0)"
     with pytest.raises(UnknownNameError, match=f"no {noun} is named 'our'") as caught:
         registry.resolve(noun, "our")

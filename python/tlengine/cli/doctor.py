@@ -37,8 +37,7 @@ def examine() -> dict[str, Any]:
     """
     import tlengine
     from tlengine import settings
-    from tlengine.plugins import describe_plugins
-    from tlengine.plugins.registry import describe_offers
+    from tlengine.plugins import describe_offers, describe_plugins
 
     return {
         "tlengine": tlengine.__version__,

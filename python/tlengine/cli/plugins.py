@@ -46,13 +46,14 @@ def list_(kind: str | None, as_json: bool) -> None:
 
 def _list(as_json: bool) -> None:
     from tlengine.cli import COMMANDS
-    from tlengine.plugins import describe_plugins, registry
+    from tlengine.plugins import describe_offers, describe_plugins
     from tlengine.plugins.commands import commands
+    from tlengine.plugins.listing import describe_records
 
     brought = list(commands(COMMANDS))  # first: it may mark a plugin as failed
     plugins = describe_plugins()
-    offers = {**registry.describe_offers(), "commands": brought}
-    roles = {record["name"]: record["role"] for record in registry.describe_records("strategy")}
+    offers = {**describe_offers(), "commands": brought}
+    roles = {record["name"]: record["role"] for record in describe_records("strategy")}
     if as_json:
         print_json({"plugins": plugins, **offers, "roles": roles})
         return
@@ -68,10 +69,10 @@ def _list(as_json: bool) -> None:
 
 
 def _list_kind(word: str, as_json: bool) -> None:
-    from tlengine.plugins import registry
+    from tlengine.plugins.listing import describe_records
 
     kind = _kind(word)
-    found = registry.describe_records(kind.noun)
+    found = describe_records(kind.noun)
     if as_json:
         print_json({kind.plural: found})
         return
@@ -103,11 +104,12 @@ def show(name: str, word: str | None, as_json: bool) -> None:
     tlengine plugins show raw
     tlengine plugins show raw --kind strategy
     """
-    from tlengine.plugins import registry
+    from tlengine.plugins import resolve
+    from tlengine.plugins.listing import describe, kinds_of
 
-    nouns = [_kind(word).noun] if word else registry.kinds_of(name) or ["backbone"]
-    record = registry.resolve(nouns[0], name)
-    document = {"kind": nouns[0], **registry.describe(nouns[0], record)}
+    nouns = [_kind(word).noun] if word else kinds_of(name) or ["backbone"]
+    record = resolve(nouns[0], name)
+    document = {"kind": nouns[0], **describe(nouns[0], record)}
     if as_json:
         print_json(document)
     else:

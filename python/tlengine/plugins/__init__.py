@@ -12,6 +12,7 @@ from tlengine.plugins.discovery import PluginInfo
 from tlengine.plugins.estimators import as_probe_spec
 from tlengine.plugins.hookspecs import hookimpl
 from tlengine.plugins.lifecycle import notify
+from tlengine.plugins.listing import describe_offers, describe_plugins
 from tlengine.plugins.manager import PluginManager, plugin_manager
 from tlengine.plugins.records import (
     BackboneSource,
@@ -23,7 +24,6 @@ from tlengine.plugins.records import (
 )
 from tlengine.plugins.registry import (
     backbones,
-    describe_plugins,
     exporters,
     metrics,
     probes,
@@ -33,6 +33,7 @@ from tlengine.plugins.registry import (
     strategies,
 )
 from tlengine.plugins.rendering import render
+from tlengine.plugins.simple import SimpleStrategy
 
 __all__ = [
     "BackboneSource",
@@ -42,10 +43,12 @@ __all__ = [
     "PluginInfo",
     "PluginManager",
     "ProbeSpec",
+    "SimpleStrategy",
     "StrategySpec",
     "add_commands",
     "as_probe_spec",
     "backbones",
+    "describe_offers",
     "describe_plugins",
     "exporters",
     "hookimpl",

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from tlengine.errors import PluginError
-from tlengine.plugins.manager import PluginInfo, PluginManager
+from tlengine.plugins.manager import PluginInfo, PluginManager, plugin_manager
 from tlengine.plugins.records import (
     BackboneSource,
     BackboneSpec,
@@ -18,7 +18,7 @@ from tlengine.plugins.records import (
     StrategySpec,
 )
 
-__all__ = ["KINDS", "RESERVED", "Kind", "Offers", "collect", "kind_of"]
+__all__ = ["KINDS", "RESERVED", "Kind", "Offers", "collect", "kind_of", "offered"]
 
 RESERVED: frozenset[str] = frozenset(
     {"raw", "stats", "rcf", "random", "scratch", "finetune", "lp-ft", "lora"}
@@ -90,14 +90,14 @@ def collect(manager: PluginManager) -> Offers:
     for info in sorted(manager.infos, key=lambda info: info.rank):
         if info.status != "loaded":
             continue
-        offered = {kind.noun: manager.call(info.name, kind.hook) for kind in KINDS if kind.hook in info.hooks}
-        if None in offered.values():
+        brought = {kind.noun: manager.call(info.name, kind.hook) for kind in KINDS if kind.hook in info.hooks}
+        if None in brought.values():
             continue
-        fault = _fault(manager, found, info, offered)
+        fault = _fault(manager, found, info, brought)
         if fault is not None:
             manager.failed(info.name, fault)
             continue
-        for noun, records in offered.items():
+        for noun, records in brought.items():
             found[noun].update({record.name: (info.name, record) for record in records or ()})
     return {noun: dict(sorted(records.items())) for noun, records in found.items()}
 
@@ -106,12 +106,12 @@ def _fault(
     manager: PluginManager,
     found: Offers,
     info: PluginInfo,
-    offered: Mapping[str, list[Any] | None],
+    brought: Mapping[str, list[Any] | None],
 ) -> Exception | None:
-    """Why nothing of ``offered`` can be taken: a record that is none, or a name that is taken."""
+    """Why nothing of ``brought`` can be taken: a record that is none, or a name that is taken."""
     own: dict[tuple[str, str], Kind] = {}
     for kind in KINDS:
-        for record in offered.get(kind.noun) or ():
+        for record in brought.get(kind.noun) or ():
             if not kind.takes(record):
                 wanted = " or ".join(one.__name__ for one in kind.records)
                 return TypeError(f"{kind.hook} yields {_described(record)}, not a record ({wanted})")
@@ -134,3 +134,17 @@ def _owner(manager: PluginManager, kind: Kind, found: Offers, info: PluginInfo, 
         if other.space == kind.space and name in found[other.noun]:
             return f"{manager.info(found[other.noun][name][0])} has the {other.noun}"
     return f"tlengine has the {kind.noun}" if name in kind.reserved and info.rank[0] else None
+
+
+def offered(*, strict: bool) -> Offers:
+    """What the plugins offer.
+
+    Raises:
+        PluginError: with ``strict``, where ``TLENGINE_STRICT_PLUGINS`` is set and a plugin failed.
+    """
+    manager = plugin_manager()
+    offers = collect(manager)
+    manager.tell()
+    if strict:
+        manager.check_strict()
+    return offers

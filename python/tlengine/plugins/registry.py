@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
 from typing import Any
 
 from tlengine.errors import MissingPackageError
 from tlengine.plugins.manager import plugin_manager
 from tlengine.plugins.naming import nearest_names, trouble, unknown_name
-from tlengine.plugins.offers import KINDS, RESERVED, Offers, collect, kind_of
+from tlengine.plugins.offers import RESERVED, kind_of, offered
 from tlengine.plugins.records import (
     BackboneSource,
     BackboneSpec,
@@ -28,15 +27,9 @@ __all__ = [
     "backbones",
     "check_strict",
     "default_plugin",
-    "describe",
-    "describe_offers",
-    "describe_plugins",
-    "describe_records",
     "exporters",
     "install_hint",
-    "kinds_of",
     "metrics",
-    "names",
     "nearest_names",
     "origin",
     "probes",
@@ -61,7 +54,7 @@ def records(noun: str) -> Mapping[str, Any]:
     >>> sorted(records("exporter"))
     ['html']
     """
-    return {name: record for name, (_, record) in _offers(strict=True)[kind_of(noun).noun].items()}
+    return {name: record for name, (_, record) in offered(strict=True)[kind_of(noun).noun].items()}
 
 
 def resolve(noun: str, name: str) -> Any:
@@ -90,23 +83,9 @@ def resolve(noun: str, name: str) -> Any:
     raise unknown_name(noun, name, _offline(known))
 
 
-def _offers(*, strict: bool) -> Offers:
-    """What the plugins offer.
-
-    Raises:
-        PluginError: with ``strict``, where ``TLENGINE_STRICT_PLUGINS`` is set and a plugin failed.
-    """
-    manager = plugin_manager()
-    offers = collect(manager)
-    manager.tell()
-    if strict:
-        manager.check_strict()
-    return offers
-
-
 def _entries(noun: str, *, strict: bool) -> dict[str, tuple[str, Any]]:
     """Plugin and record by name, also of the kinds that this one includes."""
-    offers, kind = _offers(strict=strict), kind_of(noun)
+    offers, kind = offered(strict=strict), kind_of(noun)
     return {name: entry for one in (*kind.includes, kind.noun) for name, entry in offers[one].items()}
 
 
@@ -192,66 +171,6 @@ def origin(name: str, noun: str = "backbone") -> str:
     found = _entries(noun, strict=False)
     plugin, _ = found.get(name) or found[name.partition("/")[0]]
     return str(plugin_manager().info(plugin))
-
-
-def describe_plugins() -> list[dict[str, Any]]:
-    """Every plugin found, as JSON: name, distribution, version, module, status, hooks, error.
-
-    The hooks that yield records are called first, so that what fails in them is known. It never fails, also
-    where ``TLENGINE_STRICT_PLUGINS`` is set.
-    """
-    _offers(strict=False)
-    return [asdict(info) for info in plugin_manager().infos]
-
-
-def describe_offers() -> dict[str, list[str]]:
-    """The names that the plugins offer, by the plural of each kind; open namespaces as ``prefix/...``.
-
-    It never fails, also where ``TLENGINE_STRICT_PLUGINS`` is set.
-
-    >>> "raw" in describe_offers()["backbones"]
-    True
-    """
-    return {kind.plural: names(kind.noun) for kind in KINDS}
-
-
-def names(noun: str) -> list[str]:
-    """The names of a kind, sorted; open namespaces as ``prefix/...``. It never fails."""
-    offers = _offers(strict=False)[kind_of(noun).noun]
-    return [
-        f"{name}/..." if isinstance(record, BackboneSource) else name for name, (_, record) in offers.items()
-    ]
-
-
-def describe_records(noun: str) -> list[dict[str, Any]]:
-    """What every record of a kind says about itself, sorted by name. It never fails.
-
-    >>> [record["name"] for record in describe_records("exporters")]
-    ['html']
-    """
-    return [describe(noun, record) for _, record in _offers(strict=False)[kind_of(noun).noun].values()]
-
-
-def describe(noun: str, record: Any) -> dict[str, Any]:
-    """What a record says about itself, as JSON: its fields that are no functions, and its plugin."""
-    shown = {f.name: getattr(record, f.name) for f in fields(record) if f.repr}
-    more = {"preprocess": repr(record.preprocess)} if isinstance(record, BackboneSpec) else {}
-    return {"name": record.name, **shown, **more, "plugin": origin(record.name, noun)}
-
-
-def kinds_of(name: str) -> list[str]:
-    """The nouns of the kinds that have a record of this name, in the order of the table.
-
-    >>> kinds_of("html")
-    ['exporter']
-    """
-    offers, prefix = _offers(strict=False), name.partition("/")[0]
-    return [
-        kind.noun
-        for kind in KINDS
-        if name in offers[kind.noun]
-        or isinstance(offers[kind.noun].get(prefix, (None, None))[1], BackboneSource)
-    ]
 
 
 def check_strict() -> None:

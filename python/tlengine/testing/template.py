@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tlengine.errors import InputError
 from tlengine.plugins import plugin_manager, registry
+from tlengine.plugins.listing import names
 from tlengine.plugins.offers import KINDS
 
 __all__ = ["write_plugin"]
@@ -78,7 +79,7 @@ def _check_free(name: str) -> None:
     word = name.replace("-", "_")
     if keyword.iskeyword(word) or keyword.issoftkeyword(word) or word in sys.stdlib_module_names:
         raise InputError(f"{name!r} is a name of Python's own", hint="choose another name")
-    offered = {name: kind.noun for kind in KINDS for name in registry.names(kind.noun)}
+    offered = {name: kind.noun for kind in KINDS for name in names(kind.noun)}
     plugins = {n for info in plugin_manager().infos for n in info.known_as}
     if name in offered or name in registry.RESERVED:
         raise InputError(
