@@ -204,8 +204,10 @@ def _agree(one: Any, other: Any, width: int) -> bool:
 
 
 def _plugin(spec: ProbeSpec) -> str | None:
-    """The plugin that registers ``spec`` itself; None where it is the user's own."""
-    return registry.origin(spec.name, "probe") if registry.probes().get(spec.name) is spec else None
+    """The plugin that registers ``spec``, or the same after a pickle; None where it is the user's own."""
+    known = registry.probes().get(spec.name)
+    same = known is not None and (known.save, known.load) == (spec.save, spec.load)
+    return registry.origin(spec.name, "probe") if same else None
 
 
 def _name(model: Path, config: Mapping[str, Any]) -> str:
