@@ -6,6 +6,7 @@ It may import any room, and nothing imports it: it stands behind tlengine's own 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from tlengine.features import RAW_DIM, RawPreprocess, load_raw
@@ -29,38 +30,45 @@ def tlengine_backbones() -> Iterable[BackboneSpec]:
     )
 
 
-class _Lazy:
-    """A class of :mod:`tlengine.probes` with these defaults, imported when it is looked at or called."""
+def _make(probe: str, /, **options: Any) -> Any:
+    """A probe by the name of its class, imported when it is made."""
+    from tlengine import probes
 
-    def __init__(self, name: str, **defaults: Any) -> None:
-        self._name = name
-        self._defaults = defaults
+    return getattr(probes, probe)(**options)
 
-    def __call__(self, **options: Any) -> Any:
-        from tlengine import probes
 
-        return getattr(probes, self._name)(**{**self._defaults, **options})
+def _svm_candidates(n: int, d: int, scale: float) -> list[dict[str, Any]]:
+    """C times the scale of the features, so that their unit does not matter."""
+    return [{"C": c / (scale or 1.0)} for c in (1.0, 1e-3, 1e-2, 1e-1, 1e1, 1e2)]
 
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("_"):
-            raise AttributeError(attribute)
-        from tlengine import probes
 
-        return getattr(getattr(probes, self._name), attribute)
+def _preval_candidates(n: int, d: int, scale: float) -> list[dict[str, Any]]:
+    """Penalties relative to the squares that they stand beside."""
+    return [{"alphas": [a * n * (scale or 1.0)]} for a in (1e-2, 1e-5, 1e-4, 1e-3, 1e-1)]
 
 
 @hookimpl
 def tlengine_probes() -> Iterable[ProbeSpec]:
-    """The probes that are solved by the core."""
-    for name, estimator, description in (
-        ("centroid", _Lazy("NearestCentroidProbe"), "Nearest class centroid."),
-        ("knn", _Lazy("KNeighborsProbe"), "Nearest neighbours."),
-        ("preval", _Lazy("PreValProbe"), "Ridge with probabilities, all by leave-one-out."),
-        ("probe", _Lazy("LinearProbeCV"), "Linear (logistic) probe, C by cross-validation."),
-        ("ridge", _Lazy("RidgeProbeCV"), "Ridge classifier, alpha by leave-one-out."),
-        ("svm", _Lazy("LinearSVMProbeCV", patience=2), "Linear SVM, C by cross-validation."),
+    """The probes that are solved by the core; all of them save themselves."""
+    for name, probe, description in (
+        ("centroid", "NearestCentroidProbe", "Nearest class centroid."),
+        ("knn", "KNeighborsProbe", "Nearest neighbours."),
+        ("probe", "LinearProbeCV", "Linear (logistic) probe, C by cross-validation."),
+        ("ridge", "RidgeProbeCV", "Ridge classifier, alpha by leave-one-out."),
     ):
-        yield ProbeSpec(name=name, estimator=estimator, description=description)
+        yield ProbeSpec(name=name, estimator=partial(_make, probe), description=description)
+    yield ProbeSpec(
+        name="preval",
+        estimator=partial(_make, "PreValProbe"),
+        candidates=_preval_candidates,
+        description="Ridge with probabilities, their temperature by leave-one-out.",
+    )
+    yield ProbeSpec(
+        name="svm",
+        estimator=partial(_make, "LinearSVMProbe"),
+        candidates=_svm_candidates,
+        description="Linear SVM with the squared hinge.",
+    )
 
 
 @hookimpl

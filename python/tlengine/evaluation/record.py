@@ -64,7 +64,7 @@ class RunResult:
         Raises:
             UnknownNameError: no plugin offers it.
         """
-        from tlengine.plugins.registry import render
+        from tlengine.plugins import render
 
         return render("html", self.document)
 

@@ -277,7 +277,7 @@ def default_backbone(modality: str) -> str:
                 stacklevel=2,
             )
         return chosen
-    plugin = {"image": "tlengine-efficientnet-lite", "text": "tlengine-minilm"}.get(modality)
+    plugin = registry.default_plugin(modality)
     raise BackboneError(
         f"no backbone for {modality} data is installed",
         hint="; ".join([*registry.trouble(), registry.install_hint(plugin)])

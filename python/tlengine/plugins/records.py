@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "MODALITIES",
     "BackboneSource",
     "BackboneSpec",
+    "Candidates",
     "ExporterSpec",
     "MetricSpec",
     "Modality",
@@ -130,8 +132,12 @@ class BackboneSource:
 
     @property
     def name(self) -> str:
-        """The prefix."""
+        """The prefix, under which it is registered."""
         return self.prefix
+
+
+Candidates = Sequence[Mapping[str, Any]]
+"""Keywords of an estimator, one set of them for each candidate, plain JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,27 +145,78 @@ class ProbeSpec:
     """A head that is solved on frozen features.
 
     Attributes:
-        name: what users write.
+        name: what users write; strategies share the names of probes.
         estimator: a scikit-learn classifier class, or a callable with the same keyword arguments; not an
-            instance.
+            instance. What the *fitted* estimator offers is used: ``predict_proba``, else
+            ``decision_function``, else ``predict``.
+        candidates: keywords of ``estimator`` to choose from by the log-loss of held-out rows, or a function
+            that takes n (rows that are fitted), d (columns) and the scale (mean squared distance of the
+            features from their mean) and returns them; () for the estimator's defaults alone. Where nothing
+            can be held out the first is taken.
+        save: takes the fitted estimator, returns ``(arrays, facts)``: NumPy arrays of numbers by name, and
+            what JSON can hold. ``classes_`` and ``n_features_in_`` are kept beside them.
+        load: takes the two and returns an estimator that predicts the same; both or neither.
         description: one line for people.
 
     Raises:
-        InputError: a name that is not allowed, or an estimator that cannot be called.
+        InputError: a name that is not allowed, an estimator that cannot be called, candidates that are no
+            keywords in plain JSON, ``save`` without ``load``.
 
-    >>> ProbeSpec(name="mean", estimator=dict).estimator(k=1)
-    {'k': 1}
+    >>> spec = ProbeSpec(name="mean", estimator=dict, candidates=lambda n, d, scale: [{"C": 1 / scale}])
+    >>> spec.candidates_for(100, 8, 2.0)
+    [{'C': 0.5}]
     """
 
     name: str
     estimator: Callable[..., Any] = field(repr=False)
+    candidates: Candidates | Callable[[int, int, float], Candidates] = field(
+        default=(), repr=False, hash=False
+    )
+    save: Callable[[Any], tuple[Mapping[str, npt.NDArray[Any]], Mapping[str, Any]]] | None = field(
+        default=None, repr=False
+    )
+    load: Callable[[Mapping[str, npt.NDArray[Any]], Mapping[str, Any]], Any] | None = field(
+        default=None, repr=False
+    )
     description: str = ""
 
     def __post_init__(self) -> None:
         _check_name("probe", self.name)
-        kind = type(self.estimator).__name__
+        owner, kind = f"probe {self.name!r}", type(self.estimator).__name__
         fix = f"pass the class {kind} itself, or a function that makes one: lambda: {kind}(...)"
-        _check_callable(f"probe {self.name!r}", "estimator", self.estimator, fix)
+        _check_callable(owner, "estimator", self.estimator, fix)
+        if not callable(self.candidates):
+            _checked_candidates(owner, self.candidates)
+        if (self.save is None) != (self.load is None):
+            raise InputError(
+                f"{owner} has {'load' if self.save is None else 'save'} alone", hint="pass both, or neither"
+            )
+        for word, function in (("save", self.save), ("load", self.load)):
+            if function is not None:
+                _check_callable(owner, word, function, "pass a function")
+
+    def candidates_for(self, n: int, d: int, scale: float) -> list[dict[str, Any]]:
+        """The candidates for (n, d) features of a scale; ``[{}]`` where there are none to choose from.
+
+        Raises:
+            InputError: the function returned something else than keywords in plain JSON.
+        """
+        found = self.candidates(n, d, scale) if callable(self.candidates) else self.candidates
+        return _checked_candidates(f"probe {self.name!r}", found) or [{}]
+
+
+def _checked_candidates(owner: str, found: object) -> list[dict[str, Any]]:
+    fix = 'write them like [{"C": 0.1}, {"C": 1.0}], of numbers, text, lists, True, False and None'
+    if isinstance(found, str | bytes | Mapping) or not isinstance(found, Sequence):
+        raise InputError(f"{owner}: candidates are a {type(found).__name__}, not a list", hint=fix)
+    for one in found:
+        if not isinstance(one, Mapping) or not all(isinstance(key, str) for key in one):
+            raise InputError(f"{owner}: candidate {one!r} is no mapping of keywords", hint=fix)
+        try:
+            json.dumps(dict(one), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{owner}: candidate {one!r} is not plain JSON: {error}", hint=fix) from None
+    return [dict(one) for one in found]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +226,7 @@ class StrategySpec:
     Attributes:
         name: what users write; probes share the names of strategies.
         make: takes the strategy's settings as keywords, returns a :class:`~.contracts.Strategy`.
-        role: ``"control"`` for one that borrows nothing from pretraining: every strategy is tested against it.
+        role: ``"control"`` for one that borrows nothing from pretraining: strategies are tested against it.
         view: what it reads. ``"backbone"``: each backbone of the run. ``"random"``: each with untrained
             weights. Else the name of a registered backbone, whatever the backbones of the run.
         modalities: the data that it can be used on.

@@ -32,5 +32,5 @@ def resolve_strategy(name: str) -> Strategy:
         return _BUILT_IN[name]
     registered = probes()
     if name in registered:
-        return plugged(name, registered[name].estimator)
+        return plugged(registered[name])
     raise unknown_name("strategy", name, [*_BUILT_IN, *registered])

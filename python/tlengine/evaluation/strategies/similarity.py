@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,11 @@ from tlengine.evaluation.strategies.base import (
     Scores,
     Strategy,
     Tuned,
+    feature_scale,
     log_loss,
     two_sided,
 )
+from tlengine.plugins import ProbeSpec
 
 __all__ = ["BY_SIMILARITY", "plugged"]
 
@@ -78,24 +80,25 @@ class CentroidStrategy(Tuned):
 
 
 class PluggedStrategy(Tuned):
-    """A classifier that a plugin registered, with its own defaults."""
+    """A classifier that a plugin registered, with its own candidates."""
 
-    def __init__(self, name: str, make: Any) -> None:
-        self.name = name
-        self._make = make
-        self.calibration = "temperature" if hasattr(make, "decision_function") else "smoothing"
+    def __init__(self, spec: ProbeSpec) -> None:
+        self.name = spec.name
+        self._spec = spec
+        by_margin = hasattr(spec.estimator(), "decision_function")
+        self.calibration = "temperature" if by_margin else "smoothing"
 
     def candidates(self, X: Matrix, n_train: int) -> list[Params]:
-        return [{}]
+        return self._spec.candidates_for(n_train, X.shape[1], feature_scale(X))
 
     def scores(self, X: Matrix, codes: Rows, held: Matrix, candidates: Sequence[Params]) -> Scores:
-        fitted = self._make().fit(X, codes)
+        fitted = [self.estimator(params).fit(X, codes) for params in candidates]
         if self.calibration == "temperature":
-            return two_sided(fitted.decision_function(held))[None]
-        return np.asarray(fitted.predict_proba(held), dtype=np.float64)[None]
+            return np.stack([two_sided(one.decision_function(held)) for one in fitted])
+        return np.stack([np.asarray(one.predict_proba(held), dtype=np.float64) for one in fitted])
 
     def estimator(self, params: Params) -> Any:
-        return self._make()
+        return self._spec.estimator(**params)
 
     def _calibrate(self, scores: Scores, codes: Rows) -> float:
         fit = fit_temperature if self.calibration == "temperature" else fit_smoothing
@@ -108,6 +111,6 @@ class PluggedStrategy(Tuned):
 BY_SIMILARITY = (NeighborsStrategy(), CentroidStrategy())
 
 
-def plugged(name: str, make: Callable[[], Any]) -> Strategy:
+def plugged(spec: ProbeSpec) -> Strategy:
     """The strategy of a classifier that a plugin registered."""
-    return PluggedStrategy(name, make)
+    return PluggedStrategy(spec)
