@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_batch_statistics"]
 
-_CONTENTS, _BATCH = 512, 64
+_CONTENTS, _BATCH = 256, 64
 
 
 def estimate_batch_statistics(backbone: Backbone, contents: Dataset | Sequence[Any]) -> None:
     """Set running means and variances of the batch normalisation in ``backbone`` to averages over batches.
 
-    One pass over up to 512 distinct contents, the first in the order of their keys, in batches of up to
+    One pass over up to 256 distinct contents, the first in the order of their keys, in batches of up to
     64; only batch normalisation is in training mode. It runs on the CPU with one thread, so that threads and
     devices change no bit. A network without such layers is left alone, and no content is read.
 

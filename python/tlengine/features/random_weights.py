@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tlengine.data import Dataset
 from tlengine.errors import InputError
 from tlengine.features.batch_statistics import estimate_batch_statistics
-from tlengine.plugins.containment import reason
+from tlengine.plugins.containment import contained, reason
 
 if TYPE_CHECKING:
     import torch
@@ -43,9 +46,8 @@ def random_backbone(
        weight, gamma or scale are 1, bias, beta or shift 0.
 
     Buffers stay as they are (tables, constants), but for the statistics of batch normalisation and the weights
-    of frozen ones. These statistics are estimated without labels from up to 512 of ``contents``, in evaluation
-    mode otherwise (no dropout): always the same ones, whatever their order. Random numbers of torch are put
-    back. On one machine, equal seeds and contents give equal fingerprints, in any process.
+    of frozen ones. These statistics are estimated without labels from up to 256 of ``contents``, in evaluation
+    mode otherwise (no dropout): always the same ones, whatever their order. Random generators are put back. On one machine, equal seeds and contents give equal fingerprints, in any process.
 
     Args:
         backbone: is left alone.
@@ -88,12 +90,18 @@ def random_backbone(
 
 @contextmanager
 def _drawing(seed: int) -> Iterator[None]:
-    """Torch's generator of the CPU at ``seed``; afterwards where it was, and no other generator touched."""
+    """The generators that resets draw from, at ``seed``; afterwards where they were. CUDA's stay."""
     import torch
 
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(seed)
-        yield
+    numpy_state = np.random.get_state()
+    try:
+        with contained(), torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.default_generator.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
 
 
 def _draw(backbone: Backbone) -> None:

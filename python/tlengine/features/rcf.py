@@ -110,4 +110,4 @@ def load_rcf(device: str) -> nn.Module:
             normal = centred / contrast.clamp(min=_FLOOR)
             return torch.cat([size(normal) for size in self.sizes], dim=1)
 
-    return RandomConvolutions(random_filters()).eval().to(device)
+    return RandomConvolutions(random_filters()).eval().requires_grad_(False).to(device)
