@@ -57,7 +57,7 @@ def random_backbone(
 
     Returns:
         A backbone named ``<name>~random``, for other seeds than 0 ``<name>~random<seed>``, on the device of
-        ``backbone``, in evaluation mode, without gradients.
+        ``backbone`` (on the CPU where that has several), in evaluation mode, without gradients.
 
     Raises:
         BackboneError, PluginError: parameters that no rule fits, quantised weights, a reset that fails, a
