@@ -274,7 +274,7 @@ def test_models_of_transformers_are_drawn_by_their_own_rule() -> None:
     )  # fmt: skip
     model = transformers.BertModel(config, add_pooling_layer=False)
     for parameter in model.parameters():
-        parameter._is_hf_initialized = True  # as from_pretrained leaves them
+        parameter._is_hf_initialized = True  # as from_pretrained leaves them; a copy forgets it
     bb = trained(model, preprocess_name="ids", embedding_dim=32)
     drawn = dict(random_backbone(bb).module.named_parameters())
     assert drawn["embeddings.word_embeddings.weight"].std() == pytest.approx(0.1, rel=0.05)

@@ -109,7 +109,6 @@ def _draw(backbone: Backbone) -> None:
     module = _on_cpu(backbone)
     _refuse_unknown(backbone, module)
     for parameter in module.parameters():
-        parameter.__dict__.pop("_is_hf_initialized", None)  # transformers leaves marked tensors alone
         parameter.fill_(float("nan"))
     _reset_modules(backbone, module)
     _reset_by_transformers(backbone, module)
