@@ -9,7 +9,17 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from tlengine.features import RAW_DIM, RawPreprocess, load_raw
+from tlengine.features import (
+    RAW_DIM,
+    RCF_DIM,
+    RCF_PREPROCESS,
+    STATS_DIMS,
+    RawPreprocess,
+    StatsPreprocess,
+    load_raw,
+    load_rcf,
+    load_stats,
+)
 from tlengine.plugins import BackboneSpec, ExporterSpec, ProbeSpec, hookimpl
 from tlengine.reports import render_html
 
@@ -18,7 +28,7 @@ __all__ = ["tlengine_backbones", "tlengine_exporters", "tlengine_probes"]
 
 @hookimpl
 def tlengine_backbones() -> Iterable[BackboneSpec]:
-    """The control without pretrained weights."""
+    """What the controls without pretrained weights look at."""
     yield BackboneSpec(
         name="raw",
         modality="any",
@@ -27,6 +37,25 @@ def tlengine_backbones() -> Iterable[BackboneSpec]:
         preprocess=RawPreprocess(),
         revision="1",
         description="Control: downsampled pixels, or a hashed bag of words.",
+    )
+    yield BackboneSpec(
+        name="stats",
+        modality="any",
+        embedding_dim=STATS_DIMS,
+        load=load_stats,
+        preprocess=StatsPreprocess(),
+        revision="1",
+        description="Control: hand-written statistics of colour and texture, or of words and their pieces.",
+    )
+    yield BackboneSpec(
+        name="rcf",
+        modality="image",
+        embedding_dim=RCF_DIM,
+        load=load_rcf,
+        preprocess=RCF_PREPROCESS,
+        revision="1",
+        paper="https://www.nature.com/articles/s41467-021-24638-z",
+        description="Control: 512 random convolutions, rectified and averaged.",
     )
 
 

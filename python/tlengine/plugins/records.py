@@ -57,7 +57,8 @@ class BackboneSpec:
     Attributes:
         name: ``arch`` or ``source/arch.tag``; lower case, except what follows a source's prefix.
         modality: ``"image"``, ``"text"``, or ``"any"`` for a network that takes both.
-        embedding_dim: columns of the embeddings, at least 1.
+        embedding_dim: columns of the embeddings, at least 1; for modality ``"any"``, where rows of images and
+            of texts differ in width, ``{"image": columns, "text": columns}``.
         load: takes a device name such as ``"cpu"`` and returns the ``torch.nn.Module``. It is called with
             a float32 batch (n, 3, h, w) of images, or for a ``preprocess`` with a ``pad_id`` with int64
             ``input_ids`` and ``attention_mask`` (n, tokens); it returns (n, embedding_dim).
@@ -78,7 +79,7 @@ class BackboneSpec:
 
     name: str
     modality: Modality
-    embedding_dim: int
+    embedding_dim: int | Mapping[str, int]
     load: Callable[[str], nn.Module] = field(repr=False)
     preprocess: Callable[[Any], Any] = field(repr=False)
     revision: str = ""
@@ -103,8 +104,17 @@ class BackboneSpec:
             self.preprocess,
             "pass a function or tlengine.features.ImagePreprocess",
         )
-        if self.embedding_dim < 1:
-            raise InputError(f"backbone {self.name!r}: embedding_dim is {self.embedding_dim}, at least 1")
+        self._check_dim()
+
+    def _check_dim(self) -> None:
+        dims = self.embedding_dim
+        if isinstance(dims, Mapping) and (self.modality != "any" or set(dims) != {"image", "text"}):
+            raise InputError(
+                f"backbone {self.name!r}: embedding_dim is {dict(dims)}, the modality {self.modality!r}",
+                hint='for modality "any" give {"image": columns, "text": columns}, else one number',
+            )
+        if min(dims.values() if isinstance(dims, Mapping) else [dims]) < 1:
+            raise InputError(f"backbone {self.name!r}: embedding_dim is {dims}, at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
