@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data.resamples import assign_folds
-from tlengine.diagnostics.calibration import fit_temperature, smooth, softmax
 from tlengine.evaluation.metrics import LEAST
+from tlengine.statistics.calibration import fit_temperature, smooth, softmax
 
 __all__ = [
     "CALIBRATIONS",

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tlengine.diagnostics.calibration import fit_smoothing, fit_temperature, smooth, softmax
 from tlengine.evaluation.strategies.base import (
     Matrix,
     Params,
@@ -18,6 +17,7 @@ from tlengine.evaluation.strategies.base import (
     log_loss,
     two_sided,
 )
+from tlengine.statistics.calibration import fit_smoothing, fit_temperature, smooth, softmax
 
 __all__ = ["BY_SIMILARITY", "plugged"]
 
