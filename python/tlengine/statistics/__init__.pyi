@@ -1,15 +1,15 @@
 # The public names: lazy_loader reads this table, and type checkers do.
-from .calibration import EceNull as EceNull
 from .calibration import calibrate as calibrate
-from .calibration import confidence_bins as confidence_bins
-from .calibration import ece_null as ece_null
-from .calibration import expected_calibration_error as expected_calibration_error
 from .calibration import fit_smoothing as fit_smoothing
 from .calibration import fit_temperature as fit_temperature
 from .calibration import log_loss as log_loss
 from .calibration import probabilities as probabilities
 from .calibration import smooth as smooth
 from .calibration import softmax as softmax
+from .calibration_error import EceNull as EceNull
+from .calibration_error import confidence_bins as confidence_bins
+from .calibration_error import ece_null as ece_null
+from .calibration_error import expected_calibration_error as expected_calibration_error
 from .decisions import Decision as Decision
 from .decisions import Settlement as Settlement
 from .decisions import decide as decide
@@ -20,11 +20,11 @@ from .intervals import interval as interval
 from .metrics import METRICS as METRICS
 from .metrics import score as score
 from .metrics import scores as scores
+from .multiplicity import holm as holm
+from .multiplicity import holm_levels as holm_levels
 from .outcomes import Outcome as Outcome
 from .outcomes import pool as pool
 from .paired import PairedTest as PairedTest
-from .paired import holm as holm
-from .paired import holm_levels as holm_levels
 from .paired import interval_at as interval_at
 from .paired import paired_outcomes as paired_outcomes
 from .paired import paired_test as paired_test

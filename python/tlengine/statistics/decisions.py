@@ -12,7 +12,8 @@ from math import ceil
 from typing import Literal, TypeVar
 
 from tlengine.errors import EmptyInputError
-from tlengine.statistics.paired import PairedTest, holm, interval_at
+from tlengine.statistics.multiplicity import holm
+from tlengine.statistics.paired import PairedTest, interval_at
 
 __all__ = ["ALPHA", "MARGIN", "Answer", "Decision", "Settlement", "decide", "helps_up_to"]
 

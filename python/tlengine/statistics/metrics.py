@@ -15,7 +15,8 @@ import numpy.typing as npt
 from tlengine.errors import InputError
 from tlengine.plugins.records import MetricSpec
 from tlengine.statistics import ranking
-from tlengine.statistics.calibration import LEAST, expected_calibration_error, log_loss
+from tlengine.statistics.calibration import LEAST, log_loss
+from tlengine.statistics.calibration_error import expected_calibration_error
 from tlengine.statistics.outcomes import Outcome
 
 __all__ = ["ACCURACY", "BALANCED_ACCURACY", "METRICS", "influence", "jackknife", "score", "scores"]

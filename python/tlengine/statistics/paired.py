@@ -22,7 +22,7 @@ from tlengine.statistics.intervals import LEVEL, cells_of
 from tlengine.statistics.metrics import ACCURACY
 from tlengine.statistics.outcomes import Outcome
 
-__all__ = ["PairedTest", "holm", "holm_levels", "interval_at", "paired_outcomes", "paired_test"]
+__all__ = ["PairedTest", "interval_at", "paired_outcomes", "paired_test"]
 
 FloatArray = npt.NDArray[np.float64]
 Units = npt.NDArray[np.intp]
@@ -167,7 +167,7 @@ def interval_at(test: PairedTest, level: float) -> tuple[float, float] | None:
     """The interval of a difference at another level, or None where there is none.
 
     A comparison that was decided at a step of Holm's procedure is shown at that step's level
-    (:func:`holm_levels`), so that interval and decision agree.
+    (:func:`.multiplicity.holm_levels`), so that interval and decision agree.
 
     >>> test = paired_test([1, 1, 1, 0] * 20, [1, 0, 0, 0] * 20)
     >>> low, high = interval_at(test, 0.99)
@@ -233,36 +233,3 @@ def _agresti_min(cells: Cells, rows: FloatArray, spread: Spread) -> float:
     n = spread.observations * float(rows.sum()) / len(cells.each)
     differing, gained = n * float(squares.mean()), n * cells.value
     return (differing + 1 - gained**2 / (n + 2)) / (n + 2) ** 2
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number (Holm, Scandinavian Journal of Statistics 1979), in their order.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p_values, kind="stable")
-    raised = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised))
-    return [float(p) for p in adjusted]
-
-
-def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
-    """The level at which Holm's procedure decided each comparison, in their order.
-
-    The k-th smallest of m p-values is held against alpha / (m - k + 1), until one is not below; those after
-    it are decided by it. An interval at that level (:func:`interval_at`) leaves 0 out where, and only where,
-    the comparison is significant.
-
-    >>> [round(level, 4) for level in holm_levels([0.01, 0.04, 0.03])]
-    [0.9833, 0.975, 0.975]
-    """
-    order = np.argsort(p_values, kind="stable")
-    limits = alpha / np.arange(len(order), 0, -1)
-    missed = np.flatnonzero(np.asarray(p_values)[order] >= limits)
-    if len(missed):
-        limits[missed[0] :] = limits[missed[0]]
-    levels = np.empty(len(order))
-    levels[order] = 1.0 - limits
-    return [float(level) for level in levels]

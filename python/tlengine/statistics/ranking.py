@@ -65,16 +65,24 @@ def _mean_influence(part: Part, codes: Codes, proba: FloatArray) -> FloatArray:
 
 
 def _delong(member: Flags, score: FloatArray) -> tuple[float, FloatArray]:
-    """The area, and placements minus the area over how many rows are on the same side."""
-    from scipy.stats import rankdata
+    """The area, and placements minus the area over how many rows are on the same side.
 
-    n, m = int(member.sum()), int((~member).sum())
-    rank = rankdata(score)
-    above = (rank[member] - rankdata(score[member])) / m
-    below = 1.0 - (rank[~member] - rankdata(score[~member])) / n
-    area = float(above.mean())
+    Members alone are sorted: ``low`` of them are below another row, and ``high`` not above it. That row is
+    below the member at ``first`` (of equals) where ``high <= first``, and tied or below where ``low`` is.
+    """
+    order = np.argsort(score[member], kind="stable")
+    members, others = score[member][order], score[~member]
+    n, m = len(members), len(others)
+    low = np.searchsorted(members, others, side="left")
+    high = np.searchsorted(members, others, side="right")
+    first = np.searchsorted(members, members, side="left")
+    below, tied_or_below = (np.cumsum(np.bincount(at, minlength=n + 1))[first] for at in (high, low))
+    wins = (below + tied_or_below) / (2 * m)
+    area = float(wins.mean())
+    won = np.empty(n)
+    won[order] = wins
     each = np.empty(len(score))
-    each[member], each[~member] = (above - area) / n, (below - area) / m
+    each[member], each[~member] = (won - area) / n, (1.0 - (low + high) / (2 * n) - area) / m
     return area, each
 
 
