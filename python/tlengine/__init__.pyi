@@ -34,4 +34,6 @@ from .probes import nearest as nearest
 from .probes import probe_grid as probe_grid
 from .probes import probe_path as probe_path
 from .probes import ridge_path as ridge_path
+from .statistics import interval as interval
+from .statistics import paired_test as paired_test
 from .types import Features as Features

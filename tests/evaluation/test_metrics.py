@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from tlengine.diagnostics import expected_calibration_error, softmax
 from tlengine.evaluation.metrics import METRICS, Outcome, influence, pool, scores
+from tlengine.statistics import expected_calibration_error, softmax
 
 
 def predictions(seed, n, k):

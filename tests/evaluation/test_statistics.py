@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlengine.data.resamples import make_resamples
-from tlengine.diagnostics import softmax
 from tlengine.evaluation.metrics import METRICS, Outcome, pool
 from tlengine.evaluation.statistics import estimate, holm, paired_test
+from tlengine.statistics import softmax
 
 
 def outcome(rows, correct):

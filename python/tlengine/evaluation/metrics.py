@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.diagnostics.calibration import confidence_bins
+from tlengine.statistics.calibration_error import confidence_bins
 
 __all__ = ["METRICS", "Outcome", "influence", "pool", "scores"]
 

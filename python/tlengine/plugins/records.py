@@ -283,7 +283,9 @@ class MetricSpec:
         decisions: ``"prior_free"`` where the decision counts and is to be argmax p_k / pi_k, pi the class
             shares of the fitted rows; the probabilities given are then p_k / pi_k, normalised.
         interval: whether an interval is shown.
-        share: whether it is a proportion of rows, which gets Wilson's guard.
+        share: a proportion, which gets Wilson's guard: ``"rows"`` where every row weighs the same,
+            ``"classes"`` where every class does; None for any other number.
+        limits: the least and the greatest value that it can have; intervals end there.
         description: one line for people.
 
     Raises:
@@ -302,7 +304,8 @@ class MetricSpec:
     )
     decisions: Literal["natural", "prior_free"] = "natural"
     interval: bool = True
-    share: bool = False
+    share: Literal["rows", "classes"] | None = None
+    limits: tuple[float, float] = (float("-inf"), float("inf"))
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -315,6 +318,8 @@ class MetricSpec:
             raise InputError(
                 f"metric {self.name!r}: decisions {self.decisions!r}", hint="'natural' or 'prior_free'"
             )
+        if self.share not in (None, "rows", "classes"):
+            raise InputError(f"metric {self.name!r}: share {self.share!r}", hint="'rows', 'classes' or None")
 
 
 @dataclass(frozen=True, kw_only=True)
