@@ -20,10 +20,16 @@ from tlengine.features import (
     load_rcf,
     load_stats,
 )
-from tlengine.plugins import BackboneSpec, ExporterSpec, ProbeSpec, hookimpl
+from tlengine.plugins import BackboneSpec, ExporterSpec, MetricSpec, ProbeSpec, StrategySpec, hookimpl
 from tlengine.reports import render_html
 
-__all__ = ["tlengine_backbones", "tlengine_exporters", "tlengine_probes"]
+__all__ = [
+    "tlengine_backbones",
+    "tlengine_exporters",
+    "tlengine_metrics",
+    "tlengine_probes",
+    "tlengine_strategies",
+]
 
 
 @hookimpl
@@ -78,14 +84,7 @@ def _preval_candidates(n: int, d: int, scale: float) -> list[dict[str, Any]]:
 
 @hookimpl
 def tlengine_probes() -> Iterable[ProbeSpec]:
-    """The probes that are solved by the core; all of them save themselves."""
-    for name, probe, description in (
-        ("centroid", "NearestCentroidProbe", "Nearest class centroid."),
-        ("knn", "KNeighborsProbe", "Nearest neighbours."),
-        ("probe", "LinearProbeCV", "Linear (logistic) probe, C by cross-validation."),
-        ("ridge", "RidgeProbeCV", "Ridge classifier, alpha by leave-one-out."),
-    ):
-        yield ProbeSpec(name=name, estimator=partial(_make, probe), description=description)
+    """The probes that are no strategies of their own; they save themselves."""
     yield ProbeSpec(
         name="preval",
         estimator=partial(_make, "PreValProbe"),
@@ -98,6 +97,58 @@ def tlengine_probes() -> Iterable[ProbeSpec]:
         candidates=_svm_candidates,
         description="Linear SVM with the squared hinge.",
     )
+
+
+def _strategy(name: str, /, **settings: Any) -> Any:
+    """A strategy by the name of its class, imported when it is made."""
+    from tlengine.evaluation import strategies
+
+    return getattr(strategies, name)(**settings)
+
+
+@hookimpl
+def tlengine_strategies() -> Iterable[StrategySpec]:
+    """Ways to use frozen features, and controls that borrow nothing from pretraining."""
+    for name, strategy, spoken, description in (
+        ("knn", "NeighborsStrategy", "nearest neighbours", "The vote of the nearest neighbours."),
+        ("probe", "LogisticStrategy", "a linear probe", "Linear (logistic) probe."),
+        ("ridge", "RidgeStrategy", "a ridge probe", "Ridge classifier."),
+        ("centroid", "CentroidStrategy", "nearest centroids", "Nearest class centroid."),
+    ):
+        make = partial(_strategy, strategy)
+        yield StrategySpec(name=name, make=make, default=True, spoken=spoken, description=description)
+    for name, strategy, modalities, spoken in (
+        ("raw", "LogisticStrategy", ("image", "text"), "a probe on raw samples (raw)"),
+        ("stats", "LogisticStrategy", ("image", "text"), "a probe on hand-written statistics (stats)"),
+        ("rcf", "LogisticStrategy", ("image",), "a probe on random convolutions (rcf)"),
+    ):
+        yield StrategySpec(
+            name=name,
+            make=partial(_strategy, strategy),
+            role="control",
+            view=name,
+            modalities=modalities,
+            default=True,
+            spoken=spoken,
+            description="Control: a linear probe on what needs no pretrained network.",
+        )
+    yield StrategySpec(
+        name="random",
+        make=partial(_strategy, "LogisticStrategy"),
+        role="control",
+        view="random",
+        modalities=("image", "text"),
+        spoken="a probe on the untrained network (random)",
+        description="Control: a linear probe on the backbone's architecture with untrained weights.",
+    )
+
+
+@hookimpl
+def tlengine_metrics() -> Iterable[MetricSpec]:
+    """What is measured on test rows."""
+    from tlengine.statistics import METRICS
+
+    yield from METRICS.values()
 
 
 @hookimpl

@@ -21,7 +21,9 @@ from typing import IO, Any
 __all__ = ["installed_versions", "plain", "replace_file", "replace_text"]
 
 
-def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
+def replace_file(
+    path: str | os.PathLike[str], write: Callable[[IO[bytes]], object], *, durable: bool = True
+) -> Path:
     """Give ``path`` the content that ``write`` writes: after a crash the old file is there, or the new one.
 
     Links are followed. What is no file of its own, such as ``/dev/stdout`` or a pipe, is written to as it is.
@@ -29,6 +31,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
     Args:
         path: where to; its folder exists.
         write: called with a binary file.
+        durable: whether that holds after a power cut, too; without, the caller syncs in its own time.
 
     Returns:
         The path.
@@ -46,11 +49,13 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
         with draft.open("xb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         _take_place(draft, target)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    if durable:
+        _sync_folder(target.parent)
     return Path(path)
 
 

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn.feature_extraction.text import TfidfTransformer
 
 import tlengine as tl
 from tlengine.errors import InputError
-from tlengine.features import STATS_DIMS, EmbeddingCache, StatsPreprocess, idf
+from tlengine.features import STATS_DIMS, EmbeddingCache, StatsPreprocess
 from tlengine.features.colours import colour_statistics
 from tlengine.features.ngrams import hashed, pieces, words
 from tlengine.features.textures import grey_levels, texture_statistics
@@ -284,11 +283,6 @@ def test_inner_products_are_those_of_the_terms() -> None:
     drawn = [f"w{i}" for i in range(450)]
     one, other = hashed(drawn[:300], 4096), hashed(drawn[150:], 4096)
     assert one @ other == pytest.approx(0.5, abs=0.08)
-
-
-def test_idf_is_that_of_scikit_learn() -> None:
-    X = np.random.default_rng(0).poisson(0.3, (40, 12)).astype(np.float32)
-    assert idf(X) == pytest.approx(TfidfTransformer(smooth_idf=True).fit(X).idf_)
 
 
 def test_conformance() -> None:

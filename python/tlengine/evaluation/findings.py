@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tlengine.data.resamples import Plan
 from tlengine.diagnostics.duplicates import conflicting_labels, near_duplicates
 from tlengine.errors import DecodeError
-from tlengine.evaluation.metrics import Outcome, pool
+from tlengine.statistics import Outcome, pool
 
 __all__ = ["confusion", "duplicates", "hardest_mistakes", "label_conflicts", "preview"]
 
@@ -25,7 +25,7 @@ SNIPPET = 280
 def confusion(outcomes: Sequence[Outcome], n_classes: int) -> list[list[int]]:
     """Counts over all seeds: rows are true classes, columns predicted ones.
 
-    >>> o = Outcome.of(np.arange(2), np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]))
+    >>> o = Outcome.of(np.arange(2), np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), counts=[1, 1])
     >>> confusion([o], 2)
     [[1, 0], [1, 0]]
     """
@@ -43,10 +43,12 @@ def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 10) -> list[dict[str,
         of what was predicted), ``p_true``, ``tested`` and ``wrong`` (how often).
     """
     whole = pool(outcomes)
+    own = np.arange(len(whole.rows))
+    confidence, true = whole.proba[own, whole.predicted], whole.proba[own, whole.truth]
     rows, at = np.unique(whole.rows, return_inverse=True)
     tested = np.bincount(at)
     wrong = np.bincount(at, weights=1 - whole.correct)
-    p_true = np.bincount(at, weights=whole.p_true) / tested
+    p_true = np.bincount(at, weights=true) / tested
     candidates = np.flatnonzero(2 * wrong >= np.maximum(tested, 1))
     candidates = candidates[wrong[candidates] > 0]
     chosen = candidates[np.lexsort((rows[candidates], p_true[candidates]))][:n]
@@ -58,7 +60,7 @@ def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 10) -> list[dict[str,
                 "row": int(rows[i]),
                 "truth": int(whole.truth[mistaken][0]),
                 "predicted": int(np.bincount(whole.predicted[mistaken]).argmax()),
-                "confidence": float(whole.confidence[mistaken].mean()),
+                "confidence": float(confidence[mistaken].mean()),
                 "p_true": float(p_true[i]),
                 "tested": int(tested[i]),
                 "wrong": int(wrong[i]),

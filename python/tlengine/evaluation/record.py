@@ -9,14 +9,15 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlengine.documents import installed_versions, plain, replace_text
-from tlengine.errors import InputError, RunFormatError
+from tlengine.errors import InputError, MissingPackageError, RunFormatError
+from tlengine.evaluation.samples import Failed
 from tlengine.evaluation.schema import FORMAT, VERSION, check_document
 from tlengine.evaluation.verdict import Verdict
 
@@ -75,21 +76,54 @@ class RunResult:
     def save(self, directory: str | os.PathLike[str]) -> dict[str, str]:
         """Write ``run.json``, ``report.html`` and, where there is one, ``model/``.
 
+        The answer comes first. What cannot be written beside it (a report whose exporter fails, a probe that
+        cannot be saved) becomes an entry in ``document["failed"]``, with ``step`` ``"report"`` or ``"save"``.
+
         Returns:
-            Paths by ``"run"``, ``"report"`` and ``"model"``.
+            Paths by ``"run"``, ``"report"`` and ``"model"``, of what was written.
 
         Raises:
             InputError: ``directory`` is a file.
+            OSError: ``run.json`` cannot be written.
         """
         folder = Path(directory)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file, not a directory", hint="choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         written = {"run": str(replace_text(folder / "run.json", self.to_json()))}
-        written["report"] = str(replace_text(folder / "report.html", self.to_html()))
-        if self.model is not None:
-            written["model"] = str(self.model.save(folder / "model"))
+        steps: dict[str, tuple[str, Callable[[], Any]]] = {
+            "report": ("report", lambda: replace_text(folder / "report.html", self.to_html())),
+            "model": ("save", lambda: self.model.save(folder / "model") if self.model else None),
+        }
+        missed = False
+        for name, (step, write) in steps.items():
+            try:
+                path = write()
+            except Exception as error:
+                missed = True
+                self._note_failure(step, error)
+                continue
+            written |= {} if path is None else {name: str(path)}
+        if missed:
+            replace_text(folder / "run.json", self.to_json())
         return written
+
+    def to_pandas(self) -> Any:
+        """``results`` as a ``pandas.DataFrame``.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
+        return pd.DataFrame.from_records(self.results)
+
+    def _note_failure(self, step: str, error: Exception) -> None:
+        verdict = self.document["verdict"]
+        failed = Failed.of(verdict["backbone"], verdict["strategy"], error, step=step)
+        self.document["failed"].append(plain(asdict(failed)))
 
 
 def load_run(path: str | os.PathLike[str]) -> RunResult:

@@ -9,17 +9,20 @@ from tlengine.errors import RunFormatError
 
 __all__ = ["FORMAT", "VERSION", "check_document"]
 
-FORMAT, VERSION = "tlengine-run", 1
+FORMAT, VERSION = "tlengine-run", 2
 
 Kinds = tuple[type, ...]
 Keys = Mapping[str, Kinds]
 
 _TEXT: Kinds = (str,)
 _NUMBER: Kinds = (int, float)
+_MAYBE: Kinds = (int, float, type(None))
 _COUNT: Kinds = (int,)
 _LIST: Kinds = (list,)
 _CELL: Keys = {"backbone": _TEXT, "strategy": _TEXT, "budget": (int, str)}
-_INTERVAL: Keys = {"low": _NUMBER, "high": _NUMBER}
+_ROLE: Keys = {"role": _TEXT}
+_INTERVAL: Keys = {"low": _MAYBE, "high": _MAYBE}
+"""null where no interval can be had; then there is a ``reason``."""
 
 _OBJECTS: Mapping[str, Keys] = {
     "dataset": {"name": _TEXT, "modality": _TEXT, "rows": _COUNT, "used": _COUNT, "counts": _LIST},
@@ -29,18 +32,44 @@ _OBJECTS: Mapping[str, Keys] = {
     "duplicates": {"count": _COUNT, "tested": _COUNT, "straddling": _COUNT, "threshold": _NUMBER},
     "costs": {"total_seconds": _NUMBER},
     "environment": {"versions": (dict,), "python": _TEXT, "platform": _TEXT},
-    "verdict": {**_CELL, "outcome": _TEXT, "answer": _TEXT, "accuracy": _NUMBER},
+    "verdict": {
+        **_CELL,
+        **_ROLE,
+        "outcome": _TEXT,
+        "answer": _TEXT,
+        "accuracy": _NUMBER,
+        "accuracy_low": _MAYBE,
+        "accuracy_high": _MAYBE,
+        "picked": _LIST,
+        "controls": _LIST,
+        "by_budget": _LIST,
+        "margin": _MAYBE,
+        "helps_up_to": (int, str, type(None)),
+        "labels_needed": (int, str, type(None)),
+    },
+    "journal": {"fits": _COUNT, "taken_up": _COUNT},
 }
 """Parts that are objects, and what each has at least."""
 
 _RECORDS: Mapping[str, Keys] = {
     "backbones": {"name": _TEXT, "dim": _COUNT},
     "excluded": {"label": _TEXT, "count": _COUNT},
-    "failed": {"backbone": _TEXT, "strategy": (str, type(None)), "error": _TEXT},
+    "failed": {"backbone": (str, type(None)), "strategy": (str, type(None)), "error": _TEXT, "step": _TEXT},
     "unreadable": {"id": _TEXT, "reason": _TEXT},
-    "results": {**_CELL, "seed": _COUNT, "fold": _COUNT, "metric": _TEXT, "value": _NUMBER},
-    "summary": {**_CELL, **_INTERVAL, "labels": _NUMBER, "metric": _TEXT, "value": _NUMBER},
-    "comparisons": {**_CELL, **_INTERVAL, "effect": _NUMBER, "p_adjusted": _NUMBER, "outcome": _TEXT},
+    "results": {**_CELL, "seed": _COUNT, "fold": _COUNT, "metric": _TEXT, "value": _MAYBE},
+    "summary": {**_CELL, **_ROLE, **_INTERVAL, "labels": _NUMBER, "metric": _TEXT, "value": _MAYBE},
+    "comparisons": {
+        **_CELL,
+        **_INTERVAL,
+        "control": _TEXT,
+        "effect": _NUMBER,
+        "p_adjusted": _NUMBER,
+        "outcome": _TEXT,
+    },
+    "fits": {**_CELL, "seed": _COUNT, "fold": _COUNT, "labels": _COUNT, "train_accuracy": _MAYBE},
+    "verdict.controls": {"control": _TEXT, "effect": _NUMBER, **_INTERVAL, "p_adjusted": _NUMBER},
+    "verdict.by_budget": {"budget": (int, str), "outcome": _TEXT, "accuracy": _NUMBER},
+    "verdict.picked": {"backbone": _TEXT, "strategy": _TEXT, "times": _COUNT, "of": _COUNT},
     "mistakes": {"id": _TEXT, "truth": _TEXT, "predicted": _TEXT, "confidence": _NUMBER},
     "conflicts": {"ids": _LIST, "labels": _LIST},
     "duplicates.pairs": {"id": _TEXT, "twin": _TEXT, "similarity": _NUMBER},
@@ -67,7 +96,7 @@ def check_document(document: Any, place: str) -> None:
     if document.get("version") != VERSION:
         raise RunFormatError(
             f"{place} has version {document.get('version')!r:.40}; this tlengine reads {VERSION}",
-            hint="use the tlengine that wrote it, or a newer one",
+            hint="run compare again, or use the tlengine that wrote it",
         )
     for name, keys in _OBJECTS.items():
         _check(document.get(name), keys, f"{place}: {name}")

@@ -16,7 +16,7 @@ _HEAD = (
     "balanced",
     "log-loss",
     "ECE",
-    "vs raw",
+    "vs hardest control",
 )
 
 
@@ -26,7 +26,9 @@ def summary_table(document: Mapping[str, Any]) -> str:
     for record in document["summary"]:
         key = (record["backbone"], record["strategy"], record["budget"])
         values.setdefault(key, {})[record["metric"]] = record
-    gains = {(c["backbone"], c["strategy"], c["budget"]): c for c in document["comparisons"]}
+    gains: dict[tuple[str, str, Any], Mapping[str, Any]] = {}
+    for record in sorted(document["comparisons"], key=lambda c: -c["effect"]):
+        gains[record["backbone"], record["strategy"], record["budget"]] = record
     best = (document["verdict"]["backbone"], document["verdict"]["strategy"])
     rows = [_row(key, found, gains.get(key), best) for key, found in values.items()]
     return _align([_HEAD, *rows])
@@ -44,12 +46,17 @@ def _row(
         key[1] + ("*" if key[:2] == best else ""),
         str(key[2]),
         f"{100 * accuracy['value']:.1f} %",
-        f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
-        f"{100 * found['balanced_accuracy']['value']:.1f} %",
-        f"{found['log_loss']['value']:.3f}",
-        f"{found['ece']['value']:.3f}",
-        "" if gain is None else f"{100 * gain['effect']:+.1f} {gain['outcome']}",
+        "" if accuracy["low"] is None else f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
+        _number(found["balanced_accuracy"]["value"], 100, " %"),
+        _number(found["log_loss"]["value"]),
+        _number(found["ece"]["value"]),
+        "" if gain is None else f"{100 * gain['effect']:+.1f} {gain['outcome']} ({gain['control']})",
     )
+
+
+def _number(value: float | None, by: float = 1, unit: str = "") -> str:
+    """Three digits of a number, one of a percentage; nothing where the metric is not defined."""
+    return "" if value is None else f"{by * value:.1f}{unit}" if unit else f"{value:.3f}"
 
 
 def _align(rows: Sequence[Sequence[str]]) -> str:

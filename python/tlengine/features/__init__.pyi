@@ -19,6 +19,5 @@ from .rcf import RCF_PREPROCESS as RCF_PREPROCESS
 from .rcf import load_rcf as load_rcf
 from .stats import STATS_DIMS as STATS_DIMS
 from .stats import StatsPreprocess as StatsPreprocess
-from .stats import idf as idf
 from .stats import load_stats as load_stats
 from .tokenizer import Tokenizer as Tokenizer

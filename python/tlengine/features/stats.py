@@ -18,7 +18,7 @@ from tlengine.features.textures import grey_levels, texture_statistics
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["STATS_DIMS", "StatsPreprocess", "idf", "load_stats"]
+__all__ = ["STATS_DIMS", "StatsPreprocess", "load_stats"]
 
 _SIDE = 128
 _PIXELS = ImagePreprocess(resize=_SIDE, crop=_SIDE, interpolation="bilinear")
@@ -39,7 +39,7 @@ class StatsPreprocess:
 
     Of texts, words with pairs of neighbouring words, and runs of 2 to 5 characters inside words, are hashed
     into 4096 columns each (:func:`~.ngrams.hashed`), both of the same length, a whole row having length 1.
-    What is rare in the training rows gets its weight there: :func:`idf`.
+    What is rare gets its weight from the training rows, in the probe: :class:`tlengine.probes.TfidfProbe`.
 
     >>> StatsPreprocess()(Image.new("RGB", (40, 30))).shape, StatsPreprocess()("a good film").shape
     ((517,), (8192,))
@@ -65,28 +65,6 @@ def _of_text(text: str) -> npt.NDArray[np.float32]:
     """(8192,) words, then pieces; where there are no words, as among emoji, the row is shorter than 1."""
     row = np.concatenate([hashed(words(text), _COLUMNS), hashed(pieces(text), _COLUMNS)])
     return np.asarray(row * np.sqrt(0.5), np.float32)
-
-
-def idf(X: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Inverse document frequencies of the columns: ln((1 + n) / (1 + rows in which it is not 0)) + 1.
-
-    Rows in the cache are functions of one content, so weights that need other rows are made by the
-    strategy from its training rows alone. They multiply training and test rows of texts, then scaled to
-    length 1 again. Rows of images (``STATS_DIMS["image"]`` columns) are no frequencies and stay as they are.
-
-    Args:
-        X: (n, d) training rows.
-
-    Returns:
-        (d,) float32, at least 1, as in scikit-learn's ``TfidfTransformer(smooth_idf=True)``.
-
-    >>> idf(np.array([[1, 0], [1, 2], [1, 0]], np.float32)).round(3)
-    array([1.   , 1.693], dtype=float32)
-    """
-    n = len(X)
-    frequency = np.count_nonzero(X, axis=0)
-    weights = np.log((1 + n) / (1 + frequency)) + 1
-    return np.asarray(weights, np.float32)
 
 
 def load_stats(device: str) -> nn.Module:

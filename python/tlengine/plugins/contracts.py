@@ -1,7 +1,7 @@
 """What carries a run: the shapes that strategies, metrics and executors share with the evaluation.
 
-It lies below every room that implements or calls it. Arrays alone, no torch: a run's rows are numbered from 0,
-and everything here speaks of rows by number.
+It lies below every room that implements or calls it. Arrays alone, no torch: a run's rows are numbered from
+0, and everything here speaks of rows by number.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "Executor",
     "Fitted",
     "Job",
+    "Kind",
     "Matrix",
     "Needs",
     "Record",
@@ -45,6 +46,8 @@ Matrix = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
 """(m, K): a column for each class of the run; ``-inf`` for a class that the fit has not seen."""
 Role = Literal["strategy", "control"]
+Kind = Literal["logits", "votes"]
+"""Logits become probabilities by a temperature, votes (shares that add to 1) by smoothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +77,9 @@ class Roles:
     Attributes:
         train: (m,) rows to fit, sorted.
         test: (t,) rows to predict; their labels are not to be had.
-        inner: pairs (rows to fit, rows held out), by which hyper-parameters are chosen: folds of ``train``;
-            ``((train, select),)`` where the user's validation rows are used; () where nothing can be held out.
+        inner: pairs (rows to fit, rows held out), by which hyper-parameters are chosen: folds of ``train``,
+            or ``((train, select),)`` where the user's validation rows are used; () where nothing can be held
+            out.
         select: the user's validation rows, where this task may use them.
         calibrate, unlabelled: rows of these roles, or None.
 
@@ -126,8 +130,6 @@ class View(Protocol):
         classes: how many classes the run has; they are numbered from 0.
         units: (n,) rows of one unit (group or content) are never on both sides of a split.
         groups, domains: (n,) names, or None.
-        scale: the mean squared distance of the features from their mean, over all of the run's rows: grids
-            relative to it do not depend on the unit in which a backbone counts.
     """
 
     name: str
@@ -137,7 +139,12 @@ class View(Protocol):
     domains: npt.NDArray[np.str_] | None
 
     @property
-    def scale(self) -> float: ...
+    def scale(self) -> float:
+        """The mean squared distance of the features from their mean, over all of the run's rows.
+
+        Grids relative to it do not depend on the unit in which a backbone counts.
+        """
+        ...
 
     def codes(self, rows: Rows) -> Codes:
         """(m,) class numbers.
@@ -174,37 +181,48 @@ class View(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One of several fits: what it may see, the rows, and the seed."""
+
+    view: View
+    roles: Roles
+    seed: int = 0
+
+
 class Fitted(Protocol):
     """A fitted strategy.
 
     Attributes:
+        kind: what its scores are.
         chosen: the hyper-parameters, plain JSON.
         held_out: (h, K) scores of the rows ``roles.held``, by fits that did not see them; None where there is
             no such row.
         converged: whether the solver vouches for the result.
         flops: of the fit, where they were counted.
+        nbytes: of what would be kept, where that is known.
     """
 
+    kind: Kind
     chosen: Mapping[str, Any]
     held_out: Scores | None
     converged: bool
     flops: float | None
+    nbytes: int | None
 
     def scores(self, view: View, rows: Rows) -> Scores:
         """(m, K): a column for each class of the run, ``-inf`` for one that was not in ``train``."""
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write what :meth:`Strategy.load` reads: safetensors and JSON, never pickle.
+    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
+        """A classifier of features with the same settings, fitted on ``rows`` with the user's own labels.
+
+        Its scores are of the same kind; ``save_pretrained(folder, metadata=...)`` keeps it.
 
         Raises:
-            InputError: it cannot be saved.
+            InputError: it cannot be kept.
         """
         ...
-
-
-Job = tuple[Roles, int]
-"""The rows of a fit, and its seed."""
 
 
 class Strategy(Protocol):
@@ -212,15 +230,12 @@ class Strategy(Protocol):
 
     Attributes:
         reads: what it takes of a view.
-        scores: ``"logits"`` become probabilities by a temperature, ``"votes"`` (shares that add to 1) by
-            smoothing; evaluation does both, on held-out scores.
-        seeded: whether the result depends on the seed. Where it does not, equal rows are fitted once and count
-            as one draw.
+        seeded: whether the result depends on the seed. Where it does not, equal rows are fitted once and
+            count as one draw.
         needs: what it takes of the machine.
     """
 
     reads: Literal["features", "contents"]
-    scores: Literal["logits", "votes"]
     seeded: bool
     needs: Needs
 
@@ -239,12 +254,11 @@ class Strategy(Protocol):
         """
         ...
 
-    def fit_many(self, view: View, jobs: Sequence[Job]) -> Iterable[Fitted]:
-        """One result for each job, in their order; the same as :meth:`fit` one by one, perhaps faster."""
-        ...
+    def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
+        """One result for each job, in their order; the same as :meth:`fit` one by one, perhaps faster.
 
-    def load(self, folder: Path) -> Any:
-        """What :meth:`Fitted.save` wrote, as a scikit-learn classifier of features."""
+        All jobs are on the features of one view; each has its own leave to see labels.
+        """
         ...
 
 
@@ -257,11 +271,11 @@ class Record:
         labels: how many labels were used.
         scores: (t, K) float32 raw scores of the test rows.
         held_out: (h, K) float32 of the rows held out, or None.
-        kind: ``"logits"`` or ``"votes"``.
-        chosen, converged, flops: as in :class:`Fitted`.
+        kind: what the scores are.
+        chosen, converged, flops, nbytes: as in :class:`Fitted`.
+        train_accuracy: share of the fitted rows that are predicted right.
         seconds, cpu_seconds, peak_bytes: of the fit, measured by the worker.
-        bytes: size of the fitted model where it is known.
-        predict_seconds: for all test rows. train_accuracy: natural argmax on the rows that were fitted.
+        predict_seconds: for all test rows.
         error, hint: why it failed; None for a result.
     """
 
@@ -270,16 +284,16 @@ class Record:
     labels: int = 0
     scores: npt.NDArray[np.float32] | None = None
     held_out: npt.NDArray[np.float32] | None = None
-    kind: Literal["logits", "votes"] = "logits"
+    kind: Kind = "logits"
     chosen: Mapping[str, Any] = field(default_factory=dict)
     converged: bool = True
     flops: float | None = None
+    nbytes: int | None = None
+    train_accuracy: float | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    predict_seconds: float = 0.0
     peak_bytes: int = 0
-    bytes: int | None = None
-    train_accuracy: float | None = None
+    predict_seconds: float = 0.0
     error: str | None = None
     hint: str | None = None
 

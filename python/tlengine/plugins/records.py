@@ -241,6 +241,7 @@ class StrategySpec:
             weights. Else the name of a registered backbone, whatever the backbones of the run.
         modalities: the data that it can be used on.
         default: whether it takes part when the user names none.
+        spoken: what a sentence calls it, such as ``"a linear probe"``; "" for its name.
         description: one line for people.
 
     Raises:
@@ -256,6 +257,7 @@ class StrategySpec:
     view: str = "backbone"
     modalities: tuple[str, ...] = ("image", "text", "features")
     default: bool = False
+    spoken: str = ""
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tlengine.errors import InputError
-from tlengine.plugins.contracts import Fitted, Job, Needs, Roles, Rows, Scores, View
+from tlengine.plugins.contracts import Fitted, Job, Kind, Needs, Roles, Rows, Scores, View
 
 __all__ = ["Scorer", "SimpleStrategy"]
 
@@ -46,33 +47,31 @@ class SimpleStrategy:
         """Learn from the training rows, and from each inner fold what the others are scored by."""
         held = [self.learn(view, rows, seed)(view, others) for rows, others in roles.inner]
         return _Learnt(
-            scorer=self.learn(view, roles.train, seed), held_out=np.concatenate(held) if held else None
+            kind=self.scores,
+            scorer=self.learn(view, roles.train, seed),
+            held_out=np.concatenate(held) if held else None,
         )
 
-    def fit_many(self, view: View, jobs: Sequence[Job]) -> Iterable[Fitted]:
+    def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
         """One after the other."""
-        for roles, seed in jobs:
-            yield self.fit(view, roles, seed=seed)
-
-    def load(self, folder: Path) -> Any:
-        """Nothing was saved.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError(f"{type(self).__name__} cannot be loaded", hint="override load and fit")
+        for job in jobs:
+            yield self.fit(job.view, job.roles, seed=job.seed)
 
 
 @dataclass(kw_only=True, eq=False)
 class _Learnt:
+    kind: Kind
     scorer: Scorer
     held_out: Scores | None
     chosen: Mapping[str, Any] = field(default_factory=dict)
     converged: bool = True
     flops: float | None = None
+    nbytes: int | None = None
 
     def scores(self, view: View, rows: Rows) -> Scores:
         return np.asarray(self.scorer(view, rows), dtype=np.float64)
 
-    def save(self, folder: Path) -> None:
-        raise InputError("a simple strategy cannot be saved", hint="return a Fitted with a save of its own")
+    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
+        raise InputError(
+            "a simple strategy cannot be kept", hint="return a Fitted with an estimator of its own"
+        )

@@ -23,3 +23,4 @@ from .ridge import RidgeProbeCV as RidgeProbeCV
 from .ridge import ridge_path as ridge_path
 from .svm import LinearSVMProbe as LinearSVMProbe
 from .svm import LinearSVMProbeCV as LinearSVMProbeCV
+from .tfidf import TfidfProbe as TfidfProbe

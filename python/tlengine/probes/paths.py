@@ -182,6 +182,31 @@ def solve(
     return path
 
 
+def solve_problems(
+    problems: Sequence[tuple[Any, Any, Sequence[Any]]],
+    Cs: npt.NDArray[np.float64],
+    *,
+    tol: float,
+    patience: int | None = None,
+    max_iter: int = 1000,
+) -> list[list[dict[str, Any]]]:
+    """Solutions for every C of many problems at once, each on its rows of a matrix that is not copied.
+
+    Args:
+        problems: (X, row numbers or None, tasks): loss, columns and target as :func:`target` gives them,
+            weights (rows,), and those of held-out rows or None.
+        Cs: ascending.
+        tol: certified relative gap.
+        patience: as in :func:`probe_path`; a task of its own problem ends it.
+        max_iter: steps per C.
+    """
+    found: list[list[dict[str, Any]]] = _core.solve_paths(
+        problems, Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=True, threads=num_threads(),
+        patience=patience,
+    )  # fmt: skip
+    return found
+
+
 def target(labels: npt.NDArray[Any], classes: int, head: Head = "multinomial") -> tuple[str, int, Any]:
     """Loss, columns and targets as the core takes them; two classes are one column of signs."""
     loss = "squared_hinge" if head == "squared_hinge" else "logistic"

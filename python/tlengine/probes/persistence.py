@@ -28,6 +28,7 @@ _HOMES = dict.fromkeys(
         "PreValProbe",
         "RidgeProbe",
         "RidgeProbeCV",
+        "TfidfProbe",
     ),
     "tlengine.probes",
 )

@@ -1,0 +1,114 @@
+"""All that the workers of a run need, and the key of each of its tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tlengine import __version__
+from tlengine.data.plans import Plan
+from tlengine.documents import plain
+from tlengine.evaluation.views import Ground, RunView
+from tlengine.plugins.contracts import Role, Roles, Rows, Strategy, Task
+
+__all__ = ["Chosen", "Setup"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """A strategy that takes part.
+
+    Attributes:
+        name: what users call it.
+        strategy: the thing itself.
+        role: ``"strategy"`` or ``"control"``.
+        view: ``"backbone"``, ``"random"``, or the name of the view that it reads.
+        asked: whether the user named it.
+    """
+
+    name: str
+    strategy: Strategy
+    role: Role = "strategy"
+    view: str = "backbone"
+    asked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setup:
+    """What a run is made of, sent to every worker once.
+
+    Attributes:
+        ground, views, plan: the rows, what is seen of them, and what each task does with them.
+        strategies: by name.
+    """
+
+    ground: Ground
+    views: Mapping[str, RunView]
+    plan: Plan
+    strategies: Mapping[str, Chosen]
+    _known: dict[Any, bytes] = field(default_factory=dict, init=False, repr=False)
+
+    def key(self, task: Task) -> str:
+        """A digest of all that can change the result of a task: 32 hex digits.
+
+        Contents and labels of its rows, what they are for, view, strategy, settings, budget, the seed where
+        the strategy is seeded, and tlengine's version. Not: threads, executor, order, labels of test rows.
+        """
+        strategy = self.strategies[task.strategy].strategy
+        facts = {
+            "version": __version__,
+            "strategy": task.strategy,
+            "budget": task.budget,
+            "part": task.part,
+            "seed": task.seed if strategy.seeded else None,
+        }
+        digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16)
+        digest.update(self._once(("settings", task.strategy), lambda: self._settings(strategy)))
+        digest.update(self._once(("view", task.view), lambda: self._view(self.views[task.view])))
+        digest.update(
+            self._once(
+                (task.budget, task.seed, task.fold, task.part), lambda: self._roles(self.plan.roles(task))
+            )
+        )
+        return digest.hexdigest()
+
+    def _once(self, place: Any, make: Any) -> bytes:
+        found = self._known.get(place)
+        if found is None:
+            found = self._known[place] = hashlib.blake2b(make(), digest_size=16).digest()
+        return found
+
+    def _settings(self, strategy: Strategy) -> bytes:
+        return json.dumps(plain(strategy.settings()), sort_keys=True).encode()
+
+    def _view(self, view: RunView) -> bytes:
+        if view.fingerprint is not None and view.recipe:
+            return json.dumps(plain({"recipe": view.recipe}), sort_keys=True).encode()
+        return f"{view.X.shape}".encode() + np.ascontiguousarray(view.X).tobytes()
+
+    def _roles(self, roles: Roles) -> bytes:
+        names = json.dumps([str(label) for label in self.ground.classes])
+        parts = [names.encode(), self._labelled(roles.train), self._rows(roles.test)]
+        for fit, held in roles.inner:
+            parts += [self._places(fit, roles), self._labelled(held)]
+        for rows in (roles.select, roles.calibrate):
+            parts.append(b"-" if rows is None else self._labelled(rows))
+        return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+
+    def _places(self, rows: Rows, roles: Roles) -> bytes:
+        return np.isin(roles.train, rows).tobytes()
+
+    def _labelled(self, rows: Rows) -> bytes:
+        _, unit = np.unique(self.ground.units[rows], return_inverse=True)
+        return self._rows(rows) + self.ground.codes[rows].tobytes() + unit.tobytes()
+
+    def _rows(self, rows: Rows) -> bytes:
+        return np.ascontiguousarray(self.ground.digests[rows]).tobytes()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}}
