@@ -142,19 +142,22 @@ def _bands(series: Series, frame: _Frame) -> list[str]:
 
 def _budgets(ticks: Sequence[tuple[float, str]], frame: _Frame) -> list[dict[str, Any]]:
     """Ticks at their number of labels; their texts moved apart, to the left, as little as it takes."""
-    found = [{"x": frame.x(n), "at": frame.x(n), "text": text, "labels": f"{n:,.0f}"} for n, text in ticks]
-    room = min(TICK, (frame.right - frame.left) / max(1, len(found) - 1))
-    for after, before in pairwise(reversed(found)):
-        before["at"] = round(min(before["at"], after["at"] - room), 1)
-    edge = frame.left
-    for tick in found:
-        tick["at"] = round(max(tick["at"], edge), 1)
-        edge = tick["at"] + room
-    return found
+    places = [frame.x(labels) for labels, _ in ticks]
+    room = min(TICK, (frame.right - frame.left) / max(1, len(places) - 1))
+    at = list(places)
+    for i in range(len(at) - 2, -1, -1):
+        at[i] = min(at[i], at[i + 1] - room)
+    at[0] = max(at[0], frame.left)
+    for i in range(1, len(at)):
+        at[i] = max(at[i], at[i - 1] + room)
+    return [
+        {"x": x, "at": round(place, 1), "text": text, "labels": f"{labels:,.0f}"}
+        for x, place, (labels, text) in zip(places, at, ticks, strict=True)
+    ]
 
 
 def _name(drawn: list[dict[str, Any]], frame: _Frame) -> None:
-    """Names at the ends, moved apart as little as it takes; where there is no room, the last drawn have one."""
+    """Names at the ends, moved apart as little as it takes; without room, what is drawn first has none."""
     room = int((frame.bottom - frame.top) // LINE)
     ranked = sorted(drawn, key=lambda s: (ORDER.index(s["look"]), -s["end_y"]), reverse=True)
     for left_out in ranked[room:]:
