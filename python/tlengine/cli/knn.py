@@ -101,9 +101,8 @@ def command(
         print_json(document)
     else:
         _print(document)
-    reached = next(record["accuracy"] for record in document["results"] if record["k"] == document["k"])
-    if min_accuracy is not None and reached < min_accuracy:
-        raise GateNotMet(f"accuracy {reached:.4f} is below --min-accuracy {min_accuracy:g}")
+    if min_accuracy is not None:
+        _check_gate(document, min_accuracy)
 
 
 def vote(
@@ -178,6 +177,12 @@ def _records(parts: Parts, own: Judged, ks: list[int]) -> list[dict[str, Any]]:
 
 def _merit(record: dict[str, Any]) -> tuple[float, float]:
     return record["accuracy"], -record["log_loss"]
+
+
+def _check_gate(document: dict[str, Any], least: float) -> None:
+    reached = next(record["accuracy"] for record in document["results"] if record["k"] == document["k"])
+    if reached < least:
+        raise GateNotMet(f"accuracy {reached:.4f} is below --min-accuracy {least:g}")
 
 
 def _nothing_to_judge() -> Exception:
