@@ -124,7 +124,7 @@ def judge(
     by_budget = {b: [c for c in cells if c.budget == b] for b in budgets}
     judged = [_judge_one(found, b, units) for b, found in by_budget.items() if found]
     final = judged[-1]
-    draws, kept = final.choice.draws(), final.choice.kept
+    draws, kept = final.choice.draws, final.choice.kept
     accuracy = estimate(ACCURACY, draws, units)
     facts: dict[str, Any] = {
         "outcome": final.outcome,
@@ -155,7 +155,7 @@ def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
     if transfer is None:
         return Judged(budget=budget, choice=choice, transfer=None)
     met = {id(c): c for cell in transfer.picks.values() for c in controls_for(cell, cells)}
-    tests = tuple((c, paired_outcomes(transfer.draws(), c.draws(), units)) for c in met.values())
+    tests = tuple((c, paired_outcomes(transfer.draws, c.draws, units)) for c in met.values())
     decision = decide([test for _, test in tests]) if tests else None
     return Judged(budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision)
 
@@ -204,7 +204,7 @@ def _named(cell: Cell) -> dict[str, Any]:
 
 
 def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
-    kept, draws = judged.choice.kept, judged.choice.draws()
+    kept, draws = judged.choice.kept, judged.choice.draws
     accuracy, balanced = estimate(ACCURACY, draws, units), estimate(BALANCED_ACCURACY, draws, units)
     tested = judged.tests[judged.hardest] if judged.tests else None
     return {
@@ -228,7 +228,7 @@ def _labels_needed(
 ) -> Budget | None:
     """By balanced accuracy, whose decisions do not follow how the budget's classes are shared out."""
     own = {cell.budget: cell for cell in cells if cell.pair == kept.pair}
-    curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws(), units)) for b in budgets if b in own]
+    curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws, units)) for b in budgets if b in own]
     final = curve[-1][1]
     if final.low is None or final.low <= 1 / len(kept.setup.ground.classes):
         return None
