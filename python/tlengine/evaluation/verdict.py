@@ -43,7 +43,9 @@ class Verdict:
             None where none can be had, and ``accuracy_reason`` says why.
         controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
             p_adjusted``; differences of accuracy, what is chosen among the strategies minus the control.
-        control, effect, low, high, p_value, p_adjusted: of the control that is hardest to beat; None without.
+            ``p_adjusted`` is Holm's over the controls, but for a gain, which is shown against each.
+        control, effect, low, high, p_value, p_adjusted: of the control to which it loses, or that is hardest
+            to beat; None without.
         transfer: what is chosen among the strategies, ``{backbone, strategy}``; None where there is none.
         margin: any difference is below it: the smallest margin at which the outcome would be "none".
         settled_by: for "undecided", what would settle it, in words.
@@ -105,9 +107,11 @@ class Judged:
 
     @property
     def hardest(self) -> int:
-        """The number of the control that is hardest to beat."""
-        effects = [test.effect for _, test in self.tests]
-        return effects.index(min(effects))
+        """The number of the control that decides: to which it loses, else the one that is hardest to beat."""
+        tests = [test for _, test in self.tests]
+        if self.outcome == "negative":
+            return min(range(len(tests)), key=lambda i: (tests[i].effect >= 0, tests[i].p_value))
+        return min(range(len(tests)), key=lambda i: tests[i].effect)
 
 
 def judge(
@@ -169,7 +173,9 @@ def _tested(judged: Judged) -> dict[str, Any]:
     for (control, test), p in zip(judged.tests, decision.p_adjusted, strict=True):
         level = 1 - ALPHA / len(judged.tests) if negative else 1 - ALPHA
         named = {"control": control.strategy, "control_backbone": control.view}
-        found.append({**named, **numbers(test, level), "p_adjusted": p})
+        # A gain has to be shown against each control, which needs no adjustment (intersection-union).
+        decided = test.p_value if decision.outcome == "positive" else p
+        found.append({**named, **numbers(test, level), "p_adjusted": decided})
     hardest = found[judged.hardest]
     return {
         "controls": found,
