@@ -48,8 +48,8 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
     controls: Sequence[Facts] = facts["controls"]
     if not controls:
         return ""
-    hardest = min(controls, key=lambda c: c["effect"])
-    names = _listed([spoken.get(c["control"], c["control"]) for c in controls])
+    hardest = next(c for c in controls if (c["control"], c["effect"]) == (facts["control"], facts["effect"]))
+    names = _controls([c["control"] for c in controls])
     own = facts["transfer"]
     subject = "It" if facts["role"] != "control" else _way(own["backbone"], own["strategy"], spoken)
     name, points = spoken.get(hardest["control"], hardest["control"]), 100 * hardest["effect"]
@@ -57,7 +57,7 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
         "" if hardest["low"] is None else f" ({100 * hardest['low']:+.1f} to {100 * hardest['high']:+.1f})"
     )
     if facts["outcome"] == "positive":
-        return f"{subject} beats {names}: by {points:.1f} points at the least{interval}"
+        return f"{subject} beats {names}: by {points:.1f} points{interval} against {name}"
     if facts["outcome"] == "negative":
         worse = f"{-points:.1f} points worse than {name}{interval}"
         return f"Transfer is negative: {'it' if subject == 'It' else subject} is {worse}"
@@ -83,5 +83,7 @@ def _labels(facts: Facts) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _controls(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the control {names[0]}"
+    return f"the controls {', '.join(names[:-1])} and {names[-1]}"

@@ -43,7 +43,9 @@ class Verdict:
             None where none can be had, and ``accuracy_reason`` says why.
         controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
             p_adjusted``; differences of accuracy, what is chosen among the strategies minus the control.
-        control, effect, low, high, p_value, p_adjusted: of the control that is hardest to beat; None without.
+            ``p_adjusted`` is Holm's over the controls, but for a gain, which is shown against each.
+        control, effect, low, high, p_value, p_adjusted: of the control to which it loses, or that is hardest
+            to beat; None without.
         transfer: what is chosen among the strategies, ``{backbone, strategy}``; None where there is none.
         margin: any difference is below it: the smallest margin at which the outcome would be "none".
         settled_by: for "undecided", what would settle it, in words.
@@ -105,9 +107,11 @@ class Judged:
 
     @property
     def hardest(self) -> int:
-        """The number of the control that is hardest to beat."""
-        effects = [test.effect for _, test in self.tests]
-        return effects.index(min(effects))
+        """The number of the control that decides: to which it loses, else the one that is hardest to beat."""
+        tests = [test for _, test in self.tests]
+        if self.outcome == "negative":
+            return min(range(len(tests)), key=lambda i: (tests[i].effect >= 0, tests[i].p_value))
+        return min(range(len(tests)), key=lambda i: tests[i].effect)
 
 
 def judge(
@@ -124,7 +128,7 @@ def judge(
     by_budget = {b: [c for c in cells if c.budget == b] for b in budgets}
     judged = [_judge_one(found, b, units) for b, found in by_budget.items() if found]
     final = judged[-1]
-    draws, kept = final.choice.draws(), final.choice.kept
+    draws, kept = final.choice.draws, final.choice.kept
     accuracy = estimate(ACCURACY, draws, units)
     facts: dict[str, Any] = {
         "outcome": final.outcome,
@@ -155,7 +159,7 @@ def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
     if transfer is None:
         return Judged(budget=budget, choice=choice, transfer=None)
     met = {id(c): c for cell in transfer.picks.values() for c in controls_for(cell, cells)}
-    tests = tuple((c, paired_outcomes(transfer.draws(), c.draws(), units)) for c in met.values())
+    tests = tuple((c, paired_outcomes(transfer.draws, c.draws, units)) for c in met.values())
     decision = decide([test for _, test in tests]) if tests else None
     return Judged(budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision)
 
@@ -169,7 +173,9 @@ def _tested(judged: Judged) -> dict[str, Any]:
     for (control, test), p in zip(judged.tests, decision.p_adjusted, strict=True):
         level = 1 - ALPHA / len(judged.tests) if negative else 1 - ALPHA
         named = {"control": control.strategy, "control_backbone": control.view}
-        found.append({**named, **numbers(test, level), "p_adjusted": p})
+        # A gain has to be shown against each control, which needs no adjustment (intersection-union).
+        decided = test.p_value if decision.outcome == "positive" else p
+        found.append({**named, **numbers(test, level), "p_adjusted": decided})
     hardest = found[judged.hardest]
     return {
         "controls": found,
@@ -204,7 +210,7 @@ def _named(cell: Cell) -> dict[str, Any]:
 
 
 def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
-    kept, draws = judged.choice.kept, judged.choice.draws()
+    kept, draws = judged.choice.kept, judged.choice.draws
     accuracy, balanced = estimate(ACCURACY, draws, units), estimate(BALANCED_ACCURACY, draws, units)
     tested = judged.tests[judged.hardest] if judged.tests else None
     return {
@@ -228,7 +234,7 @@ def _labels_needed(
 ) -> Budget | None:
     """By balanced accuracy, whose decisions do not follow how the budget's classes are shared out."""
     own = {cell.budget: cell for cell in cells if cell.pair == kept.pair}
-    curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws(), units)) for b in budgets if b in own]
+    curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws, units)) for b in budgets if b in own]
     final = curve[-1][1]
     if final.low is None or final.low <= 1 / len(kept.setup.ground.classes):
         return None
