@@ -7,6 +7,15 @@ def test_what_failed_says_where(document):
     failed = {"backbone": "stats", "strategy": None, "error": "no", "hint": None, "step": "extract"}
     document["failed"] = [{**failed, "budgets": []}]
     assert notes(document)[-1]["text"] == "stats failed in the step extract: no"
+    skipped = {**failed, "backbone": None, "step": "plugin", "error": "plugin x is skipped", "hint": "y"}
+    document["failed"] = [skipped]
+    assert notes(document)[-1]["text"] == "In the step plugin: plugin x is skipped (y)"
+
+
+def test_what_could_not_be_chosen_is_named(document):
+    document["verdict"]["judged_only"] = [{"backbone": "net", "strategy": "svm"}]
+    (note,) = [note for note in notes(document) if note["text"].startswith("Judged, but")]
+    assert note["items"] == ["net with svm"]
 
 
 def test_what_was_taken_up_is_counted(document):

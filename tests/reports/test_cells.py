@@ -1,11 +1,20 @@
 import copy
 
-from tlengine.reports.cells import cells_of, gains_of, labels_of, rows_of
+from tlengine.reports.cells import cells_of, decisive_control, gains_of, labels_of, rows_of
 
 
 def test_roles_come_from_the_records(document):
     looks = {row.name: row.look for row in rows_of(document)}
     assert looks == {"knn": "best", "probe": "other", "raw": "hardest", "stats": "control"}
+
+
+def test_of_two_controls_of_one_name_the_effect_tells(document):
+    first = document["verdict"]["controls"][0]
+    second = {**first, "control_backbone": "other", "effect": 0.1}
+    document["verdict"]["controls"].append(second)
+    assert decisive_control(document["verdict"]) is first
+    document["verdict"]["effect"] = 0.1
+    assert decisive_control(document["verdict"]) is second
 
 
 def test_names_do_not_matter(document):

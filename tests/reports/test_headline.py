@@ -30,9 +30,10 @@ def test_no_interval_has_its_reason(document):
     assert found["Gain over raw"] == ("+20.0 points", f"no interval: {reason}")
 
 
-def test_the_gain_is_over_the_control_that_is_hardest(document):
-    document["verdict"]["controls"][1].update(effect=-0.05, low=-0.1, high=0.0)
-    assert facts(document)["Gain over stats"][0] == "−5.0 points"
+def test_the_gain_is_over_the_control_that_the_outcome_hangs_on(document):
+    document["verdict"].update(control="stats", effect=0.3)
+    value, note = facts(document)["Gain over stats"]
+    assert (value, note[:14]) == ("+30.0 points", "+20.0 to +40.0")
 
 
 @pytest.mark.parametrize("outcome", ["positive", "none", "negative", "undecided"])

@@ -20,8 +20,6 @@ def test_the_interval_is_at_the_level_of_the_decision(document):
     assert [row["level"] for row in rows] == [f"97.5{NARROW}%"] * 2
     document["verdict"]["controls"][0].update(p_value=0.02, p_adjusted=0.04)
     assert transfer_panel(document)["controls"][0]["p"] == f"p{NBSP}={NBSP}0.040"
-    document["verdict"]["outcome"] = "undecided"
-    assert transfer_panel(document)["controls"][0]["p"] == f"p{NBSP}={NBSP}0.020"
 
 
 def test_no_interval_is_a_dash_with_its_reason(document):

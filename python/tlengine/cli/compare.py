@@ -169,7 +169,8 @@ def _warn(failures: Sequence[Mapping[str, Any]]) -> None:
     for failed in failures:
         budgets = ", ".join(str(budget) for budget in failed["budgets"])
         where = f" at {budgets} labels per class" if budgets else ""
-        say(f"warning: {_who(failed)} failed in the step {failed['step']}{where}: {failed['error']}")
+        who = f"{_who(failed)} failed" if _who(failed) else "failed"
+        say(f"warning: {who} in the step {failed['step']}{where}: {failed['error']}")
 
 
 def _who(failed: Mapping[str, Any]) -> str:

@@ -36,16 +36,20 @@ def notes(document: Document) -> list[dict[str, Any]]:
         sets = [(map(str, c["ids"]), map(str, c["labels"])) for c in conflicts]
         items = [f"{', '.join(ids)}: {' / '.join(labels)}" for ids, labels in sets]
         found.append(_note("The same content has more than one label", items))
+    if judged_only := document["verdict"].get("judged_only"):
+        items = [f"{j['backbone']} with {j['strategy']}" for j in judged_only]
+        found.append(_note("Judged, but could not be chosen: no predictions for rows held out", items))
     return [*found, *(_failed(failed) for failed in document["failed"])]
 
 
 def _failed(failed: Mapping[str, Any]) -> dict[str, Any]:
     """Who failed, at what, with how many labels, and why."""
     name = " with ".join(str(part) for part in (failed["backbone"], failed["strategy"]) if part)
+    what = f"{name} failed in the step {failed['step']}" if name else f"In the step {failed['step']}"
     budgets = ", ".join(str(budget) for budget in failed.get("budgets") or ())
     where = f" at {budgets} labels per class" if budgets else ""
     hint = f" ({failed['hint']})" if failed.get("hint") else ""
-    return _note(f"{name} failed in the step {failed['step']}{where}: {failed['error']}{hint}")
+    return _note(f"{what}{where}: {failed['error']}{hint}")
 
 
 def _note(text: str, items: Sequence[str] = ()) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Cells", "Document", "Row", "cells_of", "gains_of", "labels_of", "rows_of"]
+__all__ = ["Cells", "Document", "Row", "cells_of", "decisive_control", "gains_of", "labels_of", "rows_of"]
 
 Document = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -23,7 +23,8 @@ class Row:
     Attributes:
         pair: backbone and strategy.
         name: what to call it; with its backbone where that is not clear.
-        look: ``"best"`` (recommended), ``"hardest"`` (of the controls), ``"control"`` or ``"other"``.
+        look: ``"best"`` (recommended), ``"hardest"`` (the control that the outcome hangs on), ``"control"``
+            or ``"other"``.
     """
 
     pair: tuple[str, str]
@@ -61,10 +62,15 @@ def _look(verdict: Record, pair: tuple[str, str], control: bool) -> str:
         return "best"
     if not control:
         return "other"
-    found = verdict["controls"]
-    hardest = min(found, key=lambda c: c["effect"]) if found else None
-    is_it = hardest is not None and pair == (hardest["control_backbone"], hardest["control"])
+    decisive = decisive_control(verdict)
+    is_it = decisive is not None and pair == (decisive["control_backbone"], decisive["control"])
     return "hardest" if is_it else "control"
+
+
+def decisive_control(verdict: Record) -> Record | None:
+    """The test that the outcome hangs on; of several controls of its name, that with its effect."""
+    named = [c for c in verdict["controls"] if c["control"] == verdict["control"]]
+    return next((c for c in named if c["effect"] == verdict["effect"]), named[0] if named else None)
 
 
 def gains_of(document: Document, budget: Any) -> dict[tuple[str, str], Record]:

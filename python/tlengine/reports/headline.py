@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tlengine.reports.cells import decisive_control
 from tlengine.reports.text import (
     NARROW,
     count,
@@ -83,13 +84,13 @@ def _accuracy(verdict: Document) -> dict[str, str]:
 
 
 def _gain(verdict: Document) -> dict[str, str]:
-    hardest = min(verdict["controls"], key=lambda c: c["effect"])
+    found = decisive_control(verdict) or verdict["controls"][0]
     own = verdict.get("transfer")
     who = f"{own['backbone']} with {own['strategy']}, " if own and verdict["role"] == "control" else ""
-    note = f"{who}{signed_interval(hardest['low'], hardest['high'])}, {p_value(hardest['p_value'])}"
-    if hardest["low"] is None:
-        note = f"{who}no interval: {hardest.get('reason') or 'none can be had'}"
-    return _fact(f"Gain over {hardest['control']}", f"{points(hardest['effect'])} points", note)
+    note = f"{who}{signed_interval(found['low'], found['high'])}, {p_value(found['p_adjusted'])}"
+    if found["low"] is None:
+        note = f"{who}no interval: {found.get('reason') or 'none can be had'}"
+    return _fact(f"Gain over {found['control']}", f"{points(found['effect'])} points", note)
 
 
 def _reach(verdict: Document) -> dict[str, str]:

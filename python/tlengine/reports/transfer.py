@@ -23,7 +23,7 @@ def transfer_panel(document: Document) -> dict[str, Any] | None:
     own = verdict.get("transfer") or verdict
     return {
         "subject": f"{own['backbone']} with {own['strategy']}",
-        "controls": [_control(record, verdict["outcome"], notes) for record in verdict["controls"]],
+        "controls": [_control(record, notes) for record in verdict["controls"]],
         "budgets": [_budget(record) for record in verdict["by_budget"]],
         "reach": _reach(verdict["helps_up_to"]),
         "margin": _margin(verdict),
@@ -32,17 +32,15 @@ def transfer_panel(document: Document) -> dict[str, Any] | None:
     }
 
 
-def _control(record: Document, outcome: str, notes: Footnotes) -> dict[str, str]:
-    """The p-value is the one that the outcome was decided by: Holm's for a loss, its own for a gain."""
+def _control(record: Document, notes: Footnotes) -> dict[str, str]:
     name, view = record["control"], record["control_backbone"]
-    p = record["p_adjusted" if outcome == "negative" else "p_value"]
     return {
         "name": name if name == view else f"{name} ({view})",
         "value": points(record["effect"]),
         "interval": signed_interval(record["low"], record["high"]),
         "level": "" if record["low"] is None else _level(record["level"]),
         "mark": notes.mark(record.get("reason") if record["low"] is None else None),
-        "p": p_value(p),
+        "p": p_value(record["p_adjusted"]),
     }
 
 
