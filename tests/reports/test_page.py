@@ -1,5 +1,6 @@
 """The page itself: complete, self-contained, and inert whatever the document says."""
 
+import copy
 import hashlib
 import html
 import json
@@ -201,3 +202,32 @@ def test_an_incomplete_document_is_refused(document):
     del document["summary"]
     with pytest.raises(RunFormatError, match="summary"):
         render_html(document)
+
+
+def places(value, way=()):
+    """Every key of every object, and of the first record of every list."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*way, key)
+            yield from places(inner, (*way, key))
+    elif isinstance(value, list) and value:
+        yield from places(value[0], (*way, 0))
+
+
+def test_whatever_is_missing_the_page_is_made_or_the_document_refused(document):
+    outcomes = set()
+    for way in places(document):
+        broken = copy.deepcopy(document)
+        owner = broken
+        for step in way[:-1]:
+            owner = owner[step]
+        del owner[way[-1]]
+        try:
+            render_html(broken)
+            outcomes.add("made")
+        except RunFormatError as error:
+            assert "is" in error.message
+            outcomes.add("refused")
+        except Exception as error:
+            raise AssertionError(f"without {way}: {error!r}") from error
+    assert outcomes == {"made", "refused"}

@@ -19,7 +19,8 @@ _NUMBER: Kinds = (int, float)
 _MAYBE: Kinds = (int, float, type(None))
 _COUNT: Kinds = (int,)
 _LIST: Kinds = (list,)
-_CELL: Keys = {"backbone": _TEXT, "strategy": _TEXT, "budget": (int, str)}
+_PAIR: Keys = {"backbone": _TEXT, "strategy": _TEXT}
+_CELL: Keys = {**_PAIR, "budget": (int, str)}
 _ROLE: Keys = {"role": _TEXT}
 _INTERVAL: Keys = {"low": _MAYBE, "high": _MAYBE}
 """null where no interval can be had; then there is a ``reason``."""
@@ -58,6 +59,9 @@ _OBJECTS: Mapping[str, Keys] = {
         "accuracy_high": _MAYBE,
         "picked": _LIST,
         "controls": _LIST,
+        "control": (str, type(None)),
+        "effect": _MAYBE,
+        "transfer": (dict, type(None)),
         "by_budget": _LIST,
         "margin": _MAYBE,
         "helps_up_to": (int, str, type(None)),
@@ -101,7 +105,7 @@ _RECORDS: Mapping[str, Keys] = {
         "effect": _MAYBE,
         "chance": _NUMBER,
     },
-    "verdict.picked": {"backbone": _TEXT, "strategy": _TEXT, "times": _COUNT, "of": _COUNT},
+    "verdict.picked": {**_PAIR, "times": _COUNT, "of": _COUNT},
     "mistakes": {"id": _TEXT, "truth": _TEXT, "predicted": _TEXT, "confidence": _NUMBER},
     "conflicts": {"ids": _LIST, "labels": _LIST},
     "duplicates.pairs": {"id": _TEXT, "twin": _TEXT, "similarity": _NUMBER},
@@ -132,6 +136,8 @@ def check_document(document: Any, place: str) -> None:
         )
     for name, keys in _OBJECTS.items():
         _check(document.get(name), keys, f"{place}: {name}")
+    if document["verdict"]["transfer"] is not None:
+        _check(document["verdict"]["transfer"], _PAIR, f"{place}: verdict.transfer")
     for name, keys in _RECORDS.items():
         entries: Any = document
         for step in name.split("."):
@@ -146,8 +152,10 @@ def _check(record: Any, keys: Keys, place: str) -> None:
     if not isinstance(record, dict):
         raise _fault(f"{place} is missing or not an object")
     for key, kinds in keys.items():
-        if not isinstance(record.get(key), kinds):
-            raise _fault(f"{place}.{key} is {record.get(key)!r:.40}")
+        if key not in record:
+            raise _fault(f"{place}.{key} is missing")
+        if not isinstance(record[key], kinds):
+            raise _fault(f"{place}.{key} is {record[key]!r:.40}")
 
 
 def _fault(message: str) -> RunFormatError:

@@ -126,7 +126,8 @@ def _metric(record: Mapping[str, Any], notes: Footnotes) -> dict[str, str]:
         return {"value": "–", "interval": "", "mark": notes.mark(record.get("reason"))}
     share = record["metric"] in SHARES
     text = percent(value) if share else f"{value:.3f}"
-    if null := record.get("null"):
+    null = record.get("null")
+    if isinstance(null, dict) and {"expected", "high"} <= null.keys():
         perfect = f"if perfect: {null['expected']:.3f}, up to {null['high']:.3f}"
         return {"value": text, "interval": perfect, "mark": ""}
     if low is None or high is None:
