@@ -225,8 +225,7 @@ def test_whatever_is_missing_the_page_is_made_or_the_document_refused(document):
         try:
             render_html(broken)
             outcomes.add("made")
-        except RunFormatError as error:
-            assert "is" in error.message
+        except RunFormatError:
             outcomes.add("refused")
         except Exception as error:
             raise AssertionError(f"without {way}: {error!r}") from error
