@@ -76,6 +76,14 @@ def test_only_the_best_and_the_hardest_have_a_band():
     assert [s["name"] for s in drawn if s["bands"]] == ["hardest", "best"]
 
 
+def test_long_names_keep_both_ends_and_room_for_the_curve():
+    name = "a-network-with-a-very-long-name · centroid"
+    chart = label_curve(TICKS, [series_of([(0.5, 0.4, 0.6)] * 3, "best", name)], width=380)
+    (drawn,) = chart["series"]
+    assert drawn["name"] == "a-netwo…name · centroid"
+    assert chart["right"] - chart["left"] > 140
+
+
 def test_the_axis_is_logarithmic_and_its_texts_stand_apart():
     ticks = [(10.0, "10"), (100.0, "100"), (1000.0, "1000"), (1010.0, "all")]
     points = tuple(Point(labels=n, value=0.5) for n, _ in ticks)

@@ -12,7 +12,7 @@ def test_the_answer_comes_first_and_the_rest_below(document):
     found = headline(document)
     assert found["answer"] == f"Use net with knn: 94.0{NARROW}% test accuracy."
     assert found["more"] == "It beats raw and stats."
-    assert found["outcome"] == {"kind": "positive", "text": "Transfer helps"}
+    assert found["outcome"] == {"kind": "positive", "text": "Transfer helps", "word": "helps"}
 
 
 def test_the_accuracy_is_that_of_the_way_of_choosing(document):

@@ -71,7 +71,7 @@ def test_every_part_is_on_the_page(document):
         "picked in 4 of 5",
         "+20.0 points",
         "It helps up to 20 labels per class.",
-        "if perfect: 0.058, up to 0.090",
+        "perfect: 0.058, ≤ 0.090",
         "an interval of a mean needs 200",
         "45 of them taken up",
         "p\u00a0<\u00a00.001",

@@ -45,7 +45,7 @@ def test_a_missing_interval_has_a_footnote(document):
 
 def test_the_calibration_error_stands_beside_its_null(document):
     error = of(metrics_table(*parts(document)), "raw")["cells"][3]
-    assert error == {"value": "0.064", "interval": "if perfect: 0.058, up to 0.090", "mark": ""}
+    assert error == {"value": "0.064", "interval": "perfect: 0.058, ≤ 0.090", "mark": ""}
 
 
 def test_the_difference_names_its_control(document):

@@ -42,14 +42,6 @@ def test_the_outcome_of_every_budget(document):
     assert panel["reach"] == "It helps up to 20 labels per class."
 
 
-def test_the_margin_is_told_where_nothing_is_shown(document):
-    assert transfer_panel(document)["margin"] == ""
-    document["verdict"].update(outcome="undecided", margin=0.043, settled_by="some 700 test samples would")
-    assert transfer_panel(document)["margin"] == (
-        "Any difference is below 4.3 points; some 700 test samples would."
-    )
-
-
 def test_without_a_control_there_is_no_panel(document):
     document["verdict"]["controls"] = []
     assert transfer_panel(document) is None

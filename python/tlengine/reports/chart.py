@@ -22,6 +22,8 @@ LINE = 17
 """Least distance of two end labels, in user units."""
 TICK = 40
 """Least distance of two labels below the axis."""
+NAME = 23
+"""Characters of a name beside its curve."""
 ORDER = ("other", "control", "hardest", "best")
 """What is drawn first; what comes last lies on top, and has its name where there is no room for all."""
 BANDS = ("hardest", "best")
@@ -79,7 +81,7 @@ def label_curve(
     """
     values = _ticks(series, chance)
     height = 310 if width < 500 else 350
-    margin = min(190, 16 + 7.2 * max((len(s.name) for s in series), default=4))
+    margin = 20 + 7.2 * max((len(_short(s.name)) for s in series), default=4)
     frame = _Frame(
         left=44, right=width - margin, top=14, bottom=height - 62, low=values[0], high=values[-1],
         fewest=ticks[0][0], most=ticks[-1][0],
@@ -115,7 +117,7 @@ def _ticks(series: Sequence[Series], chance: float | None) -> list[float]:
 def _curve(series: Series, frame: _Frame) -> dict[str, Any]:
     dots = [{"x": frame.x(p.labels), "y": frame.y(p.value)} for p in series.points]
     return {
-        "name": series.name,
+        "name": _short(series.name),
         "look": series.look,
         "bands": _bands(series, frame) if series.look in BANDS else [],
         "line": " ".join(f"{d['x']},{d['y']}" for d in dots),
@@ -126,6 +128,11 @@ def _curve(series: Series, frame: _Frame) -> dict[str, Any]:
         "label_y": dots[-1]["y"],
         "named": True,
     }
+
+
+def _short(name: str) -> str:
+    """A name that fits beside the curve: its beginning and its end."""
+    return name if len(name) <= NAME else f"{name[: NAME // 3]}…{name[1 + NAME // 3 - NAME :]}"
 
 
 def _bands(series: Series, frame: _Frame) -> list[str]:

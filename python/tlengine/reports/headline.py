@@ -18,16 +18,17 @@ from tlengine.reports.text import (
     signed_interval,
 )
 
-__all__ = ["OUTCOMES", "headline", "outcome_of"]
+__all__ = ["headline", "outcome_of"]
 
 Document = Mapping[str, Any]
 
 OUTCOMES = {
-    "positive": "Transfer helps",
-    "none": "Transfer makes no difference",
-    "negative": "Transfer hurts",
-    "undecided": "Undecided",
+    "positive": ("Transfer helps", "helps"),
+    "none": ("Transfer makes no difference", "no difference"),
+    "negative": ("Transfer hurts", "hurts"),
+    "undecided": ("Undecided", "undecided"),
 }
+"""Each as a sentence, and as a word in a table."""
 
 
 def headline(document: Document) -> dict[str, Any]:
@@ -47,7 +48,8 @@ def headline(document: Document) -> dict[str, Any]:
 def outcome_of(kind: str) -> dict[str, str]:
     """An outcome with its words; what is not known is undecided."""
     kind = kind if kind in OUTCOMES else "undecided"
-    return {"kind": kind, "text": OUTCOMES[kind]}
+    text, word = OUTCOMES[kind]
+    return {"kind": kind, "text": text, "word": word}
 
 
 def _eyebrow(dataset: Document) -> str:

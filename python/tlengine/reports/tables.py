@@ -128,7 +128,7 @@ def _metric(record: Mapping[str, Any], notes: Footnotes) -> dict[str, str]:
     text = percent(value) if share else f"{value:.3f}"
     null = record.get("null")
     if isinstance(null, dict) and {"expected", "high"} <= null.keys():
-        perfect = f"if perfect: {null['expected']:.3f}, up to {null['high']:.3f}"
+        perfect = f"perfect: {null['expected']:.3f}, ≤ {null['high']:.3f}"
         return {"value": text, "interval": perfect, "mark": ""}
     if low is None or high is None:
         return {"value": text, "interval": "–", "mark": notes.mark(record.get("reason"))}

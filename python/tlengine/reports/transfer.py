@@ -26,7 +26,6 @@ def transfer_panel(document: Document) -> dict[str, Any] | None:
         "controls": [_control(record, notes) for record in verdict["controls"]],
         "budgets": [_budget(record) for record in verdict["by_budget"]],
         "reach": _reach(verdict["helps_up_to"]),
-        "margin": _margin(verdict),
         "scope": str(verdict.get("scope", "")),
         "notes": notes.entries,
     }
@@ -68,10 +67,3 @@ def _reach(reached: Any) -> str:
     if reached == "all":
         return "It helps at every budget."
     return f"It helps up to {reached} labels per class."
-
-
-def _margin(verdict: Document) -> str:
-    if verdict["margin"] is None or verdict["outcome"] not in ("none", "undecided"):
-        return ""
-    settled = f"; {verdict['settled_by']}" if verdict.get("settled_by") else ""
-    return f"Any difference is below {100 * verdict['margin']:.1f} points{settled}."
