@@ -118,14 +118,15 @@ def outside(share: float, n: int, cautious: bool) -> bool:
 def main() -> int:
     """Print the tables; 1 where a limit is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nulls", type=int, default=2_000, help="simulations a cell")
+    parser.add_argument("--nulls", type=int, default=4_000, help="twice the simulations a cell")
     parser.add_argument("--cells", default="1/1", help="part of the cells, such as 2/4")
     parser.add_argument("--seed", type=int, default=20261130)
     options = parser.parse_args()
     part, parts = map(int, options.cells.split("/"))
-    broken = print_coverage(cells()[part - 1 :: parts], MAIN, options.nulls, options.seed)
+    runs = options.nulls // 2
+    broken = print_coverage(cells()[part - 1 :: parts], MAIN, runs, options.seed)
     if part == parts:
-        broken += print_coverage(cells((200, 1_000), (1, 5)), OTHER, options.nulls // 2, options.seed)
+        broken += print_coverage(cells((200, 1_000), (1, 5)), OTHER, runs, options.seed)
     for fault in broken:
         print(f"broken: {fault}", file=sys.stderr)
     return int(bool(broken))
