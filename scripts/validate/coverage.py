@@ -55,10 +55,10 @@ def cells(rows: Sequence[int] = ROWS, draws: Sequence[int] = DRAWS) -> list[Cell
 
 
 def cautious(cell: Cell) -> bool:
-    """Whether intervals are longer than needed: two to four draws, or few units in a draw's test."""
-    units = cell.design.unit.max() + 1
-    tested = units * (TEST if cell.layout == "holdout" else 1)
-    return 1 < cell.draws < 5 or tested < FEW_UNITS
+    """Whether intervals are longer than needed: two to four draws, five holdouts, few units in a test."""
+    units, holdout = cell.design.unit.max() + 1, cell.layout == "holdout"
+    tested = units * (TEST if holdout else 1)
+    return 1 < cell.draws < (6 if holdout else 5) or tested < FEW_UNITS
 
 
 def coverage(
