@@ -88,11 +88,12 @@ def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
         return
     for task, job, found in zip(tasks, jobs, fitted, strict=True):
         try:
-            yield _result(worker, task, job, found, cost.shared(len(tasks)))
+            record = _result(worker, task, job, found, cost.shared(len(tasks)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            yield _failure(worker, task, error)
+            record = _failure(worker, task, error)
+        yield record  # outside, for here the generator may be closed
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,12 @@ def pad(scores: Scores, known: Codes, classes: int) -> Scores:
     return found
 
 
+def unseen(scores: Scores, known: Codes, seen: Codes) -> Scores:
+    """The scores (m, k), ``-inf`` in the columns of the ``known`` classes that an inner fit has not seen."""
+    scores[:, ~np.isin(known, seen)] = -np.inf
+    return scores
+
+
 def loss(kind: Kind, scores: Scores, codes: Codes, labels: int) -> float:
     """The log-loss of held-out scores, calibrated on themselves."""
     value = calibrate(kind, scores, codes, labels=labels, classes=scores.shape[1])
