@@ -149,6 +149,7 @@ def _warn_uncertified(parts: Parts, records: Mapping[str, Record]) -> None:
 
 
 def _results(cell: Cell, metrics: Mapping[str, MetricSpec]) -> list[dict[str, Any]]:
+    named = {name: value for name, value in cell.name.items() if name != "role"}
     found = []
     for (seed, fold), _ in sorted(cell.records.items()):
         outcome: Outcome = cell.outcome((seed, fold))
@@ -157,7 +158,7 @@ def _results(cell: Cell, metrics: Mapping[str, MetricSpec]) -> list[dict[str, An
                 value: float | None = scores(outcome, {metric.name: metric})[metric.name]
             except Exception:  # a metric that is not defined on these rows
                 value = None
-            found.append({**cell.name, "seed": seed, "fold": fold, "metric": metric.name, "value": value})
+            found.append({**named, "seed": seed, "fold": fold, "metric": metric.name, "value": value})
     return found
 
 
