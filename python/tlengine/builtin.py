@@ -119,7 +119,7 @@ def tlengine_strategies() -> Iterable[StrategySpec]:
         yield StrategySpec(name=name, make=make, default=True, spoken=spoken, description=description)
     for name, strategy, modalities, spoken in (
         ("raw", "LogisticStrategy", ("image", "text"), "a probe on raw samples (raw)"),
-        ("stats", "LogisticStrategy", ("image", "text"), "a probe on hand-written statistics (stats)"),
+        ("stats", "StatsStrategy", ("image", "text"), "a probe on hand-written statistics (stats)"),
         ("rcf", "LogisticStrategy", ("image",), "a probe on random convolutions (rcf)"),
     ):
         yield StrategySpec(

@@ -15,7 +15,7 @@ from tlengine.plugins.contracts import Record
 
 def test_a_draw_is_a_seed_with_its_folds_pooled():
     world = World.of(rows=100, seeds=3)
-    draws = world.add("probe", 0.8, 0.8).draws()
+    draws = world.add("probe", 0.8, 0.8).draws
     assert len(draws) == 3
     for draw in draws:
         assert sorted(draw.rows.tolist()) == list(range(100))
@@ -26,14 +26,14 @@ def test_a_draw_is_a_seed_with_its_folds_pooled():
 def test_a_split_of_the_users_is_one_draw_for_every_budget_that_uses_all_of_it():
     splits = np.array(["train"] * 60 + ["test"] * 40)
     world = World(make_resamples(np.arange(100) % 2, seeds=5, splits=splits))
-    assert len(world.add("probe", 0.8, 0.8).draws()) == 1
-    assert len(world.add("few", 0.8, 0.8, budget=5).draws()) == 5, "five samples of each class are drawn"
+    assert len(world.add("probe", 0.8, 0.8).draws) == 1
+    assert len(world.add("few", 0.8, 0.8, budget=5).draws) == 5, "five samples of each class are drawn"
 
 
 def test_a_seeded_strategy_draws_anew_on_equal_rows():
     splits = np.array(["train"] * 60 + ["test"] * 40)
     world = World(make_resamples(np.arange(100) % 2, seeds=5, splits=splits), seeded=True)
-    assert len(world.add("finetune", 0.8, 0.8).draws()) == 5
+    assert len(world.add("finetune", 0.8, 0.8).draws) == 5
 
 
 def test_held_out_accuracy_and_loss_are_those_of_the_rows_held_out():
@@ -53,7 +53,7 @@ def test_what_holds_nothing_out_has_no_held_out_accuracy():
 def test_probabilities_of_the_test_are_calibrated_on_the_rows_held_out():
     """Sure of everything and right in 75 % of the rows held out: 75 % is what it then says."""
     cell = World.of(rows=400).add("probe", 0.75, 0.75, sure=50.0)
-    proba = cell.draws()[0].proba.max(axis=1)
+    proba = cell.draws[0].proba.max(axis=1)
     assert proba == pytest.approx(0.75, abs=0.01)
 
 
@@ -100,7 +100,7 @@ def test_a_cell_judges_with_the_plan_that_it_was_fitted_by(digits):
     plan = make_resamples(y, seeds=1)
     (cell,) = fitted(setup_of(X, plan, ["centroid"]), ["all"])
     truth = np.concatenate([plan.codes[r.test] for r in plan.resamples])
-    assert cell.draws()[0].truth.tolist() == truth.tolist()
-    assert cell.draws()[0].correct.mean() > 0.9
+    assert cell.draws[0].truth.tolist() == truth.tolist()
+    assert cell.draws[0].correct.mean() > 0.9
     others = replace(cell.setup.ground, codes=(plan.codes + 1) % 4)
-    assert replace(cell, setup=replace(cell.setup, ground=others)).draws()[0].correct.mean() < 0.1
+    assert replace(cell, setup=replace(cell.setup, ground=others)).draws[0].correct.mean() < 0.1

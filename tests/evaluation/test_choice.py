@@ -44,7 +44,7 @@ def test_each_resample_picks_for_itself_and_the_most_frequent_is_kept():
     found = choose(world.cells)
     assert [(cell.strategy, times) for cell, times in found.counts] == [("two", 3), ("one", 2)]
     assert found.kept is two
-    (draw,) = found.draws()
+    (draw,) = found.draws
     expected = np.concatenate([(one if f < 2 else two).outcome((0, f)).correct for f in range(5)])
     assert draw.correct.tolist() == expected.tolist(), "its own pooled outcomes are what is reported"
 

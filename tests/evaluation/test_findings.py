@@ -28,7 +28,7 @@ def test_confusion_counts_every_tested_row():
 
 
 def test_confusions_of_a_run_are_those_of_its_draws():
-    draws = World.of(rows=100, classes=3).add("probe", 0.8, 0.8).draws()
+    draws = World.of(rows=100, classes=3).add("probe", 0.8, 0.8).draws
     counts = np.array(confusion(draws, 3))
     assert counts.sum() == 300
     assert np.trace(counts) == sum(draw.correct.sum() for draw in draws)

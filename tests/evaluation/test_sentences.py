@@ -28,8 +28,8 @@ USE = "Use net with a linear probe: 90.0 % test accuracy (95 % interval 85.0 to 
     [
         (
             {},
-            f"{USE}. It beats a probe on pixels and a probe on statistics: by 10.0 points at the least "
-            "(+5.0 to +15.0).",
+            f"{USE}. It beats the controls raw and stats: by 10.0 points (+5.0 to +15.0) against a probe on "
+            "statistics.",
         ),
         (
             {"picked": [{"times": 4, "of": 5}], "controls": [], "control": None, "labels_needed": 20},
@@ -44,7 +44,7 @@ USE = "Use net with a linear probe: 90.0 % test accuracy (95 % interval 85.0 to 
         (
             {"outcome": "none", "effect": 0.001, "low": -0.01, "high": 0.012, "margin": 0.011,
              "helps_up_to": None},
-            f"{USE}. Transfer makes no difference against a probe on pixels and a probe on statistics: "
+            f"{USE}. Transfer makes no difference against the controls raw and stats: "
             "+0.1 points to a probe on statistics (-1.0 to +1.2); any difference is below 1.1 points.",
         ),
         (

@@ -64,6 +64,7 @@ class Cell:
         seed, fold = place
         return Task(view=self.view, strategy=self.strategy, budget=self.budget, seed=seed, fold=fold)
 
+    @cached_property
     def draws(self) -> list[Outcome]:
         """The outcome of each distinct draw, its folds pooled."""
         return pooled(self.setup, self.budget, {place: self.outcome(place) for place in self.records})
@@ -118,8 +119,7 @@ def pooled(setup: Setup, budget: Budget, outcomes: Mapping[Place, Outcome]) -> l
 
     Resamples that repeat another's rows say nothing new, unless a seeded strategy drew anew.
     """
-    seeded = any(chosen.strategy.seeded for chosen in setup.strategies.values())
-    places = set(outcomes) if seeded else set(setup.plan.distinct(budget)) & set(outcomes)
+    places = setup.draws(budget) & set(outcomes)
     by_seed: dict[int, list[Outcome]] = {}
     for place in sorted(places):
         by_seed.setdefault(place[0], []).append(outcomes[place])

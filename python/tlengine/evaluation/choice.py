@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Choice:
         """What was picked most often."""
         return self.counts[0][0]
 
+    @cached_property
     def draws(self) -> list[Outcome]:
         """The outcomes of what was picked, one for each distinct draw."""
         cell = self.kept

@@ -39,7 +39,7 @@ def summarise(cells: Sequence[Cell], metrics: Mapping[str, MetricSpec], units: R
     """One record for each cell and metric: the value over all draws, and its interval where there is one."""
     found = []
     for cell in cells:
-        draws = cell.draws()
+        draws = cell.draws
         for metric in metrics.values():
             try:
                 record = asdict(estimate(metric, draws, units))
@@ -85,7 +85,7 @@ def _families(cells: Sequence[Cell], units: Rows) -> Iterator[list[tuple[Cell, C
     for control in cells:
         if control.role == "control":
             met = [c for c in cells if c.role != "control" and control in controls_for(c, cells)]
-            yield [(cell, control, paired_outcomes(cell.draws(), control.draws(), units)) for cell in met]
+            yield [(cell, control, paired_outcomes(cell.draws, control.draws, units)) for cell in met]
 
 
 def numbers(test: PairedTest, level: float) -> dict[str, Any]:

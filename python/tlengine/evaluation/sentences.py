@@ -48,13 +48,13 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
     controls: Sequence[Facts] = facts["controls"]
     if not controls:
         return ""
-    names = _listed(list(dict.fromkeys(spoken.get(c["control"], c["control"]) for c in controls)))
+    names = _controls(list(dict.fromkeys(c["control"] for c in controls)))
     own = facts["transfer"]
     subject = "It" if facts["role"] != "control" else _way(own["backbone"], own["strategy"], spoken)
     name, points = spoken.get(facts["control"], facts["control"]), 100 * facts["effect"]
     interval = "" if facts["low"] is None else f" ({100 * facts['low']:+.1f} to {100 * facts['high']:+.1f})"
     if facts["outcome"] == "positive":
-        return f"{subject} beats {names}: by {points:.1f} points at the least{interval}"
+        return f"{subject} beats {names}: by {points:.1f} points{interval} against {name}"
     if facts["outcome"] == "negative":
         worse = f"{-points:.1f} points worse than {name}{interval}"
         return f"Transfer is negative: {'it' if subject == 'It' else subject} is {worse}"
@@ -80,5 +80,7 @@ def _labels(facts: Facts) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _controls(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the control {names[0]}"
+    return f"the controls {', '.join(names[:-1])} and {names[-1]}"

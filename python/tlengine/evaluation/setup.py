@@ -14,7 +14,7 @@ from tlengine import __version__
 from tlengine.data.plans import Plan
 from tlengine.documents import plain
 from tlengine.evaluation.views import Ground, RunView
-from tlengine.plugins.contracts import Role, Roles, Rows, Strategy, Task
+from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
 
 __all__ = ["Chosen", "Setup"]
 
@@ -52,6 +52,7 @@ class Setup:
     plan: Plan
     strategies: Mapping[str, Chosen]
     _known: dict[Any, bytes] = field(default_factory=dict, init=False, repr=False)
+    _draws: dict[Budget, frozenset[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)
 
     def key(self, task: Task) -> str:
         """A digest of all that can change the result of a task: 32 hex digits.
@@ -76,6 +77,15 @@ class Setup:
             )
         )
         return digest.hexdigest()
+
+    def draws(self, budget: Budget) -> frozenset[tuple[int, int]]:
+        """(seed, fold) of the resamples that say something new: with other rows, or of a seeded strategy."""
+        found = self._draws.get(budget)
+        if found is None:
+            seeded = any(chosen.strategy.seeded for chosen in self.strategies.values())
+            places = [(r.seed, r.fold) for r in self.plan.resamples] if seeded else self.plan.distinct(budget)
+            found = self._draws[budget] = frozenset(places)
+        return found
 
     def _once(self, place: Any, make: Any) -> bytes:
         found = self._known.get(place)
@@ -111,4 +121,4 @@ class Setup:
         return np.ascontiguousarray(self.ground.digests[rows]).tobytes()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": {}}
+        return {**self.__dict__, "_known": {}, "_draws": {}}

@@ -52,6 +52,8 @@ class Verdict:
             None where none can be had, and ``accuracy_reason`` says why.
         controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
             p_adjusted``; differences of accuracy, what is chosen among the strategies minus the control.
+            ``p_adjusted`` is Holm's over the controls for a loss; a gain has to be shown against each of
+            them, which needs no adjustment.
         control, effect, low, high, p_value, p_adjusted: of the control that the outcome hangs on: of those
             that are lost to, else of those that are not beaten, the hardest to beat; None without.
         transfer: what is chosen among the strategies, ``{backbone, strategy}``; None where there is none.
@@ -127,7 +129,8 @@ class Judged:
     def shown(self) -> list[dict[str, Any]]:
         """The test against each control in plain numbers, its interval at the level of its decision.
 
-        A gain is held against 5 % at each control, a loss against Holm's step.
+        A gain has to be shown against each control, which needs no adjustment (intersection-union); a loss
+        to any is held against Holm's step.
         """
         if self.decision is None:
             return []
@@ -135,8 +138,9 @@ class Judged:
         found = []
         for (control, test), p, level in zip(self.tests, self.decision.p_adjusted, levels, strict=True):
             named = {"control": control.strategy, "control_backbone": control.view}
-            decided = level if test.effect < 0 else 1 - ALPHA
-            found.append({**named, **numbers(test, decided), "p_adjusted": p})
+            gain = test.effect > 0
+            decided = numbers(test, 1 - ALPHA if gain else level)
+            found.append({**named, **decided, "p_adjusted": test.p_value if gain else p})
         return found
 
 
@@ -154,7 +158,7 @@ def judge(
     by_budget = {b: [c for c in cells if c.budget == b] for b in budgets}
     judged = [_judge_one(found, b, units) for b, found in by_budget.items() if found]
     final = judged[-1]
-    draws, kept = final.choice.draws(), final.choice.kept
+    draws, kept = final.choice.draws, final.choice.kept
     accuracy = estimate(ACCURACY, draws, units)
     facts: dict[str, Any] = {
         "outcome": final.outcome,
@@ -186,7 +190,7 @@ def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
     if transfer is None:
         return Judged(budget=budget, choice=choice, transfer=None)
     met = {id(c): c for cell in transfer.picks.values() for c in controls_for(cell, cells)}
-    tests = tuple((c, paired_outcomes(transfer.draws(), c.draws(), units)) for c in met.values())
+    tests = tuple((c, paired_outcomes(transfer.draws, c.draws, units)) for c in met.values())
     decision = decide([test for _, test in tests]) if tests else None
     return Judged(budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision)
 
@@ -230,7 +234,7 @@ def _named(cell: Cell) -> dict[str, Any]:
 
 
 def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
-    kept, draws = judged.choice.kept, judged.choice.draws()
+    kept, draws = judged.choice.kept, judged.choice.draws
     accuracy, balanced = estimate(ACCURACY, draws, units), estimate(BALANCED_ACCURACY, draws, units)
     tested = judged.shown[judged.hardest] if judged.tests else dict[str, Any]()
     return {
@@ -251,7 +255,7 @@ def _labels_needed(
 ) -> Budget | None:
     """By balanced accuracy, whose decisions do not follow how the budget's classes are shared out."""
     own = {cell.budget: cell for cell in cells if cell.pair == kept.pair}
-    curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws(), units)) for b in budgets if b in own]
+    curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws, units)) for b in budgets if b in own]
     final = curve[-1][1]
     if final.low is None or final.low <= 1 / len(kept.setup.ground.classes):
         return None

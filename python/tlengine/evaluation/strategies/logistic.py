@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tlengine.evaluation.strategies.base import pad
 from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Needs, Roles, Rows, Scores, View
 
-__all__ = ["LogisticStrategy", "TfidfStrategy"]
+__all__ = ["LogisticStrategy", "StatsStrategy", "TfidfStrategy"]
 
 GRID = np.logspace(-3, 3.5, 14)
 """C times the scale of the features."""
@@ -72,7 +72,7 @@ class LogisticStrategy:
 
 
 class TfidfStrategy(LogisticStrategy):
-    """The same on texts as hashed counts of terms, with inverse document frequencies of the training rows."""
+    """The same on hashed counts of terms, with inverse document frequencies of the training rows."""
 
     def matrix(self, view: View, roles: Roles) -> Matrix:
         """(n, d) term frequencies weighed by what is rare among the training rows."""
@@ -95,6 +95,17 @@ class TfidfStrategy(LogisticStrategy):
         from tlengine.probes.tfidf import idf, weigh
 
         return partial(weigh, weights=idf(problem.view.features(problem.roles.train)))
+
+
+class StatsStrategy(LogisticStrategy):
+    """The probe of the control ``stats``: texts, whose rows are counts of terms, are weighed by rarity."""
+
+    def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
+        """All jobs are on one view, of texts or of images."""
+        from tlengine.features.stats import STATS_DIMS
+
+        counts = jobs[0].view.matrix().shape[1] == STATS_DIMS["text"]
+        return TfidfStrategy().fit_many(jobs) if counts else super().fit_many(jobs)
 
 
 @dataclass(kw_only=True, eq=False)
