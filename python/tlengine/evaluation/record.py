@@ -105,7 +105,9 @@ class RunResult:
         for name, (step, write) in steps.items():
             try:
                 path = write()
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may even exit
                 missed.append(error)
                 self._note_failure(step, error)
                 path = None
@@ -130,17 +132,19 @@ class RunResult:
             raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
         return pd.DataFrame.from_records(self.results)
 
-    def _note_failure(self, step: str, error: Exception) -> None:
+    def _note_failure(self, step: str, error: BaseException) -> None:
         verdict = self.document["verdict"]
         failed = Failed.of(verdict["backbone"], verdict["strategy"], error, step=step)
         self.document["failed"].append(plain(asdict(failed)))
 
 
 def _forget(folder: Path, name: str) -> None:
-    """Remove what an earlier run wrote under this name."""
+    """Remove what an earlier run wrote under this name, and what is half written."""
     for file in _FILES[name]:
         with suppress(OSError):
             (folder / file).unlink()
+    with suppress(OSError):  # not there, or not empty
+        (folder / name).rmdir()
 
 
 def load_run(path: str | os.PathLike[str]) -> RunResult:
