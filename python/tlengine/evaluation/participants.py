@@ -54,7 +54,7 @@ def array_controls(given: Mapping[str, Any], strategies: Mapping[str, Chosen]) -
     for name in given:
         if not isinstance(name, str) or name in strategies:
             raise InputError(
-                f"a control is named {name!r}, {'as a strategy' if name in strategies else 'which is no text'}",
+                f"a control is named {name!r}, {'as a strategy' if name in strategies else 'no text'}",
                 hint="give it another name, for instance controls={'raw': X0}",
             )
     return {
