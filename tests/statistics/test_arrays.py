@@ -36,6 +36,7 @@ def test_the_order_of_a_list_does_not_matter():
         (NonFiniteError, "1 of 2 values", {"values": [1.0, np.nan]}),
         (ShapeMismatchError, r"shape \(1, 1, 1\)", {"values": [[[1]]]}),
         (ShapeMismatchError, r"units of shape \(3,\) for 2", {"values": [1, 0], "units": [1, 2, 3]}),
+        (InputError, "level 95", {"values": [1, 0] * 9, "level": 95}),
         (InputError, "draws without units", {"values": [1, 0], "draws": [0, 1]}),
         (InputError, r"draws of values \(J, m\)", {"values": [[1, 0]], "draws": [0], "units": [0, 1]}),
     ],

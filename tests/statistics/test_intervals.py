@@ -88,11 +88,32 @@ def test_balanced_accuracy_is_no_surer_than_its_rarest_class():
     assert estimate(BALANCED, [sure], np.arange(1_000)).low < 0.93
 
 
+def test_the_variance_of_balanced_accuracy_is_that_of_each_class_unbiased():
+    rng = np.random.default_rng(4)
+    truth = np.repeat([0, 1, 2], [30, 8, 4])
+    p = rng.dirichlet(np.ones(3), 42) + 0.4 * np.eye(3)[truth]
+    o = Outcome.of(np.arange(42), truth, p / p.sum(axis=1, keepdims=True), counts=[1, 1, 1])
+    each = cells_of(BALANCED, [o], np.arange(42)).each
+    own = sum(o.correct[truth == c].var(ddof=1) / (truth == c).sum() for c in range(3)) / 9
+    assert (each**2).sum() == pytest.approx(own)
+    assert (cells_of(ACCURACY, [o], np.arange(42)).each ** 2).sum() == pytest.approx(o.correct.var() / 42)
+
+
 def test_copies_of_a_row_are_one_observation():
     correct = np.random.default_rng(0).random(40) < 0.6
     alone = interval(correct)
     twice = interval(np.tile(correct, 2), units=np.tile(np.arange(40), 2))
     assert twice.high - twice.low == pytest.approx(alone.high - alone.low, rel=0.02)
+
+
+def test_groups_that_are_alike_by_chance_are_no_more_than_their_rows():
+    """Fifty pairs of one right and one wrong, and one pair of two right: the variance of groups is tiny."""
+    groups = np.repeat(np.arange(51), 2)
+    correct = np.append(np.tile([1, 0], 50), [1, 1])
+    found, rows = interval(correct, units=groups), interval(correct)
+    assert found.high - found.low == pytest.approx(rows.high - rows.low, rel=0.02)
+    even = interval(correct[:-2], units=groups[:-2])
+    assert even.high - even.low > 1.3 * (rows.high - rows.low)
 
 
 def test_draws_on_the_same_test_rows_do_not_multiply_the_evidence():

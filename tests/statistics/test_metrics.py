@@ -154,6 +154,14 @@ def test_the_jackknife_leaves_out_whole_units():
     assert len(np.unique(each)) <= 12
 
 
+@pytest.mark.parametrize("name", ["auroc", "ece", "log_loss"])
+def test_the_jackknife_adds_up_to_nothing_for_unequal_units(name):
+    codes, p = rows(seed=10, n=90)
+    unit = np.repeat(np.arange(5), [40, 25, 15, 9, 1])
+    spec = MetricSpec(name="own", score=METRICS[name].score)
+    assert jackknife(spec, codes, p, unit).sum() == pytest.approx(0, abs=1e-15)
+
+
 def test_the_jackknife_bears_units_that_a_metric_needs():
     codes = np.array([0, 0, 0, 1])
     p = np.array([[0.9, 0.1], [0.3, 0.7], [0.8, 0.2], [0.4, 0.6]])
@@ -161,3 +169,11 @@ def test_the_jackknife_bears_units_that_a_metric_needs():
     each = jackknife(spec, codes, p, np.arange(4))
     assert np.isfinite(each).all()
     assert jackknife(spec, codes, p, np.zeros(4, int)).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("share", "all"), ("decisions", "odd"), ("influence", 3), ("name", "No Name")]
+)
+def test_a_metric_with_a_fault_is_an_error(field, value):
+    with pytest.raises(InputError, match="metric"):
+        MetricSpec(**{"name": "own", "score": hits, field: value})

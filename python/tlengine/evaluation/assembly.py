@@ -27,7 +27,7 @@ from tlengine.evaluation.samples import Failed, Samples
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.verdict import judge
 from tlengine.evaluation.views import RunView
-from tlengine.plugins import MetricSpec
+from tlengine.plugins import MetricSpec, plugin_manager
 from tlengine.plugins.contracts import Budget, Record, Task
 from tlengine.statistics import Outcome, scores
 
@@ -57,7 +57,7 @@ def assemble(
         InputError: every strategy failed; the error of the first.
     """
     setup, plan = parts.setup, parts.setup.plan
-    failed = [*parts.samples.failed, *_failures(parts, records)]
+    failed = [*_broken_plugins(), *parts.samples.failed, *_failures(parts, records)]
     cells = cells_of(setup, parts.tasks, records)
     if not cells:
         first = next(f for f in failed if f.step == "fit")
@@ -110,10 +110,27 @@ class _Attempts:
     def __call__(self, cell: Cell, step: str, work: Callable[[], T]) -> T | None:
         try:
             return work()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may even exit
             asked = cell.setup.strategies[cell.strategy].asked
             self.failed.append(Failed.of(cell.view, cell.strategy, error, step=step, asked=asked))
             return None
+
+
+def _broken_plugins() -> list[Failed]:
+    """One entry for each plugin of which nothing is used."""
+    return [
+        Failed(
+            backbone=None,
+            strategy=None,
+            error=f"plugin {info} is skipped: {info.error}",
+            hint="tlengine plugins list shows what is used",
+            step="plugin",
+        )
+        for info in plugin_manager().infos
+        if info.status == "failed"
+    ]
 
 
 def _failures(parts: Parts, records: Mapping[str, Record]) -> list[Failed]:
@@ -156,7 +173,9 @@ def _results(cell: Cell, metrics: Mapping[str, MetricSpec]) -> list[dict[str, An
         for metric in metrics.values():
             try:
                 value: float | None = scores(outcome, {metric.name: metric})[metric.name]
-            except Exception:  # a metric that is not defined on these rows
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # a metric that is not defined on these rows, or a plugin that exits
                 value = None
             found.append({**named, "seed": seed, "fold": fold, "metric": metric.name, "value": value})
     return found
@@ -197,9 +216,7 @@ def _inspect(parts: Parts, choice: Choice) -> dict[str, Any]:
     mistakes = []
     for record in findings.hardest_mistakes(outcomes):
         row = record.pop("row")
-        shown = None
-        if dataset.contents is not None:
-            shown = findings.preview(dataset.contents[int(samples.rows[row])])
+        shown = _preview(dataset, int(samples.rows[row]))
         named = {"truth": str(labels[record["truth"]]), "predicted": str(labels[record["predicted"]])}
         mistakes.append({"id": str(samples.ids[row]), **record, **named, "preview": shown})
     view = parts.setup.views[cell.view]
@@ -213,6 +230,16 @@ def _inspect(parts: Parts, choice: Choice) -> dict[str, Any]:
         "duplicates": findings.duplicates(view.X, samples.ids, samples.y, parts.setup.plan),
         "conflicts": findings.label_conflicts(samples.keys, samples.y, samples.ids),
     }
+
+
+def _preview(dataset: Dataset, row: int) -> dict[str, str] | None:
+    """The sample, small; None where there is none, or it cannot be had any more."""
+    if dataset.contents is None:
+        return None
+    try:
+        return findings.preview(dataset.contents[row])
+    except Exception:  # a file that is gone, or a data set that fails: what is shown beside a mistake
+        return None
 
 
 def _describe(parts: Parts) -> dict[str, Any]:

@@ -35,6 +35,11 @@ class Choice:
         return [(cells[key], count) for key, count in found.most_common()]
 
     @property
+    def looked(self) -> bool:
+        """Whether held-out rows decided; else the first cell is taken everywhere."""
+        return all(place in cell.inner for place, cell in self.picks.items())
+
+    @property
     def kept(self) -> Cell:
         """What was picked most often."""
         return self.counts[0][0]

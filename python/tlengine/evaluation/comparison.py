@@ -163,8 +163,9 @@ def _see(
             raise InputError(f"{dataset.name} holds features already", hint="leave the backbone out")
         arrays = controls if isinstance(controls, Mapping) else {}
         chosen = participants(strategies, None if arrays else controls, dataset.modality)
+        chosen |= array_controls(arrays, chosen)
         samples = samples_of_features(dataset, arrays)
-        return chosen | array_controls(arrays), samples, [next(iter(samples.views))]
+        return chosen, samples, [next(iter(samples.views))]
     from tlengine.features import default_backbone
 
     if isinstance(controls, Mapping):

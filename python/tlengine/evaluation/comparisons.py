@@ -8,6 +8,7 @@ from typing import Any
 
 from tlengine.evaluation.cells import Cell
 from tlengine.plugins import MetricSpec
+from tlengine.plugins.containment import reason
 from tlengine.plugins.contracts import Rows
 from tlengine.statistics import (
     Outcome,
@@ -20,6 +21,7 @@ from tlengine.statistics import (
     paired_outcomes,
 )
 from tlengine.statistics.decisions import ALPHA, MARGIN
+from tlengine.statistics.intervals import LEVEL
 
 __all__ = ["against_controls", "controls_for", "numbers", "summarise"]
 
@@ -43,8 +45,10 @@ def summarise(cells: Sequence[Cell], metrics: Mapping[str, MetricSpec], units: R
         for metric in metrics.values():
             try:
                 record = asdict(estimate(metric, draws, units))
-            except Exception as error:  # a metric that is not defined here costs itself
-                record = {"value": None, "low": None, "high": None, "reason": str(error), "level": 0.95}
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # not defined here, or a plugin that exits: it costs itself
+                record = {"value": None, "low": None, "high": None, "reason": reason(error), "level": LEVEL}
             extra = {"null": _null(draws)} if metric.name == "ece" and record["value"] is not None else {}
             found.append(
                 {**cell.name, "labels": round(cell.labels, 1), "metric": metric.name, **record, **extra}

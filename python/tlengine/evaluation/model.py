@@ -207,15 +207,24 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
     estimator = from_pretrained(path)
     metadata = dict(estimator.metadata_)
     calibration, check = metadata.pop("calibration", None), metadata.pop("check", None)
-    if metadata.pop("format", None) != _FORMAT or not _is_calibration(calibration):
+    if metadata.pop("format", None) != _FORMAT:
         return estimator
+    if not _is_calibration(calibration):
+        raise HeadFormatError(
+            f"{path} holds a model whose calibration is {calibration!r:.80}",
+            hint="another tlengine wrote it; run compare again",
+        )
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     kept = None if check is None else read_check_rows(folder, str(check))
     return Model(estimator=estimator, calibration=calibration, metadata=metadata, check_rows=kept)
 
 
 def _is_calibration(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("kind") in ("logits", "votes")
+    return (
+        isinstance(value, dict)
+        and value.get("kind") in ("logits", "votes")
+        and isinstance(value.get("value"), float | int)
+    )
 
 
 def _short(fingerprint: str | None) -> str:

@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["RunResult", "environment", "load_run", "run_document"]
 
 _LIMIT = 1 << 30
+_FILES = {
+    "report": ("report.html",),
+    "model": ("model/config.json", "model/model.safetensors", "model/check.safetensors"),
+}
 _PACKAGES = ("tlengine", "numpy", "scikit-learn", "torch", "pillow")
 
 
@@ -77,7 +82,8 @@ class RunResult:
         """Write ``run.json``, ``report.html`` and, where there is one, ``model/``.
 
         The answer comes first. What cannot be written beside it (a report whose exporter fails, a probe that
-        cannot be saved) becomes an entry in ``document["failed"]``, with ``step`` ``"report"`` or ``"save"``.
+        cannot be saved) becomes an entry in ``document["failed"]``, with ``step`` ``"report"`` or ``"save"``;
+        what an earlier run left in its place is removed, so that nothing there belongs to another answer.
 
         Returns:
             Paths by ``"run"``, ``"report"`` and ``"model"``, of what was written.
@@ -95,17 +101,23 @@ class RunResult:
             "report": ("report", lambda: replace_text(folder / "report.html", self.to_html())),
             "model": ("save", lambda: self.model.save(folder / "model") if self.model else None),
         }
-        missed = False
+        missed = []
         for name, (step, write) in steps.items():
             try:
                 path = write()
-            except Exception as error:
-                missed = True
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may even exit
+                missed.append(error)
                 self._note_failure(step, error)
-                continue
-            written |= {} if path is None else {name: str(path)}
+                path = None
+            if path is None:
+                _forget(folder, name)
+            else:
+                written[name] = str(path)
         if missed:
-            replace_text(folder / "run.json", self.to_json())
+            with suppress(OSError):  # a disk that was full for the report: the answer is on it already
+                replace_text(folder / "run.json", self.to_json())
         return written
 
     def to_pandas(self) -> Any:
@@ -120,10 +132,19 @@ class RunResult:
             raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
         return pd.DataFrame.from_records(self.results)
 
-    def _note_failure(self, step: str, error: Exception) -> None:
+    def _note_failure(self, step: str, error: BaseException) -> None:
         verdict = self.document["verdict"]
         failed = Failed.of(verdict["backbone"], verdict["strategy"], error, step=step)
         self.document["failed"].append(plain(asdict(failed)))
+
+
+def _forget(folder: Path, name: str) -> None:
+    """Remove what an earlier run wrote under this name, and what is half written."""
+    for file in _FILES[name]:
+        with suppress(OSError):
+            (folder / file).unlink()
+    with suppress(OSError):  # not there, or not empty
+        (folder / name).rmdir()
 
 
 def load_run(path: str | os.PathLike[str]) -> RunResult:

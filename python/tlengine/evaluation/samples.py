@@ -14,6 +14,7 @@ from tlengine.data.units import content_digests
 from tlengine.errors import DecodeError, InputError, TlengineError
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.views import RunView
+from tlengine.plugins.containment import reason
 from tlengine.types import Features
 
 __all__ = ["Failed", "Samples", "Wanted", "samples_of_features", "see_samples"]
@@ -29,7 +30,8 @@ class Failed:
         backbone, strategy: which; None where it is neither.
         error, hint: the message, and the way out.
         asked: whether the user named it.
-        step: ``"extract"``, ``"fit"``, or what came after: ``"refit"``, ``"save"``, the name of an exporter.
+        step: ``"plugin"``, ``"extract"``, ``"fit"``, or what came after: ``"refit"``, ``"report"``, or
+            ``"save"`` of the model.
         budgets: the budgets at which it failed, where some went well.
     """
 
@@ -42,9 +44,9 @@ class Failed:
     budgets: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, backbone: str | None, strategy: str | None, error: Exception, **facts: Any) -> Failed:
+    def of(cls, backbone: str | None, strategy: str | None, error: BaseException, **facts: Any) -> Failed:
         """The record of an exception."""
-        message = error.message if isinstance(error, TlengineError) else f"{type(error).__name__}: {error}"
+        message = error.message if isinstance(error, TlengineError) else reason(error)
         return cls(
             backbone=backbone, strategy=strategy, error=message, hint=getattr(error, "hint", None), **facts
         )

@@ -48,14 +48,11 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
     controls: Sequence[Facts] = facts["controls"]
     if not controls:
         return ""
-    hardest = next(c for c in controls if (c["control"], c["effect"]) == (facts["control"], facts["effect"]))
-    names = _controls([c["control"] for c in controls])
+    names = _controls(list(dict.fromkeys(c["control"] for c in controls)))
     own = facts["transfer"]
     subject = "It" if facts["role"] != "control" else _way(own["backbone"], own["strategy"], spoken)
-    name, points = spoken.get(hardest["control"], hardest["control"]), 100 * hardest["effect"]
-    interval = (
-        "" if hardest["low"] is None else f" ({100 * hardest['low']:+.1f} to {100 * hardest['high']:+.1f})"
-    )
+    name, points = spoken.get(facts["control"], facts["control"]), 100 * facts["effect"]
+    interval = "" if facts["low"] is None else f" ({100 * facts['low']:+.1f} to {100 * facts['high']:+.1f})"
     if facts["outcome"] == "positive":
         return f"{subject} beats {names}: by {points:.1f} points{interval} against {name}"
     if facts["outcome"] == "negative":
@@ -76,7 +73,7 @@ def _labels(facts: Facts) -> str:
     found = []
     needed, reached = facts["labels_needed"], facts["helps_up_to"]
     if needed is not None and needed != facts["budget"]:
-        found.append(f"{needed} labels per class come within one point of that")
+        found.append(f"{needed} labels per class come within one point of the final balanced accuracy")
     if reached is not None and facts["outcome"] != "positive":
         found.append(f"transfer helps up to {reached} labels per class")
     text = ", and ".join(found)

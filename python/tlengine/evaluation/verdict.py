@@ -16,7 +16,15 @@ from tlengine.evaluation.cells import Cell
 from tlengine.evaluation.choice import Choice, choose
 from tlengine.evaluation.comparisons import controls_for, numbers
 from tlengine.plugins.contracts import Budget, Rows
-from tlengine.statistics import Decision, PairedTest, decide, estimate, helps_up_to, paired_outcomes
+from tlengine.statistics import (
+    Decision,
+    PairedTest,
+    decide,
+    estimate,
+    helps_up_to,
+    holm_levels,
+    paired_outcomes,
+)
 from tlengine.statistics.decisions import ALPHA, Answer
 from tlengine.statistics.metrics import ACCURACY, BALANCED_ACCURACY
 
@@ -26,7 +34,7 @@ CLOSE = 0.01
 """How near to the final balanced accuracy "labels needed" means."""
 TEST = "paired difference of accuracies, variance over test units and over draws of training rows"
 SELECTED = "cross-validation inside the training part, resample by resample"
-FIRST = "nothing: no class has two samples to hold one out, so the first strategy is taken"
+FIRST = "nothing: no strategy has predictions for rows that were held out, so the first is taken"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +47,15 @@ class Verdict:
             control. answer: the same and the recommendation, in one sentence.
         backbone, strategy, role, budget: the recommendation, and the largest budget, at which it is judged.
         picked: how often each was chosen, ``{backbone, strategy, role, times, of}``.
+        judged_only: ``{backbone, strategy}`` of what had no held-out predictions, and could not be chosen.
         accuracy, accuracy_low, accuracy_high: of the way of choosing, on test rows, with the 95 % interval;
             None where none can be had, and ``accuracy_reason`` says why.
         controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
             p_adjusted``; differences of accuracy, what is chosen among the strategies minus the control.
-            ``p_adjusted`` is Holm's over the controls, but for a gain, which is shown against each.
-        control, effect, low, high, p_value, p_adjusted: of the control to which it loses, or that is hardest
-            to beat; None without.
+            ``p_adjusted`` is Holm's over the controls for a loss; a gain has to be shown against each of
+            them, which needs no adjustment.
+        control, effect, low, high, p_value, p_adjusted: of the control that the outcome hangs on: of those
+            that are lost to, else of those that are not beaten, the hardest to beat; None without.
         transfer: what is chosen among the strategies, ``{backbone, strategy}``; None where there is none.
         margin: any difference is below it: the smallest margin at which the outcome would be "none".
         settled_by: for "undecided", what would settle it, in words.
@@ -67,6 +77,7 @@ class Verdict:
     accuracy_high: float | None = None
     accuracy_reason: str | None = None
     picked: Sequence[Mapping[str, Any]] = ()
+    judged_only: Sequence[Mapping[str, Any]] = ()
     controls: Sequence[Mapping[str, Any]] = ()
     control: str | None = None
     effect: float | None = None
@@ -107,11 +118,30 @@ class Judged:
 
     @property
     def hardest(self) -> int:
-        """The number of the control that decides: to which it loses, else the one that is hardest to beat."""
-        tests = [test for _, test in self.tests]
-        if self.outcome == "negative":
-            return min(range(len(tests)), key=lambda i: (tests[i].effect >= 0, tests[i].p_value))
-        return min(range(len(tests)), key=lambda i: tests[i].effect)
+        """The control that the outcome hangs on: of those lost to, else of those not beaten, the hardest."""
+        adjusted = self.decision.p_adjusted if self.decision else ()
+        found = list(zip(adjusted, (test for _, test in self.tests), strict=True))
+        lost = [i for i, (p, test) in enumerate(found) if p < ALPHA and test.effect < 0]
+        level = [i for i, (_, test) in enumerate(found) if not (test.p_value < ALPHA and test.effect > 0)]
+        return min(lost or level or range(len(found)), key=lambda i: found[i][1].effect)
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The test against each control in plain numbers, its interval at the level of its decision.
+
+        A gain has to be shown against each control, which needs no adjustment (intersection-union); a loss
+        to any is held against Holm's step.
+        """
+        if self.decision is None:
+            return []
+        levels = holm_levels([test.p_value for _, test in self.tests], ALPHA)
+        found = []
+        for (control, test), p, level in zip(self.tests, self.decision.p_adjusted, levels, strict=True):
+            named = {"control": control.strategy, "control_backbone": control.view}
+            gain = test.effect > 0
+            decided = numbers(test, 1 - ALPHA if gain else level)
+            found.append({**named, **decided, "p_adjusted": test.p_value if gain else p})
+        return found
 
 
 def judge(
@@ -141,11 +171,12 @@ def judge(
         "accuracy_high": accuracy.high,
         "accuracy_reason": accuracy.reason,
         "picked": _picked(final.choice),
+        "judged_only": [_named(cell) for cell in final.choice.judged_only],
         "transfer": None if final.transfer is None else _named(final.transfer.kept),
         "by_budget": [_by_budget(each, units) for each in judged],
         "helps_up_to": helps_up_to([(each.budget, each.outcome) for each in judged]),
         "labels_needed": _labels_needed(cells, kept, budgets, units),
-        "selected_on": SELECTED if kept.inner else FIRST,
+        "selected_on": SELECTED if final.choice.looked else FIRST,
         **_tested(final),
     }
     from tlengine.evaluation.sentences import answer
@@ -168,14 +199,7 @@ def _tested(judged: Judged) -> dict[str, Any]:
     """What the tests at the largest budget say, and the words for it."""
     if not judged.tests or judged.decision is None:
         return {"scope": "", "controls": []}
-    decision, found = judged.decision, []
-    negative = decision.outcome == "negative"
-    for (control, test), p in zip(judged.tests, decision.p_adjusted, strict=True):
-        level = 1 - ALPHA / len(judged.tests) if negative else 1 - ALPHA
-        named = {"control": control.strategy, "control_backbone": control.view}
-        # A gain has to be shown against each control, which needs no adjustment (intersection-union).
-        decided = test.p_value if decision.outcome == "positive" else p
-        found.append({**named, **numbers(test, level), "p_adjusted": decided})
+    decision, found = judged.decision, judged.shown
     hardest = found[judged.hardest]
     return {
         "controls": found,
@@ -212,15 +236,12 @@ def _named(cell: Cell) -> dict[str, Any]:
 def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
     kept, draws = judged.choice.kept, judged.choice.draws
     accuracy, balanced = estimate(ACCURACY, draws, units), estimate(BALANCED_ACCURACY, draws, units)
-    tested = judged.tests[judged.hardest] if judged.tests else None
+    tested = judged.shown[judged.hardest] if judged.tests else dict[str, Any]()
     return {
         "budget": judged.budget,
         "labels": round(kept.labels, 1),
         "outcome": judged.outcome,
-        "control": None if tested is None else tested[0].strategy,
-        "effect": None if tested is None else tested[1].effect,
-        "low": None if tested is None else tested[1].low,
-        "high": None if tested is None else tested[1].high,
+        **{name: tested.get(name) for name in ("control", "effect", "low", "high")},
         "margin": None if judged.decision is None else judged.decision.margin,
         "accuracy": accuracy.value,
         "balanced_accuracy": balanced.value,

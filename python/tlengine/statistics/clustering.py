@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import ShapeMismatchError
+from tlengine.errors import InputError, ShapeMismatchError
 
 __all__ = ["FEW_DRAWS", "Cells", "Spread", "quantile", "upper_tail"]
 
@@ -31,8 +31,15 @@ FEW_DRAWS = 5
 
 
 def quantile(df: float, level: float) -> float:
-    """Of Student's distribution, such that ``level`` lies between minus it and it."""
+    """Of Student's distribution, such that ``level`` lies between minus it and it.
+
+    Raises:
+        InputError: a level that is not between 0 and 1.
+    """
     from scipy.special import stdtrit
+
+    if not 0 < level < 1:
+        raise InputError(f"level {level}", hint="a level is between 0 and 1, such as 0.95")
 
     return float(stdtrit(df, 0.5 + level / 2))
 
@@ -51,7 +58,7 @@ class Cells:
     Attributes:
         values: (J,) what each draw found.
         each: (N,) what an entry adds to the deviation of its draw's value; adds up to 0 in every draw.
-        unit: (N,) its unit, numbered from 0.
+        unit: (N,) its unit, numbered from 0, perhaps with gaps.
         draw: (N,) its draw, numbered from 0, none left out.
     """
 

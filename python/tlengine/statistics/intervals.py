@@ -121,7 +121,7 @@ def interval(
         why.
 
     Raises:
-        InputError: values that are empty, or draws without units.
+        InputError: values that are empty, draws without units, or a level that is not between 0 and 1.
         NonFiniteError: a value that is NaN or infinite.
         ShapeMismatchError: shapes that do not fit together.
 
@@ -144,7 +144,10 @@ def _estimate(
     reason = _reason(spread, share)
     if reason is not None:
         return Estimate(value=value, low=None, high=None, reason=reason, level=level)
-    low, high = _hall(value, spread, level) if share is None else _wilson(value, spread, most, level)
+    if share is None:
+        low, high = _hall(value, spread, level)
+    else:
+        low, high = _wilson(value, spread, most, most * len(cells.each) / spread.units, level)
     return Estimate(value=value, low=max(limits[0], low), high=min(limits[1], high), level=level)
 
 
@@ -174,11 +177,11 @@ def _most(metric: MetricSpec, seeds: Sequence[Outcome], units: Units) -> float:
     return float(len(counts) ** 2 / (1.0 / counts).sum())
 
 
-def _wilson(p: float, spread: Spread, most: float, level: float) -> tuple[float, float]:
-    """Wilson's interval at n = p (1 - p) / V, with Student's quantile."""
+def _wilson(p: float, spread: Spread, none: float, most: float, level: float) -> tuple[float, float]:
+    """Wilson's interval at n = p (1 - p) / V, with Student's quantile; n is ``none`` where V is none."""
     z = quantile(spread.df, level)
     variance = (spread.reach(level) / z) ** 2
-    n = p * (1 - p) / variance if variance > 0 else most
+    n = min(most, p * (1 - p) / variance) if variance > 0 else none
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     reach = (z * z * (p * (1 - p) / n + z * z / (4 * n * n))) ** 0.5 / (1 + z * z / n)
     return min(p, centre - reach), max(p, centre + reach)

@@ -146,7 +146,7 @@ def paired_test(
         level: of the interval.
 
     Raises:
-        InputError: values that are empty, or draws without units.
+        InputError: values that are empty, draws without units, or a level that is not between 0 and 1.
         NonFiniteError: a value that is NaN or infinite.
         ShapeMismatchError: shapes that do not fit together.
 

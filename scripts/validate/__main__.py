@@ -1,0 +1,51 @@
+"""``make validate``: the simulations in full; their tables go into ``docs/validation.md``, between its marks.
+
+Exits 1 where a limit is broken. Takes the options of :mod:`.size` and :mod:`.coverage`.
+"""
+
+import contextlib
+import datetime
+import io
+import re
+import sys
+from pathlib import Path
+
+from scripts.validate import coverage, size
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "validation.md"
+
+
+class Tee(io.StringIO):
+    """What is printed is kept too."""
+
+    def write(self, text: str) -> int:
+        """To both."""
+        sys.__stdout__.write(text)
+        sys.__stdout__.flush()
+        return super().write(text)
+
+
+def put(name: str, table: str) -> None:
+    """Replace what stands between the marks of this name."""
+    start, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    body = f"{start}\n\nRun on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}.\n\n{table.strip()}\n\n{end}"
+    page, found = re.subn(
+        f"{re.escape(start)}.*?{re.escape(end)}", lambda _: body, PAGE.read_text(), flags=re.S
+    )
+    if found != 1:
+        raise SystemExit(f"error: {PAGE} has no marks for {name}")
+    PAGE.write_text(page)
+
+
+def main() -> int:
+    """Each in turn; 1 where one is broken."""
+    broken = 0
+    for name, run in (("size", size.main), ("coverage", coverage.main)):
+        with contextlib.redirect_stdout(Tee()) as table:
+            broken |= run()
+        put(name, table.getvalue())
+    return broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())
