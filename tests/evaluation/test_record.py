@@ -75,7 +75,7 @@ def test_a_run_without_any_interval_is_strict_json(tmp_path):
 
 def test_the_results_name_every_fit(run):
     assert set(run.results[0]) == {
-        "backbone", "strategy", "role", "budget", "seed", "fold", "metric", "value",
+        "backbone", "strategy", "budget", "seed", "fold", "metric", "value",
     }  # fmt: skip
     assert len(run.results) == 3 * 2 * 5 * 4
 
