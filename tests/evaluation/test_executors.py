@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.evaluation.fragile import Kills, Opens, Sleeps
+from tests.evaluation.fragile import Kills, Opens
 from tests.evaluation.machinery import assert_same, clouds, files_in, setup_of, tasks_for
 from tests.plugins.conftest import Plant, plant  # noqa: F401 - a fixture
 from tlengine.errors import InputError, ResourceError
@@ -22,7 +24,6 @@ from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.strategies import (
     CentroidStrategy,
     EstimatorStrategy,
-    LogisticStrategy,
     RidgeStrategy,
 )
 from tlengine.plugins import as_probe_spec
@@ -59,29 +60,26 @@ rng = np.random.default_rng(0)
 y = rng.integers(0, 3, 240)
 X = (rng.normal(size=(240, 320)) + 0.3 * rng.normal(size=(3, 320))[y]).astype(np.float32)
 run = tl.compare(
-    (X, y), strategies=["probe", "lda", "ridge", "knn"], controls={"raw": X[:, :20]}, budgets=[10, "all"], seeds=1,
-    progress=False, out=out, executor=Shuffled() if executor == "shuffled" else executor,
+    (X, y), strategies=["probe", "lda", "ridge", "knn"], controls={"raw": X[:, :20]}, budgets=[10, "all"],
+    seeds=1, progress=False, out=out, executor=Shuffled() if executor == "shuffled" else executor,
 )
 assert not run.document["failed"], run.document["failed"]
 """
 
 
-def python(
-    code: str, *words: str, path: Path | None = None, threads: int = 1, **options: Any
-) -> "subprocess.CompletedProcess[str]":
+def python(code: str, *words: str, path: Path, threads: int) -> "subprocess.CompletedProcess[str]":
     threaded = dict.fromkeys(
         ("TLENGINE_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)
     )
-    found = [*([str(path)] if path else []), *filter(None, sys.path)]
+    found = [str(path), *filter(None, sys.path)]
     environment = {**os.environ, **threaded, "PYTHONPATH": os.pathsep.join(found)}
-    return subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=240, env=environment, **options
-    )  # fmt: skip
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
 
 
 @pytest.mark.timeout(600)
 def test_fresh_processes_threads_and_order_give_the_same_bytes(tmp_path: Path, plant: Plant) -> None:  # noqa: F811
-    """A probe of the core, one of a plugin in scikit-learn, ridge (which multiplies in NumPy), and a control."""
+    """A probe of the core, one of a plugin in scikit-learn, ridge (by NumPy), and a control."""
     plant("discriminants", PLUGIN)
     ways = [("here", 1), ("here", 2), ("processes", 1), ("processes", 2), ("shuffled", 2)]
     found = []
@@ -109,30 +107,18 @@ def records_of(setup: Setup, workers: int = 2) -> dict[tuple[str, int], Record]:
 def test_a_process_that_dies_costs_its_task_one_retry(tmp_path: Path) -> None:
     """It dies in the first fit of one strategy, which is then done again, and in every fit of another."""
     once = estimator(Kills(str(tmp_path / "mark")))
-    setup = setup_of(
-        X, CODES, {"centroid": CentroidStrategy(), "once": once, "always": estimator(Kills()), "ridge": RidgeStrategy()}
-    )  # fmt: skip
-    records = records_of(setup)
-    here = {(r.task.strategy, r.task.fold): r for r in Here().run(
-        setup_of(X, CODES, {"centroid": CentroidStrategy(), "once": once, "ridge": RidgeStrategy()}),
-        [task for task in tasks_for(setup, [5]) if task.strategy != "always"],
-    )}  # fmt: skip
-    for key, record in records.items():
-        if key[0] == "always":
+    honest = {"centroid": CentroidStrategy(), "once": once, "ridge": RidgeStrategy()}
+    setup = setup_of(X, CODES, {**honest, "always": estimator(Kills())})
+    tasks = [task for task in tasks_for(setup, [5]) if task.strategy != "always" or task.fold < 2]
+    records = list(Processes(2).run(setup, tasks))
+    assert Counter(record.task for record in records) == Counter(tasks), "each task once"
+    here = {r.task: r for r in Here().run(setup, [task for task in tasks if task.strategy != "always"])}
+    for record in records:
+        if record.task.strategy == "always":
             assert record.error == "the process that ran it died"
             assert record.key == setup.key(record.task)
         else:
-            assert_same(record, here[key])
-
-
-def test_a_batch_survives_one_of_its_tasks() -> None:
-    class Batched(CentroidStrategy):
-        pass
-
-    strategies = {"always": estimator(Kills()), "probe": LogisticStrategy()}
-    records = records_of(setup_of(X, CODES, strategies), workers=1)
-    assert [records["probe", fold].failed for fold in range(5)] == [False] * 5
-    assert [records["always", fold].failed for fold in range(5)] == [True] * 5
+            assert_same(record, here[record.task])
 
 
 class OfTheTest(CentroidStrategy):
@@ -170,7 +156,7 @@ def test_what_cannot_be_opened_is_told_once() -> None:
 def test_a_process_that_never_begins_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlengine.evaluation.processes._serve", os._exit)
     setup = setup_of(X, CODES, {"a": CentroidStrategy()})
-    with pytest.raises((ResourceError, InputError), match="before it could begin|cannot be sent"):
+    with pytest.raises(ResourceError, match="before it could begin"):
         list(Processes(2).run(setup, tasks_for(setup, [5])))
 
 
@@ -184,7 +170,8 @@ class Mine(GaussianNB):
 rng = np.random.default_rng(0)
 y = rng.integers(0, 2, 60)
 X = rng.normal(size=(60, 4)) + y[:, None]
-run = tl.compare((X, y), strategies=["centroid", {}], budgets=[5], seeds=1, progress=False, executor="processes")
+options = {{"budgets": [5], "seeds": 1, "progress": False, "executor": "processes"}}
+run = tl.compare((X, y), strategies=["centroid", {}], **options)
 print(len(run.results))
 """
 
@@ -231,7 +218,8 @@ from tests.evaluation.fragile import Sleeps
 rng = np.random.default_rng(0)
 y = rng.integers(0, 2, 60)
 X = rng.normal(size=(60, 4)) + y[:, None]
-tl.compare((X, y), strategies=[("sleeps", Sleeps(sys.argv[1]))], budgets=[5], seeds=1, progress=False, executor="processes")
+slow = [(name, Sleeps(sys.argv[1])) for name in ("one", "two")]
+tl.compare((X, y), strategies=slow, budgets=[5], seeds=1, progress=False, executor="processes")
 """
 
 
@@ -250,30 +238,31 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("sign", ["SIGKILL", "SIGINT"])
-def test_no_process_outlives_the_run(tmp_path: Path, sign: str) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_the_run(tmp_path: Path, sign: signal.Signals) -> None:
     """However it ends, and though each is in the middle of a fit of a minute."""
-    import signal
-
     mark = tmp_path / "mark"
-    environment = {
-        **os.environ,
-        "TLENGINE_NUM_THREADS": "2",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "TLENGINE_NUM_THREADS": "2", "PYTHONPATH": path}
     command = [sys.executable, "-c", SLEEPS, str(mark)]
-    with subprocess.Popen(
+    run = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        workers = wait_for(
-            lambda: mark.exists() and len(set(mark.read_text().split())) == 2 and mark.read_text().split()
-        )
-        assert all(alive(int(pid)) for pid in workers)
-        os.killpg(run.pid, signal.SIGINT) if sign == "SIGINT" else run.kill()
+    )
+    try:
+        wait_for(lambda: mark.exists() and len(set(mark.read_text().split())) == 2)
+        workers = [int(pid) for pid in mark.read_text().split()]
+        assert all(alive(pid) for pid in workers)
+        if sign == signal.SIGINT:  # Ctrl-C reaches the whole group
+            os.killpg(run.pid, sign)
+        else:
+            run.kill()
         _, said = run.communicate(timeout=30)
-    wait_for(lambda: not any(alive(int(pid)) for pid in workers), 10)
-    assert said.count("Traceback") == (sign == "SIGINT")
-    if sign == "SIGINT":
+    finally:
+        run.kill()
+        run.wait()
+    wait_for(lambda: not any(alive(pid) for pid in workers), 10)
+    assert said.count("Traceback") == (sign == signal.SIGINT)
+    if sign == signal.SIGINT:
         assert said.rstrip().endswith("KeyboardInterrupt")
 
 
@@ -301,8 +290,6 @@ def test_features_travel_in_files_and_not_with_the_setup(
     shipped = module._ship(setup, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.npy", "1.npy", "setup.pickle"]
     assert shipped.stat().st_size < wide.nbytes / 10
-    import pickle
-
     read = pickle.loads(shipped.read_bytes())  # noqa: S301 - our own bytes
     assert isinstance(read.views["net"].X, np.memmap)
     assert np.array_equal(read.views["net"].X, wide)
