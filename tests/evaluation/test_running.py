@@ -1,8 +1,9 @@
-"""Each task once, in a balanced order, told to plugins in the driver, and never twice where keys are equal."""
+"""Each task once, in a balanced order, told to plugins in the driver; tasks of equal keys are one fit."""
 
 import os
 import sys
 from collections import Counter
+from importlib.metadata import distribution
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,7 @@ def tlengine_run_finished(document):
 
 @pytest.mark.parametrize("executor", ["here", "processes"])
 def test_events_come_once_a_task_in_this_process(plant: Plant, use: Use, executor: str) -> None:  # noqa: F811
-    from tlengine import builtin  # noqa: F401 - registered beside the plugin below
-
-    manager = use(plant("hears", HEARS))
-    manager.register(sys.modules["tlengine.builtin"], name="builtin")
+    use(distribution("tlengine"), plant("hears", HEARS))
     run = compare(
         (X, CODES), strategies=["centroid"], controls={"raw": X[:, :2]}, budgets=[5], seeds=1,
         executor=executor, progress=False,
@@ -78,7 +76,7 @@ class Counts(CentroidStrategy):
 
 
 def test_tasks_of_equal_keys_are_one_fit() -> None:
-    """A user's split is the same for every seed: unseeded strategies have one fit of it at all, seeded five."""
+    """A user's split is the same for every seed: one fit for an unseeded strategy, five for a seeded."""
     splits = np.array(["train"] * 40 + ["test"] * 20)
     for seeded, fits in ((False, 1), (True, 5)):
         counts = Counts(seeded)

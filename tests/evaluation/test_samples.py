@@ -1,4 +1,4 @@
-"""What backbones and controls see of the samples: arrays for controls, rows that all could read, what failed."""
+"""What backbones and controls see of the samples: arrays for controls, rows that all can read, failures."""
 
 from collections.abc import Callable
 from typing import Any
