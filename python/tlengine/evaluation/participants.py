@@ -53,8 +53,9 @@ def array_controls(given: Mapping[str, Any], strategies: Mapping[str, Chosen]) -
     """
     for name in given:
         if not isinstance(name, str) or name in strategies:
+            why = "as a strategy" if name in strategies else "which is no text"
             raise InputError(
-                f"a control is named {name!r}, {'as a strategy' if name in strategies else 'no text'}",
+                f"a control is named {name!r}, {why}",
                 hint="give it another name, for instance controls={'raw': X0}",
             )
     return {

@@ -9,6 +9,7 @@ import numpy as np
 from tlengine.evaluation.cells import Cell
 from tlengine.evaluation.model import Model
 from tlengine.evaluation.views import TaskView
+from tlengine.evaluation.worker import one_blas_thread
 from tlengine.plugins.contracts import Task
 from tlengine.statistics import calibrate
 
@@ -25,14 +26,15 @@ def refit(cell: Cell, modality: str) -> Model:
     task = Task(view=cell.view, strategy=cell.strategy, budget="all", seed=0, fold=0, part="refit")
     roles, view = setup.plan.roles(task), setup.views[cell.view]
     seen = TaskView(view, setup.ground, roles)
-    fitted = setup.strategies[cell.strategy].strategy.fit(seen, roles, seed=0)
+    with one_blas_thread():
+        fitted = setup.strategies[cell.strategy].strategy.fit(seen, roles, seed=0)
+        estimator = fitted.estimator(seen, roles.train, setup.ground.classes[setup.ground.codes[roles.train]])
     codes = setup.ground.codes
     held = fitted.held_out if fitted.held_out is not None and len(fitted.held_out) else None
     value = calibrate(
         fitted.kind, held, None if held is None else codes[roles.held],
         labels=len(roles.train), classes=len(setup.ground.classes),
     )  # fmt: skip
-    estimator = fitted.estimator(seen, roles.train, setup.ground.classes[codes[roles.train]])
     metadata: dict[str, Any] = {
         "backbone": view.name,
         "fingerprint": view.fingerprint,

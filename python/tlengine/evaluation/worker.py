@@ -6,7 +6,9 @@ import resource
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -19,7 +21,7 @@ from tlengine.evaluation.views import TaskView
 from tlengine.plugins.containment import reason
 from tlengine.plugins.contracts import Fitted, Job, Record, Scores, Task
 
-__all__ = ["Worker", "batches", "run_task", "run_tasks"]
+__all__ = ["Worker", "batches", "one_blas_thread", "run_task", "run_tasks"]
 
 SAMPLE = 1_000
 """Training rows that the training accuracy is measured on, at the most."""
@@ -53,6 +55,24 @@ def batches(tasks: Sequence[Task]) -> Iterator[list[Task]]:
         for task in same:
             found.setdefault((task.view, task.strategy), []).append(task)
         yield from found.values()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy and SciPy multiply on one thread meanwhile: sums in another order give other bits.
+
+    The core's own threads are left as they are; its results do not depend on them.
+    """
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _blas() -> Any:
+    import scipy.linalg  # noqa: F401 - it brings a library of its own, which is to be found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def run_task(worker: Worker, task: Task) -> Record:
@@ -113,7 +133,7 @@ def _measured(work: Callable[[], T]) -> tuple[T, _Cost]:
     from sklearn.exceptions import ConvergenceWarning
 
     before, start, cpu = _peak(), time.perf_counter(), time.process_time()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_blas_thread():
         # What was chosen says whether it converged; candidates need no certificate.
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = work()
@@ -131,7 +151,8 @@ def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, cost: _Cost) -
     scores, predicting = _measured(lambda: fitted.scores(view, roles.test))
     held = fitted.held_out
     sample = roles.train[:: max(1, -(-len(roles.train) // SAMPLE))]
-    own = _checked(fitted.scores(view, sample), len(sample), classes, "training rows")
+    own, _ = _measured(lambda: fitted.scores(view, sample))
+    own = _checked(own, len(sample), classes, "training rows")
     return Record(
         task=task,
         key=worker.setup.key(task),
