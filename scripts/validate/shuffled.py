@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 import tlengine as tl
 from tlengine.errors import TlengineError
+from tlengine.evaluation import Verdict
 
 Matrix = npt.NDArray[np.float32]
 STRATEGIES = ("knn", "probe", "ridge", "centroid")
@@ -112,19 +113,17 @@ def _even(y: npt.NDArray[np.generic], each: int) -> npt.NDArray[np.intp]:
 CASES: tuple[Callable[[], Case | None], ...] = (iris, digits, reuters)
 
 
+def judged(case: Case, y: npt.NDArray[np.intp], seeds: int) -> Verdict:
+    """The verdict of a run with these labels."""
+    options = {"strategies": STRATEGIES, "budgets": ["all"], "seeds": seeds, "progress": False}
+    return tl.compare((case.X, y), controls=case.controls, **options).verdict
+
+
 def shuffled(case: Case, runs: int, seed: int, seeds: int = 5) -> Counter[str]:
     """How often p < .05 in each direction against each control, and how often each outcome."""
     found: Counter[str] = Counter()
     for run in range(runs):
-        y = np.random.default_rng([seed, run]).permutation(case.y)
-        verdict = tl.compare(
-            (case.X, y),
-            strategies=STRATEGIES,
-            controls=case.controls,
-            budgets=["all"],
-            seeds=seeds,
-            progress=False,
-        ).verdict
+        verdict = judged(case, np.random.default_rng([seed, run]).permutation(case.y), seeds)
         found[verdict.outcome] += 1
         for control in verdict.controls:
             if control["p_value"] < 0.05:
