@@ -141,7 +141,7 @@ def main() -> int:
         )
         columns = [mean_error(v) for v in (told, fresh, told - fresh, best - fresh)]
         shown = " | ".join(f"{m:{sign}.2f} ± {e:.2f}" for (m, e), sign in zip(columns, SIGNS, strict=True))
-        print(f"| {candidates} | {' | '.join(shown)} |", flush=True)
+        print(f"| {candidates} | {shown} |", flush=True)
         off, error = columns[2]
         if abs(off) > ERRORS * error:
             broken.append(f"{candidates} candidates: {off:+.2f} ± {error:.2f} points from the truth")
