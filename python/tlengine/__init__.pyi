@@ -1,4 +1,5 @@
 # The public names: lazy_loader reads this table, and type checkers do.
+from . import errors as errors
 from ._core import __version__ as __version__
 from ._core import build_profile as build_profile
 from .data import Dataset as Dataset
@@ -7,6 +8,7 @@ from .evaluation import Model as Model
 from .evaluation import RunResult as RunResult
 from .evaluation import compare as compare
 from .evaluation import from_pretrained as from_pretrained
+from .evaluation import load_run as load_run
 from .features import Backbone as Backbone
 from .features import EmbeddingCache as EmbeddingCache
 from .features import extract as extract

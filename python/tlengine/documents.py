@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["installed_versions", "plain", "replace_file", "replace_text"]
+__all__ = ["described", "installed_versions", "plain", "replace_file", "replace_text"]
 
 
 def replace_file(
@@ -108,6 +108,29 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def described(value: Any) -> Any:
+    """As :func:`plain`, for digests: the same in every process.
+
+    What JSON does not know is told by its class, or, where it is a class or function, by its name: its text
+    may hold an address.
+
+    >>> described({"solver": object(), "by": len, "Cs": (1, 2)})
+    {'solver': 'builtins.object', 'by': 'builtins.len', 'Cs': [1, 2]}
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, str | int | float | bool):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {str(key): described(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [described(item) for item in value]
+    if isinstance(value, Set):
+        return sorted(map(str, value))
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str | None]:

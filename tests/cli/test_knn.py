@@ -3,6 +3,8 @@ import pytest
 from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
+import tlengine
+
 
 def test_one_neighbour_equals_scikit_learn_leave_one_out(tl, features):
     code, document, err = tl("knn", features, "--k", "1,5,500", "--json", "--quiet")
@@ -126,3 +128,42 @@ def test_a_recipe_of_the_users_own_is_no_trouble(tl, features, tmp_path, recipe,
         np.savez(tmp_path / "own.npz", X=arrays["X"], y=arrays["y"], recipe=recipe)
     code, _, err = tl(command, tmp_path / "own.npz", "--json", "--quiet", "--out", tmp_path / "model")
     assert code == 0, err
+
+
+def misleading(path):
+    """Training rows say k = 1, test rows say k = 41: pairs of a class in a line, the test in one end."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(60, 8))
+    X = np.repeat(centres, 2, axis=0) + rng.normal(scale=1e-3, size=(120, 8))
+    y = np.repeat(rng.integers(0, 2, 60), 2)
+    test = rng.normal(size=(60, 8))
+    most = np.bincount(y).argmax()
+    splits = np.array(["train"] * 120 + ["test"] * 60)
+    labels = np.concatenate([y, np.full(60, most)])
+    np.savez(path, X=np.concatenate([X, test]).astype(np.float32), y=labels, splits=splits)
+    return most
+
+
+def test_k_is_chosen_on_training_rows_alone(tl, tmp_path):
+    most = misleading(tmp_path / "f.npz")
+    options = ("--k", "1,119", "--temperature", "1000", "--metric", "euclidean", "--json", "--quiet")
+    document = tl("knn", tmp_path / "f.npz", *options, "--out", tmp_path / "m")[1]
+    one, many = document["results"]
+    assert one["accuracy"] < many["accuracy"] == 1.0
+    assert document["k"] == 1, most
+    code, _, err = tl("knn", tmp_path / "f.npz", *options, "--min-accuracy", "0.99")
+    assert code == 3
+    assert f"accuracy {one['accuracy']:.4f} is below" in err
+    assert tl("knn", tmp_path / "f.npz", *options)[1]["k"] is None
+
+
+def test_kept_votes_are_smoothed_by_what_they_got_wrong(tl, features, tmp_path):
+    """Random labels: the votes of one neighbour are certain and wrong, what is kept is not."""
+    with np.load(features) as arrays:
+        X = arrays["X"]
+    y = np.random.default_rng(0).permutation(np.arange(len(X)) % 2)
+    np.savez(tmp_path / "f.npz", X=X, y=y)
+    assert tl("knn", tmp_path / "f.npz", "--k", "1", "--out", tmp_path / "m", "--quiet")[0] == 0
+    proba = tlengine.from_pretrained(tmp_path / "m").predict_proba(X[:20])
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert 0.5 < proba.max() < 0.65

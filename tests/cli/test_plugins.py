@@ -31,7 +31,8 @@ def test_list(run: Run) -> None:
         assert "raw" in out
         document = json.loads(run(*arguments, "--json")[1])
         assert "raw" in document["backbones"]
-        assert {"knn", "probe", "ridge", "centroid", "preval", "svm"} <= set(document["probes"])
+        assert document["probes"] == ["preval", "svm"]
+        assert {"knn", "probe", "ridge", "centroid", "raw", "stats", "rcf"} <= set(document["strategies"])
         assert {plugin["name"]: plugin["status"] for plugin in document["plugins"]}["builtin"] == "loaded"
 
 
@@ -75,6 +76,7 @@ def test_list_and_show_know_every_kind(run: Run, plant: Plant, use: Use) -> None
         "view": "raw",
         "modalities": ["image", "text", "features"],
         "default": False,
+        "spoken": "",
         "description": "Just so.",
         "plugin": "mine (mine 1.0)",
     }

@@ -278,8 +278,8 @@ def test_listing_loads_no_torch() -> None:
 
     code = (
         "import sys\n"
-        "from tlengine.plugins import backbones, probes\n"
-        "assert 'raw' in backbones() and 'probe' in probes()\n"
+        "from tlengine.plugins import backbones, probes, strategies\n"
+        "assert 'raw' in backbones() and 'svm' in probes() and 'probe' in strategies()\n"
         "print([m for m in ('torch', 'transformers', 'sklearn') if m in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

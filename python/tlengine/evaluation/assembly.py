@@ -166,6 +166,7 @@ def _warn_uncertified(parts: Parts, records: Mapping[str, Record]) -> None:
 
 
 def _results(cell: Cell, metrics: Mapping[str, MetricSpec]) -> list[dict[str, Any]]:
+    named = {name: value for name, value in cell.name.items() if name != "role"}
     found = []
     for (seed, fold), _ in sorted(cell.records.items()):
         outcome: Outcome = cell.outcome((seed, fold))
@@ -176,7 +177,7 @@ def _results(cell: Cell, metrics: Mapping[str, MetricSpec]) -> list[dict[str, An
                 raise
             except BaseException:  # a metric that is not defined on these rows, or a plugin that exits
                 value = None
-            found.append({**cell.name, "seed": seed, "fold": fold, "metric": metric.name, "value": value})
+            found.append({**named, "seed": seed, "fold": fold, "metric": metric.name, "value": value})
     return found
 
 

@@ -163,8 +163,9 @@ def _see(
             raise InputError(f"{dataset.name} holds features already", hint="leave the backbone out")
         arrays = controls if isinstance(controls, Mapping) else {}
         chosen = participants(strategies, None if arrays else controls, dataset.modality)
+        chosen |= array_controls(arrays, chosen)
         samples = samples_of_features(dataset, arrays)
-        return chosen | array_controls(arrays), samples, [next(iter(samples.views))]
+        return chosen, samples, [next(iter(samples.views))]
     from tlengine.features import default_backbone
 
     if isinstance(controls, Mapping):
@@ -183,6 +184,7 @@ def _wanted(backbones: Sequence[Any], chosen: Mapping[str, Chosen]) -> list[Want
     """Every view that some strategy or control reads."""
     kinds = list(dict.fromkeys(one.view for one in chosen.values()))
     own = {name for name in kinds if name not in ("backbone", "random")}
+    named = {one.view for one in chosen.values() if one.asked}
     found = {}
     for backbone in backbones:
         name = str(getattr(backbone, "name", backbone))
@@ -190,11 +192,14 @@ def _wanted(backbones: Sequence[Any], chosen: Mapping[str, Chosen]) -> list[Want
         found[name] = Wanted(name=name, backbone=belongs, source=backbone, asked=True)
         if "random" in kinds:
             found[f"{name}~random"] = Wanted(
-                name=f"{name}~random", backbone=name, source=("random", backbone)
+                name=f"{name}~random",
+                backbone=name,
+                source=("random", backbone),
+                named="random" in named,
             )
     for name in kinds:
         if name in own:
-            found.setdefault(name, Wanted(name=name, backbone="", source=name))
+            found.setdefault(name, Wanted(name=name, backbone="", source=name, named=name in named))
     return list(found.values())
 
 

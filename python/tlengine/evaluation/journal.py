@@ -2,17 +2,21 @@
 
 ``OUT/journal.jsonl`` has a line for each record, ``OUT/predictions/KEY.safetensors`` its scores. A line is
 written after the scores that it names, and carries a digest of both: a torn, edited or foreign line is left
-out, and its task is run again. Failures are not kept, so that the next run tries them anew.
+out, and its task is run again. Failures are not kept, so that the next run tries them anew. Where the disk is
+full the run goes on without: the journal ends with the last line that is whole.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
-import shutil
+import re
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -20,13 +24,15 @@ from typing import IO, Any
 import numpy as np
 
 from tlengine.documents import plain, replace_file
-from tlengine.errors import InputError
+from tlengine.errors import InputError, TlengineWarning
 from tlengine.plugins.contracts import Record, Task
 
 __all__ = ["FileJournal", "Journal"]
 
 FORMAT = 1
 SYNC_SECONDS = 1.0
+_OURS = re.compile(r"[0-9a-f]{32}\.safetensors|\.tlengine-.*\.tmp")
+"""What this module writes to ``predictions/``; the second is a draft, left there by a run that was killed."""
 _ARRAYS = ("scores", "held_out")
 _NUMBERS = (
     "labels", "kind", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds", "cpu_seconds",
@@ -66,12 +72,13 @@ class FileJournal(Journal):
             raise InputError(f"{self.folder} is a file, not a directory", hint="choose another --out")
         self._predictions = self.folder / "predictions"
         self._predictions.mkdir(parents=True, exist_ok=True)
-        self._file = self._open(fresh)
+        self._end = 0
+        self._file: IO[bytes] | None = self._open(fresh)
         self._unsynced: list[Path] = []
         self._synced = time.monotonic()
 
     def _open(self, fresh: bool) -> IO[bytes]:
-        file = (self.folder / "journal.jsonl").open("ab+")
+        file = (self.folder / "journal.jsonl").open("ab+", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -81,36 +88,60 @@ class FileJournal(Journal):
             ) from None
         if fresh:
             file.truncate(0)
-            shutil.rmtree(self._predictions)
-            self._predictions.mkdir()
+        self._clear(drafts=not fresh)
         file.seek(0)
-        end = 0
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            end += len(line)
-            record = _read(line, self._predictions)
+        *lines, torn = file.read().split(b"\n")
+        for record in (_read(line, self._predictions) for line in lines):
             if record is not None:
                 self.records[record.key] = record
-        file.truncate(end)  # a torn last line
+        self._end = file.tell() - len(torn)
+        file.truncate(self._end)
         return file
+
+    def _clear(self, *, drafts: bool) -> None:
+        """Remove what this module wrote, or drafts alone; what a user put there stays."""
+        for path in self._predictions.iterdir():
+            if _OURS.fullmatch(path.name) and (not drafts or path.suffix == ".tmp"):
+                path.unlink()
 
     def add(self, record: Record) -> None:
         """Keep a result on disk; synced at least each second."""
         super().add(record)
-        if record.failed:
+        if record.failed or self._file is None:
             return
+        try:
+            self._write(self._file, record)
+            if time.monotonic() - self._synced >= SYNC_SECONDS:
+                self.sync()
+        except OSError as error:
+            self._give_up(error)
+
+    def _write(self, file: IO[bytes], record: Record) -> None:
         path = self._predictions / f"{record.key}.safetensors"
         data = _arrays(record)
-        replace_file(path, lambda file: file.write(data), durable=False)
-        self._file.write(_line(record, hashlib.blake2b(data, digest_size=16).hexdigest()))
-        self._file.flush()
+        replace_file(path, lambda draft: draft.write(data), durable=False)
+        line = _line(record, hashlib.blake2b(data, digest_size=16).hexdigest())
+        written = file.write(line)
+        if written != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._end += len(line)
         self._unsynced.append(path)
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
-            self.sync()
+
+    def _give_up(self, error: OSError) -> None:
+        """The rest of the run stays in memory."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.truncate(self._end)
+            with contextlib.suppress(OSError):
+                file.close()
+        note = f"{self.folder} cannot be written to ({error}): the run goes on, but cannot be taken up again"
+        warnings.warn(note, TlengineWarning, stacklevel=4)
 
     def sync(self) -> None:
         """Make all that was added durable: scores first, then the lines that name them."""
+        if self._file is None:
+            return
         for path in self._unsynced:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -120,8 +151,12 @@ class FileJournal(Journal):
 
     def close(self) -> None:
         """Sync, and let others write."""
-        self.sync()
-        self._file.close()
+        try:
+            self.sync()
+        except OSError as error:
+            self._give_up(error)
+        if self._file is not None:
+            self._file.close()
 
 
 def _arrays(record: Record) -> bytes:

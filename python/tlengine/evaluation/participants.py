@@ -45,8 +45,18 @@ def participants(named: Any, controls: Any, modality: str) -> dict[str, Chosen]:
     return found
 
 
-def array_controls(given: Mapping[str, Any]) -> dict[str, Chosen]:
-    """A linear probe on each of the arrays that a user gives as controls."""
+def array_controls(given: Mapping[str, Any], strategies: Mapping[str, Chosen]) -> dict[str, Chosen]:
+    """A linear probe on each of the arrays that a user gives as controls.
+
+    Raises:
+        InputError: a name that is no text, or that of a strategy.
+    """
+    for name in given:
+        if not isinstance(name, str) or name in strategies:
+            raise InputError(
+                f"a control is named {name!r}, {'as a strategy' if name in strategies else 'no text'}",
+                hint="give it another name, for instance controls={'raw': X0}",
+            )
     return {
         name: Chosen(name=name, strategy=LogisticStrategy(), role="control", view=name, asked=True)
         for name in given

@@ -59,7 +59,7 @@ class RunResult:
         return list(self.document["results"])
 
     def table(self) -> str:
-        """One line per strategy and budget: accuracy, its interval, other metrics, gain over raw."""
+        """One line per strategy and budget: accuracy, its interval, other metrics, gain over a control."""
         from tlengine.evaluation.table import summary_table
 
         return summary_table(self.document)
@@ -152,7 +152,7 @@ def load_run(path: str | os.PathLike[str]) -> RunResult:
 
     Raises:
         FileNotFoundError: nothing is there.
-        RunFormatError: not a run document of tlengine, or one of a newer version.
+        RunFormatError: not a run document of tlengine, or one of another version.
     """
     file = Path(path)
     if file.is_dir():

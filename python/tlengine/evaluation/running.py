@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tlengine.evaluation.journal import Journal
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.setup import Setup
 from tlengine.plugins import notify
-from tlengine.plugins.contracts import Budget, Executor, Record, Task
+from tlengine.plugins.contracts import Budget, Executor, Task
 from tlengine.settings import hidden_bar
 
 __all__ = ["run_all", "tasks_of"]
@@ -70,14 +68,7 @@ def run_all(
             ledger.add(
                 "fit", f"{record.task.view} {record.task.strategy}", record.seconds + record.predict_seconds
             )
-            notify("tlengine_task_finished", record=_facts(record))
+            notify("tlengine_task_finished", record=record)
             bar.set_postfix_str(f"{record.task.view} {record.task.strategy}", refresh=False)
             bar.update()
     return len(known)
-
-
-def _facts(record: Record) -> Mapping[str, Any]:
-    """A record without its arrays, for those who listen."""
-    found = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-    arrays = ("scores", "held_out")
-    return {**{n: v for n, v in found.items() if n not in arrays}, "task": dataclasses.asdict(record.task)}

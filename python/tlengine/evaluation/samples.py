@@ -54,12 +54,20 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A view that a run needs: its name, the backbone it belongs to ("" for none), and what to embed with."""
+    """A view that a run needs.
+
+    Attributes:
+        name, backbone: its own, and of the backbone it belongs to ("" for none).
+        source: what to embed with.
+        asked: whether it is one of the backbones that strategies are used on.
+        named: whether the user named it, or a control that reads it.
+    """
 
     name: str
     backbone: str
     source: Any
     asked: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +115,7 @@ def see_samples(
         except DecodeError:
             raise
         except Exception as error:  # the others go on
-            failed.append(Failed.of(view.name, None, error, asked=view.asked, step="extract"))
+            failed.append(Failed.of(view.name, None, error, asked=view.asked or view.named, step="extract"))
             errors += [error] if view.asked else []
     if errors and not any(view.asked for view, _ in seen):
         raise errors[0]

@@ -24,10 +24,26 @@ _ROLE: Keys = {"role": _TEXT}
 _INTERVAL: Keys = {"low": _MAYBE, "high": _MAYBE}
 """null where no interval can be had; then there is a ``reason``."""
 
+_CONTROL: Keys = {
+    "control": _TEXT,
+    "control_backbone": _TEXT,
+    "effect": _NUMBER,
+    "level": _NUMBER,
+    "p_value": _NUMBER,
+    "p_adjusted": _NUMBER,
+}
+
 _OBJECTS: Mapping[str, Keys] = {
     "dataset": {"name": _TEXT, "modality": _TEXT, "rows": _COUNT, "used": _COUNT, "counts": _LIST},
     "resamples": {"kind": _TEXT, "seeds": _COUNT, "count": _COUNT, "train": _NUMBER, "test": _NUMBER},
-    "configuration": {"budgets": _LIST, "strategies": _LIST, "seeds": _COUNT, "extraction": (dict,)},
+    "configuration": {
+        "budgets": _LIST,
+        "strategies": _LIST,
+        "controls": _LIST,
+        "metrics": _LIST,
+        "seeds": _COUNT,
+        "extraction": (dict,),
+    },
     "confusion": {"classes": _LIST, "counts": _LIST},
     "duplicates": {"count": _COUNT, "tested": _COUNT, "straddling": _COUNT, "threshold": _NUMBER},
     "costs": {"total_seconds": _NUMBER},
@@ -61,14 +77,30 @@ _RECORDS: Mapping[str, Keys] = {
     "comparisons": {
         **_CELL,
         **_INTERVAL,
-        "control": _TEXT,
-        "effect": _NUMBER,
-        "p_adjusted": _NUMBER,
+        **_CONTROL,
         "outcome": _TEXT,
     },
-    "fits": {**_CELL, "seed": _COUNT, "fold": _COUNT, "labels": _COUNT, "train_accuracy": _MAYBE},
-    "verdict.controls": {"control": _TEXT, "effect": _NUMBER, **_INTERVAL, "p_adjusted": _NUMBER},
-    "verdict.by_budget": {"budget": (int, str), "outcome": _TEXT, "accuracy": _NUMBER},
+    "fits": {
+        **_CELL,
+        "seed": _COUNT,
+        "fold": _COUNT,
+        "labels": _COUNT,
+        "train_accuracy": _MAYBE,
+        "seconds": _NUMBER,
+        "predict_ms": _NUMBER,
+        "nbytes": _MAYBE,
+    },
+    "verdict.controls": {**_CONTROL, **_INTERVAL},
+    "verdict.by_budget": {
+        **_INTERVAL,
+        "budget": (int, str),
+        "labels": _NUMBER,
+        "outcome": _TEXT,
+        "accuracy": _NUMBER,
+        "control": (str, type(None)),
+        "effect": _MAYBE,
+        "chance": _NUMBER,
+    },
     "verdict.picked": {"backbone": _TEXT, "strategy": _TEXT, "times": _COUNT, "of": _COUNT},
     "mistakes": {"id": _TEXT, "truth": _TEXT, "predicted": _TEXT, "confidence": _NUMBER},
     "conflicts": {"ids": _LIST, "labels": _LIST},

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tlengine import __version__
 from tlengine.data.plans import Plan
-from tlengine.documents import plain
+from tlengine.documents import described, plain
 from tlengine.evaluation.views import Ground, RunView
 from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
 
@@ -57,8 +58,9 @@ class Setup:
     def key(self, task: Task) -> str:
         """A digest of all that can change the result of a task: 32 hex digits.
 
-        Contents and labels of its rows, what they are for, view, strategy, settings, budget, the seed where
-        the strategy is seeded, and tlengine's version. Not: threads, executor, order, labels of test rows.
+        Contents and labels of its rows, what they are for, the view and what it shows of all rows (contents,
+        units, groups, domains), strategy, settings, budget, the seed where the strategy is seeded, and
+        tlengine's version. Not: threads, executor, order, labels of test rows.
         """
         strategy = self.strategies[task.strategy].strategy
         facts = {
@@ -69,8 +71,9 @@ class Setup:
             "seed": task.seed if strategy.seeded else None,
         }
         digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16)
-        digest.update(self._once(("settings", task.strategy), lambda: self._settings(strategy)))
+        digest.update(self._once(("settings", task.strategy), lambda: self._settings(task.strategy)))
         digest.update(self._once(("view", task.view), lambda: self._view(self.views[task.view])))
+        digest.update(self._once("shown", self._shown))
         digest.update(
             self._once(
                 (task.budget, task.seed, task.fold, task.part), lambda: self._roles(self.plan.roles(task))
@@ -93,32 +96,46 @@ class Setup:
             found = self._known[place] = hashlib.blake2b(make(), digest_size=16).digest()
         return found
 
-    def _settings(self, strategy: Strategy) -> bytes:
-        return json.dumps(plain(strategy.settings()), sort_keys=True).encode()
+    def settings(self, strategy: str) -> Any:
+        """The settings of a strategy in plain JSON; whatever its author's code raises."""
+        return described(self.strategies[strategy].strategy.settings())
+
+    def _settings(self, strategy: str) -> bytes:
+        try:
+            return json.dumps(self.settings(strategy), sort_keys=True).encode()
+        except Exception:  # its tasks fail of the same when they are run
+            return b"no settings"
 
     def _view(self, view: RunView) -> bytes:
         if view.fingerprint is not None and view.recipe:
             return json.dumps(plain({"recipe": view.recipe}), sort_keys=True).encode()
-        return f"{view.X.shape}".encode() + np.ascontiguousarray(view.X).tobytes()
+        return _told(view.X)
+
+    def _shown(self) -> bytes:
+        """A strategy sees all rows but their labels: the scale of a grid, for one, hangs on each of them."""
+        ground = self.ground
+        columns = (ground.digests, ground.units, ground.groups, ground.domains)
+        return b"".join(_told(column) for column in columns)
 
     def _roles(self, roles: Roles) -> bytes:
-        names = json.dumps([str(label) for label in self.ground.classes])
-        parts = [names.encode(), self._labelled(roles.train), self._rows(roles.test)]
+        parts = [_told(np.array([str(label) for label in self.ground.classes])), self._labelled(roles.train)]
+        parts.append(_told(roles.test))
         for fit, held in roles.inner:
-            parts += [self._places(fit, roles), self._labelled(held)]
+            parts += [_told(fit), self._labelled(held)]
         for rows in (roles.select, roles.calibrate):
-            parts.append(b"-" if rows is None else self._labelled(rows))
-        return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
-
-    def _places(self, rows: Rows, roles: Roles) -> bytes:
-        return np.isin(roles.train, rows).tobytes()
+            parts.append(_told(None) if rows is None else self._labelled(rows))
+        return b"".join([*parts, _told(roles.unlabelled)])
 
     def _labelled(self, rows: Rows) -> bytes:
-        _, unit = np.unique(self.ground.units[rows], return_inverse=True)
-        return self._rows(rows) + self.ground.codes[rows].tobytes() + unit.tobytes()
-
-    def _rows(self, rows: Rows) -> bytes:
-        return np.ascontiguousarray(self.ground.digests[rows]).tobytes()
+        return _told(rows) + _told(self.ground.codes[rows])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}, "_draws": {}}
+
+
+def _told(array: npt.NDArray[Any] | None) -> bytes:
+    """An array as bytes that no other array has."""
+    if array is None:
+        return b"-"
+    head = f"{array.dtype.str}{array.shape}:".encode()
+    return head + np.ascontiguousarray(array).tobytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,18 @@ class RunView:
         return float(self.X.var(axis=0, dtype=np.float64).sum())
 
 
+A = TypeVar("A", bound=npt.NDArray[Any] | None)
+
+
+def _read_only(array: A) -> A:
+    """The same array, so that no fit can change what the next one sees."""
+    if array is None:
+        return array
+    found = array.view()
+    found.flags.writeable = False
+    return found
+
+
 class TaskView:
     """One task's leave to look: features of all rows, labels of those that it may learn from.
 
@@ -101,7 +113,8 @@ class TaskView:
         self._allowed[roles.labelled] = True
         self.name = view.name
         self.classes = len(ground.classes)
-        self.units, self.groups, self.domains = ground.units, ground.groups, ground.domains
+        self.units = _read_only(ground.units)
+        self.groups, self.domains = _read_only(ground.groups), _read_only(ground.domains)
 
     @property
     def scale(self) -> float:
@@ -119,13 +132,11 @@ class TaskView:
 
     def features(self, rows: Rows) -> Matrix:
         """(m, d) float32, a copy."""
-        return np.ascontiguousarray(self._view.X[rows])
+        return np.ascontiguousarray(self.matrix()[rows])
 
     def matrix(self) -> Matrix:
         """(n, d) float32 of all rows, read-only."""
-        X = self._view.X.view()
-        X.flags.writeable = False
-        return X
+        return _read_only(self._view.X)
 
     def contents(self, rows: Rows) -> Sequence[Any]:
         """The samples, decoded; see the contract."""

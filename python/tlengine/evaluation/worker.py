@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tlengine.documents import plain
 from tlengine.errors import InputError, TlengineError
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.views import TaskView
 from tlengine.plugins.containment import reason
 from tlengine.plugins.contracts import Fitted, Job, Record, Scores, Task
 
-__all__ = ["Worker", "run_task", "run_tasks"]
+__all__ = ["Worker", "batches", "run_task", "run_tasks"]
 
 SAMPLE = 1_000
 """Training rows that the training accuracy is measured on, at the most."""
@@ -38,6 +39,22 @@ class Worker:
         return Job(view, roles, task.seed)
 
 
+def batches(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Tasks of one strategy on one view, seed by seed and budget by budget: what is solved together.
+
+    All strategies of a seed and budget come before the next, so that a run that is cut short is balanced.
+
+    >>> tasks = [Task(view="v", strategy=s, budget=5, seed=0, fold=f) for f in (0, 1) for s in ("a", "b")]
+    >>> [[(t.strategy, t.fold) for t in batch] for batch in batches(tasks)]
+    [[('a', 0), ('a', 1)], [('b', 0), ('b', 1)]]
+    """
+    for _, same in groupby(tasks, key=lambda task: (task.seed, task.budget, task.part)):
+        found: dict[tuple[str, str], list[Task]] = {}
+        for task in same:
+            found.setdefault((task.view, task.strategy), []).append(task)
+        yield from found.values()
+
+
 def run_task(worker: Worker, task: Task) -> Record:
     """The record of a task: a result, or why there is none."""
     return next(run_tasks(worker, [task]))
@@ -55,6 +72,7 @@ def run_tasks(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
 def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
     strategy = worker.setup.strategies[tasks[0].strategy].strategy
     try:
+        worker.setup.settings(tasks[0].strategy)  # without them there is no key to keep a result by
         jobs = [worker.job(task) for task in tasks]
         fitted, cost = _measured(lambda: list(strategy.fit_many(jobs)))
         if len(fitted) != len(jobs):
@@ -70,11 +88,12 @@ def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
         return
     for task, job, found in zip(tasks, jobs, fitted, strict=True):
         try:
-            yield _result(worker, task, job, found, cost.shared(len(tasks)))
+            record = _result(worker, task, job, found, cost.shared(len(tasks)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            yield _failure(worker, task, error)
+            record = _failure(worker, task, error)
+        yield record  # outside, for here the generator may be closed
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,7 @@ def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, cost: _Cost) -
         if held is None
         else _checked(held, len(roles.held), classes, "rows held out").astype(np.float32),
         kind=fitted.kind,
-        chosen=dict(fitted.chosen),
+        chosen=plain(dict(fitted.chosen)),
         converged=bool(fitted.converged),
         flops=fitted.flops,
         nbytes=fitted.nbytes,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Needs, Roles, Rows, Scores, View
-from tlengine.probes import own_scores
+from tlengine.probes import offered_scores, own_scores
 from tlengine.statistics import calibrate, log_loss, probabilities
 
 __all__ = ["ArrayFitted", "Candidate", "Reading", "Tuned", "loss", "pad", "read_scores"]
@@ -49,7 +49,7 @@ class ArrayFitted:
 
     def scores(self, view: View, rows: Rows) -> Scores:
         """(m, K); see the contract."""
-        _, found = read_scores(self.classifier, view.features(rows), self.reading)
+        _, found = scores_in_order(self.classifier, view.features(rows), self.reading, len(self.known))
         return pad(found, self.known, view.classes)
 
     def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
@@ -75,6 +75,17 @@ def read_scores(classifier: Any, X: Matrix, reading: str) -> tuple[Kind, Scores]
     return own_scores(classifier, X)
 
 
+def scores_in_order(classifier: Any, X: Matrix, reading: Reading, classes: int) -> tuple[Kind, Scores]:
+    """The same of a classifier that was fitted on ``classes`` class numbers from 0: column c is class c.
+
+    Raises:
+        InputError: it knows other classes.
+    """
+    if reading != "offered":
+        return read_scores(classifier, X, reading)
+    return offered_scores(classifier, X, np.arange(classes), classes)
+
+
 def pad(scores: Scores, known: Codes, classes: int) -> Scores:
     """(m, K) from (m, k): the columns of the classes that were fitted, ``-inf`` for the others.
 
@@ -84,6 +95,12 @@ def pad(scores: Scores, known: Codes, classes: int) -> Scores:
     found = np.full((len(scores), classes), -np.inf)
     found[:, known] = scores
     return found
+
+
+def unseen(scores: Scores, known: Codes, seen: Codes) -> Scores:
+    """The scores (m, k), ``-inf`` in the columns of the ``known`` classes that an inner fit has not seen."""
+    scores[:, ~np.isin(known, seen)] = -np.inf
+    return scores
 
 
 def loss(kind: Kind, scores: Scores, codes: Codes, labels: int) -> float:
@@ -160,7 +177,7 @@ class Tuned:
             reading=self.reading,
             kind=kind
             if held is not None
-            else read_scores(classifier, view.features(rows[:1]), self.reading)[0],
+            else scores_in_order(classifier, view.features(rows[:1]), self.reading, len(known))[0],
             chosen=chosen,
             held_out=held,
             converged=bool(np.all(getattr(classifier, "converged_", True))),
@@ -176,7 +193,7 @@ class Tuned:
         found = []
         for candidate in candidates:
             fitted = fit_grouped(self.make(**candidate), X, compact, view.units[rows])
-            kind, scores = read_scores(fitted, others, self.reading)
+            kind, scores = scores_in_order(fitted, others, self.reading, len(known))
             found.append(pad(scores, known, view.classes))
         return kind, np.stack(found)
 

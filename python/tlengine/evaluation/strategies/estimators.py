@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tlengine.documents import plain
+from tlengine.documents import described
 from tlengine.evaluation.strategies.base import ArrayFitted, Candidate, Tuned
 from tlengine.plugins import ProbeSpec
 from tlengine.plugins.contracts import Fitted, Kind, Rows, Scores, View
@@ -17,10 +16,16 @@ from tlengine.plugins.contracts import Fitted, Kind, Rows, Scores, View
 __all__ = ["EstimatorStrategy", "SavedBySpec"]
 
 
+_SHAPES = ((2, 1, 1.0), (100, 64, 1.0), (1_000, 512, 2.0))
+"""Rows, columns and scales by which candidates that are a function are told apart from others."""
+
+
 class EstimatorStrategy(Tuned):
     """The classifier of a :class:`~tlengine.plugins.ProbeSpec`, its candidates judged by the log-loss.
 
     What the fitted classifier offers decides what its scores are: probabilities, else decisions, else votes.
+    A ``random_state`` that was left open is 0, also in the steps of a pipeline, so that the same call gives
+    the same numbers.
     """
 
     reading = "offered"
@@ -29,12 +34,15 @@ class EstimatorStrategy(Tuned):
         self.spec = spec
 
     def settings(self) -> Mapping[str, Any]:
-        """What the estimator is and what its parameters are, as far as they can be told."""
-        made = self.spec.estimator(**self._first())
-        parameters = made.get_params(deep=True) if hasattr(made, "get_params") else vars(made)
+        """What the estimator is, its version, its parameters, and the candidates."""
+        made = self.make(**self._first())
         kind = type(made)
-        told = {name: _told(value) for name, value in sorted(parameters.items())}
-        return {"estimator": f"{kind.__module__}.{kind.__qualname__}", "parameters": told}
+        return {
+            "estimator": f"{kind.__module__}.{kind.__qualname__}",
+            "version": _version(kind.__module__.partition(".")[0]),
+            "parameters": described(_parameters(made)),
+            "candidates": [self.spec.candidates_for(*shape) for shape in _SHAPES],
+        }
 
     def candidates(self, view: View, fewest: int) -> list[Candidate]:
         """Those of the spec."""
@@ -42,7 +50,11 @@ class EstimatorStrategy(Tuned):
 
     def make(self, **candidate: Any) -> Any:
         """An unfitted classifier; it is kept as its spec says."""
-        return self.spec.estimator(**candidate)
+        made = self.spec.estimator(**candidate)
+        if hasattr(made, "set_params"):
+            names = [name for name in _parameters(made) if name.rpartition("__")[2] == "random_state"]
+            made.set_params(**{name: 0 for name in names if _parameters(made)[name] is None})
+        return made
 
     def finish(self, view: View, rows: Rows, chosen: Candidate, held: Scores | None, kind: Kind) -> Fitted:
         """Fits all training rows; the estimator that is kept knows how to save itself."""
@@ -57,7 +69,16 @@ class EstimatorStrategy(Tuned):
         return classifier if saves_itself(classifier) else SavedBySpec(self.spec, classifier)
 
     def _first(self) -> Candidate:
-        return self.spec.candidates_for(2, 1, 1.0)[0]
+        return self.spec.candidates_for(*_SHAPES[0])[0]
+
+
+def _parameters(made: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = made.get_params(deep=True) if hasattr(made, "get_params") else vars(made)
+    return found
+
+
+def _version(package: str) -> str | None:
+    return getattr(sys.modules.get(package), "__version__", None)
 
 
 class SavedBySpec:
@@ -83,17 +104,3 @@ class SavedBySpec:
         from tlengine.probes import save_with
 
         return save_with(self.spec, self.classifier, directory, metadata)
-
-
-def _told(value: Any) -> Any:
-    """A parameter in plain JSON; an object by its class, for its text may hold an address."""
-    if value is None or isinstance(value, str | int | float | bool | np.generic):
-        return plain(value)
-    if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _told(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    kind = value if isinstance(value, type) else type(value)
-    return f"{kind.__module__}.{kind.__qualname__}"

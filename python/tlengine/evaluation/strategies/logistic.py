@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.evaluation.strategies.base import pad
+from tlengine.evaluation.strategies.base import pad, unseen
 from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Needs, Roles, Rows, Scores, View
 
 __all__ = ["LogisticStrategy", "StatsStrategy", "TfidfStrategy"]
@@ -42,6 +42,10 @@ class LogisticStrategy:
         """(n, d) what is fitted: the rows of the view as they are."""
         return view.matrix()
 
+    def scale(self, view: View) -> float:
+        """The mean squared distance of the fitted rows from their mean, to which the grid is relative."""
+        return view.scale or 1.0
+
     def make(self, C: float) -> Any:
         """An unfitted classifier of the view's rows."""
         from tlengine.probes import LinearProbe
@@ -55,8 +59,9 @@ class LogisticStrategy:
 
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
         """All paths in one call of the solver, then all that is kept, C by C."""
-        problems = [_Problem.of(job, self.matrix(job.view, job.roles)) for job in jobs]
-        Cs = GRID / (problems[0].view.scale or 1.0)
+        scale = self.scale(jobs[0].view) if jobs else 1.0
+        problems = [_Problem.of(job, self.matrix(job.view, job.roles), DEFAULT / scale) for job in jobs]
+        Cs = GRID / scale
         choosing = [problem for problem in problems if problem.roles.inner]
         for problem, found in zip(choosing, _solve(choosing, Cs, ROUGH, PATIENCE), strict=True):
             problem.choose(found, np.sort(Cs))
@@ -79,6 +84,10 @@ class TfidfStrategy(LogisticStrategy):
         from tlengine.probes.tfidf import idf, weigh
 
         return weigh(view.matrix(), idf(view.features(roles.train)))
+
+    def scale(self, view: View) -> float:
+        """Of rows of length 1, far from each other, whatever the lengths of the texts."""
+        return 1.0
 
     def make(self, C: float) -> Any:
         """The probe that weighs for itself."""
@@ -116,6 +125,7 @@ class _Problem:
     roles: Roles
     X: Matrix
     rows: Rows
+    codes: Codes
     known: Codes
     labels: Codes
     C: float
@@ -123,16 +133,15 @@ class _Problem:
     kept: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, job: Job, X: Matrix) -> _Problem:
+    def of(cls, job: Job, X: Matrix, C: float) -> _Problem:
         roles, view = job.roles, job.view
         held = roles.held
         rows = np.union1d(roles.train, held) if roles.inner else roles.train
         codes = view.codes(rows)
         known = np.unique(codes[np.searchsorted(rows, roles.train)])
-        # Held-out rows of a class that was not fitted count for nothing in the choice.
+        # Rows of other classes are held out alone; `tasks` has them count for nothing.
         labels = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-        C = DEFAULT / (view.scale or 1.0)
-        return cls(view=view, roles=roles, X=X, rows=rows, known=known, labels=labels, C=C)
+        return cls(view=view, roles=roles, X=X, rows=rows, codes=codes, known=known, labels=labels, C=C)
 
     def tasks(self, *, choosing: bool) -> list[Any]:
         """The fit on all training rows, and where C is chosen those on inner parts."""
@@ -141,10 +150,14 @@ class _Problem:
         goal = target(self.labels.astype(np.uint32), len(self.known))
         found: list[Any] = [(*goal, self._weights(self.roles.train), None)]
         if choosing:
-            known = np.isin(self.view.codes(self.rows), self.known)
             for fit, held in self.roles.inner:
-                found.append((*goal, self._weights(fit), self._weights(held) * known))
+                counted = np.isin(self.codes, self._seen(fit))
+                found.append((*goal, self._weights(fit), self._weights(held) * counted))
         return found
+
+    def _seen(self, fit: Rows) -> Codes:
+        """The classes of an inner part to fit."""
+        return np.unique(self.codes[np.searchsorted(self.rows, fit)])
 
     def _weights(self, rows: Rows) -> npt.NDArray[np.float64]:
         found = np.zeros(len(self.rows))
@@ -156,10 +169,10 @@ class _Problem:
         losses = np.sum([fold["held_out_loss"] for fold in found[1:]], axis=0)
         best = int(np.argmin(losses))
         self.C = float(Cs[best])
-        parts = [
-            _scores(self.X[held], fold["coef"][best], fold["intercept"][best])
-            for (_, held), fold in zip(self.roles.inner, found[1:], strict=True)
-        ]
+        parts = []
+        for (fit, held), fold in zip(self.roles.inner, found[1:], strict=True):
+            scores = _scores(self.X[held], fold["coef"][best], fold["intercept"][best])
+            parts.append(unseen(scores, self.known, self._seen(fit)))
         self.held_out = pad(np.concatenate(parts), self.known, self.view.classes)
 
     def fitted(self, make: Any, weigh: Any) -> Fitted:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlengine.evaluation.strategies.base import ArrayFitted, Candidate, Tuned, pad, read_scores
+from tlengine.evaluation.strategies.base import ArrayFitted, Candidate, Tuned, pad, read_scores, unseen
 from tlengine.plugins.contracts import Codes, Fitted, Kind, Matrix, Roles, Rows, Scores, View
 
 __all__ = ["RidgeStrategy"]
@@ -50,6 +50,9 @@ class RidgeStrategy(Tuned):
         alphas = [candidate["alpha"] for candidate in self.candidates(view, len(train))]
         probe = RidgeProbeCV(alphas=alphas, cv=None if single else parts).fit(X, codes)
         left_out = fold_scores(X, codes, probe, [held for _, held in parts])
+        at = np.cumsum([0, *(len(held) for _, held in parts)])
+        for (rows, _), start, end in zip(parts, at[:-1], at[1:], strict=True):
+            unseen(left_out[start:end], np.arange(len(known)), np.unique(codes[rows]))
         chosen = {"alpha": float(probe.alpha_)}
         return ArrayFitted(
             classifier=probe,
