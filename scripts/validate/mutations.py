@@ -122,8 +122,8 @@ MUTATIONS = (
     Mutation(
         "a key does not digest the labels",
         "evaluation/setup.py",
-        "self.ground.codes[rows].tobytes()",
-        'b""',
+        "return _told(rows) + _told(self.ground.codes[rows])",
+        "return _told(rows)",
         ("setup",),
     ),
     Mutation(

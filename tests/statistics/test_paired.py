@@ -162,3 +162,17 @@ def test_other_metrics_are_compared_too(name):
     assert (test.effect > 0) == metric.greater_is_better
     assert test.p_value < 1e-4
     assert paired_outcomes([predict(0.5)], [predict(0.5)], np.arange(400), metric=metric).p_value > 0.01
+
+
+@pytest.mark.parametrize("draws", [6, 10, 30])
+def test_draws_that_vary_widen_the_interval_however_many_rows_there_are(draws):
+    """Of 2,000 rows each, the gain of a draw is 1 +- 6 points: ten draws do not show a gain of 1."""
+    gains = 0.01 + 0.06 * np.resize([-1, 1], draws)
+    rows = np.arange(2_000)
+    first = np.array([(rows < 1_400) | ((rows >= 1_990 - 2_000 * max(0, g)) & (rows < 1_990)) for g in gains])
+    second = np.array([(rows < 1_400 + 2_000 * max(0, -g)) for g in gains])
+    test = paired_test(first, second)
+    assert test.effect == pytest.approx(0.01)
+    assert test.p_value > 0.1
+    assert test.se > 0.8 * 0.06 / draws**0.5
+    assert test.draw_sd == pytest.approx(0.06, rel=0.1)
