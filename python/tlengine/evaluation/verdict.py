@@ -205,22 +205,22 @@ def _tested(judged: Judged) -> dict[str, Any]:
         "controls": found,
         **{name: hardest[name] for name in ("control", "effect", "low", "high", "p_value", "p_adjusted")},
         "margin": decision.margin,
-        "settled_by": _settled(decision),
+        "settled_by": _settled(decision, grouped=judged.choice.kept.setup.ground.groups is not None),
         "scope": judged.tests[judged.hardest][1].scope,
     }
 
 
-def _settled(decision: Decision) -> str | None:
+def _settled(decision: Decision, *, grouped: bool) -> str | None:
     found = decision.settled_by
     if found is None:
         return None
     ways = []
     if found.test_units is not None:
-        ways.append(f"some {found.test_units:,} test samples")
+        ways.append(f"some {found.test_units:,} test {'groups' if grouped else 'samples'}")
     if found.draws is not None:
         ways.append(f"{found.draws} seeds")
     if not ways:
-        ways = ["more test samples and more seeds"]
+        ways = [f"more test {'groups' if grouped else 'samples'} and more seeds"]
     return f"{' or '.join(ways)} would show a difference of {100 * found.difference:.1f} points"
 
 
