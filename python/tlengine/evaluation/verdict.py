@@ -206,8 +206,16 @@ def _tested(judged: Judged) -> dict[str, Any]:
         **{name: hardest[name] for name in ("control", "effect", "low", "high", "p_value", "p_adjusted")},
         "margin": decision.margin,
         "settled_by": _settled(decision, grouped=judged.choice.kept.setup.ground.groups is not None),
-        "scope": judged.tests[judged.hardest][1].scope,
+        "scope": _scope(judged),
     }
+
+
+def _scope(judged: Judged) -> str:
+    """What the tests speak of; seeds of a strategy on the same rows are no other rows."""
+    test, plan = judged.tests[judged.hardest][1], judged.choice.kept.setup.plan
+    if test.draws > 1 and len({seed for seed, _ in plan.distinct(judged.budget)}) == 1:
+        return f"for these training rows, fitted with {test.draws} seeds"
+    return test.scope
 
 
 def _settled(decision: Decision, *, grouped: bool) -> str | None:
