@@ -9,7 +9,7 @@ every control.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tlengine.evaluation.cells import Cell
@@ -109,7 +109,6 @@ class Judged:
     transfer: Choice | None
     tests: tuple[tuple[Cell, PairedTest], ...] = ()
     decision: Decision | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Answer:
