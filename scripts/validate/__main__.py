@@ -1,6 +1,7 @@
 """``make validate``: the simulations in full; their tables go into ``docs/validation.md``, between its marks.
 
-Exits 1 where a limit is broken. Takes the options of :mod:`.size` and :mod:`.coverage`.
+Exits 1 where a limit is broken. Options: those of :mod:`.size` and :mod:`.coverage`, given to both; the other
+simulations are run as they stand.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from scripts.validate import coverage, size
+from scripts.validate import coverage, headline, shuffled, size
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "validation.md"
 
@@ -39,8 +40,14 @@ def put(name: str, table: str) -> None:
 
 def main() -> int:
     """Each in turn; 1 where one is broken."""
-    broken = 0
-    for name, run in (("size", size.main), ("coverage", coverage.main)):
+    broken, options = 0, sys.argv[1:]
+    for name, run, given in (
+        ("size", size.main, options),
+        ("coverage", coverage.main, options),
+        ("shuffled", shuffled.main, []),
+        ("headline", headline.main, []),
+    ):
+        sys.argv[1:] = given
         with contextlib.redirect_stdout(Tee()) as table:
             broken |= run()
         put(name, table.getvalue())

@@ -280,3 +280,11 @@ def test_test_rows_of_a_class_without_training_rows_are_counted():
     y = np.array(["a", "b"] * 8 + ["c"] * 4)
     plan = make_resamples(y, splits=np.array(["train"] * 12 + ["test"] * 8))
     assert plan.notes == ("4 test rows are left out: their classes have fewer than 2 training rows",)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_fewer_groups_than_folds_give_as_many_resamples_as_there_are_groups(n):
+    """A fold without a row would be tested on nothing."""
+    plan = make_resamples(np.arange(120) % 3, seeds=2, groups=np.arange(120) // 3 % n)
+    assert len(plan.resamples) == 2 * n
+    assert all(len(r.test) and len(r.train) for r in plan.resamples)

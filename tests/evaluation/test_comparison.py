@@ -52,7 +52,8 @@ def test_results_hold_every_strategy_budget_seed_fold_and_metric(run):
         (r["backbone"], r["strategy"], r["budget"], r["seed"], r["fold"], r["metric"]) for r in run.results
     }
     assert len(found) == len(run.results) == 6 * 2 * 5 * 4
-    pairs = {(r["backbone"], r["strategy"], r["role"]) for r in run.results}
+    pairs = {(r["backbone"], r["strategy"], r["role"]) for r in run.document["summary"]}
+    assert {(r["backbone"], r["strategy"]) for r in run.results} == {pair[:2] for pair in pairs}
     strategies = {("tiny", name, "strategy") for name in ("knn", "probe", "ridge", "centroid")}
     assert pairs == strategies | {("raw", "raw", "control"), ("stats", "stats", "control")}
     assert {r["budget"] for r in run.results} == {5, "all"}

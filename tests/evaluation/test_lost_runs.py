@@ -265,3 +265,42 @@ def test_a_strategy_that_fails_at_one_budget_keeps_the_others(digits):
     assert {(r["strategy"], r["budget"]) for r in run.results} == {
         ("mine", "all"), ("ridge", 5), ("ridge", "all"),
     }  # fmt: skip
+
+
+SIMPLE = """
+from tlengine.plugins import SimpleStrategy
+
+class Simple(SimpleStrategy):
+    seeded = {seeded}
+    def learn(self, view, rows, seed):
+        lda = LDA().fit(view.features(rows), view.codes(rows))
+        return lambda view, rows: lda.decision_function(view.features(rows))
+    def fit(self, view, roles, *, seed, folder=None):
+        found = super().fit(view, roles, seed=seed)
+        found.held_out = found.held_out if {held} else None
+        return found
+
+@tl.hookimpl
+def tlengine_strategies():
+    yield StrategySpec(name="simple", make=Simple)
+"""
+
+
+def test_a_strategy_that_cannot_be_kept_costs_the_model_alone(digits, planted, tmp_path):
+    planted(SIMPLE.format(seeded=False, held=True))
+    run = compare(digits, strategies=["simple"], **QUICK)
+    assert steps(run) == [("refit", "simple")]
+    assert "cannot be kept" in run.document["failed"][0]["error"]
+    assert run.verdict.strategy == "simple"
+    assert set(run.save(tmp_path)) == {"run", "report"}
+
+
+def test_a_strategy_without_held_out_scores_is_judged_and_not_chosen(digits, planted):
+    """A seeded strategy: every strategy of the run gets one holdout a seed."""
+    planted(SIMPLE.format(seeded=True, held=False))
+    run = compare(digits, strategies=["simple", "centroid"], **{**QUICK, "seeds": 3})
+    assert steps(run) == []
+    assert run.document["resamples"]["kind"] == "holdout"
+    assert run.verdict.strategy == "centroid"
+    assert run.verdict.judged_only == [{"backbone": "features", "strategy": "simple"}]
+    assert {r["strategy"] for r in run.document["summary"]} == {"simple", "centroid"}

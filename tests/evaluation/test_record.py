@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import tlengine as tl
 from tests.evaluation.planted import plant
 from tlengine.data import load_dataset
 from tlengine.errors import InputError, MissingPackageError, RunFormatError
@@ -38,7 +39,7 @@ def test_a_saved_run_is_read_again(run, tmp_path):
     written = run.save(tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model", "report.html", "run.json"]
     assert set(written) == {"run", "report", "model"}
-    again = load_run(written["run"])
+    again = tl.load_run(written["run"])
     assert again.document == run.document == strict((tmp_path / "out" / "run.json").read_text())
     assert again.verdict == run.verdict
     assert again.table() == run.table()

@@ -7,8 +7,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis as LDA  # n
 from tests.evaluation.made import fitted, setup_of
 from tlengine.data.resamples import make_resamples
 from tlengine.errors import TlengineWarning
-from tlengine.evaluation import compare
+from tlengine.evaluation import Model, compare
 from tlengine.evaluation.refit import refit
+from tlengine.evaluation.strategies import RidgeStrategy
 from tlengine.statistics import calibrate
 
 
@@ -75,3 +76,20 @@ def test_an_estimator_is_refitted_by_itself_not_by_a_copy_of_the_users(digits):
     assert not hasattr(mine, "classes_")
     alone = LDA(solver="lsqr", shrinkage=0.1).fit(X.astype(np.float32), y)
     assert (run.model.estimator.predict(X) == alone.predict(X)).all()
+
+
+class Counted(RidgeStrategy):
+    """A strategy of a plugin, which says what it chose in numbers of NumPy."""
+
+    def fit(self, view, roles, *, seed=0, folder=None):
+        found = super().fit(view, roles, seed=seed)
+        found.chosen = {"k": np.int64(3), "depths": np.arange(2), "scale": np.float32(0.5)}
+        return found
+
+
+def test_what_was_chosen_is_kept_in_plain_numbers(digits, tmp_path):
+    X, y = digits
+    (cell,) = fitted(setup_of(X, make_resamples(y, seeds=1), [("counted", Counted())]), ["all"])
+    model = refit(cell, "features")
+    model.save(tmp_path)
+    assert Model.load(tmp_path).metadata["chosen"] == {"k": 3, "depths": [0, 1], "scale": 0.5}

@@ -84,8 +84,17 @@ def test_the_control_that_is_named_is_the_one_that_the_outcome_hangs_on():
     assert "5.0 points worse than a probe on statistics" in found
 
 
+def test_what_is_tested_is_named_where_it_is_not_what_is_recommended():
+    """A control that is picked now and then may leave another strategy in front than strategies alone do."""
+    found = answer(facts(transfer={"backbone": "net", "strategy": "knn"}), {**SPOKEN, "knn": "neighbours"})
+    assert found.startswith("Use net with a linear probe: ")
+    assert "net with neighbours beats the controls" in found
+
+
 def test_a_strategy_without_a_spoken_name_is_called_by_its_name():
-    assert answer(facts(strategy="lda"), SPOKEN).startswith("Use net with lda: ")
+    found = answer(facts(strategy="lda", transfer={"backbone": "net", "strategy": "lda"}), SPOKEN)
+    assert found.startswith("Use net with lda: ")
+    assert " It beats " in found
 
 
 def test_labels_and_budgets_share_a_sentence():

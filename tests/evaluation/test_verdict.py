@@ -248,6 +248,16 @@ def test_a_split_of_the_users_is_one_draw():
     assert (found.accuracy_low, found.p_value) == (alone.accuracy_low, alone.p_value)
 
 
+def test_seeds_of_a_strategy_on_one_split_are_draws_but_no_other_rows():
+    splits = np.array(["train"] * 300 + ["test"] * 300)
+    world = World(make_resamples(np.arange(600) % 2, seeds=5, splits=splits), seeded=True)
+    world.add("finetune", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    found = verdict(world)
+    assert found.controls[0]["draws"] == 5
+    assert found.scope == "for these training rows, fitted with 5 seeds"
+
+
 def test_drawn_resamples_are_as_many_draws_as_seeds():
     world = World.of(seeds=4)
     world.add("probe", 0.9, 0.9)

@@ -36,7 +36,7 @@ def test_outcomes_and_arrays_give_the_same_test(n_draws):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 7), st.integers(2, 40), st.integers(0, 1_000))
+@given(st.integers(1, 7), st.integers(3, 40), st.integers(0, 1_000))
 def test_sides_can_be_exchanged(n_draws, n, seed):
     a, b = two(seed, (n_draws, n))
     one, other = paired_test(a, b), paired_test(b, a)
@@ -162,3 +162,34 @@ def test_other_metrics_are_compared_too(name):
     assert (test.effect > 0) == metric.greater_is_better
     assert test.p_value < 1e-4
     assert paired_outcomes([predict(0.5)], [predict(0.5)], np.arange(400), metric=metric).p_value > 0.01
+
+
+@pytest.mark.parametrize("draws", [6, 10, 30])
+def test_draws_that_vary_widen_the_interval_however_many_rows_there_are(draws):
+    """Of 2,000 rows each, the gain of a draw is 1 +- 6 points: ten draws do not show a gain of 1."""
+    gains = 0.01 + 0.06 * np.resize([-1, 1], draws)
+    rows = np.arange(2_000)
+    first = np.array([(rows < 1_400) | ((rows >= 1_990 - 2_000 * max(0, g)) & (rows < 1_990)) for g in gains])
+    second = np.array([(rows < 1_400 + 2_000 * max(0, -g)) for g in gains])
+    test = paired_test(first, second)
+    assert test.effect == pytest.approx(0.01)
+    assert test.p_value > 0.1
+    assert test.se > 0.8 * 0.06 / draws**0.5
+    assert test.draw_sd == pytest.approx(0.06, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [((50, 50), "the 2 test units are as good as 2.0 "), ((90, 4, 3, 3), "as good as 1.2 ")],
+)
+def test_two_units_or_one_that_outweighs_all_others_decide_nothing(sizes, said):
+    first, second = np.ones((10, 100)), np.zeros((10, 100))
+    test = paired_test(first, second, units=np.repeat(np.arange(len(sizes)), sizes))
+    assert (test.effect, test.low, test.high, test.p_value) == (1.0, None, None, 1.0)
+    assert said in test.reason
+
+
+def test_three_units_are_enough():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((5, 90)) < 0.99, rng.random((5, 90)) < 0.2
+    assert paired_test(first, second, units=np.arange(90) % 3).p_value < 0.05

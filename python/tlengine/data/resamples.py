@@ -145,6 +145,7 @@ class _Builder:
             resamples = [
                 Resample(seed=seed, fold=fold, train=rows[~test], test=rows[test])
                 for fold, test in enumerate(tests)
+                if test.any() or kind == "holdout"  # fewer units than folds leave some without a row
             ]
             starved = self._starved(rows, resamples)
             if best is None or starved.sum() < best[1].sum():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tlengine.documents import plain
 from tlengine.evaluation.cells import Cell
 from tlengine.evaluation.model import Model
 from tlengine.evaluation.views import TaskView
@@ -41,7 +42,7 @@ def refit(cell: Cell, modality: str) -> Model:
         "modality": modality,
         "recipe": dict(view.recipe),
         "strategy": cell.strategy,
-        "chosen": dict(fitted.chosen),
+        "chosen": plain(fitted.chosen),
         "classes": [str(label) for label in np.asarray(estimator.classes_)],
         "rows": len(roles.train),
     }

@@ -50,7 +50,8 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
         return ""
     names = _controls(list(dict.fromkeys(c["control"] for c in controls)))
     own = facts["transfer"]
-    subject = "It" if facts["role"] != "control" else _way(own["backbone"], own["strategy"], spoken)
+    same = all(own[name] == facts[name] for name in ("backbone", "strategy"))
+    subject = "It" if same else _way(own["backbone"], own["strategy"], spoken)
     name, points = spoken.get(facts["control"], facts["control"]), 100 * facts["effect"]
     interval = "" if facts["low"] is None else f" ({100 * facts['low']:+.1f} to {100 * facts['high']:+.1f})"
     if facts["outcome"] == "positive":

@@ -9,7 +9,7 @@ every control.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tlengine.evaluation.cells import Cell
@@ -109,7 +109,6 @@ class Judged:
     transfer: Choice | None
     tests: tuple[tuple[Cell, PairedTest], ...] = ()
     decision: Decision | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Answer:
@@ -205,22 +204,30 @@ def _tested(judged: Judged) -> dict[str, Any]:
         "controls": found,
         **{name: hardest[name] for name in ("control", "effect", "low", "high", "p_value", "p_adjusted")},
         "margin": decision.margin,
-        "settled_by": _settled(decision),
-        "scope": judged.tests[judged.hardest][1].scope,
+        "settled_by": _settled(decision, grouped=judged.choice.kept.setup.ground.groups is not None),
+        "scope": _scope(judged),
     }
 
 
-def _settled(decision: Decision) -> str | None:
+def _scope(judged: Judged) -> str:
+    """What the tests speak of; seeds of a strategy on the same rows are no other rows."""
+    test, plan = judged.tests[judged.hardest][1], judged.choice.kept.setup.plan
+    if test.draws > 1 and len({seed for seed, _ in plan.distinct(judged.budget)}) == 1:
+        return f"for these training rows, fitted with {test.draws} seeds"
+    return test.scope
+
+
+def _settled(decision: Decision, *, grouped: bool) -> str | None:
     found = decision.settled_by
     if found is None:
         return None
     ways = []
     if found.test_units is not None:
-        ways.append(f"some {found.test_units:,} test samples")
+        ways.append(f"some {found.test_units:,} test {'groups' if grouped else 'samples'}")
     if found.draws is not None:
         ways.append(f"{found.draws} seeds")
     if not ways:
-        ways = ["more test samples and more seeds"]
+        ways = [f"more test {'groups' if grouped else 'samples'} and more seeds"]
     return f"{' or '.join(ways)} would show a difference of {100 * found.difference:.1f} points"
 
 

@@ -16,7 +16,7 @@ and a p-value never smaller, than that of the J values alone with J - 1 degrees 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +134,18 @@ class Spread:
         if self.few:
             tail = max(tail, _tail(distance, self.between, self.draws - 1)) if distance > 0 else tail
         return tail
+
+    def scaled(self, *, units: float = 1.0, draws: float = 1.0) -> Spread:
+        """As it would be with so many times the test units, or the draws."""
+        return replace(
+            self,
+            unit=self.unit / units,
+            unit_df=self.unit_df * units,
+            draw=self.draw / draws,
+            between=(self.draw + (self.between - self.draw) / units) / draws,
+            units=round(self.units * units),
+            draws=round(self.draws * draws),
+        )
 
     @classmethod
     def of(cls, cells: Cells) -> Spread:

@@ -6,12 +6,13 @@ a loss against any, and for "none" the choice must lose to no control and gain l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, TypeVar
 
 from tlengine.errors import EmptyInputError
+from tlengine.statistics.clustering import Spread
 from tlengine.statistics.multiplicity import holm
 from tlengine.statistics.paired import PairedTest, interval_at
 
@@ -22,8 +23,10 @@ Place = TypeVar("Place")
 ALPHA = 0.05
 MARGIN = 0.02
 """Accuracies that differ by less are equal for practice: the margin of the equivalence test."""
-POWER = 2.8
-"""Standard errors in a difference that is found at 5 % with a power of 80 %: 1.96 + 0.84."""
+POWER = 0.6
+"""Two-sided level whose one end leaves 20 % out: a difference beyond both reaches is found in 80 %."""
+MOST = 1_000.0
+"""So many times the present number of test units or draws count as never enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,20 +128,37 @@ def _smallest_margin(lower: Sequence[float | None], upper: Sequence[float | None
 
 
 def _settlement(tests: Sequence[PairedTest], margin: float) -> Settlement | None:
-    """For the test that is furthest from being settled: Var = units / m + draws / J."""
+    """For the test that is furthest from being settled.
+
+    Where a difference of the margin would be found already, what was seen is smaller and still not nothing:
+    then that is what is to be found.
+    """
     known = [test for test in tests if test.reason is None]
     if not known:
         return None
-    test = max(known, key=lambda t: t.spread.variance)
-    difference = max(margin, min(abs(t.effect) for t in known))
-    allowed = (difference / POWER) ** 2
-    spread = test.spread
+    spread = max(known, key=lambda t: t.spread.variance).spread
+    seen = min(abs(test.effect) for test in known)
+    difference = seen if _finds(spread, max(margin, seen)) else max(margin, seen)
     units = draws = None
-    if spread.draw < allowed:
-        units = max(spread.units, ceil(spread.units * spread.unit / (allowed - spread.draw)))
-    if spread.unit < allowed and spread.draws > 1:
-        draws = max(spread.draws, ceil(spread.draws * spread.draw / (allowed - spread.unit)))
+    if _finds(spread.scaled(units=MOST), difference):
+        units = _least(lambda u: _finds(spread.scaled(units=u), difference), spread.units)
+    if spread.draws > 1 and _finds(spread.scaled(draws=MOST), difference):
+        draws = _least(lambda d: _finds(spread.scaled(draws=d), difference), spread.draws)
     return Settlement(difference=difference, test_units=units, draws=draws)
+
+
+def _finds(spread: Spread, difference: float) -> bool:
+    """Whether such a difference is found at 5 % with a power of 80 %."""
+    return spread.reach(1 - ALPHA) + spread.reach(POWER) <= difference
+
+
+def _least(enough: Callable[[float], bool], present: int) -> int:
+    """The least number, as a multiple of the present one, that is enough; where ``MOST`` times it is."""
+    low, high = 1.0, MOST
+    while high * present - low * present > 0.25:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return max(present, ceil(high * present - 0.5))
 
 
 def helps_up_to(outcomes: Sequence[tuple[Place, Answer]]) -> Place | None:
