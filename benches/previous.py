@@ -1,7 +1,7 @@
 """This build beside an earlier one: ``python -m benches.previous ../old/python [part of a work's name ...]``.
 
-For chips that the record does not know: each work is done by both builds in turns, in one process each, and the
-ratio is the earlier build's best time over this one's. The earlier tree needs its extension in it.
+For chips that the record does not know: each work is done by both builds in turns, in one process each, and
+the ratio is the earlier build's best time over this one's. The earlier tree needs its extension in it.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def main(earlier: str, *parts: str) -> int:
 
 
 def _save_features(folder: Path) -> str:
-    """Both builds read the features that this one extracts: plugins of today need not fit an earlier build."""
+    """Both builds read the features that this one extracts: plugins of today need not fit another."""
     from benches import features
 
     for name, data, X, y in (
