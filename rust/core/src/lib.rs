@@ -12,6 +12,8 @@
 
 pub mod cache;
 mod error;
+#[cfg(unix)]
+pub mod leaving;
 mod memory;
 pub mod neighbors;
 mod parallel;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::leaving::Company;
 
 /// How a long call runs: the threads it may use and the flag that asks it to stop.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +58,15 @@ impl<'a> Run<'a> {
                 }
             }
         };
+        let company = Company::new();
         std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..self.threads.min(blocks))
-                .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, drain).ok())
+            let started = (1..self.threads.min(blocks))
+                .map_while(|_| company.spawn(scope, drain).ok())
                 .collect();
+            let helpers = company.helpers(started);
             let mut outcome = drain();
-            for helper in helpers {
+            for helper in helpers.join() {
                 let theirs = helper
-                    .join()
                     .unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())));
                 outcome = outcome.and(theirs);
             }
@@ -173,19 +175,19 @@ impl Run<'_> {
         step: impl Fn() + Sync,
         lead: impl FnOnce(&dyn Fn() -> Result<()>) -> R,
     ) -> R {
-        let team = Team::default();
+        let (team, company) = (Team::default(), Company::new());
         std::thread::scope(|scope| {
-            let helpers = (1..threads.min(self.threads))
-                .map_while(|_| {
-                    let serve = || team.serve(&step);
-                    std::thread::Builder::new().spawn_scoped(scope, serve).ok()
-                })
-                .count();
+            let started = (1..threads.min(self.threads))
+                .map_while(|_| company.spawn(scope, || team.serve(&step)).ok())
+                .collect();
+            let helpers = company.helpers(started);
+            let count = helpers.len();
+            // Dropped before the helpers, who are then joined.
             let _dismissal = Dismissal(&team);
             lead(&|| {
                 self.check()?;
-                team.busy.store(helpers, Ordering::Relaxed);
-                if helpers > 0 {
+                team.busy.store(count, Ordering::Relaxed);
+                if count > 0 {
                     team.call();
                 }
                 step();

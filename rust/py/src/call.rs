@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use tlengine_core::leaving::Company;
 use tlengine_core::{Error, Result, Run};
 
 use crate::errors::to_python;
@@ -49,16 +50,19 @@ pub fn interruptible<T: Send>(
     let stop = AtomicBool::new(false);
     // Kept where both threads can take it: one that cannot be started gives nothing back.
     let work = Mutex::new(Some(work));
+    let company = Company::new();
     let (signal, outcome) = py.detach(|| {
         std::thread::scope(|scope| {
             let (done, finished) = channel();
             let stop = &stop;
             let take = || work.lock().unwrap_or_else(PoisonError::into_inner).take();
             let serve = move || done.send(guarded(Run::new(threads, stop), take()));
-            if std::thread::Builder::new().spawn_scoped(scope, serve).is_err() {
+            let Ok(started) = company.spawn(scope, serve) else {
                 // No thread can be had: the call runs here, where Ctrl-C is noticed once it is over.
                 return (None, guarded(Run::new(threads, stop), take()));
-            }
+            };
+            // Joined as it is dropped, at each of the returns below.
+            let _helper = company.helpers(vec![started]);
             let mut signal = None;
             loop {
                 match finished.recv_timeout(SIGNAL_CHECK) {

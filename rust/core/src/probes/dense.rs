@@ -8,6 +8,7 @@ use faer::linalg::solvers::Solve;
 use faer::{Col, Mat, MatRef, Side};
 
 use crate::error::{Error, Result};
+use crate::leaving::see_off;
 use crate::memory::{filled, room};
 use crate::parallel::Run;
 
@@ -46,17 +47,22 @@ pub(super) fn symmetric_eigen(
         return decompose(&lower, stride);
     }
     let theirs = Arc::clone(&lower);
-    let (done, finished) = channel();
-    let work = move || done.send(decompose(&theirs, stride));
-    let spawned = std::thread::Builder::new().name("eigenvalues".into()).spawn(work);
-    if spawned.is_err() {
+    let ((done, finished), (leave, left)) = (channel(), channel::<()>());
+    let work = move || {
+        drop(done.send(decompose(&theirs, stride)));
+        let _ = left.recv();
+    };
+    let Ok(thread) = std::thread::Builder::new().name("eigenvalues".into()).spawn(work) else {
         // No thread can be had: the work is done here, and cannot be interrupted.
         return decompose(&lower, stride);
-    }
+    };
     loop {
         run.check()?;
         match finished.recv_timeout(CHECK) {
-            Ok(found) => return found,
+            Ok(found) => {
+                see_off(leave, thread);
+                return found;
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(Error::Internal("the eigenvalues panicked".into()));
