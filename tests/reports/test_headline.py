@@ -47,7 +47,9 @@ def test_the_margin_where_no_difference_is_shown(document, outcome):
 @pytest.mark.parametrize(("reached", "text"), [(20, "20 per class"), ("all", "all labels"), (None, "–")])
 def test_how_far_transfer_helps(document, reached, text):
     document["verdict"]["helps_up_to"] = reached
-    assert facts(document)["Transfer helps up to"][0] == text
+    value, note = facts(document)["Transfer helps up to"]
+    assert value == text
+    assert (note == "not shown with 5 per class, so no number is named") == (reached is None)
 
 
 @pytest.mark.parametrize(("needed", "text"), [(5, "5 per class"), ("all", "all"), (None, "–")])

@@ -98,7 +98,9 @@ def _gain(verdict: Document) -> dict[str, str]:
 def _reach(verdict: Document) -> dict[str, str]:
     reached = verdict["helps_up_to"]
     if reached is None:
-        return _fact("Transfer helps up to", "–", "not shown at the smallest budget")
+        fewest = verdict["by_budget"][0]["budget"] if verdict["by_budget"] else "all"
+        where = "with all labels" if fewest == "all" else f"with {fewest} per class"
+        return _fact("Transfer helps up to", "–", f"not shown {where}, so no number is named")
     value = "all labels" if reached == "all" else f"{reached} per class"
     return _fact("Transfer helps up to", value, "positive at every budget up to it")
 

@@ -63,7 +63,7 @@ def _budget(record: Document) -> dict[str, Any]:
 
 def _reach(reached: Any) -> str:
     if reached is None:
-        return "At the smallest budget it is not shown to help."
+        return "It is not shown to help at the smallest budget, so no number is named up to which it does."
     if reached == "all":
         return "It helps at every budget."
     return f"It helps up to {reached} labels per class."
