@@ -1,6 +1,6 @@
 """Small runs made by hand: arrays, a plan, strategies, and what comes out of a task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,3 @@ def assert_same(one: Record, two: Record) -> None:
 def files_in(folder: Path) -> dict[str, bytes]:
     """The content of every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def runs(seconds: float) -> Iterator[float]:
-    """Moments spread over so many seconds, the first after none."""
-    yield from np.linspace(0.0, seconds, 8).tolist()

@@ -181,6 +181,15 @@ def test_ridge_chooses_by_the_squared_error_of_held_out_rows(n: int, d: int, cla
         assert errors[grid.index(found.chosen["alpha"])] <= best * (1 + 1e-5)
 
 
+@pytest.mark.parametrize(("n", "d"), [(40, 10), (25, 50), (200, 6)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_ridge_leaves_folds_out_without_a_fit_for_each(n: int, d: int, classes: int) -> None:
+    X, codes = clouds(n + 10, d, classes)
+    roles = roles_of(n, n + 10, folds=2 if n == 200 else 5)
+    found, view = fitted("ridge", X, codes, roles)
+    assert found.held_out == pytest.approx(refitted("ridge", view, roles, dict(found.chosen)), abs=2e-4)
+
+
 def test_nothing_to_hold_out_takes_the_default_and_still_learns(name: str) -> None:
     X, codes = clouds(93, 8, 3, apart=3.0)
     roles = Roles(train=np.arange(3), test=np.arange(3, 93))
@@ -448,6 +457,21 @@ def test_groups_stay_whole_in_the_folds_of_an_estimator() -> None:
     EstimatorStrategy(as_probe_spec(("grouped", lambda: Grouped()))).fit(view, roles, seed=0)
     rows = [rows for rows, _ in roles.inner] + [roles.train]
     assert [g.tolist() for g in seen_groups] == [view.units[r].tolist() for r in rows]
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_held_out_rows_of_an_unseen_class_have_no_say_in_the_choice_of_c(inner: bool) -> None:
+    X, codes = clouds(160, 8, 3, apart=1.0)
+    rows = np.arange(100)
+    fit, held = rows[:60][codes[:60] != 2], rows[60:]
+    able = held[codes[held] != 2]
+    chosen = []
+    for others in (held, able):
+        train = np.union1d(fit, held) if inner else fit
+        select = None if inner else held
+        roles = Roles(train=train, test=np.arange(100, 160), inner=((fit, others),), select=select)
+        chosen.append(fitted("probe", X, codes, roles)[0].chosen)
+    assert chosen[0] == chosen[1]
 
 
 def test_no_label_but_those_of_the_roles_is_ever_read(name: str) -> None:

@@ -55,7 +55,7 @@ class Spoilt(CentroidStrategy):
 
 
 def nan(scores: Any) -> Any:
-    scores[1] = np.nan
+    scores[1, 0] = np.nan
     return scores
 
 

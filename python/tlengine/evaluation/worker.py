@@ -23,7 +23,7 @@ from tlengine.plugins.contracts import Fitted, Job, Record, Scores, Task
 
 __all__ = ["Worker", "batches", "one_blas_thread", "run_task", "run_tasks"]
 
-SAMPLE = 1_000
+SAMPLE = 500
 """Training rows that the training accuracy is measured on, at the most."""
 T = TypeVar("T")
 

@@ -152,12 +152,15 @@ class Tuned:
         candidates = self.candidates(view, fewest)
         chosen, held, kind = self.default(view, len(roles.train)), None, self.kind
         if roles.inner:
-            parts = [self.held_scores(view, rows, held, candidates) for rows, held in roles.inner]
-            kind = parts[0][0]
-            scores, codes = np.concatenate([part for _, part in parts], axis=1), view.codes(roles.held)
+            codes = view.codes(roles.held)
+            scores = np.empty((len(candidates), len(codes), view.classes))
+            end = 0
+            for rows, others in roles.inner:  # into one array: it is the largest that a fit needs
+                start, end = end, end + len(others)
+                kind, scores[:, start:end] = self.held_scores(view, rows, others, candidates)
             losses = self.losses(kind, scores, codes, len(roles.train)) if len(candidates) > 1 else [0.0]
             best = int(np.argmin(losses))
-            chosen, held = candidates[best], scores[best]
+            chosen, held = candidates[best], scores[best].copy()
         return self.finish(view, roles.train, chosen, held, kind)
 
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
