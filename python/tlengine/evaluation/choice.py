@@ -20,7 +20,7 @@ class Choice:
     """What cross-validation picks, resample by resample, with one budget.
 
     Attributes:
-        picks: the cell of each resample.
+        picks: the cell of each resample that says something new.
         judged_only: cells without held-out scores, which could not take part.
     """
 
@@ -59,11 +59,12 @@ def choose(cells: Sequence[Cell]) -> Choice:
     log-loss. What has no held-out scores in some resample takes no part; where nothing has, the first cell is
     taken everywhere.
     """
-    places = list(cells[0].records)
+    first = cells[0]
+    places = [place for place in first.records if place in first.setup.draws(first.budget)]
     able = [cell for cell in cells if all(place in cell.inner for place in places)]
     rest = tuple(cell for cell in cells if cell not in able)
     if not able:
-        return Choice(picks=dict.fromkeys(places, cells[0]), judged_only=rest[1:])
+        return Choice(picks=dict.fromkeys(places, first), judged_only=rest[1:])
     return Choice(picks={place: _pick(able, place) for place in places}, judged_only=rest)
 
 
