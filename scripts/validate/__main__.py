@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from scripts.validate import coverage, headline, shuffled, size
+from scripts.validate import coverage, headline, mutations, shuffled, size
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "validation.md"
 
@@ -46,6 +46,7 @@ def main() -> int:
         ("coverage", coverage.main, options),
         ("shuffled", shuffled.main, []),
         ("headline", headline.main, []),
+        ("mutations", mutations.main, []),
     ):
         sys.argv[1:] = given
         with contextlib.redirect_stdout(Tee()) as table:

@@ -1,7 +1,8 @@
 """One line of ``evaluation`` or ``statistics`` spoilt at a time, in a copy: which test notices?
 
 Run by ``python -m scripts.validate.mutations [NAME ...]``. Prints a Markdown table; exits 1 where no test
-notices a mutation, and 2 where a line to be spoilt is not there (the code has moved: mend the table below).
+notices a mutation, and 2 where a line to be spoilt is not there (the code has moved: mend the table below) or
+the tests fail without any.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--benchmark-disable")
 
 
 @dataclass(frozen=True)
@@ -185,35 +188,44 @@ MUTATIONS = (
 )
 
 
-def first_failure(mutation: Mutation, folder: Path) -> str | None:
-    """The test that notices a mutation in a copy of the package, or None.
+def spoil(mutation: Mutation, package: Path) -> None:
+    """Make the mutation in a copy of the package.
 
     Raises:
         SystemExit: the line is not there once.
     """
-    package = folder / "tlengine"
-    shutil.copytree(ROOT / "python" / "tlengine", package, ignore=shutil.ignore_patterns("__pycache__"))
     file = package / mutation.file
     text = file.read_text()
-    if text.count(mutation.old) != 1:
-        print(
-            f"broken: {mutation.file} has {mutation.old!r} {text.count(mutation.old)} times", file=sys.stderr
-        )
+    if (count := text.count(mutation.old)) != 1:
+        print(f"broken: {mutation.file} has {mutation.old!r} {count} times", file=sys.stderr)
         raise SystemExit(2)
     file.write_text(text.replace(mutation.old, mutation.new))
-    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--benchmark-disable"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *mutation.paths],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-    )
+
+
+def first_failure(mutation: Mutation | None, paths: Sequence[str]) -> str | None:
+    """The first test that fails in a copy of the package, with the mutation if there is one; or None.
+
+    Raises:
+        SystemExit: the tests could not be run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "tlengine"
+        shutil.copytree(ROOT / "python" / "tlengine", package, ignore=shutil.ignore_patterns("__pycache__"))
+        if mutation is not None:
+            spoil(mutation, package)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *OPTIONS, *paths],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+        )
     if done.returncode == 0:
         return None
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     if done.returncode != 1 or found is None:
-        raise SystemExit(f"{mutation.name}: the tests could not be run\n{done.stdout}{done.stderr}")
+        print(f"broken: the tests could not be run\n{done.stdout}{done.stderr}", file=sys.stderr)
+        raise SystemExit(2)
     return found[1]
 
 
@@ -223,13 +235,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="words of the mutations to try; default: all")
     names = parser.parse_args().names
     chosen = [m for m in MUTATIONS if not names or any(name in m.name for name in names)]
+    paths = sorted({path for mutation in chosen for path in mutation.paths})
+    if failing := first_failure(None, paths):
+        print(f"broken: {failing} fails as the code stands", file=sys.stderr)
+        return 2
     print("| what is wrong | file | noticed by |\n|---|---|---|")
     missed = 0
     for mutation in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            found = first_failure(mutation, Path(folder))
+        found = first_failure(mutation, mutation.paths)
         missed += found is None
-        shown = "**nothing**" if found is None else found.replace("tests/", "").replace(".py::", ": ")
+        shown = "**nothing**" if found is None else f"`{found.removeprefix('tests/').replace('.py::', ' ')}`"
         print(f"| {mutation.name} | {mutation.file} | {shown} |", flush=True)
     print(f"\n{len(chosen) - missed} of {len(chosen)} are noticed.")
     return int(missed > 0)
