@@ -185,7 +185,7 @@ def _image(width: int, height: int, fill: Any = None) -> Image.Image:
         *(_image(*size) for size in ((1, 1), (1, 400), (3000, 1), (2, 3), (128, 128), (640, 480))),
         _image(40, 30).convert("L").convert("RGB"),
     ],
-    ids=repr,
+    ids=lambda image: f"{image.width}x{image.height}",
 )
 def test_every_image_gives_finite_numbers_of_moderate_size(image: Image.Image) -> None:
     row = StatsPreprocess()(image)
