@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis as LDA  # n
 
 from tests.evaluation.planted import plant
 from tlengine.data import load_dataset
-from tlengine.errors import PluginWarning
+from tlengine.errors import PluginError, PluginWarning
 from tlengine.evaluation import check_document, compare, load_run, record
 
 QUICK = {"budgets": [5, "all"], "seeds": 1, "progress": False}
@@ -304,3 +304,23 @@ def test_a_strategy_without_held_out_scores_is_judged_and_not_chosen(digits, pla
     assert run.verdict.strategy == "centroid"
     assert run.verdict.judged_only == [{"backbone": "features", "strategy": "simple"}]
     assert {r["strategy"] for r in run.document["summary"]} == {"simple", "centroid"}
+
+
+HOLLOW = """
+@tl.hookimpl
+def tlengine_strategies():
+    yield StrategySpec(name="hollow", make={make}, default=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [("dict", "is a dict without reads"), ("exit", "cannot be made: SystemExit")],
+)
+def test_a_default_strategy_that_cannot_be_made_is_left_out(digits, planted, make, message):
+    planted(HOLLOW.format(make=make))
+    with pytest.warns(PluginWarning, match=message):
+        run = compare(digits, **QUICK)
+    assert "hollow" not in {record["strategy"] for record in run.results}
+    with pytest.raises(PluginError, match=message):
+        compare(digits, strategies=["hollow"], **QUICK)

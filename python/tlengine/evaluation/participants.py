@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from tlengine.errors import InputError, UnknownNameError
+from tlengine.errors import InputError, PluginError, PluginWarning, UnknownNameError
 from tlengine.evaluation.setup import Chosen
 from tlengine.evaluation.strategies import EstimatorStrategy, LogisticStrategy
 from tlengine.plugins import ProbeSpec, StrategySpec, as_probe_spec, resolve_strategy, strategies
-from tlengine.plugins.contracts import Role
+from tlengine.plugins.containment import contained, reason
+from tlengine.plugins.contracts import Role, Strategy
+from tlengine.plugins.registry import origin
 
 __all__ = ["array_controls", "participants", "spoken_names"]
 
@@ -26,17 +29,18 @@ def participants(named: Any, controls: Any, modality: str) -> dict[str, Chosen]:
         InputError: nothing given; something that is neither a name nor an estimator; a name given twice for
             different things; a strategy that is not for such data.
         UnknownNameError: an unknown name; the hint has the nearest ones.
+        PluginError: a strategy that was named cannot be made.
     """
     named = [named] if isinstance(named, str) else named
     found: dict[str, Chosen] = {}
-    for thing in _defaults("strategy", modality) if named is None else named:
+    for thing in _working("strategy", modality) if named is None else named:
         _add(found, _chosen(thing, modality, asked=named is not None))
     if not found:
         raise InputError(
             "no strategy given", hint=f"for instance {','.join(_defaults('strategy', modality))}"
         )
     controls = [controls] if isinstance(controls, str) else controls
-    for thing in _defaults("control", modality) if controls is None else controls:
+    for thing in _working("control", modality) if controls is None else controls:
         chosen = _chosen(thing, modality, asked=controls is not None)
         if chosen.role != "control":
             raise InputError(f"{chosen.name!r} is a strategy, no control", hint="name it under strategies")
@@ -96,8 +100,44 @@ def _chosen(thing: Any, modality: str, *, asked: bool) -> Chosen:
             else "features have no contents to read; give arrays: controls={'raw': X0}",
         )
     return Chosen(
-        name=thing, strategy=registered.make(), role=registered.role, view=registered.view, asked=asked
+        name=thing, strategy=_made(registered), role=registered.role, view=registered.view, asked=asked
     )
+
+
+def _working(role: Role, modality: str) -> list[str]:
+    """The default ones; what a plugin cannot make is left out with a warning."""
+    found = []
+    for name in _defaults(role, modality):
+        try:
+            _chosen(name, modality, asked=False)
+        except PluginError as error:
+            warnings.warn(f"{error.message}; it is left out", PluginWarning, stacklevel=4)
+        else:
+            found.append(name)
+    return found
+
+
+def _made(spec: StrategySpec) -> Strategy:
+    """The strategy of a record.
+
+    Raises:
+        PluginError: it cannot be made, or what is made is none.
+    """
+    owner = f"strategy {spec.name!r} of plugin {origin(spec.name, 'strategy')}"
+    try:
+        with contained():
+            made = spec.make()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may even exit
+        raise PluginError(f"{owner} cannot be made: {reason(error)}") from error
+    missing = [n for n in ("reads", "seeded", "needs", "settings", "fit", "fit_many") if not hasattr(made, n)]
+    if missing:
+        raise PluginError(
+            f"{owner} is a {type(made).__name__} without {', '.join(missing)}",
+            hint="derive it from tlengine.plugins.SimpleStrategy",
+        )
+    return made
 
 
 def _estimator(thing: Any) -> ProbeSpec:
