@@ -25,7 +25,7 @@ class TfidfProbe(LinearProbe):
 
     >>> X = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 2], [1, 3, 0]], np.float32)
     >>> probe = TfidfProbe().fit(X, ["a", "b", "a", "b"])
-    >>> probe.predict([[5, 1, 0]]).tolist(), probe.idf_.round(2).tolist()
+    >>> probe.predict([[5, 1, 0]]).tolist(), probe.idf_.astype(float).round(2).tolist()
     (['b'], [1.0, 1.51, 1.51])
     """
 
