@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
-.PHONY: help dev demo test lint check-targets check-python check-next-python check-rust fuzz bench bench-check soak docs clean
+.PHONY: help dev demo test lint check-targets check-python check-next-python check-rust fuzz bench bench-check validate soak docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -99,6 +99,10 @@ bench: dev ## All benchmarks, beside their peers
 
 bench-check: dev ## Assert the ratios to the peers (RECORD=1 writes them down)
 	$(BIN)/python -m benches.check $(if $(RECORD),--record)
+
+NULLS ?= 4000
+validate: dev ## Simulate size, power and coverage of the statistics (NULLS a cell) and write docs/validation.md
+	$(BIN)/python -m scripts.validate --nulls $(NULLS)
 
 SECONDS ?= 600
 soak: dev ## Storm the embedding cache for SECONDS (default 600), then fork 10,000 times while the core works

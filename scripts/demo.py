@@ -1,6 +1,8 @@
 """``make demo``: 2,000 simulated textile textures, compared from the command line as a user would.
 
-The cache lies in ``demo/home`` (or where ``TLENGINE_HOME`` points), so ``make clean`` leaves nothing behind.
+The cache lies in ``demo/home`` (or where ``TLENGINE_HOME`` points) and every fit in ``demo/out``, so a second
+run makes no forward pass and no fit, and ``make clean`` leaves nothing behind. More options go to
+``compare``.
 """
 
 import os

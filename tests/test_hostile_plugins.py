@@ -88,7 +88,8 @@ def test_a_plugin_that_fails_is_listed_and_takes_nothing_away(
     assert FAILS[kind][1] in plugins[name]["error"]
     assert f"warning: plugin {name.lower()} ({name} 2.1) is skipped" in listed.stderr
     assert {"raw"} <= set(document["backbones"])
-    assert {"ridge", "knn"} <= set(document["probes"])
+    assert {"ridge", "knn"} <= set(document["strategies"])
+    assert "svm" in document["probes"]
     assert "lda" not in document["probes"]
     assert document["exporters"] == ["html"]
 

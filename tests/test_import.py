@@ -63,6 +63,19 @@ def test_public_name_exists(name: str) -> None:
     assert name in dir(tlengine)
 
 
+def test_what_belongs_to_a_run_is_public_and_loads_no_torch() -> None:
+    names = "load_run", "Model", "RunResult", "errors", "interval", "paired_test"
+    assert set(names) <= set(tlengine.__all__)
+    loaded = _loaded_by(f"import tlengine as tl; {', '.join(f'tl.{name}' for name in names)}")
+    assert "torch" not in loaded
+    assert issubclass(tlengine.errors.RunFormatError, tlengine.errors.TlengineError)
+    found = tlengine.interval([1, 1, 1, 0] * 50)
+    assert found.low < 0.75 < found.high
+    test = tlengine.paired_test([1, 1, 1, 0] * 50, [1, 0, 0, 0] * 50)
+    assert test.effect == 0.5
+    assert test.p_value < 0.05
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = tlengine.no_such_name

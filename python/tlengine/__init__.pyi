@@ -1,4 +1,5 @@
 # The public names: lazy_loader reads this table, and type checkers do.
+from . import errors as errors
 from ._core import __version__ as __version__
 from ._core import build_profile as build_profile
 from .data import Dataset as Dataset
@@ -7,6 +8,7 @@ from .evaluation import Model as Model
 from .evaluation import RunResult as RunResult
 from .evaluation import compare as compare
 from .evaluation import from_pretrained as from_pretrained
+from .evaluation import load_run as load_run
 from .features import Backbone as Backbone
 from .features import EmbeddingCache as EmbeddingCache
 from .features import extract as extract
@@ -15,7 +17,9 @@ from .features import sample_key as sample_key
 from .plugins import BackboneSource as BackboneSource
 from .plugins import BackboneSpec as BackboneSpec
 from .plugins import ExporterSpec as ExporterSpec
+from .plugins import MetricSpec as MetricSpec
 from .plugins import ProbeSpec as ProbeSpec
+from .plugins import StrategySpec as StrategySpec
 from .plugins import hookimpl as hookimpl
 from .probes import KNeighborsProbe as KNeighborsProbe
 from .probes import LinearProbe as LinearProbe
@@ -32,4 +36,6 @@ from .probes import nearest as nearest
 from .probes import probe_grid as probe_grid
 from .probes import probe_path as probe_path
 from .probes import ridge_path as ridge_path
+from .statistics import interval as interval
+from .statistics import paired_test as paired_test
 from .types import Features as Features

@@ -6,18 +6,35 @@ It may import any room, and nothing imports it: it stands behind tlengine's own 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from tlengine.features import RAW_DIM, RawPreprocess, load_raw
-from tlengine.plugins import BackboneSpec, ExporterSpec, ProbeSpec, hookimpl
+from tlengine.features import (
+    RAW_DIM,
+    RCF_DIM,
+    RCF_PREPROCESS,
+    STATS_DIMS,
+    RawPreprocess,
+    StatsPreprocess,
+    load_raw,
+    load_rcf,
+    load_stats,
+)
+from tlengine.plugins import BackboneSpec, ExporterSpec, MetricSpec, ProbeSpec, StrategySpec, hookimpl
 from tlengine.reports import render_html
 
-__all__ = ["tlengine_backbones", "tlengine_exporters", "tlengine_probes"]
+__all__ = [
+    "tlengine_backbones",
+    "tlengine_exporters",
+    "tlengine_metrics",
+    "tlengine_probes",
+    "tlengine_strategies",
+]
 
 
 @hookimpl
 def tlengine_backbones() -> Iterable[BackboneSpec]:
-    """The control without pretrained weights."""
+    """What the controls without pretrained weights look at."""
     yield BackboneSpec(
         name="raw",
         modality="any",
@@ -27,40 +44,111 @@ def tlengine_backbones() -> Iterable[BackboneSpec]:
         revision="1",
         description="Control: downsampled pixels, or a hashed bag of words.",
     )
+    yield BackboneSpec(
+        name="stats",
+        modality="any",
+        embedding_dim=STATS_DIMS,
+        load=load_stats,
+        preprocess=StatsPreprocess(),
+        revision="1",
+        description="Control: hand-written statistics of colour and texture, or of words and their pieces.",
+    )
+    yield BackboneSpec(
+        name="rcf",
+        modality="image",
+        embedding_dim=RCF_DIM,
+        load=load_rcf,
+        preprocess=RCF_PREPROCESS,
+        revision="1",
+        paper="https://www.nature.com/articles/s41467-021-24638-z",
+        description="Control: 512 random convolutions, rectified and averaged.",
+    )
 
 
-class _Lazy:
-    """A class of :mod:`tlengine.probes` with these defaults, imported when it is looked at or called."""
+def _make(probe: str, /, **options: Any) -> Any:
+    """A probe by the name of its class, imported when it is made."""
+    from tlengine import probes
 
-    def __init__(self, name: str, **defaults: Any) -> None:
-        self._name = name
-        self._defaults = defaults
+    return getattr(probes, probe)(**options)
 
-    def __call__(self, **options: Any) -> Any:
-        from tlengine import probes
 
-        return getattr(probes, self._name)(**{**self._defaults, **options})
+def _svm_candidates(n: int, d: int, scale: float) -> list[dict[str, Any]]:
+    """C times the scale of the features, so that their unit does not matter."""
+    return [{"C": c / (scale or 1.0)} for c in (1.0, 1e-3, 1e-2, 1e-1, 1e1, 1e2)]
 
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("_"):
-            raise AttributeError(attribute)
-        from tlengine import probes
 
-        return getattr(getattr(probes, self._name), attribute)
+def _preval_candidates(n: int, d: int, scale: float) -> list[dict[str, Any]]:
+    """Penalties relative to the squares that they stand beside."""
+    return [{"alphas": [a * n * (scale or 1.0)]} for a in (1e-2, 1e-5, 1e-4, 1e-3, 1e-1)]
 
 
 @hookimpl
 def tlengine_probes() -> Iterable[ProbeSpec]:
-    """The probes that are solved by the core."""
-    for name, estimator, description in (
-        ("centroid", _Lazy("NearestCentroidProbe"), "Nearest class centroid."),
-        ("knn", _Lazy("KNeighborsProbe"), "Nearest neighbours."),
-        ("preval", _Lazy("PreValProbe"), "Ridge with probabilities, all by leave-one-out."),
-        ("probe", _Lazy("LinearProbeCV"), "Linear (logistic) probe, C by cross-validation."),
-        ("ridge", _Lazy("RidgeProbeCV"), "Ridge classifier, alpha by leave-one-out."),
-        ("svm", _Lazy("LinearSVMProbeCV", patience=2), "Linear SVM, C by cross-validation."),
+    """The probes that are no strategies of their own; they save themselves."""
+    yield ProbeSpec(
+        name="preval",
+        estimator=partial(_make, "PreValProbe"),
+        candidates=_preval_candidates,
+        description="Ridge with probabilities, their temperature by leave-one-out.",
+    )
+    yield ProbeSpec(
+        name="svm",
+        estimator=partial(_make, "LinearSVMProbe"),
+        candidates=_svm_candidates,
+        description="Linear SVM with the squared hinge.",
+    )
+
+
+def _strategy(name: str, /, **settings: Any) -> Any:
+    """A strategy by the name of its class, imported when it is made."""
+    from tlengine.evaluation import strategies
+
+    return getattr(strategies, name)(**settings)
+
+
+@hookimpl
+def tlengine_strategies() -> Iterable[StrategySpec]:
+    """Ways to use frozen features, and controls that borrow nothing from pretraining."""
+    for name, strategy, spoken, description in (
+        ("knn", "NeighborsStrategy", "nearest neighbours", "The vote of the nearest neighbours."),
+        ("probe", "LogisticStrategy", "a linear probe", "Linear (logistic) probe."),
+        ("ridge", "RidgeStrategy", "a ridge probe", "Ridge classifier."),
+        ("centroid", "CentroidStrategy", "nearest centroids", "Nearest class centroid."),
     ):
-        yield ProbeSpec(name=name, estimator=estimator, description=description)
+        make = partial(_strategy, strategy)
+        yield StrategySpec(name=name, make=make, default=True, spoken=spoken, description=description)
+    for name, strategy, modalities, spoken in (
+        ("raw", "LogisticStrategy", ("image", "text"), "a probe on raw samples (raw)"),
+        ("stats", "StatsStrategy", ("image", "text"), "a probe on hand-written statistics (stats)"),
+        ("rcf", "LogisticStrategy", ("image",), "a probe on random convolutions (rcf)"),
+    ):
+        yield StrategySpec(
+            name=name,
+            make=partial(_strategy, strategy),
+            role="control",
+            view=name,
+            modalities=modalities,
+            default=True,
+            spoken=spoken,
+            description="Control: a linear probe on what needs no pretrained network.",
+        )
+    yield StrategySpec(
+        name="random",
+        make=partial(_strategy, "LogisticStrategy"),
+        role="control",
+        view="random",
+        modalities=("image", "text"),
+        spoken="a probe on the untrained network (random)",
+        description="Control: a linear probe on the backbone's architecture with untrained weights.",
+    )
+
+
+@hookimpl
+def tlengine_metrics() -> Iterable[MetricSpec]:
+    """What is measured on test rows."""
+    from tlengine.statistics import METRICS
+
+    yield from METRICS.values()
 
 
 @hookimpl

@@ -18,10 +18,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["installed_versions", "plain", "replace_file", "replace_text"]
+__all__ = ["described", "installed_versions", "plain", "replace_file", "replace_text"]
 
 
-def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> Path:
+def replace_file(
+    path: str | os.PathLike[str], write: Callable[[IO[bytes]], object], *, durable: bool = True
+) -> Path:
     """Give ``path`` the content that ``write`` writes: after a crash the old file is there, or the new one.
 
     Links are followed. What is no file of its own, such as ``/dev/stdout`` or a pipe, is written to as it is.
@@ -29,6 +31,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
     Args:
         path: where to; its folder exists.
         write: called with a binary file.
+        durable: whether that holds after a power cut, too; without, the caller syncs in its own time.
 
     Returns:
         The path.
@@ -46,11 +49,13 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], obje
         with draft.open("xb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         _take_place(draft, target)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    if durable:
+        _sync_folder(target.parent)
     return Path(path)
 
 
@@ -103,6 +108,29 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def described(value: Any) -> Any:
+    """As :func:`plain`, for digests: the same in every process.
+
+    What JSON does not know is told by its class, or, where it is a class or function, by its name: its text
+    may hold an address.
+
+    >>> described({"solver": object(), "by": len, "Cs": (1, 2)})
+    {'solver': 'builtins.object', 'by': 'builtins.len', 'Cs': [1, 2]}
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, str | int | float | bool):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {str(key): described(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [described(item) for item in value]
+    if isinstance(value, Set):
+        return sorted(map(str, value))
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str | None]:

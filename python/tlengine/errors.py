@@ -231,10 +231,10 @@ class UnsafeArtifactError(TlengineError, ValueError):
 
 
 class RunFormatError(TlengineError, ValueError):
-    """A run document that tlengine did not write, or wrote in a newer version."""
+    """A run document that tlengine did not write, or wrote in another version."""
 
     code = "run-format"
-    usual_hint = "use a run.json that compare --out wrote, with this version or an older one"
+    usual_hint = "use a run.json that compare --out wrote, with this version"
 
 
 class BackboneError(TlengineError, ValueError):

@@ -1,9 +1,48 @@
+import errno
 import json
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
+from tests.plugins.conftest import plant, use  # noqa: F401 - fixtures
+
 QUICK = ("--budgets", "5,all", "--seeds", "1", "--quiet")
+
+BROKEN = """
+import numpy as np
+import tlengine as tl
+from tlengine.plugins import SimpleStrategy
+from tlengine.probes import NearestCentroidProbe
+
+
+class Picky(NearestCentroidProbe):
+    def fit(self, X, y):
+        if len(y) > LIMIT:
+            raise RuntimeError("too many rows")
+        return super().fit(X, y)
+
+
+@tl.hookimpl
+def tlengine_probes():
+    yield tl.ProbeSpec(name="picky", estimator=Picky)
+
+
+@tl.hookimpl
+def tlengine_strategies():
+    yield tl.StrategySpec(name="void", make=SimpleStrategy, role="control", view="void")
+
+
+def load(**kwargs):
+    raise OSError("no such file")
+
+
+@tl.hookimpl
+def tlengine_backbones():
+    yield tl.BackboneSpec(
+        name="void", modality="text", embedding_dim=3, load=load, preprocess=str, revision="1", description=""
+    )
+"""
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +52,8 @@ def out(tmp_path_factory):
 
 def compare_texts(tl, texts, *more):
     options = ("--backbone", "raw", "--label", "topic", "--strategies", "probe,centroid")
-    return tl("compare", texts, *options, *QUICK, *more)
+    controls = () if "--controls" in more else ("--controls", "raw")
+    return tl("compare", texts, *options, *controls, *QUICK, *more)
 
 
 def test_json_has_results_verdict_and_paths(tl, texts, out):
@@ -46,6 +86,95 @@ def test_the_table_and_the_answer_are_on_stdout(tl, features):
     assert lines[0].split()[:3] == ["backbone", "strategy", "budget"]
     assert sum(line.startswith("features") for line in lines) == 4
     assert lines[-1].startswith("Use features with ")
+
+
+def test_controls_are_named_or_none(tl, texts):
+    document = compare_texts(tl, texts, "--controls", "raw,stats", "--json")[1]
+    assert document["configuration"]["controls"] == ["raw", "stats"]
+    assert {c["control"] for c in document["verdict"]["controls"]} == {"raw", "stats"}
+    assert document["embedded"] == 120
+    document = compare_texts(tl, texts, "--controls", "none", "--json")[1]
+    assert document["configuration"]["controls"] == document["verdict"]["controls"] == []
+    code, out, err = compare_texts(tl, texts, "--controls", "knn")
+    assert (code, out) == (1, "")
+    assert "is a strategy, no control" in err
+
+
+def test_metrics_are_added(tl, features):
+    arguments = ("compare", features, "--strategies", "centroid", *QUICK)
+    document = tl(*arguments, "--metrics", "macro_f1,brier", "--json")[1]
+    assert document["configuration"]["metrics"][-2:] == ["macro_f1", "brier"]
+    assert {r["metric"] for r in document["results"]} >= {"accuracy", "ece", "macro_f1", "brier"}
+    assert "macro_f1  brier" in tl(*arguments, "--metrics", "macro_f1,brier")[1].splitlines()[0]
+    code, _, err = tl(*arguments, "--metrics", "macro-f1")
+    assert code == 1
+    assert "macro_f1" in err
+
+
+def test_executors_give_equal_numbers(tl, features):
+    arguments = ("compare", features, "--strategies", "centroid", *QUICK, "--json")
+    here, processes = (tl(*arguments, "--executor", name)[1] for name in ("here", "processes"))
+    assert here["results"] == processes["results"]
+    code, _, err = tl(*arguments, "--executor", "nowhere")
+    assert code == 1
+    assert "here, processes" in err
+
+
+def test_the_same_command_goes_on_from_what_it_finds(tl, features, tmp_path):
+    arguments = ("compare", features, "--strategies", "centroid", "--budgets", "5,all", "--seeds", "2")
+    out = ("--out", tmp_path / "out")
+    first, second, fresh = tl(*arguments, *out), tl(*arguments, *out), tl(*arguments, *out, "--fresh")
+    assert "took up" not in first[2] + fresh[2]
+    fits = json.loads((tmp_path / "out" / "run.json").read_text())["journal"]["fits"]
+    assert f"took up {fits} of {fits} fits from {tmp_path / 'out'}" in second[2]
+    more = tl(*arguments[:-1], "3", *out)
+    assert f"took up {fits} of {fits * 3 // 2} fits from" in more[2]
+    assert first[1] == second[1] == fresh[1]
+
+
+def test_the_answer_is_printed_though_nothing_can_be_saved(tl, features, tmp_path, monkeypatch):
+    from tlengine.evaluation import RunResult
+
+    def full(run, directory):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunResult, "save", full)
+    arguments = ("compare", features, "--strategies", "centroid", *QUICK, "--out", tmp_path / "out")
+    code, text, err = tl(*arguments)
+    assert code == 1
+    assert text.splitlines()[-1].startswith("Use features with ")
+    assert "No space left on device" in err
+    code, document, err = tl(*arguments, "--json")
+    assert code == 1
+    assert document["answer"].startswith("Use features with ")
+    assert document["run"] is document["report"] is document["model"] is None
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_what_was_named_and_failed_ends_with_one(tl, features, tmp_path, plant, use, limit):  # noqa: F811
+    use(distribution("tlengine"), plant("broken", f"LIMIT = {limit}\n{BROKEN}"))
+    options = ("--strategies", "centroid,picky", *QUICK, "--out", tmp_path / "out")
+    code, text, err = tl("compare", features, *options)
+    assert code == 1
+    where = " at all labels per class" if limit else ""
+    assert f"warning: features with picky failed in the step fit{where}: " in err
+    assert "too many rows" in err
+    assert err.endswith(
+        "error: what was asked for failed: features with picky\nhint: the rest is done, see above\n"
+    )
+    assert "Use features with nearest centroids" in text
+    document = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [f["budgets"] for f in document["failed"]] == [["all"] if limit else []]
+    assert (tmp_path / "out" / "model").is_dir()
+
+
+def test_a_control_that_was_named_and_failed_ends_with_one(tl, texts, plant, use):  # noqa: F811
+    use(distribution("tlengine"), plant("broken", f"LIMIT = 0\n{BROKEN}"))
+    code, text, err = compare_texts(tl, texts, "--controls", "raw,void")
+    assert code == 1
+    assert "warning: void failed in the step extract: " in err
+    assert "error: what was asked for failed: void" in err
+    assert "Use " in text
 
 
 def test_gates_end_with_three(tl, features):

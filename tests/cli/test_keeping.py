@@ -110,7 +110,17 @@ COMMANDS = {
     "extract": ["extract"],
     "probe": ["probe", "--Cs", "3"],
     "knn": ["knn", "--k", "3"],
-    "compare": ["compare", "--strategies", "centroid", "--budgets", "5", "--seeds", "1"],
+    "compare": [
+        "compare",
+        "--strategies",
+        "centroid",
+        "--controls",
+        "none",
+        "--budgets",
+        "5",
+        "--seeds",
+        "1",
+    ],
 }
 
 

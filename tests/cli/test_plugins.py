@@ -31,7 +31,8 @@ def test_list(run: Run) -> None:
         assert "raw" in out
         document = json.loads(run(*arguments, "--json")[1])
         assert "raw" in document["backbones"]
-        assert {"knn", "probe", "ridge", "centroid", "preval", "svm"} <= set(document["probes"])
+        assert document["probes"] == ["preval", "svm"]
+        assert {"knn", "probe", "ridge", "centroid", "raw", "stats", "rcf"} <= set(document["strategies"])
         assert {plugin["name"]: plugin["status"] for plugin in document["plugins"]}["builtin"] == "loaded"
 
 
@@ -42,6 +43,50 @@ def test_list_shows_what_failed(run: Run, plant: Plant, use: Use) -> None:  # no
     assert exit_code == 0
     assert "bad  bad 1.0  failed: ValueError: no" in out
     assert "warning: plugin bad (bad 1.0) is skipped: ValueError: no" in err
+
+
+KINDS = """
+import tlengine as tl
+@tl.hookimpl
+def tlengine_strategies():
+    yield tl.StrategySpec(name="same", make=dict, role="control", view="raw", description="Just so.")
+    yield tl.StrategySpec(name="other", make=dict)
+@tl.hookimpl
+def tlengine_metrics():
+    yield tl.MetricSpec(name="same", score=max)
+"""
+
+
+def test_list_and_show_know_every_kind(run: Run, plant: Plant, use: Use) -> None:  # noqa: F811
+    use(plant("mine", KINDS))
+    document = json.loads(run("--json")[1])
+    assert (document["strategies"], document["metrics"]) == (["other", "same"], ["same"])
+    assert document["roles"] == {"other": "strategy", "same": "control"}
+    out = run()[1]
+    assert "strategies: other, same (control)\n" in out
+    assert "metrics: same\n" in out
+    for kind in ("strategies", "strategy"):
+        assert run("list", kind)[1] == (
+            "other  strategy  mine (mine 1.0)\nsame  control  mine (mine 1.0)  Just so.\n"
+        )
+    (_, same) = json.loads(run("list", "strategies", "--json")[1])["strategies"]
+    assert same == {
+        "name": "same",
+        "role": "control",
+        "view": "raw",
+        "modalities": ["image", "text", "features"],
+        "default": False,
+        "spoken": "",
+        "description": "Just so.",
+        "plugin": "mine (mine 1.0)",
+    }
+    code, out, err = run("show", "same", "--json")
+    assert (code, json.loads(out)["kind"]) == (0, "strategy")
+    assert "same is also a metric: --kind metric" in err
+    assert json.loads(run("show", "same", "--kind", "metrics", "--json")[1])["greater_is_better"] is True
+    code, _, err = run("list", "networks")
+    assert code == 2
+    assert "there are backbones, probes, strategies, metrics, exporters" in err
 
 
 def test_show(run: Run) -> None:

@@ -38,9 +38,11 @@ def test_the_saved_probe_predicts(tl, features, tmp_path):
     assert len(text.splitlines()) == 201
 
 
-def test_the_gate(tl, features):
+def test_the_gate(tl, features, tmp_path):
     assert tl("probe", features, "--Cs", "3", "--quiet", "--min-accuracy", "0.5")[0] == 0
-    assert tl("probe", features, "--Cs", "3", "--quiet", "--min-accuracy", "1")[0] in (0, 3)
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "noise.npz", X=rng.normal(size=(90, 4)).astype(np.float32), y=np.arange(90) % 3)
+    assert tl("probe", tmp_path / "noise.npz", "--Cs", "3", "--quiet", "--min-accuracy", "0.9")[0] == 3
 
 
 @pytest.mark.parametrize("options", [("--Cs", "0"), ("--folds", "1")])
@@ -68,3 +70,74 @@ def test_45_values_of_c_each_certified(tl, tmp_path):
     assert short["C"] == document["C"]
     assert short["path"] == path[: len(short["path"])]
     assert len(short["path"]) < 45
+
+
+@pytest.fixture
+def arrays(features, tmp_path):
+    """The digits as a folder of .npy files."""
+    with np.load(features) as found:
+        np.save(tmp_path / "X.npy", found["X"])
+        np.save(tmp_path / "y.npy", found["y"])
+    np.save(tmp_path / "g.npy", np.arange(200) // 4)
+    np.save(tmp_path / "short.npy", np.arange(199) % 2)
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}] * 200, dtype=object))
+    np.save(tmp_path / "words.npy", np.array([["one", "two"]] * 200))
+    np.save(tmp_path / "complex.npy", np.ones((200, 3), dtype=complex))
+    np.save(tmp_path / "measured.npy", np.random.default_rng(0).normal(size=200))
+    (tmp_path / "text.npy").write_text("1,2,3")
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "X.npy").read_bytes()[:300])
+    return tmp_path
+
+
+def test_arrays_in_files_of_their_own_equal_the_npz(tl, features, arrays):
+    code, document, err = tl(
+        "probe", arrays / "X.npy", "--labels", arrays / "y.npy", "--Cs", "3", "--json", "-q"
+    )
+    assert code == 0, err
+    _, same, _ = tl("probe", features, "--Cs", "3", "--json", "-q")
+    del document["seconds"], same["seconds"]
+    assert document == same
+
+
+def test_groups_in_a_file_of_their_own_stay_together(tl, arrays):
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(50, 64)), 4, axis=0) + rng.normal(scale=1e-3, size=(200, 64))
+    np.save(arrays / "X.npy", X)
+    np.save(arrays / "y.npy", np.repeat(rng.integers(0, 2, 50), 4))
+    where = (arrays / "X.npy", "--labels", arrays / "y.npy", "--Cs", "4", "--json", "-q")
+    _, loose, _ = tl("probe", *where)
+    code, grouped, err = tl("probe", *where, "--groups", arrays / "g.npy")
+    assert code == 0, err
+    assert loose["accuracy"] > 0.9
+    assert grouped["accuracy"] < 0.75
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "g", "expected"),
+    [
+        ("X", "short", None, "X has 200 rows, y has 199"),
+        ("X", "y", "short", "X has 200 rows, groups has 199"),
+        ("X", "objects", None, "holds pickled objects, which are not loaded"),
+        ("objects", "y", None, "holds pickled objects, which are not loaded"),
+        ("words", "y", None, "X"),
+        ("complex", "y", None, "X is of type complex128"),
+        ("X", "complex", None, "y"),
+        ("X", "measured", None, "y"),
+        ("X", "missing", None, "missing.npy: no such file"),
+        ("missing", "y", None, "missing.npy: no such file"),
+        ("text", "y", None, "text.npy: not a .npy file"),
+        ("cut", "y", None, "cut.npy: not a readable .npy"),
+    ],
+)
+def test_arrays_that_cannot_be_used_are_clear_errors(tl, arrays, X, y, g, expected):
+    groups = () if g is None else ("--groups", arrays / f"{g}.npy")
+    code, _, err = tl("probe", arrays / f"{X}.npy", "--labels", arrays / f"{y}.npy", *groups)
+    assert code == 1
+    assert expected in err
+    assert "hint:" in err
+
+
+def test_options_of_other_sources_are_usage_errors(tl, features, arrays):
+    assert tl("probe", features, "--labels", arrays / "y.npy")[0] == 2
+    assert tl("probe", arrays / "X.npy")[0] == 2
+    assert tl("probe", arrays / "X.npy", "--labels", arrays / "y.npy", "--group", "g")[0] == 2

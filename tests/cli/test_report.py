@@ -27,6 +27,15 @@ def test_another_place_and_json(tl, run, tmp_path):
     assert (tmp_path / "deep" / "r.html").exists()
 
 
+def test_a_run_of_another_version_is_refused_clearly(tl, tmp_path):
+    (tmp_path / "run.json").write_text('{"format": "tlengine-run", "version": 1}')
+    code, out, err = tl("report", tmp_path)
+    assert (code, out) == (1, "")
+    assert "run.json has version 1; this tlengine reads 2" in err
+    assert "hint: run compare again" in err
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_a_missing_run_and_an_unknown_format(tl, run, tmp_path):
     code, _, err = tl("report", tmp_path / "nowhere.json")
     assert code == 1

@@ -204,3 +204,87 @@ def test_units_are_the_connected_rows(pairs):
     for i in range(len(pairs)):
         for j in range(len(pairs)):
             assert (units[i] == units[j]) == (naive[i] == naive[j])
+
+
+SIZES = [400, 300, 200, 150, 100, 50]
+
+
+def test_seeds_redraw_groups_of_any_size():
+    groups = np.repeat(np.arange(6), SIZES)
+    plan = make_resamples(np.arange(1_200) % 3, seeds=8, groups=groups)
+    assert plan.kind == "holdout"
+    assert len(plan.distinct("all")) >= 3
+    assert 0.15 <= np.mean([len(r.test) for r in plan.resamples]) / 1_200 <= 0.25
+
+
+def test_folds_of_groups_differ_from_seed_to_seed():
+    groups = np.repeat(np.arange(6), np.array(SIZES) // 10)
+    plan = make_resamples(np.arange(120) % 3, seeds=8, groups=groups)
+    assert plan.kind == "folds"
+    assert len(plan.distinct("all")) > 5
+
+
+@pytest.mark.parametrize(
+    ("n", "kind", "share", "expected"),
+    [
+        (300, "holdout", None, 90),
+        (1_500, None, None, 300),
+        (300, "holdout", 0.5, 150),
+        (1_500, "folds", None, 300),
+    ],
+)
+def test_the_kind_and_the_share_that_were_asked_for(n, kind, share, expected):
+    plan = make_resamples(np.arange(n) % 3, seeds=2, kind=kind, test_share=share)
+    assert plan.kind == (kind or "holdout")
+    assert {len(r.test) for r in plan.resamples} == {expected}
+    assert len(plan.resamples) == (10 if plan.kind == "folds" else 2)
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "given"}, {"test_share": 0.0}, {"test_share": 1.0}])
+def test_a_strange_kind_or_share_is_an_error(wrong):
+    with pytest.raises(InputError):
+        make_resamples(np.arange(90) % 3, **wrong)
+
+
+@settings(max_examples=40, deadline=None)
+@given(labelled(), st.sampled_from([0.2, 0.3]))
+def test_a_holdout_tests_and_trains_every_class_that_takes_part(data, share):
+    y, groups, keys = data
+    plan = plan_or_none(y, seeds=3, groups=groups, keys=keys, kind="holdout", test_share=share)
+    if plan is None:
+        return
+    for resample in plan.resamples:
+        assert set(plan.codes[resample.test]) == set(range(len(plan.classes)))
+        assert np.bincount(plan.codes[resample.train]).min() >= 2
+        assert not set(plan.units[resample.train]) & set(plan.units[resample.test])
+
+
+def test_classes_of_two_groups_each_take_part():
+    groups = np.repeat(np.arange(4), 300)
+    plan = make_resamples(groups % 2, seeds=5, groups=groups)
+    assert not plan.excluded
+
+
+def test_twins_of_validation_and_test_are_counted():
+    y = np.array(["a", "b"] * 10)
+    keys = np.zeros((20, 32), dtype=np.uint8)
+    keys[:, 0] = np.arange(20)
+    keys[18] = keys[14]
+    splits = np.array(["train"] * 12 + ["select"] * 4 + ["test"] * 4)
+    plan = make_resamples(y, splits=splits, keys=keys)
+    assert plan.straddling == 1
+    assert "1 rows outside the validation split" in plan.notes[0]
+
+
+def test_test_rows_of_a_class_without_training_rows_are_counted():
+    y = np.array(["a", "b"] * 8 + ["c"] * 4)
+    plan = make_resamples(y, splits=np.array(["train"] * 12 + ["test"] * 8))
+    assert plan.notes == ("4 test rows are left out: their classes have fewer than 2 training rows",)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_fewer_groups_than_folds_give_as_many_resamples_as_there_are_groups(n):
+    """A fold without a row would be tested on nothing."""
+    plan = make_resamples(np.arange(120) % 3, seeds=2, groups=np.arange(120) // 3 % n)
+    assert len(plan.resamples) == 2 * n
+    assert all(len(r.test) and len(r.train) for r in plan.resamples)

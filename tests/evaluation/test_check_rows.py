@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import tlengine as tl
-from tlengine.errors import BackboneError, InputError
+from tlengine.errors import BackboneError, HeadFormatError, InputError
 from tlengine.evaluation import Model
 from tlengine.features import ImagePreprocess, with_check_rows
 
@@ -82,7 +82,7 @@ def model(modality: str, tmp_path: Path) -> Model:
     feats = with_check_rows(tl.extract(ds, bb, progress=False), ds, bb)
     made = Model(
         estimator=tl.LinearProbe().fit(feats.X, ds.labels()),
-        calibration={"kind": "none", "value": 1.0},
+        calibration={"kind": "logits", "value": 1.0, "reading": "decision_function"},
         metadata={"backbone": "net", "fingerprint": feats.fingerprint, "recipe": dict(feats.recipe)},
         check_rows=feats.check_rows,
     )
@@ -101,7 +101,7 @@ def test_the_model_of_a_run_carries_them(modality: str, tmp_path: Path) -> None:
 
 def test_a_model_is_loaded_with_its_calibration_and_samples(model: Model, modality: str) -> None:
     assert isinstance(model, tl.Model)
-    assert model.calibration["kind"] == "none"
+    assert model.calibration == {"kind": "logits", "value": 1.0, "reading": "decision_function"}
     assert model.check_rows is not None
     assert model.check_rows.X.shape == (3, 5)
     ds = dataset(modality)
@@ -206,3 +206,14 @@ def test_a_model_of_an_earlier_build_says_so(model: Model, modality: str) -> Non
     earlier = replace(model, metadata={**model.metadata, "fingerprint": "0" * 64, "recipe": recipe})
     with pytest.raises(BackboneError, match="saved by an earlier tlengine, whose keys were of another kind"):
         earlier.for_backbone(backbone(modality))
+
+
+@pytest.mark.parametrize("calibration", [{"kind": "temperature", "value": 1.0}, None, "logits"])
+def test_a_model_with_a_calibration_of_another_build_is_no_bare_probe(
+    calibration: Any, model: Model, tmp_path: Path
+) -> None:
+    """As one it would neither calibrate nor refuse features of another backbone."""
+    kept = {**model.metadata, "format": "tlengine-model", "calibration": calibration}
+    where = model.estimator.save_pretrained(tmp_path / "earlier", metadata=kept)
+    with pytest.raises(HeadFormatError, match="calibration"):
+        tl.from_pretrained(where)

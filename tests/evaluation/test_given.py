@@ -14,6 +14,7 @@ from tlengine.plugins import resolve_backbone
 
 PREP = ImagePreprocess(resize=8, crop=8)
 FAST: dict[str, Any] = {"strategies": ["centroid"], "budgets": [5], "seeds": 1, "progress": False}
+RAW: dict[str, Any] = {**FAST, "controls": ["raw"]}
 
 
 def own(name: str, seed: int = 0) -> tl.Backbone:
@@ -35,8 +36,8 @@ def images() -> tl.Dataset:
         (lambda: [own("net"), own("net", 1)], "two backbones are named 'net'"),
         (lambda: [own("net"), own("other"), own("net")], "two backbones are named 'net'"),
         (lambda: [own("minilm"), "minilm"], "two backbones are named 'minilm'"),
-        (lambda: own("raw"), "named 'raw', which is the control's"),
-        (lambda: [own("net"), own("raw")], "named 'raw', which is the control's"),
+        (lambda: own("raw"), "named 'raw', which is the name of a control"),
+        (lambda: [own("net"), own("raw")], "named 'raw', which is the name of a control"),
         (list, "no backbone given"),
         (lambda: [nn.Flatten()], "a Flatten is no backbone"),
         (lambda: resolve_backbone("raw"), "a BackboneSpec is no backbone"),
@@ -55,7 +56,7 @@ def test_backbones_that_would_be_mixed_are_refused(backbones: Any, message: str,
 )
 @pytest.mark.filterwarnings("ignore::tlengine.errors.TlengineWarning")
 def test_the_same_one_counts_once_and_the_control_may_be_named(backbones: Any, images: tl.Dataset) -> None:
-    run = tl.compare(images, backbones(own("net")), **FAST)
+    run = tl.compare(images, backbones(own("net")), **RAW)
     assert [view["name"] for view in run.document["backbones"]] == ["net", "raw"]
 
 
@@ -99,24 +100,25 @@ def test_every_public_function_refuses_what_it_does_not_know(call: Any, images: 
         call(images, own("net"))
 
 
-def test_one_strategy_may_stand_alone_and_an_estimator_is_no_name() -> None:
+def test_one_strategy_may_stand_alone() -> None:
     X = np.random.default_rng(0).normal(size=(40, 3))
     data = (X, ["ab"[i % 2] for i in range(40)])
     run = tl.compare(data, **{**FAST, "strategies": "centroid"})
     assert run.document["configuration"]["strategies"] == ["centroid"]
-    with pytest.raises(InputError, match="strategies hold a RidgeProbe, not the name"):
-        tl.compare(data, **{**FAST, "strategies": [tl.RidgeProbe()]})
+    with pytest.raises(InputError, match="strategies hold a Flatten, which is no name and no classifier"):
+        tl.compare(data, **{**FAST, "strategies": [nn.Flatten()]})
 
 
 def test_rows_are_joined_by_number_where_ids_repeat(images: tl.Dataset) -> None:
-    """An unreadable row among equal ids: joined by id, labels would land on wrong rows."""
+    """Unreadable rows among equal ids: joined by id, labels would land on wrong rows."""
     assert images.contents is not None
-    contents = [b"no image" if i == 7 else images.contents[i] for i in range(40)]
+    contents = [b"no image" * i if i in (7, 21) else images.contents[i] for i in range(40)]
     from dataclasses import replace
 
     ds = replace(images, contents=contents, ids=np.array(["same"] * 40))
-    with pytest.warns(TlengineWarning, match="1 of 40"):
-        run = tl.compare(ds, own("net"), **{**FAST, "strategies": ["probe"], "budgets": ["all"]})
-    assert run.document["dataset"]["used"] == 39
+    with pytest.warns(TlengineWarning, match="2 of 40"):
+        run = tl.compare(ds, own("net"), **{**RAW, "strategies": ["probe"], "budgets": ["all"]})
+    assert run.document["dataset"]["used"] == 38
+    assert [u["id"] for u in run.document["unreadable"]] == ["same", "same"]
     scores = [r["value"] for r in run.results if r["metric"] == "accuracy" and r["backbone"] == "net"]
     assert np.mean(scores) == 1.0

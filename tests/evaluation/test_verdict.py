@@ -1,109 +1,323 @@
+"""From made-up cells to an answer: every outcome, what it hangs on, and up to which budget."""
+
+import json
+
 import numpy as np
 import pytest
 
-from tlengine.evaluation.metrics import Outcome
-from tlengine.evaluation.verdict import CONTROL, Cell, compare_to_control, decide, summarise
+from tests.evaluation.made import World
+from tlengine.data.resamples import make_resamples
+from tlengine.documents import plain
+from tlengine.evaluation.verdict import FIRST, SELECTED, judge
 
-N = 400
-UNITS = np.arange(N)
-
-
-def outcomes(accuracy, seed=0, seeds=3):
-    """Predictions for the same rows under every seed, right with the given probability."""
-    rng = np.random.default_rng(seed)
-    found = {}
-    for s in range(seeds):
-        right = rng.random(N) < accuracy
-        proba = np.where(right[:, None], [[0.9, 0.1]], [[0.1, 0.9]])
-        found[s, 0] = Outcome.of(np.arange(N), np.zeros(N, dtype=int), proba)
-    return found
+SPOKEN = {"probe": "a linear probe", "raw": "a probe on raw samples"}
 
 
-def cell(strategy, budget, accuracy, inner=None, backbone="net", seed=0):
-    backbone = CONTROL if strategy == CONTROL else backbone
-    inner = [] if inner is None else [(inner, 1 - inner)]
-    found = outcomes(accuracy, seed)
-    return Cell(backbone=backbone, strategy=strategy, budget=budget, outcomes=found, inner=inner, labels=10)
+def verdict(world, budgets=("all",)):
+    return judge(world.cells, budgets, world.plan.units, SPOKEN)[0]
 
 
-def verdict(*cells):
-    return decide(list(cells), compare_to_control(list(cells), UNITS), UNITS)
+def test_above_every_control_is_positive():
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    world.control("stats", 0.7, 0.7, luck=2)
+    found = verdict(world)
+    assert (found.outcome, found.backbone, found.strategy, found.role) == (
+        "positive",
+        "net",
+        "probe",
+        "strategy",
+    )
+    assert (found.control, found.effect) == ("stats", pytest.approx(0.2, abs=0.05))
+    assert [c["control"] for c in found.controls] == ["raw", "stats"]
+    assert 0 < found.low < found.effect < found.high
+    assert found.p_value == found.p_adjusted < 0.01, "a gain has to be shown against each"
+    assert found.transfer == {"backbone": "net", "strategy": "probe"}
+    assert found.selected_on == SELECTED
+    assert found.settled_by is None
+    assert found.helps_up_to == "all"
 
 
-def test_a_strategy_above_the_control_is_positive_transfer():
-    found = verdict(cell("probe", "all", 0.9, 0.9), cell(CONTROL, "all", 0.6, 0.6, seed=9))
-    assert (found.outcome, found.backbone, found.strategy) == ("positive", "net", "probe")
-    assert found.effect == pytest.approx(0.3, abs=0.05)
-    assert found.low < found.effect < found.high
-    assert found.p_value <= found.p_adjusted < 0.01
-    assert "30" in found.answer or "points more than the raw control" in found.answer
-
-
-def test_a_strategy_below_the_control_is_negative_transfer_and_the_control_is_recommended():
-    found = verdict(cell("probe", "all", 0.5, 0.5), cell(CONTROL, "all", 0.9, 0.9, seed=9))
-    assert (found.outcome, found.backbone, found.strategy) == ("negative", CONTROL, CONTROL)
-    assert found.effect < 0
-    assert found.accuracy == pytest.approx(0.9, abs=0.05)
-    assert "no pretrained network" in found.answer
-
-
-def test_equal_predictions_are_no_difference():
-    found = verdict(cell("probe", "all", 0.9, 0.9), cell(CONTROL, "all", 0.9, 0.9))
-    assert (found.outcome, found.effect) == ("none", 0)
-
-
-def test_a_small_difference_is_undecided():
-    found = verdict(cell("probe", "all", 0.71, 0.7), cell(CONTROL, "all", 0.69, 0.7, seed=9))
+def test_one_control_that_is_not_beaten_is_enough_not_to_be_positive():
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.5, 0.5, luck=1)
+    world.control("stats", 0.88, 0.88, luck=2)
+    found = verdict(world)
     assert found.outcome == "undecided"
+    assert found.control == "stats"
+    assert found.low < 0 < found.high, "the control that is shown is the one that leaves it open"
 
 
-def test_the_recommendation_looks_at_cross_validation_not_at_the_test():
-    lucky, honest = cell("knn", "all", 0.95, 0.80), cell("probe", "all", 0.90, 0.92, seed=3)
-    found = verdict(lucky, honest, cell(CONTROL, "all", 0.5, 0.5, seed=9))
-    assert found.strategy == "probe"
-    assert "cross-validation" in found.selected_on
+def test_a_loss_to_any_control_is_negative_and_the_control_is_recommended():
+    world = World.of()
+    world.add("probe", 0.7, 0.7)
+    world.control("raw", 0.5, 0.5, luck=1)
+    world.control("stats", 0.9, 0.9, luck=2)
+    found = verdict(world)
+    assert (found.outcome, found.strategy, found.role) == ("negative", "stats", "control")
+    assert found.transfer == {"backbone": "net", "strategy": "probe"}
+    assert (found.control, found.effect) == ("stats", pytest.approx(-0.2, abs=0.07))
+    assert found.high < 0
+    assert found.answer.startswith("Use no pretrained network: stats reaches ")
+    assert found.accuracy == pytest.approx(0.9, abs=0.03)
+    assert found.helps_up_to is None
 
 
-def test_among_equals_the_better_probabilities_win():
-    sure, honest = cell("ridge", "all", 0.9, 0.9), cell("probe", "all", 0.9, 0.89, seed=3)
-    sure.inner, honest.inner = [(0.90, 0.6)], [(0.89, 0.3)]
-    assert verdict(sure, honest, cell(CONTROL, "all", 0.5, 0.5, seed=9)).strategy == "probe"
+def test_the_same_predictions_make_no_difference():
+    world = World.of(rows=3_000)
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.9, 0.9)
+    found = verdict(world)
+    assert (found.outcome, found.effect, found.p_value) == ("none", 0, 1)
+    assert found.low < 0 < found.high
+    assert 0 < found.margin < 0.02
+    assert found.settled_by is None
 
 
-def test_labels_needed_is_the_smallest_budget_that_comes_close():
-    cells = [
-        cell("probe", 5, 0.6),
-        cell(CONTROL, 5, 0.3, seed=9),
-        cell("probe", 20, 0.9),
-        cell(CONTROL, 20, 0.4, seed=9),
-        cell("probe", "all", 0.9, 0.9),
-        cell(CONTROL, "all", 0.5, 0.5, seed=9),
-    ]
-    found = verdict(*cells)
-    assert found.labels_needed == 20
-    assert found.beats_control_with == 5
-    assert "20 labels per class" in found.answer
+def test_a_small_difference_on_few_rows_is_undecided_and_says_what_would_settle_it():
+    world = World.of(rows=200)
+    world.add("probe", 0.75, 0.8)
+    world.control("raw", 0.72, 0.7, luck=1)
+    found = verdict(world)
+    assert found.outcome == "undecided"
+    assert found.low < 0 < found.high
+    assert found.margin > 0.02
+    assert "test samples" in found.settled_by
+    assert "would show a difference of" in found.settled_by
+    assert found.settled_by in found.answer
+
+
+def test_undecided_never_stands_beside_an_interval_that_leaves_out_nothing():
+    """A loss at 3 % against one of four controls is none by Holm; its interval is Holm's, too."""
+    for gap in np.arange(0.01, 0.12, 0.01):
+        world = World.of(rows=300)
+        world.add("probe", 0.80, 0.8)
+        world.control("raw", 0.80 + gap, 0.8, luck=1)
+        for luck, name in enumerate(("stats", "rcf", "other"), 2):
+            world.control(name, 0.80, 0.8, luck=luck)
+        found = verdict(world)
+        for control in found.controls:
+            if control["effect"] < 0:
+                lost = control["p_adjusted"] < 0.05
+                assert (control["high"] < 0) == lost
+        if found.outcome in ("undecided", "none"):
+            assert found.low < 0 < found.high
+        if found.outcome == "negative":
+            assert found.high < 0
+
+
+def test_a_negative_outcome_names_a_control_that_it_lost_to():
+    """A larger loss that is not sure does not hide the smaller one that is."""
+    groups = np.arange(600) // 30
+    world = World(make_resamples(np.arange(600) % 2, seeds=3, groups=groups))
+    world.add("probe", 0.60, 0.6)
+    world.control("sure", 0.70, 0.7)  # right wherever the probe is, and in every group a little more
+    noisy = world.control("noisy", 0.60, 0.6)
+    for (
+        place,
+        record,
+    ) in noisy.records.items():  # it gains in seven groups, and loses in one
+        test = world.plan.resample(*place).test
+        eye, codes = np.eye(2), world.plan.codes[test]
+        gained, lost = groups[test] < 7, groups[test] == 19
+        record.scores[gained], record.scores[lost] = 3 * eye[codes[gained]], 3 * eye[1 - codes[lost]]
+    found = verdict(world)
+    effects = {c["control"]: c["effect"] for c in found.controls}
+    assert effects["noisy"] < effects["sure"] < 0
+    assert found.outcome == "negative"
+    assert found.control == "sure"
+    assert found.p_adjusted < 0.05
+    assert found.high < 0
 
 
 def test_without_a_control_the_transfer_is_undecided():
-    found = verdict(cell("probe", "all", 0.9, 0.9))
-    assert (found.outcome, found.control, found.effect) == ("undecided", None, None)
-    assert "control" not in found.answer
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    found = verdict(world)
+    assert (found.outcome, found.control, found.effect, found.controls) == ("undecided", None, None, [])
+    assert found.by_budget[0]["control"] is None
+    assert "ransfer" not in found.answer
 
 
-def test_every_cell_but_the_control_is_tested_and_adjusted_within_its_budget():
-    cells = [cell(s, b, 0.7, seed=i) for b in (5, "all") for i, s in enumerate(("knn", "probe", CONTROL))]
-    records = compare_to_control(cells, UNITS)
-    assert [(r["strategy"], r["budget"]) for r in records] == [
-        ("knn", 5),
-        ("probe", 5),
-        ("knn", "all"),
-        ("probe", "all"),
+def test_where_no_strategy_is_left_a_control_is_used():
+    world = World.of()
+    world.control("raw", 0.9, 0.9)
+    found = verdict(world)
+    assert (found.role, found.transfer, found.outcome) == ("control", None, "undecided")
+    assert found.answer.startswith("Use no pretrained network: a probe on raw samples")
+
+
+def test_the_accuracy_is_that_of_the_way_of_choosing():
+    """The kept strategy alone is at 95 %; the resamples in which another was picked count as well."""
+    world = World.of(seeds=1)
+    one, two = world.add("one", 0.95, 0.9), world.add("two", 0.55, 0.9, luck=1)
+    two.__dict__["inner"] = {place: (0.9 if place[1] > 2 else 0.1, 0.3, 320) for place in two.records}
+    one.__dict__["inner"] = dict.fromkeys(one.records, (0.5, 0.3, 320))
+    found = verdict(world)
+    assert [(p["strategy"], p["times"], p["of"]) for p in found.picked] == [("one", 3, 5), ("two", 2, 5)]
+    assert found.accuracy == pytest.approx(0.6 * 0.95 + 0.4 * 0.55, abs=0.05)
+    assert "picked in 3 of 5 resamples" in found.answer
+
+
+def test_what_could_not_be_chosen_is_named():
+    world = World.of()
+    world.add("finetune", 0.9)
+    world.add("probe", 0.8, 0.8, luck=1)
+    assert verdict(world).judged_only == [{"backbone": "net", "strategy": "finetune"}]
+
+
+def test_where_nothing_is_held_out_that_is_said():
+    world = World.of()
+    world.add("probe", 0.8, budget=1)
+    found = verdict(world, [1])
+    assert (found.selected_on, found.strategy) == (FIRST, "probe")
+
+
+def budgets(outcomes, control=0.7):
+    world = World.of(rows=600)
+    for budget, right in outcomes.items():
+        world.add("probe", right, right, budget=budget)
+        world.control("raw", control, 0.5, budget=budget)
+    return verdict(world, list(outcomes))
+
+
+def test_transfer_helps_up_to_the_first_budget_that_is_not_positive():
+    found = budgets({5: 0.9, 20: 0.85, 50: 0.7, "all": 0.9})
+    assert [(b["budget"], b["outcome"]) for b in found.by_budget] == [
+        (5, "positive"), (20, "positive"), (50, "none"), ("all", "positive"),
+    ]  # fmt: skip
+    assert found.helps_up_to == 20
+    assert [b["labels"] for b in found.by_budget] == [10, 40, 100, 480]
+    assert all(b["low"] < b["effect"] < b["high"] and b["chance"] == 0.5 for b in found.by_budget)
+
+
+def test_transfer_that_helps_with_few_labels_and_hurts_with_many():
+    found = budgets({5: 0.9, 20: 0.8, "all": 0.5})
+    assert (found.outcome, found.helps_up_to) == ("negative", 20)
+    assert "transfer helps up to 20 labels per class" in found.answer.lower()
+
+
+def test_transfer_that_helps_at_no_budget():
+    assert budgets({5: 0.7, "all": 0.9}).helps_up_to is None
+
+
+def test_labels_needed_is_the_smallest_budget_within_a_point_of_the_end():
+    world = World.of(rows=600)
+    for budget, right in {5: 0.6, 20: 0.897, 50: 0.9, "all": 0.9}.items():
+        world.add("probe", right, right, budget=budget)
+    found = verdict(world, [5, 20, 50, "all"])
+    assert found.labels_needed == 20
+    assert "20 labels per class come within one point" in found.answer
+
+
+def test_no_labels_are_needed_for_what_is_not_above_chance():
+    world = World.of(rows=300)
+    for budget in (5, "all"):
+        world.add("probe", 0.5, 0.5, budget=budget)
+    assert verdict(world, [5, "all"]).labels_needed is None
+
+
+def test_labels_needed_looks_at_balanced_accuracy():
+    """A majority vote at 90/10 is right in 90 %: no labels are needed for that, and none are claimed."""
+    world = World(make_resamples(np.array([0] * 540 + [1] * 60), seeds=3))
+    for budget in (5, "all"):
+        cell = world.add("probe", 1.0, 1.0, budget=budget)
+        for record in cell.records.values():
+            record.scores[:] = [1.0, 0.0]
+            record.held_out[:] = [1.0, 0.0]
+    found = verdict(world, [5, "all"])
+    assert found.accuracy == pytest.approx(0.9)
+    assert found.labels_needed is None
+    assert [b["balanced_accuracy"] for b in found.by_budget] == [0.5, 0.5]
+
+
+def test_a_split_of_the_users_is_one_draw():
+    splits = np.array(["train"] * 300 + ["test"] * 300)
+    world = World(make_resamples(np.arange(600) % 2, seeds=5, splits=splits))
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    found = verdict(world)
+    assert found.scope == "for these training rows"
+    assert (found.controls[0]["draws"], found.controls[0]["draw_sd"]) == (1, None)
+    once = World(make_resamples(np.arange(600) % 2, seeds=1, splits=splits))
+    once.add("probe", 0.9, 0.9)
+    once.control("raw", 0.6, 0.6, luck=1)
+    alone = verdict(once)
+    assert (found.accuracy_low, found.p_value) == (alone.accuracy_low, alone.p_value)
+
+
+def test_seeds_of_a_strategy_on_one_split_are_draws_but_no_other_rows():
+    splits = np.array(["train"] * 300 + ["test"] * 300)
+    world = World(make_resamples(np.arange(600) % 2, seeds=5, splits=splits), seeded=True)
+    world.add("finetune", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    found = verdict(world)
+    assert found.controls[0]["draws"] == 5
+    assert found.scope == "for these training rows, fitted with 5 seeds"
+
+
+def test_drawn_resamples_are_as_many_draws_as_seeds():
+    world = World.of(seeds=4)
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    found = verdict(world)
+    assert found.scope == "for training rows drawn like these 4 times"
+    assert found.controls[0]["draws"] == 4
+
+
+def test_a_test_part_of_one_unit_gives_no_interval_and_no_decision():
+    splits = np.array(["train"] * 60 + ["test"] * 30)
+    groups = np.array([f"patient {i}" for i in range(60)] + ["the tested one"] * 30)
+    world = World(make_resamples(np.arange(90) % 2, seeds=5, splits=splits, groups=groups))
+    world.add("probe", 1.0, 1.0)
+    world.control("raw", 0.3, 0.5, luck=1)
+    found = verdict(world)
+    assert (found.accuracy_low, found.accuracy_high) == (None, None)
+    assert found.accuracy_reason == "all test rows belong to one unit"
+    assert found.outcome == "undecided"
+    assert (found.low, found.high, found.p_value) == (None, None, 1.0)
+    assert found.margin is None
+    assert found.labels_needed is None
+    assert "no interval: all test rows belong to one unit" in found.answer
+    json.dumps(found.as_dict(), allow_nan=False)
+    assert plain(found.as_dict()) == json.loads(json.dumps(found.as_dict())), "nothing was NaN"
+
+
+def test_a_strategy_meets_the_controls_of_none_and_those_of_its_own_backbone():
+    world = World.of()
+    world.add("probe", 0.9, 0.9, view="one")
+    world.add("probe", 0.6, 0.6, view="two", luck=1)
+    world.control("raw", 0.5, 0.5, luck=2)
+    world.control("random", 0.4, 0.4, view="one~random", backbone="one", luck=3)
+    world.control("random", 0.95, 0.3, view="two~random", backbone="two", luck=4)
+    found = verdict(world)
+    assert found.backbone == "one"
+    assert [(c["control"], c["control_backbone"]) for c in found.controls] == [
+        ("raw", "raw"),
+        ("random", "one~random"),
     ]
-    assert all(r["p_adjusted"] >= r["p_value"] for r in records)
+    assert found.outcome == "positive", "the random network of the other backbone is none of its controls"
 
 
-def test_the_summary_has_every_metric_with_an_interval():
-    records = summarise([cell("probe", "all", 0.9)], UNITS)
-    assert [r["metric"] for r in records] == ["accuracy", "balanced_accuracy", "log_loss", "ece"]
-    assert all(r["low"] <= r["value"] <= r["high"] for r in records)
+def test_where_two_backbones_are_picked_their_random_networks_are_both_met():
+    world = World.of(seeds=1)
+    one = world.add("probe", 0.9, 0.9, view="one")
+    two = world.add("probe", 0.9, 0.9, view="two", luck=1)
+    for cell, folds in ((one, (0, 1, 2)), (two, (3, 4))):
+        cell.__dict__["inner"] = {p: (0.9 if p[1] in folds else 0.5, 0.3, 320) for p in cell.records}
+    world.control("random", 0.4, 0.4, view="one~random", backbone="one", luck=3)
+    world.control("random", 0.4, 0.4, view="two~random", backbone="two", luck=4)
+    found = verdict(world)
+    assert {c["control_backbone"] for c in found.controls} == {"one~random", "two~random"}
+    assert "beats the control random:" in found.answer, "both are called the same"
+
+
+def test_a_budget_at_which_everything_failed_is_left_out():
+    world = World.of()
+    world.add("probe", 0.9, 0.9, budget=5)
+    world.control("raw", 0.5, 0.5, budget=5, luck=1)
+    found = verdict(world, [5, "all"])
+    assert found.budget == 5
+    assert [b["budget"] for b in found.by_budget] == [5]

@@ -33,9 +33,9 @@ def test_compare_embeds_nothing_that_extract_cached(first: dict[str, Any]) -> No
     options = {"cache": EmbeddingCache()} if first.get("cache") == "usual" else first
     tl.extract(ds, backbone(), progress=False, **options)
     run = tl.compare(ds, backbone(), strategies=["centroid"], budgets=[5], seeds=1, progress=False)
-    assert counts(run) == {"flat": 0, "raw": 24}
+    assert counts(run) == {"flat": 0, "raw": 24, "rcf": 24, "stats": 24}
     again = tl.compare(ds, backbone(), strategies=["centroid"], budgets=[5], seeds=1, progress=False)
-    assert counts(again) == {"flat": 0, "raw": 0}
+    assert counts(again) == {"flat": 0, "raw": 0, "rcf": 0, "stats": 0}
 
 
 @pytest.mark.parametrize("none", [None, False])

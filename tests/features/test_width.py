@@ -104,3 +104,75 @@ def test_other_words_are_checked(options: dict[str, Any], message: str) -> None:
     fields = {"preprocess": PREP, "modality": "image", "name": "mine", **options}
     with pytest.raises(InputError, match=message):
         tl.Backbone(network(), **fields)
+
+
+class Split(nn.Module):
+    """Images and texts in rows of their own width: what the preprocessing made, as it comes."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows.flatten(1)
+
+
+class Either:
+    """An image as 3 numbers, a text as 5 or as ``text_columns``."""
+
+    def __init__(self, text_columns: int = 5) -> None:
+        self.text_columns = text_columns
+
+    def __call__(self, sample: Any) -> Any:
+        return np.full(self.text_columns if isinstance(sample, str) else 3, len(str(sample)), np.float32)
+
+    def describe(self) -> Any:
+        return {"text_columns": self.text_columns}
+
+
+DIMS = {"image": 3, "text": 5}
+
+
+def either(dims: Any = DIMS, text_columns: int = 5) -> tl.Backbone:
+    return tl.Backbone(
+        Split(), preprocess=Either(text_columns), modality="any", name="either", embedding_dim=dims
+    )
+
+
+def test_a_width_for_images_and_one_for_texts(tmp_path: Path) -> None:
+    bb = either()
+    assert repr(bb) == "Backbone(name='either', modality='any', embedding_dim={'image': 3, 'text': 5})"
+    with pytest.raises(InputError, match=r"embedding_dim is \{'image': 3, 'text': 5\}") as caught:
+        _ = bb.embedding_dim
+    assert "for_modality('text')" in str(caught.value.hint)
+    texts, images = tl.load_dataset(["a", "bc", "d"]), tl.load_dataset(IMAGES)
+    with EmbeddingCache(tmp_path) as cache:
+        assert tl.extract(texts, bb, cache=cache, progress=False).X.shape == (3, 5)
+        assert tl.extract(images, bb, cache=cache, progress=False).X.shape == (5, 3)
+        assert {table.dim for table in cache.tables()} == {3, 5}
+    assert bb.for_modality("text").module is bb.module
+    assert not bb.for_modality("text").takes("image")
+    assert bb.copy().for_modality("image").embedding_dim == 3
+    with pytest.raises(InputError, match="takes any, not features"):
+        bb.for_modality("features")
+    same = either({"image": 5, "text": 5})
+    assert same.for_modality("text") is same, "nothing to settle"
+    assert same.embedding_dim == 5
+
+
+def test_another_width_than_either() -> None:
+    with pytest.raises(BackboneError, match=r"returned shape \(1, 4\), expected \(1, 5\)"):
+        tl.extract(tl.load_dataset(["a"]), either(text_columns=4), cache=None, progress=False)
+
+
+@pytest.mark.parametrize("dims", [{"image": 3}, {"image": 3, "text": 0}, {"image": 3, "text": True}, {}])
+def test_widths_that_are_none(dims: Any) -> None:
+    with pytest.raises(InputError, match="embedding_dim is"):
+        either(dims)
+
+
+@pytest.mark.parametrize(
+    ("modality", "dims"),
+    [("image", DIMS), ("any", {"image": 3}), ("any", {"image": 3, "text": 0}), ("any", 0)],
+)
+def test_widths_of_a_record(modality: Any, dims: Any) -> None:
+    with pytest.raises(InputError, match=r"backbone 'x': embedding_dim is"):
+        tl.BackboneSpec(
+            name="x", modality=modality, embedding_dim=dims, load=lambda device: Split(), preprocess=str
+        )

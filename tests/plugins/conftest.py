@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
 
-from tlengine.plugins import PluginManager, manager, registry
+from tlengine.plugins import PluginManager, manager
 
 Plant = Callable[..., PathDistribution]
 Use = Callable[..., PluginManager]
@@ -42,8 +41,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     def load(*found: PathDistribution) -> PluginManager:
         chosen = PluginManager()
         chosen.load(found)
-        for module in (manager, registry):
-            monkeypatch.setattr(module, "plugin_manager", cache(lambda: chosen))
+        monkeypatch.setattr(manager, "_manager", chosen)
         return chosen
 
     return load

@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 
 import click
+import pytest
 
 from tests.plugins.conftest import Plant, Use
-from tlengine.plugins import PluginManager, add_commands, hookspecs, registry
+from tlengine.errors import UnknownNameError
+from tlengine.plugins import PluginManager, add_commands, hookspecs, notify, registry
+from tlengine.plugins.contracts import Record, Task
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 HOOKS = {
@@ -35,7 +38,7 @@ def test_there_are_hooks() -> None:
     assert set(HOOKS) == {
         hook.name for hook in PluginManager().hook.__dict__.values() if hasattr(hook, "spec")
     }
-    assert len(HOOKS) >= 4
+    assert len(HOOKS) >= 9
 
 
 def test_every_hook_has_a_test() -> None:
@@ -70,13 +73,52 @@ def test_hook_tlengine_probes(plant: Plant, use: Use) -> None:
         plant(
             "tlengine-lda",
             "import tlengine as tl\n"
-            "from tlengine.plugins import ProbeSpec\n"
             "@tl.hookimpl\n"
             "def tlengine_probes():\n"
-            "    return [ProbeSpec(name='lda', estimator=dict)]\n",
+            "    return [tl.ProbeSpec(name='lda', estimator=dict)]\n",
         )
     )
     assert registry.resolve_probe("lda").estimator(C=2) == {"C": 2}
+
+
+STRATEGIES = """
+import tlengine as tl
+
+@tl.hookimpl
+def tlengine_strategies():
+    yield tl.StrategySpec(name="majority", make=dict, role="control", view="raw")
+
+@tl.hookimpl
+def tlengine_probes():
+    yield tl.ProbeSpec(name="lda", estimator=dict)
+"""
+
+
+def test_hook_tlengine_strategies(plant: Plant, use: Use) -> None:
+    use(plant("tlengine-majority", STRATEGIES))
+    assert list(registry.strategies()) == ["majority"]
+    assert registry.strategies()["majority"].role == "control"
+    assert registry.resolve_strategy("majority").name == "majority"
+    assert registry.resolve_strategy("lda") is registry.probes()["lda"]
+    assert registry.origin("lda", "strategy") == "tlengine-majority (tlengine-majority 1.0)"
+    with pytest.raises(UnknownNameError, match="no probe is named 'majority'"):
+        registry.resolve_probe("majority")
+    with pytest.raises(UnknownNameError, match="nearest names: lda"):
+        registry.resolve_strategy("ldaa")
+
+
+def test_hook_tlengine_metrics(plant: Plant, use: Use) -> None:
+    use(
+        plant(
+            "tlengine-hits",
+            "import tlengine as tl\n"
+            "@tl.hookimpl\n"
+            "def tlengine_metrics():\n"
+            "    yield tl.MetricSpec(name='hits', score=lambda codes, proba: 0.5)\n",
+        )
+    )
+    assert registry.metrics()["hits"].score(None, None) == 0.5  # type: ignore[arg-type]
+    assert registry.resolve("metric", "hits").greater_is_better
 
 
 def test_hook_tlengine_exporters(plant: Plant, use: Use) -> None:
@@ -108,3 +150,37 @@ def test_hook_tlengine_commands(plant: Plant, use: Use) -> None:
     group = click.Group()
     add_commands(group)
     assert list(group.commands) == ["hello"]
+
+
+HEARS = """
+import json, pathlib
+import tlengine as tl
+HEARD = pathlib.Path(__file__).with_suffix(".heard")
+
+@tl.hookimpl
+def {event}({argument}):
+    HEARD.write_text(repr({argument}))
+"""
+
+
+def hear(plant: Plant, use: Use, tmp_path: Path, event: str, fact: object) -> str:
+    """What a plugin heard of an event."""
+    (argument,) = inspect.signature(HOOKS[event]).parameters
+    use(plant("ear", HEARS.format(event=event, argument=argument)))
+    notify(event, **{argument: fact})
+    return (tmp_path / "plugin_of_ear.heard").read_text()
+
+
+def test_hook_tlengine_run_started(plant: Plant, use: Use, tmp_path: Path) -> None:
+    run = {"strategies": ["probe"]}
+    assert hear(plant, use, tmp_path, "tlengine_run_started", run) == repr(run)
+
+
+def test_hook_tlengine_task_finished(plant: Plant, use: Use, tmp_path: Path) -> None:
+    task = Task(view="raw", strategy="knn", budget=5, seed=0, fold=0)
+    record = Record(task=task, key="k", error="ValueError: no")
+    assert hear(plant, use, tmp_path, "tlengine_task_finished", record) == repr(record)
+
+
+def test_hook_tlengine_run_finished(plant: Plant, use: Use, tmp_path: Path) -> None:
+    assert hear(plant, use, tmp_path, "tlengine_run_finished", {"verdict": None}) == "{'verdict': None}"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.plugins.conftest import Plant, Use
 from tlengine.errors import InputError, MissingPackageError, PluginError, PluginWarning, UnknownNameError
-from tlengine.plugins import PluginManager, describe_plugins, registry
+from tlengine.plugins import PluginManager, describe_offers, describe_plugins, registry
 from tlengine.plugins.containment import stdout_to_stderr
 from tlengine.plugins.records import BackboneSource, BackboneSpec, ExporterSpec, ProbeSpec
 
@@ -113,7 +113,7 @@ def test_strict_still_lists(plant: Plant, use: Use, monkeypatch: pytest.MonkeyPa
         "bad": "failed",
         "good": "loaded",
     }
-    assert registry.describe_offers()["backbones"] == ["tiny"]
+    assert describe_offers()["backbones"] == ["tiny"]
 
 
 def test_no_other_plugin_is_loaded_for_being_called_tlengine(
@@ -278,8 +278,8 @@ def test_listing_loads_no_torch() -> None:
 
     code = (
         "import sys\n"
-        "from tlengine.plugins import backbones, probes\n"
-        "assert 'raw' in backbones() and 'probe' in probes()\n"
+        "from tlengine.plugins import backbones, probes, strategies\n"
+        "assert 'raw' in backbones() and 'svm' in probes() and 'probe' in strategies()\n"
         "print([m for m in ('torch', 'transformers', 'sklearn') if m in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

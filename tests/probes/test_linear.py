@@ -1,9 +1,20 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError, LabelError, NonFiniteError, ShapeMismatchError, SingleClassError
-from tlengine.probes import LinearProbe, LinearProbeCV, RidgeProbe, RidgeProbeCV, from_pretrained, probe_path
+from tlengine.probes import (
+    LinearProbe,
+    LinearProbeCV,
+    LinearSVMProbeCV,
+    RidgeProbe,
+    RidgeProbeCV,
+    from_pretrained,
+    probe_path,
+)
 
 
 @parametrize_with_checks(
@@ -37,10 +48,57 @@ def test_cross_validation_chooses_the_best_mean_score(digits):
 
 
 def test_a_class_smaller_than_the_folds():
+    """A class of one row is in every fit and held out in none; one of two rows is held out twice."""
     rng = np.random.default_rng(0)
-    y = np.array([0] * 20 + [1] * 20 + [2])
-    cv = LinearProbeCV(Cs=[0.01, 1.0], cv=5).fit(rng.normal(size=(41, 4)), y)
-    assert len(cv.scores_) == 2
+    y = np.array([0] * 20 + [1] * 20 + [2, 3, 3])
+    X = rng.normal(size=(43, 4))
+    cv = LinearProbeCV(Cs=[0.01, 1.0], cv=5).fit(X, y)
+    pairs = inner_folds(y, np.arange(43), 5)
+    assert len(cv.scores_) == len(pairs) == 5
+    assert np.array_equal(cv.scores_, LinearProbeCV(Cs=[0.01, 1.0], cv=pairs).fit(X, y).scores_)
+
+
+def test_one_row_of_each_class_leaves_nothing_to_hold_out():
+    for probe in (LinearProbeCV(), LinearSVMProbeCV()):
+        with pytest.raises(InputError, match="no class has two rows"):
+            probe.fit(np.eye(3), [0, 1, 2])
+
+
+@pytest.mark.parametrize("probe", [LinearProbeCV([1e-2, 1.0]), LinearSVMProbeCV([1e-2, 1.0])])
+def test_groups_are_never_on_both_sides_of_a_fold(probe):
+    """Random labels, every sample four times."""
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.normal(size=(60, 80)), 4, axis=0), np.repeat(rng.integers(0, 2, 60), 4)
+    groups = np.repeat([f"patient {i}" for i in range(60)], 4)
+    order = rng.permutation(240)
+    X, y, groups = X[order], y[order], groups[order]
+    loose = clone(probe).fit(X, y)
+    grouped = clone(probe).fit(X, y, groups=groups)
+    assert loose.accuracy_.mean(axis=0).max() > 0.95
+    assert abs(grouped.accuracy_.mean() - 0.5) < 0.2
+    same = clone(probe).set_params(cv=inner_folds(y, np.unique(groups, return_inverse=True)[1])).fit(X, y)
+    assert np.array_equal(grouped.accuracy_, same.accuracy_)
+    weight = np.where(np.arange(240) < 200, 1.0, 0.0)
+    kept = clone(probe).fit(X, y, sample_weight=weight, groups=groups)
+    assert np.array_equal(kept.accuracy_, clone(probe).fit(X[:200], y[:200], groups=groups[:200]).accuracy_)
+
+
+def test_groups_with_a_splitter_of_scikit_learn(digits):
+    X, y = (part[:200] for part in digits)
+    groups = np.arange(200) // 5
+    named = LinearProbeCV([1e-3], cv=GroupKFold(4)).fit(X, y, groups=groups)
+    pairs = list(GroupKFold(4).split(X, y, groups))
+    assert np.array_equal(named.scores_, LinearProbeCV([1e-3], cv=pairs).fit(X, y).scores_)
+
+
+def test_groups_that_cannot_be(digits):
+    X, y = (part[:50] for part in digits)
+    with pytest.raises(ShapeMismatchError, match="groups have shape"):
+        LinearProbeCV().fit(X, y, groups=np.arange(49))
+    with pytest.raises(InputError, match="groups beside folds"):
+        LinearProbeCV(cv=[(np.arange(25), np.arange(25, 50))]).fit(X, y, groups=np.arange(50))
+    with pytest.raises(InputError, match="no class has two groups"):
+        LinearProbeCV().fit(X, y, groups=y)
 
 
 def test_probabilities(digits):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tlengine.errors import HeadFormatError, InputError, UnsafeArtifactError
-from tlengine.probes import persistence
+from tlengine.probes import container, persistence
 from tlengine.probes.persistence import PretrainedMixin, from_pretrained
 
 
@@ -85,6 +85,17 @@ def test_metadata(tmp_path):
         clf.save_pretrained(tmp_path, metadata={"a": np.zeros(2)})
 
 
+class Stranger(Toy):
+    """A class that no saved model can name."""
+
+
+def test_what_could_not_be_loaded_is_not_written(tmp_path):
+    with pytest.raises(InputError, match="Stranger is no class of tlengine") as caught:
+        Stranger().fit(np.eye(3), [0, 1, 2]).save_pretrained(tmp_path / "model")
+    assert "ProbeSpec" in caught.value.hint
+    assert not (tmp_path / "model").exists()
+
+
 class Canary:
     def __reduce__(self):
         return os.system, ("touch canary-was-run",)
@@ -154,10 +165,10 @@ def resave(where, **changes):
     """Writes the model again with changed tensors or configuration and a digest that fits."""
     from safetensors.numpy import save
 
-    config, tensors = persistence._read(where / "model.safetensors")
+    config, tensors = container.read(where / "model.safetensors")
     tensors.update(changes.pop("tensors", {}))
     text = json.dumps(config | changes)
-    header = {"tlengine": text, "digest": persistence._digest(text, tensors)}
+    header = {"tlengine": text, "digest": container._digest(text, tensors)}
     (where / "model.safetensors").write_bytes(save(tensors, metadata=header))
 
 
@@ -197,7 +208,7 @@ def test_a_failed_save_keeps_the_old_model(saved, monkeypatch):
     def full(fd):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(persistence.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         Toy(C=9.0).fit(np.eye(3), [0, 1, 2]).save_pretrained(saved)
     monkeypatch.undo()

@@ -6,9 +6,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tlengine.errors import InputError, NonFiniteError, SingleClassError
+from tlengine.data.folds import inner_folds
+from tlengine.errors import InputError, NonFiniteError, ShapeMismatchError, SingleClassError
 from tlengine.probes import LinearProbeCV, PreValProbe, from_pretrained
 from tlengine.probes.preval import fit_scale
 
@@ -99,3 +101,55 @@ def test_bad_input(change, error):
     arguments = {"X": np.eye(20, 2), "y": np.arange(20) % 2, "alphas": [1.0]} | change
     with pytest.raises(error):
         PreValProbe(arguments["alphas"]).fit(arguments["X"], arguments["y"])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_groups_are_left_out_whole(classes, class_weight):
+    """Against ridge regressions refitted without each fold of groups."""
+    rng = np.random.default_rng(classes)
+    groups = np.repeat(np.arange(20), 3)
+    y = rng.integers(0, classes, 20)[groups]
+    X = rng.normal(size=(60, 6)) + 0.7 * np.eye(classes, 6)[y] + rng.normal(size=(20, 6))[groups]
+    alphas = [0.1, 10.0]
+    probe = PreValProbe(alphas, class_weight=class_weight).fit(X, y, groups=groups)
+    targets = np.where(y[:, None] == np.arange(classes), 1.0, -1.0)
+    weights = np.ones(60) if class_weight is None else compute_sample_weight("balanced", y)
+    pairs = inner_folds(y, groups)
+    assert len(pairs) == 5
+    centre = np.average(targets, axis=0, weights=weights)
+    for alpha, score in zip(alphas, probe.scores_, strict=True):
+        held_out = np.empty((60, classes))
+        for fit, held in pairs:
+            w = weights[fit] if class_weight is None else compute_sample_weight("balanced", y[fit])
+            held_out[held] = Ridge(alpha).fit(X[fit], targets[fit], sample_weight=w).predict(X[held])
+        moves = held_out - centre
+
+        def loss(log_scale, moves=moves):
+            logits = log_softmax(centre + np.exp(log_scale) * moves, axis=1)
+            return -np.average(logits[np.arange(60), y], weights=weights)
+
+        best = minimize_scalar(loss, bounds=(-14, 14), method="bounded", options={"xatol": 1e-10})
+        assert score == pytest.approx(-best.fun, rel=1e-6)
+
+
+def test_groups_of_one_row_are_leaving_out_one_row():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    assert np.array_equal(PreValProbe().fit(X, y, np.arange(40)).scores_, PreValProbe().fit(X, y).scores_)
+
+
+def test_copies_do_not_vouch_for_each_other():
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.normal(size=(60, 80)), 4, axis=0), np.repeat(rng.integers(0, 2, 60), 4)
+    loose, grouped = PreValProbe().fit(X, y), PreValProbe().fit(X, y, np.arange(240) // 4)
+    assert loose.scores_.max() > -0.3
+    assert grouped.scores_.max() == pytest.approx(-np.log(2), abs=0.05)
+
+
+def test_groups_that_cannot_be():
+    X, y = np.eye(4), [0, 0, 1, 1]
+    with pytest.raises(ShapeMismatchError, match="groups have shape"):
+        PreValProbe().fit(X, y, [0, 1])
+    with pytest.raises(InputError, match="no class has two groups"):
+        PreValProbe().fit(X, y, y)

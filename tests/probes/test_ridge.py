@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from tlengine.data.folds import inner_folds
 from tlengine.errors import EmptyInputError, InputError, NonFiniteError, ShapeMismatchError
 from tlengine.probes import RidgeProbe, RidgeProbeCV, ridge_path
 
@@ -104,3 +105,18 @@ def test_bad_input(change, error):
     arguments = {"X": np.ones((20, 2)), "Y": np.ones(20), "alphas": [1.0]}
     with pytest.raises(error):
         ridge_path(**(arguments | change))
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_mean_squared_error"])
+def test_groups_are_left_out_whole(scoring):
+    """Random labels, every sample four times: leaving out one row knows them, a group does not."""
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.normal(size=(60, 80)), 4, axis=0), np.repeat(rng.integers(0, 2, 60), 4)
+    groups = np.arange(240) // 4
+    probe = RidgeProbeCV([1e-2, 1.0], scoring=scoring)
+    loose, grouped = probe.fit(X, y).scores_, probe.fit(X, y, groups=groups).scores_
+    same = RidgeProbeCV([1e-2, 1.0], scoring=scoring, cv=inner_folds(y, groups)).fit(X, y)
+    assert np.array_equal(grouped, same.scores_)
+    assert (loose.mean(axis=0) > grouped.mean(axis=0) + 0.3).all()
+    with pytest.raises(ShapeMismatchError, match="groups have shape"):
+        probe.fit(X, y, groups=groups[:9])

@@ -6,8 +6,14 @@ import io
 import pytest
 from PIL import Image
 
-STRATEGIES = (("net", "knn"), ("net", "probe"), ("raw", "raw"))
-BUDGETS = (5, 20, "all")
+CELLS = (
+    ("net", "knn", "strategy"),
+    ("net", "probe", "strategy"),
+    ("raw", "raw", "control"),
+    ("stats", "stats", "control"),
+)
+BUDGETS = {5: 15.0, 20: 60.0, "all": 240.0}
+FEW = "60 test units; an interval of a mean needs 200"
 
 
 def thumbnail(color=(200, 30, 30)):
@@ -16,48 +22,136 @@ def thumbnail(color=(200, 30, 30)):
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
+def _interval(value, wide=0.03):
+    return {"low": value - wide, "high": value + wide, "level": 0.95, "reason": None}
+
+
+def _summary():
+    """Every metric of every cell; the log-loss has no interval, the calibration error its null."""
+    found = []
+    for at, (budget, labels) in enumerate(BUDGETS.items()):
+        for rank, (backbone, strategy, role) in enumerate(CELLS):
+            cell = {"backbone": backbone, "strategy": strategy, "role": role, "budget": budget}
+            value = 0.9 - 0.1 * rank + 0.02 * at
+            none = {"low": None, "high": None, "level": 0.95}
+            null = {"ece": 0.064, "expected": 0.058, "high": 0.09, "p_value": 0.3}
+            for metric, numbers in (
+                ("accuracy", {"value": value, **_interval(value)}),
+                ("balanced_accuracy", {"value": value - 0.01, **_interval(value - 0.01)}),
+                ("log_loss", {"value": 0.5, **none, "reason": FEW}),
+                ("ece", {"value": 0.064, **none, "reason": "ece has no interval", "null": null}),
+            ):
+                found.append({**cell, "labels": labels, "metric": metric, **numbers})
+    return found
+
+
+def _comparisons():
+    found = []
+    for budget in BUDGETS:
+        for backbone, strategy, role in CELLS:
+            cell = {"backbone": backbone, "strategy": strategy, "role": role, "budget": budget}
+            for effect, control in ((0.2, "raw"), (0.3, "stats")):
+                if role == "strategy":
+                    test = {"effect": effect, "p_value": 0.0004, "p_adjusted": 0.0008, **_interval(effect)}
+                    named = {"control": control, "control_backbone": control, "outcome": "positive"}
+                    found.append({**cell, **named, **test})
+    return found
+
+
+def _fits():
+    found = []
+    for budget, labels in BUDGETS.items():
+        for backbone, strategy, role in CELLS:
+            cell = {"backbone": backbone, "strategy": strategy, "role": role, "budget": budget}
+            numbers = {"labels": int(labels), "train_accuracy": 0.995, "seconds": 0.25}
+            found.append({**cell, "seed": 0, "fold": 0, **numbers, "predict_ms": 0.042, "nbytes": 1_500_000})
+    return found
+
+
+def _verdict(answer):
+    control = {"control": "raw", "control_backbone": "raw", "effect": 0.2, "p_value": 0.0004}
+    outcomes = {5: "positive", 20: "positive", "all": "undecided"}
+    return {
+        "outcome": "positive",
+        "answer": answer,
+        "backbone": "net",
+        "strategy": "knn",
+        "role": "strategy",
+        "budget": "all",
+        "accuracy": 0.94,
+        "accuracy_low": 0.91,
+        "accuracy_high": 0.97,
+        "accuracy_reason": None,
+        "picked": [
+            {"backbone": "net", "strategy": "knn", "role": "strategy", "times": 4, "of": 5},
+            {"backbone": "net", "strategy": "probe", "role": "strategy", "times": 1, "of": 5},
+        ],
+        "controls": [
+            {**control, **_interval(0.2, 0.1), "p_adjusted": 0.0008},
+            {
+                **control,
+                **_interval(0.3, 0.1),
+                "control": "stats",
+                "control_backbone": "stats",
+                "effect": 0.3,
+                "p_adjusted": 0.0008,
+            },
+        ],
+        "control": "raw",
+        "effect": 0.2,
+        "low": 0.1,
+        "high": 0.3,
+        "p_value": 0.0004,
+        "p_adjusted": 0.0008,
+        "transfer": {"backbone": "net", "strategy": "knn"},
+        "margin": 0.3,
+        "settled_by": None,
+        "by_budget": [
+            {
+                "budget": budget,
+                "labels": labels,
+                "outcome": outcomes[budget],
+                "control": "raw",
+                "effect": 0.2,
+                "low": 0.1,
+                "high": 0.3,
+                "margin": 0.3,
+                "accuracy": 0.94,
+                "balanced_accuracy": 0.93,
+                "chance": 1 / 3,
+                "backbone": "net",
+                "strategy": "knn",
+            }
+            for budget, labels in BUDGETS.items()
+        ],
+        "helps_up_to": 20,
+        "labels_needed": 20,
+        "scope": "for training rows drawn like these 5 times",
+        "test": "paired difference",
+        "selected_on": "cross-validation",
+    }
+
+
 def make_document(classes=("cat", "dog", "emu"), name="pets", previews=None):
     """A complete document; ``classes``, ``name`` and previews may be anything."""
     n = len(classes)
-    summary, comparisons, results = [], [], []
-    for at, budget in enumerate(BUDGETS):
-        for rank, (backbone, strategy) in enumerate(STRATEGIES):
-            cell = {"backbone": backbone, "strategy": strategy, "budget": budget}
-            value = 0.9 - 0.1 * rank + 0.02 * at
-            for metric in ("accuracy", "balanced_accuracy", "log_loss", "ece"):
-                ends = {"low": value - 0.03, "high": value + 0.03}
-                summary.append({**cell, "labels": 15.0, "metric": metric, "value": value, **ends})
-                results.append({**cell, "seed": 0, "fold": 0, "metric": metric, "value": value})
-            if strategy != "raw":
-                test = {"effect": 0.2, "low": 0.1, "high": 0.3, "p_value": 0.0004, "p_adjusted": 0.0008}
-                comparisons.append({**cell, "control": "raw", **test, "outcome": "positive"})
+    summary = _summary()
+    results = [
+        {
+            **{k: r[k] for k in ("backbone", "strategy", "budget", "metric", "value")},
+            "seed": 0,
+            "fold": 0,
+        }
+        for r in summary
+    ]
     previews = previews or [{"kind": "image", "src": thumbnail()}, {"kind": "text", "text": "a text"}, None]
-    answer = "Use net with knn: 94.0 % test accuracy."
+    answer = "Use net with knn: 94.0 % test accuracy. It beats raw and stats."
     return {
         "format": "tlengine-run",
-        "version": 1,
+        "version": 2,
         "created": "2026-11-23T15:00:00+00:00",
         "answer": answer,
-        "verdict": {
-            "outcome": "positive",
-            "answer": answer,
-            "backbone": "net",
-            "strategy": "knn",
-            "budget": "all",
-            "accuracy": 0.94,
-            "accuracy_low": 0.91,
-            "accuracy_high": 0.97,
-            "control": "raw",
-            "effect": 0.2,
-            "low": 0.1,
-            "high": 0.3,
-            "p_value": 0.0004,
-            "p_adjusted": 0.0008,
-            "labels_needed": 20,
-            "beats_control_with": 5,
-            "test": "paired difference",
-            "selected_on": "cross-validation",
-        },
+        "verdict": _verdict(answer),
         "dataset": {
             "name": name,
             "modality": "image",
@@ -77,18 +171,32 @@ def make_document(classes=("cat", "dog", "emu"), name="pets", previews=None):
             "notes": ["3 rows outside the training split have a twin inside it"],
         },
         "configuration": {
-            "strategies": ["knn", "probe", "raw"],
+            "strategies": ["knn", "probe", "raw", "stats"],
+            "controls": ["raw", "stats"],
+            "metrics": ["accuracy", "balanced_accuracy", "log_loss", "ece"],
             "budgets": list(BUDGETS),
             "seeds": 1,
             "extraction": {},
         },
         "backbones": [{"name": "net", "dim": 64, "fingerprint": "ab" * 32, "recipe": {}, "control": False}],
         "excluded": [{"label": "yak", "count": 2}],
-        "failed": [{"backbone": "net", "strategy": "ridge", "error": "out of order", "hint": None}],
+        "failed": [
+            {
+                "backbone": "net",
+                "strategy": "ridge",
+                "error": "out of order",
+                "hint": "mend it",
+                "asked": False,
+                "step": "fit",
+                "budgets": [5, 20],
+            }
+        ],
         "unreadable": [{"id": "broken.jpg", "reason": "truncated"}],
         "results": results,
         "summary": summary,
-        "comparisons": comparisons,
+        "comparisons": _comparisons(),
+        "fits": _fits(),
+        "journal": {"fits": 60, "taken_up": 45},
         "confusion": {
             "classes": list(classes),
             "counts": [[9 if i == j else 1 for j in range(n)] for i in range(n)],
@@ -126,6 +234,7 @@ def make_document(classes=("cat", "dog", "emu"), name="pets", previews=None):
                     "embedded": 0,
                     "cached": 300,
                     "failed": 0,
+                    "seconds": 0.1,
                     "seconds_saved": 31.5,
                 }
             ],

@@ -1,5 +1,6 @@
 """The page itself: complete, self-contained, and inert whatever the document says."""
 
+import copy
 import hashlib
 import html
 import json
@@ -65,12 +66,18 @@ def test_every_part_is_on_the_page(document):
     for expected in (
         "Use net with knn: 94.0\u202f% test accuracy.",
         "Transfer helps",
+        "It beats raw and stats.",
         "20 per class",
+        "picked in 4 of 5",
         "+20.0 points",
+        "It helps up to 20 labels per class.",
+        "perfect: 0.058, ≤ 0.090",
+        "an interval of a mean needs 200",
+        "45 of them taken up",
         "p\u00a0<\u00a00.001",
         "yak (2)",
         "broken.jpg: truncated",
-        "net with ridge failed: out of order",
+        "net with ridge failed in the step fit at 5, 20 labels per class: out of order (mend it)",
         "a.jpg ≈ b.jpg",
         "p.jpg, q.jpg: cat / dog",
         "saved 31.5 s",
@@ -154,15 +161,72 @@ def test_one_budget_has_a_table_and_no_curve(document):
 
 
 def test_a_run_without_a_control_renders(document):
+    gone = ("control", "effect", "low", "high", "p_value", "p_adjusted", "margin", "helps_up_to", "transfer")
     document["comparisons"] = []
-    document["verdict"].update(dict.fromkeys(("control", "effect", "low", "high", "p_value", "p_adjusted")))
-    document["verdict"]["outcome"] = "undecided"
+    document["summary"] = [r for r in document["summary"] if r["role"] != "control"]
+    document["verdict"].update(dict.fromkeys(gone), controls=[], outcome="undecided")
+    for record in document["verdict"]["by_budget"]:
+        record.update(dict.fromkeys(("control", "effect", "low", "high")))
     page = render_html(document)
-    assert "Undecided" in page
     assert "Gain over" not in page
+    assert "Does transfer help?" not in page
+    assert "<polyline" in page
+
+
+def test_a_run_without_any_interval_renders(document):
+    for records in (document["summary"], document["comparisons"], document["verdict"]["controls"]):
+        for record in records:
+            record.update(low=None, high=None, reason="all test rows are one unit")
+    for record in document["verdict"]["by_budget"]:
+        record.update(low=None, high=None)
+    document["verdict"].update(dict.fromkeys(("low", "high", "accuracy_low", "accuracy_high")))
+    page = render_html(document)
+    assert page.count("all test rows are one unit") >= 3
+    assert "None" not in page
+
+
+def test_a_run_that_chance_explains_renders(document):
+    document["verdict"].update(labels_needed=None, helps_up_to=None)
+    assert "not surely better than chance" in render_html(document)
+
+
+@pytest.mark.parametrize("version", [1, 3, None])
+def test_another_version_is_refused(document, version):
+    document["version"] = version
+    with pytest.raises(RunFormatError, match="this tlengine reads 2") as caught:
+        render_html(document)
+    assert "run compare again" in caught.value.hint
 
 
 def test_an_incomplete_document_is_refused(document):
     del document["summary"]
     with pytest.raises(RunFormatError, match="summary"):
         render_html(document)
+
+
+def places(value, way=()):
+    """Every key of every object, and of the first record of every list."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*way, key)
+            yield from places(inner, (*way, key))
+    elif isinstance(value, list) and value:
+        yield from places(value[0], (*way, 0))
+
+
+def test_whatever_is_missing_the_page_is_made_or_the_document_refused(document):
+    outcomes = set()
+    for way in places(document):
+        broken = copy.deepcopy(document)
+        owner = broken
+        for step in way[:-1]:
+            owner = owner[step]
+        del owner[way[-1]]
+        try:
+            render_html(broken)
+            outcomes.add("made")
+        except RunFormatError:
+            outcomes.add("refused")
+        except Exception as error:
+            raise AssertionError(f"without {way}: {error!r}") from error
+    assert outcomes == {"made", "refused"}

@@ -1,6 +1,7 @@
 """A picture in a run document is anybody's bytes: shown, or left out; never an error."""
 
 import base64
+import io
 import struct
 
 import pytest
@@ -29,6 +30,8 @@ def test_a_picture_is_encoded_anew(kind: str) -> None:
     shown = clean_picture(uri(encoded(Image.new("RGB", (9, 6), "red"), kind), kind.lower()))
     assert shown is not None
     assert shown.startswith("data:image/jpeg;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1]))) as image:
+        assert (image.format, image.size) == ("JPEG", (9, 6))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,7 @@ def test_a_picture_is_encoded_anew(kind: str) -> None:
         header(13_500, 13_500),
         header(0, 0),
         header(600, 6),
+        encoded(Image.new("1", (9_000, 9_000)), "PNG"),
         SMALL[:40],
         b"",
         b"GIF89a",
@@ -50,6 +54,7 @@ def test_a_picture_is_encoded_anew(kind: str) -> None:
         "large",
         "none",
         "wide",
+        "much of it",
         "cut",
         "empty",
         "gif",
@@ -63,7 +68,19 @@ def test_a_hostile_picture_is_left_out(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", [None, 7, "javascript:alert(1)", "data:image/svg+xml;base64,AAAA", "x" * (2 << 20)]
+    "source",
+    [
+        None,
+        7,
+        "",
+        "x.png",
+        "https://example.org/x.png",
+        "javascript:alert(1)",
+        "data:image/svg+xml;base64,AAAA",
+        'data:image/png;base64,AAAA" onerror=alert(1)',
+        "data:text/html;base64,PGI+",
+        "x" * (2 << 20),
+    ],
 )
 def test_what_is_no_picture_is_left_out(source: object) -> None:
     assert clean_picture(source) is None

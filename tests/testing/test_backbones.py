@@ -89,6 +89,19 @@ def test_what_keeps_the_promises_passes(light: BackboneSpec) -> None:
     check_backbone(resolve_backbone("raw"))
 
 
+class ImagesAlone(Bare):
+    """Said to take texts as well."""
+
+    def describe(self) -> str:
+        return "images alone"
+
+
+def test_a_backbone_for_any_modality_is_checked_on_texts_too() -> None:
+    claimed = replace(GOOD, modality="any", preprocess=ImagesAlone())
+    faults = {name: fault for name, fault in backbone_checks(claimed) if fault}
+    assert "cannot preprocess a sample" in faults["dimension_and_dtype"]
+
+
 @pytest.mark.parametrize("check", BAD)
 def test_each_broken_promise_is_named(check: str) -> None:
     faults = {name: fault for name, fault in backbone_checks(BAD[check]) if fault}

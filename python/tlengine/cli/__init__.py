@@ -67,9 +67,9 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, GateNotMet, OutputLost):
             raise
         except Exception as error:
-            from tlengine.plugins import registry
+            from tlengine.plugins.commands import command_fault
 
-            fault = registry.command_fault(str(ctx.invoked_subcommand), COMMANDS, error)
+            fault = command_fault(str(ctx.invoked_subcommand), COMMANDS, error)
             if fault is None:
                 raise
             raise fault from error
@@ -82,9 +82,9 @@ class LazyGroup(click.Group):
             formatter.write_dl([*COMMANDS.items(), *sorted(extra.items())])
 
     def _plugin_commands(self) -> Mapping[str, click.Command]:
-        from tlengine.plugins import registry
+        from tlengine.plugins.commands import commands
 
-        brought = {name: command for name, (_, command) in registry.commands(COMMANDS).items()}
+        brought = {name: command for name, (_, command) in commands(COMMANDS).items()}
         return {**brought, **self.commands}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +14,28 @@ from tlengine.cli.common import (
     backbones_option,
     data_options,
     echo,
+    fail,
     print_json,
     say,
 )
 from tlengine.cli.loading import open_dataset
 
 if TYPE_CHECKING:
+    from tlengine.data import Dataset
     from tlengine.evaluation import RunResult
 
 __all__ = ["command"]
 
 
+LISTS = ("strategies", "controls", "budgets", "metrics")
+
+
 def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+    """The words of a list; ``none`` is the empty one."""
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return [] if words == ["none"] else words
 
 
 @click.command("compare")
@@ -34,7 +44,12 @@ def _words(text: str | None) -> list[str] | None:
 @click.option(
     "--strategies",
     metavar="A,B",
-    help="Among knn, probe, ridge, centroid, raw (the default), preval, svm, and plugins' probes.",
+    help="Among knn, probe, ridge, centroid (the default), preval, svm, and plugins' strategies and probes.",
+)
+@click.option(
+    "--controls",
+    metavar="A,B",
+    help="Among raw, stats, rcf (the default, as the data allow), random, and plugins'; 'none' for none.",
 )
 @click.option(
     "--budgets",
@@ -49,11 +64,24 @@ def _words(text: str | None) -> list[str] | None:
     help="Repetitions with other splits.",
 )
 @click.option(
+    "--metrics",
+    metavar="A,B",
+    help="Beside accuracy, balanced_accuracy, log_loss and ece: macro_f1, auroc, average_precision, top5, "
+    "brier, and plugins'.",
+)
+@click.option(
+    "--executor",
+    metavar="NAME",
+    help="Where fits are run: 'here' (the default) or 'processes'.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where to write run.json, report.html and model/.",
+    help="Where to write run.json, report.html and model/. Every fit is kept there as it comes: the same "
+    "command goes on from what it finds.",
 )
+@click.option("--fresh", is_flag=True, help="Fit everything anew, whatever --out has.")
 @click.option(
     "--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the recommended strategy stays below."
 )
@@ -62,52 +90,73 @@ def _words(text: str | None) -> list[str] | None:
 def command(
     data: str,
     backbone: str | None,
-    strategies: str | None,
-    budgets: str | None,
-    seeds: int,
     out: Path | None,
     min_accuracy: float | None,
     fail_on_negative_transfer: bool,
     options: DataOptions,
+    **settings: Any,
 ) -> None:
     """Compare backbones and strategies on the labelled samples of DATA, and with using none.
+
+    Exit code 1 if a backbone, strategy or control that was named failed; the rest is done and written.
 
     \b
     tlengine compare photos/ --out out
     tlengine compare reviews.csv --label stars --backbone minilm --strategies knn,probe --budgets 5,20,all
     """
-    from tlengine.evaluation import compare
-
+    settings |= {name: _words(settings[name]) for name in LISTS}
     dataset = open_dataset(data, options)
-    asked = _words(backbone)
-    settings: dict[str, Any] = {"strategies": _words(strategies), "budgets": _words(budgets), "seeds": seeds}
-    if dataset.modality == "features":
-        result = compare(dataset, asked, progress=not options.quiet, **settings)
-    else:
-        from tlengine.features import default_backbone
-
-        if asked is None:
-            asked = [default_backbone(dataset.modality)]
-            say(f"backbone: {asked[0]} (the default for {dataset.modality} data)", quiet=options.quiet)
-        result = compare(dataset, asked, progress=not options.quiet, **settings, **options.extraction)
-    written = {} if out is None else result.save(out)
-    _print(result, written, options)
+    result = _compare(dataset, backbone, out, options, settings)
+    if out is not None and (taken_up := result.document["journal"]["taken_up"]):
+        say(
+            f"took up {taken_up} of {result.document['journal']['fits']} fits from {out}", quiet=options.quiet
+        )
+    _report(result, out, options)
+    if missed := [failed for failed in result.document["failed"] if failed["asked"]]:
+        who = ", ".join(dict.fromkeys(_who(failed) for failed in missed))
+        raise click.exceptions.Exit(fail(f"what was asked for failed: {who}", "the rest is done, see above"))
     _check_gates(result, min_accuracy, fail_on_negative_transfer)
 
 
-def _print(result: RunResult, written: dict[str, str], options: DataOptions) -> None:
+def _compare(
+    dataset: Dataset, backbone: str | None, out: Path | None, options: DataOptions, settings: dict[str, Any]
+) -> RunResult:
+    from tlengine.evaluation import compare
+
+    asked = _words(backbone)
+    if dataset.modality == "features":
+        return compare(dataset, asked, out=out, progress=not options.quiet, **settings)
+    from tlengine.features import default_backbone
+
+    if asked is None:
+        asked = [default_backbone(dataset.modality)]
+        say(f"backbone: {asked[0]} (the default for {dataset.modality} data)", quiet=options.quiet)
+    return compare(dataset, asked, out=out, progress=not options.quiet, **settings, **options.extraction)
+
+
+def _report(result: RunResult, out: Path | None, options: DataOptions) -> None:
+    """The answer, before anything is saved; then the files, and what failed in writing them."""
     document = result.document
-    for failed in document["failed"]:
-        name = " with ".join(f for f in (failed["backbone"], failed["strategy"]) if f)
-        say(f"warning: {name} failed: {failed['error']}")
+    _warn(document["failed"])
+    known = len(document["failed"])
+    if not options.as_json:
+        echo(result.table())
+        echo(f"\n{result.verdict.answer}")
+    written: dict[str, str] = {}
+    try:
+        written = {} if out is None else result.save(out)
+    finally:  # a full disk takes nothing from what is printed
+        _warn(document["failed"][known:])
+        _print_rest(document, written, options)
+
+
+def _print_rest(document: Mapping[str, Any], written: Mapping[str, str], options: DataOptions) -> None:
     extraction = document["costs"]["extraction"]
     counts = {n: sum(e[n] for e in extraction) for n in ("embedded", "cached")}
     if options.as_json:
         paths = {name: written.get(name) for name in ("run", "report", "model")}
         print_json({**document, **counts, **paths})
         return
-    echo(result.table())
-    echo(f"\n{result.verdict.answer}")
     for name, path in written.items():
         echo(f"{name + ':':<8}{path}")
     if extraction:
@@ -116,9 +165,22 @@ def _print(result: RunResult, written: dict[str, str], options: DataOptions) -> 
         say(f"embedded {counts['embedded']:,}, {reused}", quiet=options.quiet)
 
 
+def _warn(failures: Sequence[Mapping[str, Any]]) -> None:
+    for failed in failures:
+        budgets = ", ".join(str(budget) for budget in failed["budgets"])
+        where = f" at {budgets} labels per class" if budgets else ""
+        who = f"{_who(failed)} failed" if _who(failed) else "failed"
+        say(f"warning: {who} in the step {failed['step']}{where}: {failed['error']}")
+
+
+def _who(failed: Mapping[str, Any]) -> str:
+    return " with ".join(part for part in (failed["backbone"], failed["strategy"]) if part)
+
+
 def _check_gates(result: RunResult, min_accuracy: float | None, fail_on_negative: bool) -> None:
     verdict = result.verdict
     if min_accuracy is not None and verdict.accuracy < min_accuracy:
         raise GateNotMet(f"accuracy {verdict.accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
     if fail_on_negative and verdict.outcome == "negative":
-        raise GateNotMet(f"negative transfer: {100 * (verdict.effect or 0):+.1f} points against the control")
+        points = 100 * (verdict.effect or 0)
+        raise GateNotMet(f"negative transfer: {points:+.1f} points against {verdict.control}")

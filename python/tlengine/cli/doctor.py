@@ -37,7 +37,7 @@ def examine() -> dict[str, Any]:
     """
     import tlengine
     from tlengine import settings
-    from tlengine.plugins import describe_plugins
+    from tlengine.plugins import describe_offers, describe_plugins
 
     return {
         "tlengine": tlengine.__version__,
@@ -52,6 +52,7 @@ def examine() -> dict[str, Any]:
             name: os.environ[name] for name in sorted(os.environ) if name.startswith("TLENGINE_")
         },
         "plugins": _tried(describe_plugins),
+        "offers": _tried(describe_offers),
     }
 
 

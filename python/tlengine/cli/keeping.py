@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from tlengine.data import Dataset
     from tlengine.types import CheckRows, Features
 
-__all__ = ["save_model", "to_be_kept"]
+__all__ = ["AS_OFFERED", "save_model", "to_be_kept"]
+
+AS_OFFERED: Mapping[str, Any] = {"kind": "logits", "value": 1.0, "reading": "offered"}
+"""Calibration of an estimator whose probabilities are taken as they are."""
 
 
 def to_be_kept(features: Features, data: str) -> Features:
@@ -42,6 +45,7 @@ def save_model(
     strategy: str,
     chosen: Mapping[str, Any],
     rows: int,
+    calibration: Mapping[str, Any] = AS_OFFERED,
 ) -> str:
     """Write the folder that ``tlengine predict`` takes; returns its path."""
     from tlengine.evaluation import Model
@@ -56,7 +60,6 @@ def save_model(
         "classes": [str(label) for label in estimator.classes_],
         "rows": rows,
     }
-    calibration = {"kind": "none", "value": 1.0}
     model = Model(
         estimator=estimator, calibration=calibration, metadata=metadata, check_rows=features.check_rows
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlengine.cli.common import echo, json_option, print_json, say
+
+if TYPE_CHECKING:
+    from tlengine.plugins.offers import Kind
 
 __all__ = ["command"]
 
@@ -29,21 +32,30 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("list")
+@click.argument("kind", required=False)
 @json_option
-def list_(as_json: bool) -> None:
-    """The plugins found, and the backbones, probes, exporters and commands that they offer."""
-    _list(as_json)
+def list_(kind: str | None, as_json: bool) -> None:
+    """The plugins found, and the backbones, probes, strategies, ... that they offer; or those of one KIND.
+
+    \b
+    tlengine plugins list
+    tlengine plugins list strategies --json
+    """
+    _list(as_json) if kind is None else _list_kind(kind, as_json)
 
 
 def _list(as_json: bool) -> None:
     from tlengine.cli import COMMANDS
-    from tlengine.plugins import describe_plugins, registry
+    from tlengine.plugins import describe_offers, describe_plugins
+    from tlengine.plugins.commands import commands
+    from tlengine.plugins.listing import describe_records
 
-    commands = list(registry.commands(COMMANDS))  # first: it may mark a plugin as failed
+    brought = list(commands(COMMANDS))  # first: it may mark a plugin as failed
     plugins = describe_plugins()
-    offers = {**registry.describe_offers(), "commands": commands}
+    offers = {**describe_offers(), "commands": brought}
+    roles = {record["name"]: record["role"] for record in describe_records("strategy")}
     if as_json:
-        print_json({"plugins": plugins, **offers})
+        print_json({"plugins": plugins, **offers, "roles": roles})
         return
     for info in plugins:
         why = f": {info['error']}" if info["error"] else ""
@@ -51,26 +63,60 @@ def _list(as_json: bool) -> None:
     if any(info["status"] == "failed" for info in plugins):
         say("hint: TLENGINE_STRICT_PLUGINS=1 tlengine plugins check shows the traceback of what failed")
     for kind, names in offers.items():
-        echo(f"{kind}: {', '.join(names) or 'none'}")
+        controls = {name for name, role in roles.items() if kind == "strategies" and role == "control"}
+        shown = [f"{name} (control)" if name in controls else name for name in names]
+        echo(f"{kind}: {', '.join(shown) or 'none'}")
+
+
+def _list_kind(word: str, as_json: bool) -> None:
+    from tlengine.plugins.listing import describe_records
+
+    kind = _kind(word)
+    found = describe_records(kind.noun)
+    if as_json:
+        print_json({kind.plural: found})
+        return
+    for record in found:
+        words = [record["name"], record.get("role"), record["plugin"], record.get("description")]
+        echo("  ".join(word for word in words if word))
+
+
+def _kind(word: str) -> Kind:
+    from tlengine.plugins.offers import KINDS, kind_of
+
+    try:
+        return kind_of(word)
+    except KeyError:
+        known = ", ".join(kind.plural for kind in KINDS)
+        raise click.UsageError(f"no kind of record is named {word!r}; there are {known}") from None
 
 
 @command.command("show")
 @click.argument("name")
+@click.option(
+    "--kind", "word", metavar="KIND", help="Where several kinds have the name. [default: the first]"
+)
 @json_option
-def show(name: str, as_json: bool) -> None:
-    """What the backbone NAME says about itself; no weights are loaded."""
-    from tlengine.plugins import registry, resolve_backbone
+def show(name: str, word: str | None, as_json: bool) -> None:
+    """What the backbone, probe, strategy, metric or exporter NAME says about itself; no weights are loaded.
 
-    spec = resolve_backbone(name)
-    shown = ("name", "modality", "embedding_dim", "default", "licence", "paper", "description", "revision")
-    document: dict[str, Any] = {field: getattr(spec, field) for field in shown}
-    document["preprocess"] = repr(spec.preprocess)
-    document["plugin"] = registry.origin(spec.name)
+    \b
+    tlengine plugins show raw
+    tlengine plugins show raw --kind strategy
+    """
+    from tlengine.plugins import resolve
+    from tlengine.plugins.listing import describe, kinds_of
+
+    nouns = [_kind(word).noun] if word else kinds_of(name) or ["backbone"]
+    record = resolve(nouns[0], name)
+    document = {"kind": nouns[0], **describe(nouns[0], record)}
     if as_json:
         print_json(document)
-        return
-    for field, value in document.items():
-        echo(f"{field}: {value}")
+    else:
+        for field, value in document.items():
+            echo(f"{field}: {value}")
+    for other in nouns[1:]:
+        say(f"note: {name} is also a {other}: --kind {other}")
 
 
 @command.command("check")

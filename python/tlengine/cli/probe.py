@@ -15,11 +15,13 @@ from tlengine.cli.common import (
     data_options,
     echo,
     print_json,
+    say,
 )
 from tlengine.cli.keeping import save_model, to_be_kept
 from tlengine.cli.loading import open_dataset, open_features
 
 if TYPE_CHECKING:
+    from tlengine.data import Dataset
     from tlengine.probes import LinearProbeCV
     from tlengine.types import Features
 
@@ -29,6 +31,18 @@ __all__ = ["command"]
 @click.command("probe")
 @click.argument("data", type=click.Path())
 @backbone_option
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="y.npy",
+    help="The labels of the rows, where DATA is a .npy of features.",
+)
+@click.option(
+    "--groups",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="g.npy",
+    help="Beside --labels: rows of one group stay on one side of a split.",
+)
 @click.option(
     "--Cs",
     "n_Cs",
@@ -57,6 +71,8 @@ __all__ = ["command"]
 def command(
     data: str,
     backbone: str | None,
+    labels: Path | None,
+    groups: Path | None,
     n_Cs: int,
     folds: int,
     patience: int | None,
@@ -66,19 +82,23 @@ def command(
 ) -> None:
     """Fit linear probes for many C on the features of DATA, and choose C by cross-validated log-loss.
 
-    DATA is a .npz that extract wrote, or anything that extract takes. With a split of your own the probe
-    is fitted on its training part and scored on its test part as well.
+    DATA is a .npz that extract wrote, a .npy of features with --labels, or anything that extract takes. With
+    a split of your own the probe is fitted on its training part and scored on its test part as well
+    (validation rows, where there is no test). Rows of one group, and copies of one sample, stay together.
 
     \b
     tlengine probe features.npz --Cs 45 --json
+    tlengine probe X.npy --labels y.npy --groups patients.npy
     tlengine probe features.npz --Cs 45 --patience 3 --out model/
 
     Each C comes with its certificate: the objective, how far at most it is above the optimum (gap_bound), the
     norm of its gradient, the passes over the data that it took, and whether it converged.
     """
-    dataset = open_dataset(data, options)
+    dataset = _open(data, labels, groups, options)
     features = open_features(dataset, backbone, options, keep=out is not None)
     document, probe = fit_path(features, n_Cs, folds, patience)
+    for note in document["notes"]:
+        say(f"note: {note}", quiet=options.quiet)
     if out is not None:
         kept = to_be_kept(features, data)
         chosen = {"C": probe.C_}
@@ -94,18 +114,33 @@ def command(
         raise GateNotMet(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
 
 
+def _open(data: str, labels: Path | None, groups: Path | None, options: DataOptions) -> Dataset:
+    """The dataset: one source, or a file for each array."""
+    if not data.lower().endswith(".npy"):
+        if labels is not None or groups is not None:
+            raise click.UsageError("--labels and --groups belong to a .npy of features")
+        return open_dataset(data, options)
+    if labels is None:
+        raise click.UsageError(f"{data} has no labels: name theirs with --labels y.npy")
+    if named := [name for name, column in options.columns.items() if column is not None]:
+        raise click.UsageError(f"a .npy has no columns, so --{named[0]} names none")
+    from tlengine.data.npy import dataset_from_npy
+
+    return dataset_from_npy(Path(data), labels=labels, groups=groups)
+
+
 def fit_path(
     features: Features, n_Cs: int, n_folds: int, patience: int | None = None
 ) -> tuple[dict[str, Any], LinearProbeCV]:
     """The path on the training rows, as the command's document, and the probe."""
     import numpy as np
 
-    from tlengine.evaluation.resampled import fold_pairs, given_parts
+    from tlengine.data.parts import parts_of
     from tlengine.probes import LinearProbeCV
 
-    train, test = given_parts(features)
-    X, y = features.X[train], np.asarray(features.y)[train]
-    pairs = fold_pairs(features.take(train), n_folds)
+    parts = parts_of(features)
+    X, y = features.X[parts.train], np.asarray(features.y)[parts.train]
+    pairs = parts.folds(n_folds)
     start = time.perf_counter()
     probe = LinearProbeCV(Cs=n_Cs, cv=pairs, patience=patience).fit(X, y)
     seconds = time.perf_counter() - start
@@ -118,9 +153,10 @@ def fit_path(
         "C": probe.C_,
         "log_loss": -float(probe.scores_.mean(axis=0)[best]),
         "accuracy": float(probe.accuracy_.mean(axis=0)[best]),
-        "test_accuracy": _score(probe, features, test),
+        "test_accuracy": _score(probe, features, parts.test),
         "seconds": round(seconds, 4),
         "path": _records(probe),
+        "notes": list(parts.notes),
         "model": None,
     }
     return document, probe

@@ -29,9 +29,9 @@ def command(run: Path, out: Path | None, exporter: str, as_json: bool) -> None:
     tlengine report out/run.json
     """
     from tlengine.evaluation import load_run
-    from tlengine.plugins.registry import render, resolve_exporter
+    from tlengine.plugins import render, resolve
 
-    spec = resolve_exporter(exporter)
+    spec = resolve("exporter", exporter)
     text = render(exporter, load_run(run).document)
     folder = run if run.is_dir() else run.parent
     path = out or folder / f"report{spec.suffix}"

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.data.folds import turns
 from tlengine.errors import InputError
+from tlengine.plugins.contracts import Budget
 
 __all__ = ["DEFAULT_BUDGETS", "Budget", "Draw", "draw_budgets", "fitting_budgets", "parse_budgets"]
 
-Budget = int | Literal["all"]
 Rows = npt.NDArray[np.intp]
 
 DEFAULT_BUDGETS: tuple[Budget, ...] = (5, 10, 25, 50, 100, "all")
@@ -83,7 +84,7 @@ def draw_budgets(
         seed: decides which rows come first.
     """
     train = np.asarray(rows, dtype=np.intp)
-    turn = _turns(np.unique(y[train], return_inverse=True)[1], np.random.default_rng([seed, 1]))
+    turn = turns(np.unique(y[train], return_inverse=True)[1], np.random.default_rng([seed, 1]))
     return [
         Draw(budget=budget, rows=np.sort(train if budget == "all" else train[turn < budget]))
         for budget in budgets
@@ -101,14 +102,3 @@ def fitting_budgets(
     """
     most = min(int(np.unique(y[np.asarray(part)], return_counts=True)[1].max()) for part in parts)
     return tuple(budget for budget in budgets if budget == "all" or budget < most)
-
-
-def _turns(codes: Rows, rng: np.random.Generator) -> Rows:
-    """For each row its place in a random order of its class."""
-    order = rng.permutation(len(codes))
-    by_class = order[np.argsort(codes[order], kind="stable")]
-    sizes = np.bincount(codes)
-    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    turns = np.empty(len(codes), dtype=np.intp)
-    turns[by_class] = np.arange(len(codes)) - starts
-    return turns

@@ -12,210 +12,38 @@ a split that the user brings is taken as given. Rows of one group, and rows of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
+from tlengine.data.folds import MIN_TRAIN, assign_folds, assign_test
+from tlengine.data.plans import INNER_FOLDS, Exclusion, Plan, Resample
+from tlengine.data.units import unit_index
+from tlengine.errors import InputError, SingleClassError
 from tlengine.types import ROLES
 
-__all__ = ["Exclusion", "Plan", "Resample", "assign_folds", "make_resamples", "unit_index"]
+__all__ = [
+    "Exclusion",
+    "Kind",
+    "Plan",
+    "Resample",
+    "assign_folds",
+    "is_split",
+    "make_resamples",
+    "unit_index",
+]
 
 Rows = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+Kind = Literal["holdout", "folds"]
 FOLDS = 5
 SMALL = 1_000
-MIN_TRAIN = 2
-"""Rows of a class that every training part needs: one to learn from while the other one checks."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Resample:
-    """One assignment of rows to roles; a row has one role at most.
-
-    Attributes:
-        seed: the seed of the draw.
-        fold: the fold within the seed; 0 for a holdout.
-        train, test, select, calibrate: (m,) sorted row numbers; None where the role is not played.
-
-    Raises:
-        InputError: a row with two roles, or twice in one.
-
-    >>> import numpy as np
-    >>> Resample(seed=0, fold=0, train=np.array([0, 1]), test=np.array([1]))
-    Traceback (most recent call last):
-    tlengine.errors.InputError: row 1 serves as train and as test
-    hint: within a resample a row has one role
-    """
-
-    seed: int
-    fold: int
-    train: Rows
-    test: Rows
-    select: Rows | None = None
-    calibrate: Rows | None = None
-
-    def __post_init__(self) -> None:
-        rows = np.concatenate([rows for _, rows in self.roles()])
-        names = np.concatenate([np.full(len(rows), role) for role, rows in self.roles()])
-        order = np.argsort(rows, kind="stable")
-        rows, names = rows[order], names[order]
-        reused = np.flatnonzero(rows[1:] == rows[:-1])
-        if reused.size:
-            at = int(reused[0])
-            raise InputError(
-                f"row {rows[at]} serves as {names[at]} and as {names[at + 1]}",
-                hint="within a resample a row has one role",
-                row=int(rows[at]),
-            )
-
-    def roles(self) -> Iterator[tuple[str, Rows]]:
-        """The roles that are played, each with its rows."""
-        for role in ROLES:
-            rows = getattr(self, role)
-            if rows is not None:
-                yield role, rows
-
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{role}={len(rows)}" for role, rows in self.roles())
-        return f"Resample(seed={self.seed}, fold={self.fold}, {counts})"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exclusion:
-    """A class too small for the roles: its name and how many rows it has."""
-
-    label: str
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
-    """All resamples of a run, and what was noticed while making them.
-
-    Attributes:
-        kind: ``"holdout"``, ``"folds"`` or ``"given"``.
-        resamples: in the order of seed, then fold.
-        excluded: classes too small for the roles; their rows have no role.
-        units: (n,) the unit of each row: rows of one group or of identical content share it.
-        straddling: rows outside the user's training split whose content or group is inside it too.
-        notes: one sentence for each thing the user should know.
-    """
-
-    kind: str
-    resamples: tuple[Resample, ...]
-    excluded: tuple[Exclusion, ...]
-    units: Rows
-    straddling: int = 0
-    notes: tuple[str, ...] = ()
-
-
-def unit_index(
-    n: int, *, groups: npt.ArrayLike | None = None, keys: npt.NDArray[np.uint8] | None = None
-) -> Rows:
-    """The unit of each row: rows linked by an equal group or content digest, directly or through others.
-
-    >>> unit_index(4, groups=["a", "a", "b", "c"]).tolist()
-    [0, 0, 1, 2]
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    rows = np.arange(n)
-    links = [_first_alike(column) for column in _link_columns(n, groups, keys)]
-    ends = np.concatenate([*links, rows])
-    starts = np.concatenate([rows] * (len(links) + 1))
-    graph = coo_array((np.ones(len(ends), dtype=np.int8), (starts, ends)), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
-
-
-def _link_columns(
-    n: int, groups: npt.ArrayLike | None, keys: npt.NDArray[np.uint8] | None
-) -> list[npt.NDArray[Any]]:
-    columns: list[npt.NDArray[Any]] = []
-    if groups is not None:
-        columns.append(np.asarray(groups))
-    if keys is not None:
-        digests = np.ascontiguousarray(keys, dtype=np.uint8)
-        columns.append(digests.view(np.dtype((np.void, digests.shape[1]))).ravel())
-    for column in columns:
-        if len(column) != n:
-            raise ShapeMismatchError(f"groups or keys have {len(column)} rows, the labels {n}")
-    return columns
-
-
-def _first_alike(column: npt.NDArray[Any]) -> Rows:
-    """For each row the first row with an equal value."""
-    _, first, inverse = np.unique(column, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse.ravel()], dtype=np.intp)
-
-
-def assign_folds(
-    codes: npt.NDArray[np.integer[Any]],
-    units: Rows,
-    n_folds: int,
-    rng: np.random.Generator,
-    *,
-    first_gets_more: bool = False,
-) -> Rows:
-    """Deal whole units to folds so that every fold has its share of every class.
-
-    Units of several rows are placed first, the largest first, each where its classes are scarcest; single
-    rows are then dealt class by class to the folds that have the fewest of that class.
-
-    Args:
-        codes: (n,) class numbers from 0.
-        units: (n,) unit of each row.
-        n_folds: how many folds.
-        rng: decides among equals.
-        first_gets_more: what does not divide evenly goes to fold 0 first (a holdout then never lacks a
-            class); otherwise to the folds that have the fewest rows.
-
-    Returns:
-        (n,) the fold of each row.
-    """
-    n_classes = int(codes.max()) + 1 if len(codes) else 0
-    counts = np.zeros((n_folds, n_classes), dtype=np.intp)
-    folds = np.full(len(codes), -1, dtype=np.intp)
-    order, starts, sizes = _unit_blocks(units, rng)
-    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
-        rows = order[start : start + size]
-        share = np.bincount(codes[rows], minlength=n_classes)
-        scarce = np.lexsort((counts.sum(axis=1), counts @ share))[0]
-        counts[scarce] += share
-        folds[rows] = scarce
-    singles = order[starts[sizes == 1]]
-    for code in range(n_classes):
-        rows = singles[codes[singles] == code]
-        dealt = _deal(counts, code, len(rows), first_gets_more)
-        folds[rows] = dealt
-        counts[:, code] += np.bincount(dealt, minlength=n_folds)
-    return folds
-
-
-def _unit_blocks(units: Rows, rng: np.random.Generator) -> tuple[Rows, Rows, Rows]:
-    """Rows unit by unit, the largest unit first and equals shuffled; where units start, and their sizes."""
-    n_units = int(units.max()) + 1 if len(units) else 0
-    sizes = np.bincount(units, minlength=n_units)
-    rank = np.empty(n_units, dtype=np.intp)
-    shuffled = rng.permutation(n_units)
-    rank[shuffled[np.argsort(-sizes[shuffled], kind="stable")]] = np.arange(n_units)
-    order = np.argsort(rank[units], kind="stable")
-    ordered = sizes[np.argsort(rank)]
-    starts = np.concatenate([[0], np.cumsum(ordered)[:-1]]) if n_units else np.zeros(0)
-    return order, starts.astype(np.intp), ordered
-
-
-def _deal(counts: Rows, code: int, n: int, first_gets_more: bool) -> Rows:
-    """Folds for n single rows of a class: the emptiest first, remainders by fold number or by fold size."""
-    of_class, total = counts[:, code], counts.sum(axis=1)
-    tie = np.arange(len(counts)) if first_gets_more else np.argsort(np.argsort(total, kind="stable"))
-    turn = np.arange(n)
-    levels = [np.stack([of_class[f] + turn, np.full(n, tie[f]), np.full(n, f)]) for f in range(len(counts))]
-    slots = np.concatenate(levels, axis=1)
-    return np.asarray(slots[2][np.lexsort((slots[1], slots[0]))[:n]], dtype=np.intp)
+SHARES = {"small": 0.3, "large": 0.2}
+"""What a holdout tests below and from :data:`SMALL` rows on."""
+ATTEMPTS = 8
+"""Draws of a seed before a class counts as one that it cannot train or test."""
 
 
 def make_resamples(
@@ -225,6 +53,9 @@ def make_resamples(
     groups: npt.ArrayLike | None = None,
     keys: npt.NDArray[np.uint8] | None = None,
     splits: npt.ArrayLike | None = None,
+    kind: Kind | None = None,
+    test_share: float | None = None,
+    inner_folds: int = INNER_FOLDS,
 ) -> Plan:
     """Assign the rows of a labelled dataset to roles, once or more for each seed.
 
@@ -233,117 +64,169 @@ def make_resamples(
         seeds: how many seeds, 1 or more; they are 0, 1, ….
         groups: (n,) rows of one group stay on one side.
         keys: (n, 32) content digests; rows of equal content stay on one side.
-        splits: (n,) a role for each row, from the user; taken as given. A ``select`` part without a
-            ``test`` part is used as the test.
+        splits: (n,) a role for each row, from the user; taken as given, and ``kind`` and ``test_share``
+            have no say. A ``select`` part without a ``test`` part is used as the test.
+        kind: one ``"holdout"`` for each seed, or 5 ``"folds"``; None for folds below 1,000 rows.
+        test_share: of a holdout; None for 0.3 below 1,000 rows and 0.2 from there on.
+        inner_folds: folds of a budget by which hyper-parameters are chosen, 2 or more.
 
     Raises:
-        InputError: ``seeds`` below 1, or an unknown role.
+        InputError: ``seeds`` below 1, a share outside (0, 1), or an unknown role.
         SingleClassError: fewer than two classes are large enough.
     """
     labels = np.asarray(y)
-    if seeds < 1:
-        raise InputError(f"{seeds} seeds; at least 1 is needed", hint="5 is the default")
+    _check(seeds, kind, test_share, inner_folds)
     classes, codes = np.unique(labels, return_inverse=True)
     units = unit_index(len(labels), groups=groups, keys=keys)
-    if splits is None or not _is_split(np.asarray(splits)):
-        return _own_plan(classes, codes, units, seeds)
-    return _given_plan(classes, codes, units, seeds, np.asarray(splits).astype(str))
+    build = _Builder(classes, codes, units, seeds, inner_folds)
+    if splits is None or not is_split(np.asarray(splits)):
+        return build.drawn(kind, test_share)
+    return build.given(np.asarray(splits).astype(str))
 
 
-def _is_split(splits: npt.NDArray[Any]) -> bool:
-    """Whether the column separates training rows from others; a single part separates nothing."""
+def _check(seeds: int, kind: str | None, test_share: float | None, inner_folds: int) -> None:
+    if seeds < 1:
+        raise InputError(f"{seeds} seeds; at least 1 is needed", hint="5 is the default")
+    if kind not in (None, "holdout", "folds"):
+        raise InputError(f"unknown kind of resamples {kind!r}", hint="use 'holdout', 'folds' or None")
+    if test_share is not None and not 0 < test_share < 1:
+        raise InputError(f"test_share={test_share}; it must be between 0 and 1", hint="0.2 is usual")
+    if inner_folds < 2:
+        raise InputError(f"{inner_folds} inner folds; at least 2 are needed", hint="5 is the default")
+
+
+def is_split(splits: npt.NDArray[Any]) -> bool:
+    """Whether the column separates training rows from others; a single part separates nothing.
+
+    Raises:
+        InputError: an unknown role.
+    """
     names = set(splits.astype(str).tolist())
     if strange := sorted(names - set(ROLES)):
         raise InputError(f"unknown split role {strange[0]!r}", hint=f"roles are {', '.join(ROLES)}")
     return "train" in names and bool(names & {"select", "test"})
 
 
-def _own_plan(classes: npt.NDArray[Any], codes: Rows, units: Rows, seeds: int) -> Plan:
-    usable = np.ones(len(classes), dtype=bool)
-    while True:
-        rows = np.flatnonzero(usable[codes])
-        _require_two(classes, codes, usable)
-        kind = "holdout" if len(rows) >= SMALL else "folds"
-        drawn = [r for seed in range(seeds) for r in _draw(codes, units, rows, seed, kind)]
-        starved = _starved(codes, usable, drawn)
-        if not starved.any():
-            return Plan(
-                kind=kind,
-                resamples=tuple(drawn),
-                excluded=_exclusions(classes, codes, usable),
-                units=units,
+class _Builder:
+    """Makes a plan of the labels' classes and units."""
+
+    def __init__(
+        self, classes: npt.NDArray[Any], codes: Rows, units: Rows, seeds: int, inner_folds: int
+    ) -> None:
+        self.classes, self.codes, self.units = classes, codes, units
+        self.seeds, self.inner_folds = seeds, inner_folds
+
+    def drawn(self, kind: Kind | None, share: float | None) -> Plan:
+        """Resamples of our own: classes that one seed cannot train or test are left out of all."""
+        usable = np.ones(len(self.classes), dtype=bool)
+        while True:
+            self._require_two(usable)
+            rows = np.flatnonzero(usable[self.codes])
+            chosen = kind or ("holdout" if len(rows) >= SMALL else "folds")
+            part = share or SHARES["small" if len(rows) < SMALL else "large"]
+            drawn = [self._draw(rows, seed, chosen, part) for seed in range(self.seeds)]
+            starved = np.any([missed for _, missed in drawn], axis=0)
+            if not starved.any():
+                return self._plan(chosen, [r for resamples, _ in drawn for r in resamples], usable)
+            usable &= ~starved
+
+    def _draw(self, rows: Rows, seed: int, kind: Kind, share: float) -> tuple[list[Resample], Mask]:
+        """The resamples of a seed, and the classes that they cannot train or test."""
+        rng = np.random.default_rng([seed, 0])
+        _, codes = np.unique(self.codes[rows], return_inverse=True)
+        _, units = np.unique(self.units[rows], return_inverse=True)
+        best: tuple[list[Resample], Mask] | None = None
+        for _ in range(ATTEMPTS if units.max() < len(rows) - 1 else 1):
+            if kind == "holdout":
+                folds = np.where(assign_test(codes, units, share, rng), 0, 1)
+            else:
+                folds = assign_folds(codes, units, FOLDS, rng)
+            tests = [folds == fold for fold in range(1 if kind == "holdout" else FOLDS)]
+            resamples = [
+                Resample(seed=seed, fold=fold, train=rows[~test], test=rows[test])
+                for fold, test in enumerate(tests)
+                if test.any() or kind == "holdout"  # fewer units than folds leave some without a row
+            ]
+            starved = self._starved(rows, resamples)
+            if best is None or starved.sum() < best[1].sum():
+                best = resamples, starved
+            if not starved.any():
+                break
+        assert best is not None
+        return best
+
+    def _starved(self, rows: Rows, resamples: list[Resample]) -> Mask:
+        """Classes that a training part has too few of, or that is never tested."""
+        n = len(self.classes)
+        there = np.bincount(self.codes[rows], minlength=n) > 0
+        tested = np.bincount(self.codes[np.concatenate([r.test for r in resamples])], minlength=n)
+        trained = np.min([np.bincount(self.codes[r.train], minlength=n) for r in resamples], axis=0)
+        return np.asarray(there & ((tested == 0) | (trained < MIN_TRAIN)))
+
+    def given(self, splits: npt.NDArray[np.str_]) -> Plan:
+        """The user's split for every seed."""
+        notes = []
+        parts = {role: np.flatnonzero(splits == role) for role in ROLES}
+        if not parts["test"].size:
+            parts["test"], parts["select"] = parts["select"], parts["test"]
+            notes.append("no test split: the validation split is used as the test, and for nothing else")
+        usable = np.bincount(self.codes[parts["train"]], minlength=len(self.classes)) >= MIN_TRAIN
+        self._require_two(usable)
+        kept = {role: rows[usable[self.codes[rows]]] for role, rows in parts.items() if rows.size}
+        if not kept["test"].size:
+            raise InputError(
+                "no row of the test split belongs to a class of the training split",
+                hint=f"a class needs {MIN_TRAIN} training rows",
             )
-        usable &= ~starved
+        if lost := len(parts["test"]) - len(kept["test"]):
+            notes.append(
+                f"{lost} test rows are left out: their classes have fewer than {MIN_TRAIN} training rows"
+            )
+        straddling = self._straddling(parts)
+        notes += [f"{n} rows outside the {role} split have a twin (content or group) inside it"
+                  for role, n in straddling.items() if n]  # fmt: skip
+        resamples = [
+            Resample(seed=seed, fold=0, **{role: rows for role, rows in kept.items() if rows.size})
+            for seed in range(self.seeds)
+        ]
+        return self._plan("given", resamples, usable, straddling=sum(straddling.values()), notes=tuple(notes))
 
+    def _straddling(self, parts: Mapping[str, Rows]) -> dict[str, int]:
+        """Rows outside of training with a twin inside; test rows with one in another of the user's parts."""
+        units = {role: self.units[rows] for role, rows in parts.items()}
+        outside = np.concatenate([units[role] for role in ROLES if role != "train"])
+        beside = np.concatenate([units["select"], units["calibrate"]])
+        tested = units["test"][~np.isin(units["test"], units["train"])]
+        return {
+            "training": int(np.isin(outside, units["train"]).sum()),
+            "validation": int(np.isin(tested, beside).sum()),
+        }
 
-def _draw(codes: Rows, units: Rows, rows: Rows, seed: int, kind: str) -> Iterator[Resample]:
-    rng = np.random.default_rng([seed, 0])
-    _, local = np.unique(codes[rows], return_inverse=True)
-    _, compact = np.unique(units[rows], return_inverse=True)
-    folds = assign_folds(local, compact, FOLDS, rng, first_gets_more=kind == "holdout")
-    for fold in range(1 if kind == "holdout" else FOLDS):
-        yield Resample(seed=seed, fold=fold, train=rows[folds != fold], test=rows[folds == fold])
+    def _plan(self, kind: str, resamples: list[Resample], usable: Mask, **noticed: Any) -> Plan:
+        counts = np.bincount(self.codes, minlength=len(self.classes))
+        left_out = np.flatnonzero(~usable)
+        numbers = np.where(usable, np.cumsum(usable) - 1, -1)
+        return Plan(
+            kind=kind,
+            resamples=tuple(resamples),
+            excluded=tuple(
+                Exclusion(label=str(self.classes[code]), count=int(counts[code])) for code in left_out
+            ),
+            units=self.units,
+            codes=numbers[self.codes],
+            classes=self.classes[usable],
+            inner_folds=self.inner_folds,
+            **noticed,
+        )
 
-
-def _starved(codes: Rows, usable: npt.NDArray[np.bool_], drawn: Sequence[Resample]) -> npt.NDArray[np.bool_]:
-    """Classes that some training part has too few of, or that some seed never tests."""
-    n = len(usable)
-    tested: dict[int, Rows] = {}
-    starved = np.zeros(n, dtype=bool)
-    for resample in drawn:
-        starved |= np.bincount(codes[resample.train], minlength=n) < MIN_TRAIN
-        seen = np.bincount(codes[resample.test], minlength=n)
-        tested[resample.seed] = tested.get(resample.seed, np.zeros(n, dtype=np.intp)) + seen
-    for seen in tested.values():
-        starved |= seen == 0
-    return starved & usable
-
-
-def _given_plan(
-    classes: npt.NDArray[Any], codes: Rows, units: Rows, seeds: int, splits: npt.NDArray[np.str_]
-) -> Plan:
-    notes = []
-    parts = {role: np.flatnonzero(splits == role) for role in ROLES}
-    if not parts["test"].size:
-        parts["test"], parts["select"] = parts["select"], parts["test"]
-        notes.append("no test split: the validation split is used as the test, and for nothing else")
-    usable = np.bincount(codes[parts["train"]], minlength=len(classes)) >= MIN_TRAIN
-    _require_two(classes, codes, usable)
-    outside = np.concatenate([parts["select"], parts["test"]])
-    straddling = int(np.isin(units[outside], units[parts["train"]]).sum())
-    if straddling:
-        notes.append(f"{straddling} rows outside the training split have a twin (content or group) inside it")
-    kept = {role: rows[usable[codes[rows]]] for role, rows in parts.items() if rows.size}
-    if not kept["test"].size:
-        raise InputError("no row of the test split belongs to a class of the training split")
-    return Plan(
-        kind="given",
-        resamples=tuple(Resample(seed=seed, fold=0, **kept) for seed in range(seeds)),
-        excluded=_exclusions(classes, codes, usable),
-        units=units,
-        straddling=straddling,
-        notes=tuple(notes),
-    )
-
-
-def _exclusions(
-    classes: npt.NDArray[Any], codes: Rows, usable: npt.NDArray[np.bool_]
-) -> tuple[Exclusion, ...]:
-    counts = np.bincount(codes, minlength=len(classes))
-    return tuple(
-        Exclusion(label=str(classes[code]), count=int(counts[code])) for code in np.flatnonzero(~usable)
-    )
-
-
-def _require_two(classes: npt.NDArray[Any], codes: Rows, usable: npt.NDArray[np.bool_]) -> None:
-    if usable.sum() >= 2:
-        return
-    counts: Mapping[str, int] = {
-        str(c): int(n) for c, n in zip(classes, np.bincount(codes, minlength=len(classes)), strict=True)
-    }
-    shown = ", ".join(f"{name!r} ({count})" for name, count in list(counts.items())[:5])
-    raise SingleClassError(
-        f"{int(usable.sum())} usable class of {len(counts)}: {shown or 'none'}",
-        hint="two classes of at least 3 different samples each are needed",
-        counts=counts,
-    )
+    def _require_two(self, usable: Mask) -> None:
+        if usable.sum() >= 2:
+            return
+        sizes = np.bincount(self.codes, minlength=len(self.classes))
+        counts = {str(c): int(n) for c, n in zip(self.classes, sizes, strict=True)}
+        shown = ", ".join(f"{name!r} ({count})" for name, count in list(counts.items())[:5])
+        raise SingleClassError(
+            f"{int(usable.sum())} usable class of {len(counts)}: {shown or 'none'}",
+            hint="two classes of at least 3 different samples each are needed",
+            counts=counts,
+        )

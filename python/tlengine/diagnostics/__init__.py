@@ -1,26 +1,10 @@
-"""What features, labels and probabilities reveal on their own.
+"""What features and labels reveal on their own.
 
 In: arrays. Out: numbers and row indices. No torch, no files: everything here works on any (n, d) features.
 """
 
 from __future__ import annotations
 
-from tlengine.diagnostics.calibration import (
-    expected_calibration_error,
-    fit_smoothing,
-    fit_temperature,
-    smooth,
-    softmax,
-)
 from tlengine.diagnostics.duplicates import NearDuplicates, conflicting_labels, near_duplicates
 
-__all__ = [
-    "NearDuplicates",
-    "conflicting_labels",
-    "expected_calibration_error",
-    "fit_smoothing",
-    "fit_temperature",
-    "near_duplicates",
-    "smooth",
-    "softmax",
-]
+__all__ = ["NearDuplicates", "conflicting_labels", "near_duplicates"]

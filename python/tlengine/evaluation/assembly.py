@@ -1,129 +1,258 @@
-"""The end of a comparison: judge, inspect, refit, and write everything into one document."""
+"""The end of a comparison: judge, inspect, refit, and write everything into one document.
+
+The journal has every fit by then, so a step that fails costs an entry in ``failed``, never the run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tlengine.data import Dataset
-from tlengine.data.budgets import Budget
-from tlengine.data.resamples import Plan
+from tlengine.data.plans import Plan
+from tlengine.errors import InputError, TlengineWarning
 from tlengine.evaluation import findings
-from tlengine.evaluation.embedding import Failed, Samples, View
+from tlengine.evaluation.cells import Cell, cells_of
+from tlengine.evaluation.choice import Choice
+from tlengine.evaluation.comparisons import against_controls, summarise
 from tlengine.evaluation.ledger import Ledger
-from tlengine.evaluation.model import refit
+from tlengine.evaluation.participants import spoken_names
 from tlengine.evaluation.record import RunResult, environment, run_document
-from tlengine.evaluation.verdict import CONTROL, Cell, compare_to_control, decide, summarise
+from tlengine.evaluation.refit import refit
+from tlengine.evaluation.samples import Failed, Samples
+from tlengine.evaluation.setup import Setup
+from tlengine.evaluation.verdict import judge
+from tlengine.evaluation.views import RunView
+from tlengine.plugins import MetricSpec, plugin_manager
+from tlengine.plugins.contracts import Budget, Record, Task
+from tlengine.statistics import Outcome, scores
 
-__all__ = ["Evaluation", "assemble"]
+__all__ = ["Parts", "assemble"]
+
+T = TypeVar("T")
 
 
-@dataclass(kw_only=True)
-class Evaluation:
-    """What the fits of a run leave behind."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parts:
+    """What a run was made of: the data set, its samples as they were seen, setup, tasks, metrics."""
 
-    cells: list[Cell] = field(default_factory=list)
-    results: list[dict[str, Any]] = field(default_factory=list)
-    fits: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[Failed] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)
+    dataset: Dataset
+    samples: Samples
+    setup: Setup
+    tasks: Sequence[Task]
+    budgets: Sequence[Budget]
+    metrics: Mapping[str, MetricSpec]
 
 
 def assemble(
-    dataset: Dataset,
-    samples: Samples,
-    codes: npt.NDArray[np.intp],
-    plan: Plan,
-    found: Evaluation,
-    budgets: Sequence[Budget],
-    ledger: Ledger,
-    settings: Mapping[str, Any],
+    parts: Parts, records: Mapping[str, Record], ledger: Ledger, extraction: Mapping[str, Any], taken_up: int
 ) -> RunResult:
-    """The verdict, what was noticed, the model to keep, and all of it as one document."""
+    """The verdict, what was noticed, the model to keep, and all of it as one document.
+
+    Raises:
+        InputError: every strategy failed; the error of the first.
+    """
+    setup, plan = parts.setup, parts.setup.plan
+    failed = [*_broken_plugins(), *parts.samples.failed, *_failures(parts, records)]
+    cells = cells_of(setup, parts.tasks, records)
+    if not cells:
+        first = next(f for f in failed if f.step == "fit")
+        raise InputError(f"{first.strategy} on {first.backbone}: {first.error}", hint=first.hint)
+    _warn_uncertified(parts, records)
+    attempt = _Attempts(failed)
     with ledger.stage("judge"):
-        cells = sorted(found.cells, key=lambda cell: budgets.index(cell.budget))
-        summary = summarise(cells, plan.units)
-        comparisons = compare_to_control(cells, plan.units)
-        verdict = decide(cells, comparisons, plan.units)
-    best = next(c for c in cells if c.key == (verdict.backbone, verdict.strategy, verdict.budget))
-    view = next(v for v in samples.views if v.name == best.backbone)
-    labels = np.array([str(label) for label in np.unique(samples.y[codes >= 0])])
+        verdict, choice = judge(cells, parts.budgets, plan.units, spoken_names(setup.strategies))
+        summary = summarise(cells, parts.metrics, plan.units)
+        comparisons = against_controls(cells, plan.units)
     with ledger.stage("inspect"):
-        noticed = _inspect(dataset, samples, codes, plan, view, best, labels)
+        noticed = _inspect(parts, choice)
     with ledger.stage("refit"):
-        model = refit(best.strategy, view, samples, codes >= 0, plan.units, dataset.modality)
+        model = attempt(choice.kept, "refit", lambda: refit(choice.kept, parts.dataset.modality))
     document = run_document(
         answer=verdict.answer,
         verdict=verdict.as_dict(),
-        dataset=_describe(dataset, samples, codes, labels),
+        dataset=_describe(parts),
         resamples=_describe_plan(plan),
         configuration={
-            "strategies": list(dict.fromkeys(c.strategy for c in cells)),
-            "budgets": list(budgets),
+            "strategies": list(setup.strategies),
+            "controls": [name for name, chosen in setup.strategies.items() if chosen.role == "control"],
+            "budgets": list(parts.budgets),
             "seeds": len({r.seed for r in plan.resamples}),
-            "extraction": dict(settings),
+            "metrics": list(parts.metrics),
+            "extraction": dict(extraction),
         },
-        backbones=[_describe_view(v) for v in samples.views],
+        backbones=[_describe_view(view, setup) for view in setup.views.values()],
         excluded=[asdict(e) for e in plan.excluded],
-        failed=[asdict(f) for f in found.failed],
-        unreadable=samples.unreadable,
-        results=found.results,
+        failed=[asdict(f) for f in failed],
+        unreadable=parts.samples.unreadable,
+        results=[record for cell in cells for record in _results(cell, parts.metrics)],
         summary=summary,
         comparisons=comparisons,
-        fits=found.fits,
+        fits=[fit for cell in cells for fit in _fits(cell)],
+        journal={"fits": len({setup.key(task) for task in parts.tasks}), "taken_up": taken_up},
         **noticed,
-        costs=_costs(samples, ledger),
+        costs=_costs(setup, ledger),
         environment=environment(),
     )
     return RunResult(document=document, model=model)
 
 
-def _inspect(
-    dataset: Dataset,
-    samples: Samples,
-    codes: npt.NDArray[np.intp],
-    plan: Plan,
-    view: View,
-    best: Cell,
-    labels: npt.NDArray[np.str_],
-) -> dict[str, Any]:
-    outcomes = list(best.outcomes.values())
+class _Attempts:
+    """Runs a step that may fail: what it raises is an entry in ``failed``."""
+
+    def __init__(self, failed: list[Failed]) -> None:
+        self.failed = failed
+
+    def __call__(self, cell: Cell, step: str, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may even exit
+            asked = cell.setup.strategies[cell.strategy].asked
+            self.failed.append(Failed.of(cell.view, cell.strategy, error, step=step, asked=asked))
+            return None
+
+
+def _broken_plugins() -> list[Failed]:
+    """One entry for each plugin of which nothing is used."""
+    return [
+        Failed(
+            backbone=None,
+            strategy=None,
+            error=f"plugin {info} is skipped: {info.error}",
+            hint="tlengine plugins list shows what is used",
+            step="plugin",
+        )
+        for info in plugin_manager().infos
+        if info.status == "failed"
+    ]
+
+
+def _failures(parts: Parts, records: Mapping[str, Record]) -> list[Failed]:
+    """One entry for each strategy on a view that failed, with the budgets at which it did."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for task in parts.tasks:
+        record = records.get(parts.setup.key(task))
+        if record is not None and record.failed:
+            found.setdefault((task.view, task.strategy), []).append(record)
+    failures = []
+    for (view, strategy), missed in found.items():
+        first = missed[0]
+        budgets = tuple(dict.fromkeys(r.task.budget for r in missed))
+        failures.append(
+            Failed(
+                backbone=view,
+                strategy=strategy,
+                error=str(first.error),
+                hint=first.hint,
+                asked=parts.setup.strategies[strategy].asked,
+                budgets=() if len(budgets) == len(parts.budgets) else budgets,
+            )
+        )
+    return failures
+
+
+def _warn_uncertified(parts: Parts, records: Mapping[str, Record]) -> None:
+    found = [records[key] for key in {parts.setup.key(task) for task in parts.tasks} if key in records]
+    missed = sum(not record.converged for record in found if not record.failed)
+    if missed:
+        note = f"{missed} of {len(found)} fits are not certified to their tolerance"
+        warnings.warn(note, TlengineWarning, stacklevel=4)
+
+
+def _results(cell: Cell, metrics: Mapping[str, MetricSpec]) -> list[dict[str, Any]]:
+    named = {name: value for name, value in cell.name.items() if name != "role"}
+    found = []
+    for (seed, fold), _ in sorted(cell.records.items()):
+        outcome: Outcome = cell.outcome((seed, fold))
+        for metric in metrics.values():
+            try:
+                value: float | None = scores(outcome, {metric.name: metric})[metric.name]
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # a metric that is not defined on these rows, or a plugin that exits
+                value = None
+            found.append({**named, "seed": seed, "fold": fold, "metric": metric.name, "value": value})
+    return found
+
+
+def _fits(cell: Cell) -> list[dict[str, Any]]:
+    return [
+        {
+            **cell.name,
+            "seed": seed,
+            "fold": fold,
+            "labels": record.labels,
+            "chosen": dict(record.chosen),
+            "calibration": {"kind": record.kind, "value": cell.calibration((seed, fold))},
+            "converged": record.converged,
+            "train_accuracy": record.train_accuracy,
+            "seconds": round(record.seconds, 5),
+            "cpu_seconds": round(record.cpu_seconds, 5),
+            "predict_ms": _milliseconds(record),
+            "nbytes": record.nbytes,
+            "key": record.key,
+        }
+        for (seed, fold), record in sorted(cell.records.items())
+    ]
+
+
+def _milliseconds(record: Record) -> float:
+    """For each test row."""
+    rows = 0 if record.scores is None else len(record.scores)
+    return round(1e3 * record.predict_seconds / max(1, rows), 5)
+
+
+def _inspect(parts: Parts, choice: Choice) -> dict[str, Any]:
+    """Of what is chosen: confusions, mistakes, duplicates and contradictions."""
+    samples, dataset, cell = parts.samples, parts.dataset, choice.kept
+    labels = np.array([str(label) for label in parts.setup.ground.classes])
+    outcomes = [picked.outcome(place) for place, picked in sorted(choice.picks.items())]
     mistakes = []
     for record in findings.hardest_mistakes(outcomes):
         row = record.pop("row")
-        shown = None
-        if dataset.contents is not None:
-            shown = findings.preview(dataset.contents[int(samples.rows[row])])
+        shown = _preview(dataset, int(samples.rows[row]))
         named = {"truth": str(labels[record["truth"]]), "predicted": str(labels[record["predicted"]])}
         mistakes.append({"id": str(samples.ids[row]), **record, **named, "preview": shown})
+    view = parts.setup.views[cell.view]
     return {
         "confusion": {
-            **best.name,
+            **cell.name,
             "classes": labels.tolist(),
             "counts": findings.confusion(outcomes, len(labels)),
         },
         "mistakes": mistakes,
-        "duplicates": findings.duplicates(view.X, samples.ids, samples.y, plan),
+        "duplicates": findings.duplicates(view.X, samples.ids, samples.y, parts.setup.plan),
         "conflicts": findings.label_conflicts(samples.keys, samples.y, samples.ids),
     }
 
 
-def _describe(
-    dataset: Dataset, samples: Samples, codes: npt.NDArray[np.intp], labels: npt.NDArray[np.str_]
-) -> dict[str, Any]:
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+def _preview(dataset: Dataset, row: int) -> dict[str, str] | None:
+    """The sample, small; None where there is none, or it cannot be had any more."""
+    if dataset.contents is None:
+        return None
+    try:
+        return findings.preview(dataset.contents[row])
+    except Exception:  # a file that is gone, or a data set that fails: what is shown beside a mistake
+        return None
+
+
+def _describe(parts: Parts) -> dict[str, Any]:
+    ground = parts.setup.ground
+    counts = np.bincount(ground.codes[ground.codes >= 0], minlength=len(ground.classes))
     return {
-        "name": dataset.name,
-        "modality": dataset.modality,
-        "rows": len(dataset),
-        "used": int((codes >= 0).sum()),
-        "classes": labels.tolist(),
+        "name": parts.dataset.name,
+        "modality": parts.dataset.modality,
+        "rows": len(parts.dataset),
+        "used": int((ground.codes >= 0).sum()),
+        "classes": [str(label) for label in ground.classes],
         "counts": counts.tolist(),
-        "grouped": samples.groups is not None,
+        "grouped": ground.groups is not None,
     }
 
 
@@ -139,19 +268,20 @@ def _describe_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _describe_view(view: View) -> dict[str, Any]:
+def _describe_view(view: RunView, setup: Setup) -> dict[str, Any]:
+    read_by = [name for name, chosen in setup.strategies.items() if chosen.view == view.name]
     return {
         "name": view.name,
         "dim": int(view.X.shape[1]),
         "fingerprint": view.fingerprint,
         "recipe": dict(view.recipe),
-        "control": view.name == CONTROL,
+        "control": view.backbone != view.name and bool(read_by or view.backbone),
     }
 
 
-def _costs(samples: Samples, ledger: Ledger) -> dict[str, Any]:
+def _costs(setup: Setup, ledger: Ledger) -> dict[str, Any]:
     return {
         "stages": ledger.entries(),
-        "extraction": [{"backbone": v.name, **v.cost} for v in samples.views if v.cost],
+        "extraction": [{"backbone": v.name, **v.cost} for v in setup.views.values() if v.cost],
         "total_seconds": round(ledger.total(), 3),
     }

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data.resamples import Plan
-from tlengine.diagnostics.duplicates import THRESHOLD, conflicting_labels, near_duplicates
+from tlengine.diagnostics.duplicates import conflicting_labels, near_duplicates
 from tlengine.errors import DecodeError
-from tlengine.evaluation.metrics import Outcome, pool
+from tlengine.statistics import Outcome, pool
 
 __all__ = ["confusion", "duplicates", "hardest_mistakes", "label_conflicts", "preview"]
 
@@ -25,7 +25,7 @@ SNIPPET = 280
 def confusion(outcomes: Sequence[Outcome], n_classes: int) -> list[list[int]]:
     """Counts over all seeds: rows are true classes, columns predicted ones.
 
-    >>> o = Outcome.of(np.arange(2), np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]))
+    >>> o = Outcome.of(np.arange(2), np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), counts=[1, 1])
     >>> confusion([o], 2)
     [[1, 0], [1, 0]]
     """
@@ -43,10 +43,12 @@ def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 10) -> list[dict[str,
         of what was predicted), ``p_true``, ``tested`` and ``wrong`` (how often).
     """
     whole = pool(outcomes)
+    own = np.arange(len(whole.rows))
+    confidence, true = whole.proba[own, whole.predicted], whole.proba[own, whole.truth]
     rows, at = np.unique(whole.rows, return_inverse=True)
     tested = np.bincount(at)
     wrong = np.bincount(at, weights=1 - whole.correct)
-    p_true = np.bincount(at, weights=whole.p_true) / tested
+    p_true = np.bincount(at, weights=true) / tested
     candidates = np.flatnonzero(2 * wrong >= np.maximum(tested, 1))
     candidates = candidates[wrong[candidates] > 0]
     chosen = candidates[np.lexsort((rows[candidates], p_true[candidates]))][:n]
@@ -58,7 +60,7 @@ def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 10) -> list[dict[str,
                 "row": int(rows[i]),
                 "truth": int(whole.truth[mistaken][0]),
                 "predicted": int(np.bincount(whole.predicted[mistaken]).argmax()),
-                "confidence": float(whole.confidence[mistaken].mean()),
+                "confidence": float(confidence[mistaken].mean()),
                 "p_true": float(p_true[i]),
                 "tested": int(tested[i]),
                 "wrong": int(wrong[i]),
@@ -70,24 +72,26 @@ def hardest_mistakes(outcomes: Sequence[Outcome], n: int = 10) -> list[dict[str,
 def duplicates(
     X: npt.NDArray[np.float32], ids: npt.NDArray[np.str_], y: npt.NDArray[Any], plan: Plan
 ) -> dict[str, Any]:
-    """Test rows that nearly repeat a training row (cosine above 0.99), over all resamples.
+    """Test rows that nearly repeat a training row, over all resamples.
 
     Returns:
-        ``count`` distinct test rows, ``tested`` distinct rows tested, ``threshold``, up to 50 ``pairs``
-        (the most similar first), and ``straddling``: identical contents or groups on both sides of the
-        user's own split.
+        ``count`` distinct test rows, ``tested`` distinct rows tested, the least ``threshold`` of
+        similarity, up to 50 ``pairs`` (the most similar first), and ``straddling``: identical contents or
+        groups in two parts of the user's own split.
     """
     best: dict[int, tuple[float, int]] = {}
     tested: set[int] = set()
+    threshold = 1.0
     for resample in _distinct(plan):
         found = near_duplicates(X[resample.test], X[resample.train])
+        threshold = min(threshold, found.threshold)
         tested.update(resample.test.tolist())
         for row, twin, similarity in zip(found.rows, found.nearest, found.similarity, strict=True):
             pair = (float(similarity), int(resample.train[twin]))
             best[int(resample.test[row])] = max(pair, best.get(int(resample.test[row]), pair))
     pairs = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
     return {
-        "threshold": THRESHOLD,
+        "threshold": round(threshold, 4),
         "count": len(best),
         "tested": len(tested),
         "straddling": plan.straddling,

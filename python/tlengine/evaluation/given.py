@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tlengine.errors import InputError
-from tlengine.evaluation.verdict import CONTROL
 
 __all__ = ["distinct_backbones"]
 
 
-def distinct_backbones(backbones: Sequence[Any]) -> list[Any]:
+def distinct_backbones(backbones: Sequence[Any], reserved: Collection[str] = ()) -> list[Any]:
     """``backbones`` (names or :class:`~tlengine.Backbone`), the same one once.
 
     Raises:
-        InputError: nothing given; neither a name nor a backbone; two of one name, or one with the control's:
-            tables, models and curves know them by name.
+        InputError: nothing given; neither a name nor a backbone; two of one name, or one with the name of
+            ``reserved``, what controls read: tables, models and curves know them by name.
 
     >>> distinct_backbones(["minilm", "raw", "minilm"])
     ['minilm', 'raw']
@@ -24,9 +23,9 @@ def distinct_backbones(backbones: Sequence[Any]) -> list[Any]:
     kept: dict[str, Any] = {}
     for backbone in backbones:
         name = _name(backbone)
-        if name == CONTROL and getattr(backbone, "origin", None) == "your module":
+        if name in reserved and getattr(backbone, "origin", None) == "your module":
             raise InputError(
-                f"a backbone of yours is named {name!r}, which is the control's name",
+                f"a backbone of yours is named {name!r}, which is the name of a control",
                 hint="give it another name: Backbone(..., name=...)",
             )
         if not _is_same(kept.setdefault(name, backbone), backbone):

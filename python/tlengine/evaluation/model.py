@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from tlengine.errors import BackboneError, HeadFormatError, InputError, ShapeMismatchError
 from tlengine.evaluation.check_file import read_check_rows, write_check_rows
-from tlengine.evaluation.embedding import Samples, View
-from tlengine.evaluation.strategies import CALIBRATIONS, calibrated, resolve_strategy
+from tlengine.evaluation.strategies import read_scores
+from tlengine.statistics import probabilities
 from tlengine.types import CheckRows, Features
 
 if TYPE_CHECKING:
     from tlengine.features import Backbone
 
-__all__ = ["Model", "from_pretrained", "predictions_csv", "refit"]
+__all__ = ["Model", "from_pretrained", "predictions_csv"]
 
 _FORMAT = "tlengine-model"
 _EQUAL = {"float32": 1e-4, "fp16": 4e-3, "bf16": 3e-2}
@@ -41,7 +41,8 @@ class Model:
 
     Attributes:
         estimator: fitted on the labels as the user wrote them.
-        calibration: ``{"kind": ..., "value": ...}``.
+        calibration: ``{"kind": "logits" | "votes", "value": ..., "reading": ...}``: what its scores are, the
+            temperature or the weight of smoothing, and where the scores come from.
         metadata: ``backbone fingerprint modality recipe strategy classes …``.
         check_rows: three samples as the network gets them, with their embeddings; None where the model was
             fitted on plain arrays, or where they are larger than 8 MiB.
@@ -95,7 +96,8 @@ class Model:
             raise ShapeMismatchError(
                 f"the features have {X.shape[1]} columns, the model takes {self.estimator.n_features_in_}"
             )
-        return calibrated(self.estimator, self.calibration, X)
+        kind, scores = read_scores(self.estimator, X, self.calibration.get("reading", "offered"))
+        return probabilities(kind, scores, self.calibration["value"])
 
     def check_fingerprint(self, found: str | None, name: str) -> None:
         """Refuse features of another backbone.
@@ -205,41 +207,24 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
     estimator = from_pretrained(path)
     metadata = dict(estimator.metadata_)
     calibration, check = metadata.pop("calibration", None), metadata.pop("check", None)
-    if metadata.pop("format", None) != _FORMAT or not _is_calibration(calibration):
+    if metadata.pop("format", None) != _FORMAT:
         return estimator
+    if not _is_calibration(calibration):
+        raise HeadFormatError(
+            f"{path} holds a model whose calibration is {calibration!r:.80}",
+            hint="another tlengine wrote it; run compare again",
+        )
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     kept = None if check is None else read_check_rows(folder, str(check))
     return Model(estimator=estimator, calibration=calibration, metadata=metadata, check_rows=kept)
 
 
-def refit(
-    name: str,
-    view: View,
-    samples: Samples,
-    used: npt.NDArray[np.bool_],
-    units: npt.NDArray[np.intp],
-    modality: str,
-) -> Model:
-    """The strategy fitted on all labelled rows, test rows included: they have done their duty."""
-    X, y = view.X[used], samples.y[used]
-    fit = resolve_strategy(name).fit(X, y, units=units[used])
-    metadata = {
-        "backbone": view.name,
-        "fingerprint": view.fingerprint,
-        "modality": modality,
-        "recipe": dict(view.recipe),
-        "strategy": name,
-        "chosen": dict(fit.chosen),
-        "classes": [str(label) for label in fit.estimator.classes_],
-        "rows": len(X),
-    }
-    return Model(
-        estimator=fit.estimator, calibration=fit.calibration, metadata=metadata, check_rows=view.check_rows
-    )
-
-
 def _is_calibration(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("kind") in CALIBRATIONS
+    return (
+        isinstance(value, dict)
+        and value.get("kind") in ("logits", "votes")
+        and isinstance(value.get("value"), float | int)
+    )
 
 
 def _short(fingerprint: str | None) -> str:

@@ -9,14 +9,16 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlengine.documents import installed_versions, plain, replace_text
-from tlengine.errors import InputError, RunFormatError
+from tlengine.errors import InputError, MissingPackageError, RunFormatError
+from tlengine.evaluation.samples import Failed
 from tlengine.evaluation.schema import FORMAT, VERSION, check_document
 from tlengine.evaluation.verdict import Verdict
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["RunResult", "environment", "load_run", "run_document"]
 
 _LIMIT = 1 << 30
+_FILES = {
+    "report": ("report.html",),
+    "model": ("model/config.json", "model/model.safetensors", "model/check.safetensors"),
+}
 _PACKAGES = ("tlengine", "numpy", "scikit-learn", "torch", "pillow")
 
 
@@ -53,7 +59,7 @@ class RunResult:
         return list(self.document["results"])
 
     def table(self) -> str:
-        """One line per strategy and budget: accuracy, its interval, other metrics, gain over raw."""
+        """One line per strategy and budget: accuracy, its interval, other metrics, gain over a control."""
         from tlengine.evaluation.table import summary_table
 
         return summary_table(self.document)
@@ -64,7 +70,7 @@ class RunResult:
         Raises:
             UnknownNameError: no plugin offers it.
         """
-        from tlengine.plugins.registry import render
+        from tlengine.plugins import render
 
         return render("html", self.document)
 
@@ -75,21 +81,70 @@ class RunResult:
     def save(self, directory: str | os.PathLike[str]) -> dict[str, str]:
         """Write ``run.json``, ``report.html`` and, where there is one, ``model/``.
 
+        The answer comes first. What cannot be written beside it (a report whose exporter fails, a probe that
+        cannot be saved) becomes an entry in ``document["failed"]``, with ``step`` ``"report"`` or ``"save"``;
+        what an earlier run left in its place is removed, so that nothing there belongs to another answer.
+
         Returns:
-            Paths by ``"run"``, ``"report"`` and ``"model"``.
+            Paths by ``"run"``, ``"report"`` and ``"model"``, of what was written.
 
         Raises:
             InputError: ``directory`` is a file.
+            OSError: ``run.json`` cannot be written.
         """
         folder = Path(directory)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file, not a directory", hint="choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         written = {"run": str(replace_text(folder / "run.json", self.to_json()))}
-        written["report"] = str(replace_text(folder / "report.html", self.to_html()))
-        if self.model is not None:
-            written["model"] = str(self.model.save(folder / "model"))
+        steps: dict[str, tuple[str, Callable[[], Any]]] = {
+            "report": ("report", lambda: replace_text(folder / "report.html", self.to_html())),
+            "model": ("save", lambda: self.model.save(folder / "model") if self.model else None),
+        }
+        missed = []
+        for name, (step, write) in steps.items():
+            try:
+                path = write()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may even exit
+                missed.append(error)
+                self._note_failure(step, error)
+                path = None
+            if path is None:
+                _forget(folder, name)
+            else:
+                written[name] = str(path)
+        if missed:
+            with suppress(OSError):  # a disk that was full for the report: the answer is on it already
+                replace_text(folder / "run.json", self.to_json())
         return written
+
+    def to_pandas(self) -> Any:
+        """``results`` as a ``pandas.DataFrame``.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
+        return pd.DataFrame.from_records(self.results)
+
+    def _note_failure(self, step: str, error: BaseException) -> None:
+        verdict = self.document["verdict"]
+        failed = Failed.of(verdict["backbone"], verdict["strategy"], error, step=step)
+        self.document["failed"].append(plain(asdict(failed)))
+
+
+def _forget(folder: Path, name: str) -> None:
+    """Remove what an earlier run wrote under this name, and what is half written."""
+    for file in _FILES[name]:
+        with suppress(OSError):
+            (folder / file).unlink()
+    with suppress(OSError):  # not there, or not empty
+        (folder / name).rmdir()
 
 
 def load_run(path: str | os.PathLike[str]) -> RunResult:
@@ -97,7 +152,7 @@ def load_run(path: str | os.PathLike[str]) -> RunResult:
 
     Raises:
         FileNotFoundError: nothing is there.
-        RunFormatError: not a run document of tlengine, or one of a newer version.
+        RunFormatError: not a run document of tlengine, or one of another version.
     """
     file = Path(path)
     if file.is_dir():

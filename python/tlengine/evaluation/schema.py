@@ -9,38 +9,103 @@ from tlengine.errors import RunFormatError
 
 __all__ = ["FORMAT", "VERSION", "check_document"]
 
-FORMAT, VERSION = "tlengine-run", 1
+FORMAT, VERSION = "tlengine-run", 2
 
 Kinds = tuple[type, ...]
 Keys = Mapping[str, Kinds]
 
 _TEXT: Kinds = (str,)
 _NUMBER: Kinds = (int, float)
+_MAYBE: Kinds = (int, float, type(None))
 _COUNT: Kinds = (int,)
 _LIST: Kinds = (list,)
-_CELL: Keys = {"backbone": _TEXT, "strategy": _TEXT, "budget": (int, str)}
-_INTERVAL: Keys = {"low": _NUMBER, "high": _NUMBER}
+_PAIR: Keys = {"backbone": _TEXT, "strategy": _TEXT}
+_CELL: Keys = {**_PAIR, "budget": (int, str)}
+_ROLE: Keys = {"role": _TEXT}
+_INTERVAL: Keys = {"low": _MAYBE, "high": _MAYBE}
+"""null where no interval can be had; then there is a ``reason``."""
+
+_CONTROL: Keys = {
+    "control": _TEXT,
+    "control_backbone": _TEXT,
+    "effect": _NUMBER,
+    "level": _NUMBER,
+    "p_value": _NUMBER,
+    "p_adjusted": _NUMBER,
+}
 
 _OBJECTS: Mapping[str, Keys] = {
     "dataset": {"name": _TEXT, "modality": _TEXT, "rows": _COUNT, "used": _COUNT, "counts": _LIST},
     "resamples": {"kind": _TEXT, "seeds": _COUNT, "count": _COUNT, "train": _NUMBER, "test": _NUMBER},
-    "configuration": {"budgets": _LIST, "strategies": _LIST, "seeds": _COUNT, "extraction": (dict,)},
+    "configuration": {
+        "budgets": _LIST,
+        "strategies": _LIST,
+        "controls": _LIST,
+        "metrics": _LIST,
+        "seeds": _COUNT,
+        "extraction": (dict,),
+    },
     "confusion": {"classes": _LIST, "counts": _LIST},
     "duplicates": {"count": _COUNT, "tested": _COUNT, "straddling": _COUNT, "threshold": _NUMBER},
     "costs": {"total_seconds": _NUMBER},
     "environment": {"versions": (dict,), "python": _TEXT, "platform": _TEXT},
-    "verdict": {**_CELL, "outcome": _TEXT, "answer": _TEXT, "accuracy": _NUMBER},
+    "verdict": {
+        **_CELL,
+        **_ROLE,
+        "outcome": _TEXT,
+        "answer": _TEXT,
+        "accuracy": _NUMBER,
+        "accuracy_low": _MAYBE,
+        "accuracy_high": _MAYBE,
+        "picked": _LIST,
+        "controls": _LIST,
+        "control": (str, type(None)),
+        "effect": _MAYBE,
+        "transfer": (dict, type(None)),
+        "by_budget": _LIST,
+        "margin": _MAYBE,
+        "helps_up_to": (int, str, type(None)),
+        "labels_needed": (int, str, type(None)),
+    },
+    "journal": {"fits": _COUNT, "taken_up": _COUNT},
 }
 """Parts that are objects, and what each has at least."""
 
 _RECORDS: Mapping[str, Keys] = {
     "backbones": {"name": _TEXT, "dim": _COUNT},
     "excluded": {"label": _TEXT, "count": _COUNT},
-    "failed": {"backbone": _TEXT, "strategy": (str, type(None)), "error": _TEXT},
+    "failed": {"backbone": (str, type(None)), "strategy": (str, type(None)), "error": _TEXT, "step": _TEXT},
     "unreadable": {"id": _TEXT, "reason": _TEXT},
-    "results": {**_CELL, "seed": _COUNT, "fold": _COUNT, "metric": _TEXT, "value": _NUMBER},
-    "summary": {**_CELL, **_INTERVAL, "labels": _NUMBER, "metric": _TEXT, "value": _NUMBER},
-    "comparisons": {**_CELL, **_INTERVAL, "effect": _NUMBER, "p_adjusted": _NUMBER, "outcome": _TEXT},
+    "results": {**_CELL, "seed": _COUNT, "fold": _COUNT, "metric": _TEXT, "value": _MAYBE},
+    "summary": {**_CELL, **_ROLE, **_INTERVAL, "labels": _NUMBER, "metric": _TEXT, "value": _MAYBE},
+    "comparisons": {
+        **_CELL,
+        **_INTERVAL,
+        **_CONTROL,
+        "outcome": _TEXT,
+    },
+    "fits": {
+        **_CELL,
+        "seed": _COUNT,
+        "fold": _COUNT,
+        "labels": _COUNT,
+        "train_accuracy": _MAYBE,
+        "seconds": _NUMBER,
+        "predict_ms": _NUMBER,
+        "nbytes": _MAYBE,
+    },
+    "verdict.controls": {**_CONTROL, **_INTERVAL},
+    "verdict.by_budget": {
+        **_INTERVAL,
+        "budget": (int, str),
+        "labels": _NUMBER,
+        "outcome": _TEXT,
+        "accuracy": _NUMBER,
+        "control": (str, type(None)),
+        "effect": _MAYBE,
+        "chance": _NUMBER,
+    },
+    "verdict.picked": {**_PAIR, "times": _COUNT, "of": _COUNT},
     "mistakes": {"id": _TEXT, "truth": _TEXT, "predicted": _TEXT, "confidence": _NUMBER},
     "conflicts": {"ids": _LIST, "labels": _LIST},
     "duplicates.pairs": {"id": _TEXT, "twin": _TEXT, "similarity": _NUMBER},
@@ -67,10 +132,12 @@ def check_document(document: Any, place: str) -> None:
     if document.get("version") != VERSION:
         raise RunFormatError(
             f"{place} has version {document.get('version')!r:.40}; this tlengine reads {VERSION}",
-            hint="use the tlengine that wrote it, or a newer one",
+            hint="run compare again, or use the tlengine that wrote it",
         )
     for name, keys in _OBJECTS.items():
         _check(document.get(name), keys, f"{place}: {name}")
+    if document["verdict"]["transfer"] is not None:
+        _check(document["verdict"]["transfer"], _PAIR, f"{place}: verdict.transfer")
     for name, keys in _RECORDS.items():
         entries: Any = document
         for step in name.split("."):
@@ -85,8 +152,10 @@ def _check(record: Any, keys: Keys, place: str) -> None:
     if not isinstance(record, dict):
         raise _fault(f"{place} is missing or not an object")
     for key, kinds in keys.items():
-        if not isinstance(record.get(key), kinds):
-            raise _fault(f"{place}.{key} is {record.get(key)!r:.40}")
+        if key not in record:
+            raise _fault(f"{place}.{key} is missing")
+        if not isinstance(record[key], kinds):
+            raise _fault(f"{place}.{key} is {record[key]!r:.40}")
 
 
 def _fault(message: str) -> RunFormatError:

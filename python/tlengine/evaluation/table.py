@@ -7,49 +7,57 @@ from typing import Any
 
 __all__ = ["summary_table"]
 
-_HEAD = (
-    "backbone",
-    "strategy",
-    "budget",
-    "accuracy",
-    "95 % interval",
-    "balanced",
-    "log-loss",
-    "ECE",
-    "vs raw",
-)
+Record = Mapping[str, Any]
+Key = tuple[str, str, Any]
+
+_HEAD = ("backbone", "strategy", "budget", "accuracy", "95 % interval")
+_METRICS = {"balanced_accuracy": "balanced", "log_loss": "log-loss", "ece": "ECE"}
+"""Short heads of the metrics that every run has; others have their own name."""
+_LAST = "vs hardest control"
 
 
-def summary_table(document: Mapping[str, Any]) -> str:
-    """One line per strategy and budget of a run document; the recommended strategy is marked with ``*``."""
-    values: dict[tuple[str, str, Any], dict[str, Mapping[str, Any]]] = {}
+def summary_table(document: Record) -> str:
+    """One line per strategy and budget of a run document.
+
+    The recommended strategy is marked with ``*``; a dash stands where no interval can be had.
+    """
+    values: dict[Key, dict[str, Record]] = {}
     for record in document["summary"]:
         key = (record["backbone"], record["strategy"], record["budget"])
         values.setdefault(key, {})[record["metric"]] = record
-    gains = {(c["backbone"], c["strategy"], c["budget"]): c for c in document["comparisons"]}
+    gains: dict[Key, Record] = {}
+    for record in sorted(document["comparisons"], key=lambda c: -c["effect"]):
+        gains[record["backbone"], record["strategy"], record["budget"]] = record
     best = (document["verdict"]["backbone"], document["verdict"]["strategy"])
-    rows = [_row(key, found, gains.get(key), best) for key, found in values.items()]
-    return _align([_HEAD, *rows])
+    others = [name for name in document["configuration"]["metrics"] if name != "accuracy"]
+    head = (*_HEAD, *(_METRICS.get(name, name) for name in others), _LAST)
+    rows = [_row(key, found, others, gains.get(key), best) for key, found in values.items()]
+    return _align([head, *rows])
 
 
 def _row(
-    key: tuple[str, str, Any],
-    found: Mapping[str, Mapping[str, Any]],
-    gain: Mapping[str, Any] | None,
-    best: tuple[str, str],
+    key: Key, found: Mapping[str, Record], others: Sequence[str], gain: Record | None, best: tuple[str, str]
 ) -> tuple[str, ...]:
     accuracy = found["accuracy"]
+    low, high = accuracy["low"], accuracy["high"]
+    note = " (control)" if accuracy["role"] == "control" else ""
     return (
         key[0],
-        key[1] + ("*" if key[:2] == best else ""),
+        key[1] + ("*" if key[:2] == best else "") + note,
         str(key[2]),
         f"{100 * accuracy['value']:.1f} %",
-        f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
-        f"{100 * found['balanced_accuracy']['value']:.1f} %",
-        f"{found['log_loss']['value']:.3f}",
-        f"{found['ece']['value']:.3f}",
-        "" if gain is None else f"{100 * gain['effect']:+.1f} {gain['outcome']}",
+        "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}",
+        *(_number(found.get(name)) for name in others),
+        "" if gain is None else f"{100 * gain['effect']:+.1f} {gain['outcome']} ({gain['control']})",
     )
+
+
+def _number(record: Record | None) -> str:
+    """A balanced accuracy in per cent, anything else with three digits; a dash where it is not defined."""
+    if record is None or record["value"] is None:
+        return "-"
+    value = record["value"]
+    return f"{100 * value:.1f} %" if record["metric"] == "balanced_accuracy" else f"{value:.3f}"
 
 
 def _align(rows: Sequence[Sequence[str]]) -> str:

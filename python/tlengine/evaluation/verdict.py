@@ -1,75 +1,40 @@
-"""From cells to an answer: which backbone and strategy, and does transfer help?
+"""From cells to an answer: what to use, does transfer help, up to how many labels, and how sure is that.
 
-The recommendation looks at cross-validation inside the training parts alone, so the test rows stay a fair
-judge of it. Whether transfer helps is a paired test against the control on the same test rows.
+The recommendation looks at cross-validation inside the training parts alone, resample by resample, and its
+accuracy is that of the way of choosing: no test row judges a choice that it took part in. Whether transfer
+helps is asked of what is chosen among the strategies that borrow from pretraining, by paired tests against
+every control.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from tlengine.evaluation.cells import Cell
+from tlengine.evaluation.choice import Choice, choose
+from tlengine.evaluation.comparisons import controls_for, numbers
+from tlengine.plugins.contracts import Budget, Rows
+from tlengine.statistics import (
+    Decision,
+    PairedTest,
+    decide,
+    estimate,
+    helps_up_to,
+    holm_levels,
+    paired_outcomes,
+)
+from tlengine.statistics.decisions import ALPHA, Answer
+from tlengine.statistics.metrics import ACCURACY, BALANCED_ACCURACY
 
-from tlengine.data.budgets import Budget
-from tlengine.evaluation.metrics import METRICS, Outcome, pool
-from tlengine.evaluation.statistics import Estimate, PairedTest, estimate, holm, paired_test
+__all__ = ["Judged", "Verdict", "judge"]
 
-__all__ = ["CONTROL", "Cell", "Verdict", "compare_to_control", "decide", "summarise"]
-
-CONTROL = "raw"
-ALPHA = 0.05
-EQUAL = 0.02
-"""Accuracies that differ by less are equal for practice: the margin of the equivalence test."""
 CLOSE = 0.01
-"""How near to the final accuracy "labels needed" means."""
-TEST = "paired difference of accuracies, variance clustered by test unit and seed, Holm-adjusted"
-
-
-@dataclass(kw_only=True)
-class Cell:
-    """All fits of one strategy on one backbone with one budget.
-
-    Attributes:
-        backbone, strategy, budget: which. outcomes: predictions by (seed, fold). inner: accuracy and
-        log-loss inside the training part, one entry for each fit that could be cross-validated. labels:
-        labels used, on average over the resamples.
-    """
-
-    backbone: str
-    strategy: str
-    budget: Budget
-    outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
-    inner: list[tuple[float, float]] = field(default_factory=list)
-    labels: float = 0.0
-
-    @property
-    def key(self) -> tuple[str, str, Budget]:
-        """Backbone, strategy and budget."""
-        return self.backbone, self.strategy, self.budget
-
-    @property
-    def name(self) -> dict[str, Any]:
-        """The same as the beginning of a record."""
-        return {"backbone": self.backbone, "strategy": self.strategy, "budget": self.budget}
-
-    def seeds(self) -> list[Outcome]:
-        """The outcome of each seed, its folds pooled."""
-        numbers = sorted({seed for seed, _ in self.outcomes})
-        return [pool([o for (s, _), o in sorted(self.outcomes.items(), key=_key) if s == n]) for n in numbers]
-
-    def inner_score(self) -> tuple[float, float]:
-        """Mean accuracy, and minus the mean log-loss, inside the training parts; -inf where there is none."""
-        if not self.inner:
-            return -np.inf, -np.inf
-        accuracy, loss = np.mean(self.inner, axis=0)
-        return float(accuracy), -float(loss)
-
-
-def _key(item: tuple[tuple[int, int], Outcome]) -> tuple[int, int]:
-    return item[0]
+"""How near to the final balanced accuracy "labels needed" means."""
+TEST = "paired difference of accuracies, variance over test units and over draws of training rows"
+SELECTED = "cross-validation inside the training part, resample by resample"
+FIRST = "nothing: no strategy has predictions for rows that were held out, so the first is taken"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +42,28 @@ class Verdict:
     """The answer of a run.
 
     Attributes:
-        outcome: ``"positive"``, ``"none"``, ``"negative"`` or ``"undecided"``: does transfer help? answer:
-        the same in one sentence. backbone, strategy, budget: the recommendation, and the largest budget, at
-        which it is judged. accuracy, accuracy_low, accuracy_high: on test rows, with the 95 % interval.
-        control: what it is compared with, or None where there was nothing raw to compare with. effect, low,
-        high: difference in accuracy to the control, with the 95 % interval; None without a control.
-        p_value, p_adjusted: two-sided, alone and adjusted for the number of strategies (Holm).
-        labels_needed: the smallest budget within one point of the final accuracy. beats_control_with: the
-        smallest budget that reaches what the control reaches with the largest, or None. test: how the
-        effect was tested. selected_on: what the recommendation was chosen by.
+        outcome: does transfer help? ``"positive"``: it beats every control. ``"negative"``: it loses to one.
+            ``"none"``: it loses to none and gains next to nothing. Else ``"undecided"``; also without a
+            control. answer: the same and the recommendation, in one sentence.
+        backbone, strategy, role, budget: the recommendation, and the largest budget, at which it is judged.
+        picked: how often each was chosen, ``{backbone, strategy, role, times, of}``.
+        judged_only: ``{backbone, strategy}`` of what had no held-out predictions, and could not be chosen.
+        accuracy, accuracy_low, accuracy_high: of the way of choosing, on test rows, with the 95 % interval;
+            None where none can be had, and ``accuracy_reason`` says why.
+        controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
+            p_adjusted``; differences of accuracy, what is chosen among the strategies minus the control.
+            ``p_adjusted`` is Holm's over the controls for a loss; a gain has to be shown against each of
+            them, which needs no adjustment.
+        control, effect, low, high, p_value, p_adjusted: of the control that the outcome hangs on: of those
+            that are lost to, else of those that are not beaten, the hardest to beat; None without.
+        transfer: what is chosen among the strategies, ``{backbone, strategy}``; None where there is none.
+        margin: any difference is below it: the smallest margin at which the outcome would be "none".
+        settled_by: for "undecided", what would settle it, in words.
+        by_budget: ``{budget, labels, outcome, effect, control, accuracy, chance}``, the smallest first.
+        helps_up_to: the largest budget up to which the outcome is positive at every one; None at none.
+        labels_needed: the smallest budget within one point of the final balanced accuracy; None where that
+            is not surely above chance.
+        scope, test, selected_on: what the tests speak of, how they are made, what the choice looked at.
     """
 
     outcome: str
@@ -94,172 +72,198 @@ class Verdict:
     strategy: str
     budget: Budget
     accuracy: float
-    accuracy_low: float
-    accuracy_high: float
+    role: str = "strategy"
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    accuracy_reason: str | None = None
+    picked: Sequence[Mapping[str, Any]] = ()
+    judged_only: Sequence[Mapping[str, Any]] = ()
+    controls: Sequence[Mapping[str, Any]] = ()
     control: str | None = None
     effect: float | None = None
     low: float | None = None
     high: float | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
-    labels_needed: Budget = "all"
-    beats_control_with: Budget | None = None
+    transfer: Mapping[str, Any] | None = None
+    margin: float | None = None
+    settled_by: str | None = None
+    by_budget: Sequence[Mapping[str, Any]] = ()
+    helps_up_to: Budget | None = None
+    labels_needed: Budget | None = None
+    scope: str = ""
     test: str = TEST
-    selected_on: str = "cross-validation inside the training parts"
+    selected_on: str = SELECTED
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as a JSON-able mapping."""
         return asdict(self)
 
 
-def summarise(cells: Sequence[Cell], units: npt.NDArray[np.intp]) -> list[dict[str, Any]]:
-    """One record per cell and metric: value over all seeds, with its interval."""
-    records = []
-    for cell in cells:
-        seeds = cell.seeds()
-        for metric in METRICS:
-            found = estimate(metric, seeds, units)
-            records.append({**cell.name, "labels": round(cell.labels, 1), "metric": metric, **asdict(found)})
-    return records
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """The judgement at one budget: what is chosen, and what its tests against the controls say."""
+
+    budget: Budget
+    choice: Choice
+    transfer: Choice | None
+    tests: tuple[tuple[Cell, PairedTest], ...] = ()
+    decision: Decision | None = None
+
+    @property
+    def outcome(self) -> Answer:
+        """Does transfer help?"""
+        return self.decision.outcome if self.decision else "undecided"
+
+    @property
+    def hardest(self) -> int:
+        """The control that the outcome hangs on: of those lost to, else of those not beaten, the hardest."""
+        adjusted = self.decision.p_adjusted if self.decision else ()
+        found = list(zip(adjusted, (test for _, test in self.tests), strict=True))
+        lost = [i for i, (p, test) in enumerate(found) if p < ALPHA and test.effect < 0]
+        level = [i for i, (_, test) in enumerate(found) if not (test.p_value < ALPHA and test.effect > 0)]
+        return min(lost or level or range(len(found)), key=lambda i: found[i][1].effect)
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The test against each control in plain numbers, its interval at the level of its decision.
+
+        A gain has to be shown against each control, which needs no adjustment (intersection-union); a loss
+        to any is held against Holm's step.
+        """
+        if self.decision is None:
+            return []
+        levels = holm_levels([test.p_value for _, test in self.tests], ALPHA)
+        found = []
+        for (control, test), p, level in zip(self.tests, self.decision.p_adjusted, levels, strict=True):
+            named = {"control": control.strategy, "control_backbone": control.view}
+            gain = test.effect > 0
+            decided = numbers(test, 1 - ALPHA if gain else level)
+            found.append({**named, **decided, "p_adjusted": test.p_value if gain else p})
+        return found
 
 
-def compare_to_control(cells: Sequence[Cell], units: npt.NDArray[np.intp]) -> list[dict[str, Any]]:
-    """A paired test of every cell against the control with the same budget; Holm within each budget."""
-    control = {cell.budget: cell for cell in cells if cell.strategy == CONTROL}
-    tested = [
-        (cell, paired_test(cell.seeds(), control[cell.budget].seeds(), units))
-        for cell in cells
-        if cell.strategy != CONTROL and cell.budget in control
-    ]
-    records = []
-    for budget in control:
-        family = [(cell, test) for cell, test in tested if cell.budget == budget]
-        adjusted = holm([test.p_value for _, test in family])
-        for (cell, test), p in zip(family, adjusted, strict=True):
-            records.append(
-                {
-                    **cell.name,
-                    "control": CONTROL,
-                    **{name: getattr(test, name) for name in ("effect", "low", "high", "p_value")},
-                    "p_adjusted": p,
-                    "outcome": classify(test, p),
-                }
-            )
-    return records
+def judge(
+    cells: Sequence[Cell], budgets: Sequence[Budget], units: Rows, spoken: Mapping[str, str]
+) -> tuple[Verdict, Choice]:
+    """The verdict on all cells, and the choice at the largest budget.
 
-
-def classify(test: PairedTest, p_adjusted: float) -> str:
-    """Positive or negative when significant; none when the effect is surely below two points; else undecided.
-
-    >>> test = PairedTest(effect=0.001, low=-0.01, high=0.012, p_value=0.9, se=0.005, df=100)
-    >>> classify(test, 0.9)
-    'none'
+    Args:
+        cells: of all budgets.
+        budgets: ascending.
+        units: (n,) the unit of every row.
+        spoken: what to call each strategy in a sentence.
     """
-    from scipy.stats import t
-
-    if p_adjusted < ALPHA:
-        return "positive" if test.effect > 0 else "negative"
-    reach = float(t.ppf(1 - ALPHA, test.df)) * test.se
-    return "none" if abs(test.effect) + reach < EQUAL else "undecided"
-
-
-def decide(
-    cells: Sequence[Cell], comparisons: Sequence[Mapping[str, Any]], units: npt.NDArray[np.intp]
-) -> Verdict:
-    """The recommendation and the verdict on it.
-
-    Of the strategies whose cross-validated accuracy at the largest budget is within a standard error of the
-    best, the one with the least cross-validated log-loss wins. If it is worse than the control, the
-    control is recommended.
-    """
-    largest = cells[-1].budget
-    final = [cell for cell in cells if cell.budget == largest]
-    candidates = [cell for cell in final if cell.strategy != CONTROL] or final
-    chosen = _choose(candidates)
-    found = {(c["backbone"], c["strategy"], c["budget"]): c for c in comparisons}
-    effect = found.get(chosen.key)
-    recommended = chosen
-    if effect is not None and effect["outcome"] == "negative":
-        recommended = next(cell for cell in final if cell.strategy == CONTROL)
-    accuracy = estimate("accuracy", recommended.seeds(), units)
+    by_budget = {b: [c for c in cells if c.budget == b] for b in budgets}
+    judged = [_judge_one(found, b, units) for b, found in by_budget.items() if found]
+    final = judged[-1]
+    draws, kept = final.choice.draws, final.choice.kept
+    accuracy = estimate(ACCURACY, draws, units)
     facts: dict[str, Any] = {
-        "outcome": effect["outcome"] if effect else "undecided",
-        "labels_needed": _labels_needed(cells, recommended, accuracy.value - CLOSE),
-        "beats_control_with": _beats_control(cells, chosen, largest) if effect else None,
-        **{n: effect[n] for n in ("control", "effect", "low", "high", "p_value", "p_adjusted") if effect},
+        "outcome": final.outcome,
+        "backbone": kept.view,
+        "strategy": kept.strategy,
+        "role": kept.role,
+        "budget": final.budget,
+        "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "accuracy_reason": accuracy.reason,
+        "picked": _picked(final.choice),
+        "judged_only": [_named(cell) for cell in final.choice.judged_only],
+        "transfer": None if final.transfer is None else _named(final.transfer.kept),
+        "by_budget": [_by_budget(each, units) for each in judged],
+        "helps_up_to": helps_up_to([(each.budget, each.outcome) for each in judged]),
+        "labels_needed": _labels_needed(cells, kept, budgets, units),
+        "selected_on": SELECTED if final.choice.looked else FIRST,
+        **_tested(final),
     }
-    return Verdict(
-        answer=_sentence(chosen, recommended, accuracy, facts),
-        backbone=recommended.backbone,
-        strategy=recommended.strategy,
-        budget=largest,
-        accuracy=accuracy.value,
-        accuracy_low=accuracy.low,
-        accuracy_high=accuracy.high,
-        **facts,
-    )
+    from tlengine.evaluation.sentences import answer
+
+    return Verdict(answer=answer(facts, spoken), **facts), final.choice
 
 
-def _choose(candidates: Sequence[Cell]) -> Cell:
-    """By cross-validation; the first where nothing could be held out."""
-    best, _ = max(cell.inner_score() for cell in candidates)
-    if not np.isfinite(best):
-        return candidates[0]
-    error = (best * (1 - best) / max(1.0, candidates[0].labels)) ** 0.5
-    close = [cell for cell in candidates if cell.inner_score()[0] >= best - error]
-    return max(close, key=lambda cell: cell.inner_score()[1])
+def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
+    strategies = [cell for cell in cells if cell.role != "control"]
+    choice, transfer = choose(cells), choose(strategies) if strategies else None
+    if transfer is None:
+        return Judged(budget=budget, choice=choice, transfer=None)
+    met = {id(c): c for cell in transfer.picks.values() for c in controls_for(cell, cells)}
+    tests = tuple((c, paired_outcomes(transfer.draws, c.draws, units)) for c in met.values())
+    decision = decide([test for _, test in tests]) if tests else None
+    return Judged(budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision)
 
 
-def _curve(cells: Sequence[Cell], like: Cell) -> list[tuple[Budget, float]]:
-    """Budgets, smallest first, with the accuracy of the strategy."""
-    return [
-        (cell.budget, float(np.mean([o.correct.mean() for o in cell.seeds()])))
-        for cell in cells
-        if (cell.backbone, cell.strategy) == (like.backbone, like.strategy)
-    ]
-
-
-def _labels_needed(cells: Sequence[Cell], cell: Cell, accuracy: float) -> Budget:
-    return next(budget for budget, value in _curve(cells, cell) if value >= accuracy - 1e-12)
-
-
-def _beats_control(cells: Sequence[Cell], cell: Cell, largest: Budget) -> Budget | None:
-    control = next(c for c in cells if c.strategy == CONTROL and c.budget == largest)
-    reached = _curve([control], control)[0][1]
-    return next((budget for budget, value in _curve(cells, cell) if value > reached), None)
-
-
-_SPOKEN = {
-    "knn": "nearest neighbours",
-    "probe": "a linear probe",
-    "ridge": "a ridge probe",
-    "centroid": "nearest centroids",
-}
-
-
-def _sentence(chosen: Cell, recommended: Cell, accuracy: Estimate, facts: Mapping[str, Any]) -> str:
-    low, high = 100 * accuracy.low, 100 * accuracy.high
-    score = f"{100 * accuracy.value:.1f} % test accuracy (95 % interval {low:.1f} to {high:.1f})"
-    way = f"{chosen.backbone} with {_SPOKEN.get(chosen.strategy, chosen.strategy)}"
-    if recommended is not chosen:
-        worse = f"{-100 * facts['effect']:.1f} points worse"
-        return f"Use no pretrained network: the {CONTROL} control reaches {score}, and {way} is {worse}."
-    return f"Use {way}: {score}{_gain(facts)}{_labels(chosen, facts)}."
-
-
-def _gain(facts: Mapping[str, Any]) -> str:
-    if facts.get("effect") is None:
-        return ""
-    points = f"{100 * abs(facts['effect']):.1f} points"
-    interval = f"({100 * facts['low']:+.1f} to {100 * facts['high']:+.1f})"
+def _tested(judged: Judged) -> dict[str, Any]:
+    """What the tests at the largest budget say, and the words for it."""
+    if not judged.tests or judged.decision is None:
+        return {"scope": "", "controls": []}
+    decision, found = judged.decision, judged.shown
+    hardest = found[judged.hardest]
     return {
-        "positive": f", {points} more than the {CONTROL} control {interval}",
-        "none": f", no different from the {CONTROL} control {interval}",
-    }.get(facts["outcome"], f"; whether that beats the {CONTROL} control is open {interval}")
+        "controls": found,
+        **{name: hardest[name] for name in ("control", "effect", "low", "high", "p_value", "p_adjusted")},
+        "margin": decision.margin,
+        "settled_by": _settled(decision, grouped=judged.choice.kept.setup.ground.groups is not None),
+        "scope": _scope(judged),
+    }
 
 
-def _labels(chosen: Cell, facts: Mapping[str, Any]) -> str:
-    needed = facts["labels_needed"]
-    if needed == chosen.budget:
-        return ""
-    return f", and {needed} labels per class come within one point of that"
+def _scope(judged: Judged) -> str:
+    """What the tests speak of; seeds of a strategy on the same rows are no other rows."""
+    test, plan = judged.tests[judged.hardest][1], judged.choice.kept.setup.plan
+    if test.draws > 1 and len({seed for seed, _ in plan.distinct(judged.budget)}) == 1:
+        return f"for these training rows, fitted with {test.draws} seeds"
+    return test.scope
+
+
+def _settled(decision: Decision, *, grouped: bool) -> str | None:
+    found = decision.settled_by
+    if found is None:
+        return None
+    ways = []
+    if found.test_units is not None:
+        ways.append(f"some {found.test_units:,} test {'groups' if grouped else 'samples'}")
+    if found.draws is not None:
+        ways.append(f"{found.draws} seeds")
+    if not ways:
+        ways = [f"more test {'groups' if grouped else 'samples'} and more seeds"]
+    return f"{' or '.join(ways)} would show a difference of {100 * found.difference:.1f} points"
+
+
+def _picked(choice: Choice) -> list[dict[str, Any]]:
+    of = len(choice.picks)
+    return [{**_named(cell), "role": cell.role, "times": times, "of": of} for cell, times in choice.counts]
+
+
+def _named(cell: Cell) -> dict[str, Any]:
+    return {"backbone": cell.view, "strategy": cell.strategy}
+
+
+def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
+    kept, draws = judged.choice.kept, judged.choice.draws
+    accuracy, balanced = estimate(ACCURACY, draws, units), estimate(BALANCED_ACCURACY, draws, units)
+    tested = judged.shown[judged.hardest] if judged.tests else dict[str, Any]()
+    return {
+        "budget": judged.budget,
+        "labels": round(kept.labels, 1),
+        "outcome": judged.outcome,
+        **{name: tested.get(name) for name in ("control", "effect", "low", "high")},
+        "margin": None if judged.decision is None else judged.decision.margin,
+        "accuracy": accuracy.value,
+        "balanced_accuracy": balanced.value,
+        "chance": 1 / len(kept.setup.ground.classes),
+        **_named(kept),
+    }
+
+
+def _labels_needed(
+    cells: Sequence[Cell], kept: Cell, budgets: Sequence[Budget], units: Rows
+) -> Budget | None:
+    """By balanced accuracy, whose decisions do not follow how the budget's classes are shared out."""
+    own = {cell.budget: cell for cell in cells if cell.pair == kept.pair}
+    curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws, units)) for b in budgets if b in own]
+    final = curve[-1][1]
+    if final.low is None or final.low <= 1 / len(kept.setup.ground.classes):
+        return None
+    return next(budget for budget, each in curve if each.value >= final.value - CLOSE - 1e-12)

@@ -10,7 +10,14 @@ from .extraction import extract as extract
 from .forward import available_devices as available_devices
 from .images import ImagePreprocess as ImagePreprocess
 from .images import decode_image as decode_image
+from .random_weights import random_backbone as random_backbone
 from .raw import RAW_DIM as RAW_DIM
 from .raw import RawPreprocess as RawPreprocess
 from .raw import load_raw as load_raw
+from .rcf import RCF_DIM as RCF_DIM
+from .rcf import RCF_PREPROCESS as RCF_PREPROCESS
+from .rcf import load_rcf as load_rcf
+from .stats import STATS_DIMS as STATS_DIMS
+from .stats import StatsPreprocess as StatsPreprocess
+from .stats import load_stats as load_stats
 from .tokenizer import Tokenizer as Tokenizer

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -42,7 +43,8 @@ class Backbone:
             or into a 1-D array of token ids. It must be describable (see :func:`~.descriptions.describe`).
         modality: ``"image"``, ``"text"`` or ``"any"``.
         name: for people, and part of the cache key.
-        embedding_dim: columns of the output, at least 1; None finds out by one forward pass.
+        embedding_dim: columns of the output, at least 1; None finds out by one forward pass; for modality
+            ``"any"``, ``{"image": columns, "text": columns}`` where they differ (see :meth:`for_modality`).
         preprocess_name: describes a ``preprocess`` that cannot describe itself; change it when it changes.
         revision: describes what neither the weights nor ``repr(module)`` show (see
             :func:`~.recipes.fingerprint`); change it when the code of ``forward`` changes.
@@ -66,7 +68,7 @@ class Backbone:
         preprocess: Callable[[Any], Any],
         modality: Modality,
         name: str,
-        embedding_dim: int | None = None,
+        embedding_dim: int | Mapping[str, int] | None = None,
         preprocess_name: str | None = None,
         revision: str = "",
     ) -> None:
@@ -85,19 +87,35 @@ class Backbone:
         self.name = name
         self.revision = revision
         self.origin = "your module"
-        self._dim = None if embedding_dim is None else int(embedding_dim)
+        self._dims = _dims_by_modality(embedding_dim)
         self._preprocess_name = preprocess_name
         self._described()  # refused here rather than in the middle of a run
 
     def __repr__(self) -> str:
-        return f"Backbone(name={self.name!r}, modality={self.modality!r}, embedding_dim={self.embedding_dim})"
+        dim = self.embedding_dim if len(set(self._dims.values())) < 2 else self._dims
+        return f"Backbone(name={self.name!r}, modality={self.modality!r}, embedding_dim={dim})"
 
     @property
     def embedding_dim(self) -> int:
-        """Columns of the embeddings."""
-        if self._dim is None:
-            self._dim = self._probe_dim()
-        return self._dim
+        """Columns of the embeddings.
+
+        Raises:
+            InputError: images and texts have rows of different widths; see :meth:`for_modality`.
+        """
+        widths = self.widths
+        if len(widths) > 1:
+            raise InputError(
+                f"backbone {self.name!r}: embedding_dim is {self._dims}",
+                hint="ask for_modality('image') or for_modality('text')",
+            )
+        return widths[0]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The widths that a row may have: one, or one for images and one for texts."""
+        if not self._dims:
+            self._dims = dict.fromkeys(("image", "text"), self._probe_dim())
+        return tuple(dict.fromkeys(self._dims.values()))
 
     @property
     def fingerprint(self) -> str:
@@ -137,6 +155,52 @@ class Backbone:
         """Whether samples of ``modality`` can be embedded."""
         return modality in ("image", "text") and self.modality in (modality, "any")
 
+    def for_modality(self, modality: str) -> Backbone:
+        """This backbone, its width settled: itself, or one with the same network for ``modality`` alone.
+
+        Raises:
+            InputError: it does not take this modality.
+
+        >>> load_backbone("stats").for_modality("image").embedding_dim
+        517
+        """
+        if not self.takes(modality):
+            raise InputError(f"backbone {self.name!r} takes {self.modality}, not {modality}")
+        if len(self.widths) == 1:
+            return self
+        one = copy.copy(self)
+        one.modality = cast(Modality, modality)
+        one._dims = {modality: self._dims[modality]}
+        return one
+
+    def copy(self) -> Backbone:
+        """The same backbone with a network of its own: training or moving it changes nobody else's.
+
+        Weights, device, mode and what requires a gradient are as in the original; gradients are not copied.
+
+        Raises:
+            BackboneError, PluginError: the network cannot be copied.
+
+        >>> bb = load_backbone("raw")
+        >>> other = bb.copy()
+        >>> other.module is bb.module, other.fingerprint == bb.fingerprint
+        (False, True)
+        """
+        try:
+            module = copy.deepcopy(self.module)
+        except Exception as error:
+            raise self.fault(
+                f"cannot be copied: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                hint="let copy.deepcopy work on the module: hold no open files, and no tensors that were "
+                "computed from parameters",
+            ) from error
+        for parameter in module.parameters():
+            parameter.grad = None
+        other = copy.copy(self)
+        other.module = module
+        other._dims = dict(self._dims)
+        return other
+
     def fault(self, message: str, hint: str | None = None) -> TlengineError:
         """The error for what breaks the contract: of the plugin, or of the user's module."""
         text = f"backbone {self.name!r} ({self.origin}) {message}"
@@ -164,11 +228,20 @@ class Backbone:
             return int(forward.raw([row]).shape[1])
 
 
-def _check_words(name: str, dim: int | None, preprocess_name: str | None, revision: str) -> None:
+def _dims_by_modality(dim: int | Mapping[str, int] | None) -> dict[str, int]:
+    """By modality; empty where it is to be found out."""
+    if dim is None:
+        return {}
+    dims = dim if isinstance(dim, Mapping) else dict.fromkeys(("image", "text"), dim)
+    return {modality: int(columns) for modality, columns in dims.items()}
+
+
+def _check_words(name: str, dim: Any, preprocess_name: str | None, revision: str) -> None:
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"backbone name {name!r}", hint="give it a name, a str; tables and reports show it")
-    is_number = isinstance(dim, int | np.integer) and not isinstance(dim, bool)
-    if dim is not None and not (is_number and dim >= 1):
+    numbers = list(dim.values()) if isinstance(dim, Mapping) and set(dim) == {"image", "text"} else [dim]
+    allowed = all(isinstance(one, int | np.integer) and not isinstance(one, bool) for one in numbers)
+    if dim is not None and not (allowed and min(numbers) >= 1):
         raise InputError(
             f"backbone {name!r}: embedding_dim is {dim!r}",
             hint="the number of columns of the output, 1 or more; None finds it out",
@@ -277,7 +350,7 @@ def default_backbone(modality: str) -> str:
                 stacklevel=2,
             )
         return chosen
-    plugin = {"image": "tlengine-efficientnet-lite", "text": "tlengine-minilm"}.get(modality)
+    plugin = registry.default_plugin(modality)
     raise BackboneError(
         f"no backbone for {modality} data is installed",
         hint="; ".join([*registry.trouble(), registry.install_hint(plugin)])

@@ -83,6 +83,7 @@ def extract(
     started = time.perf_counter()
     bb = _backbone(bb)
     contents = _checked_contents(ds, bb, batch_size, workers)
+    bb = bb.for_modality(ds.modality)
     device = choose_device(device)
     size = batch_size or _BATCH[device.partition(":")[0]]
     samples = DistinctContents.of(contents)

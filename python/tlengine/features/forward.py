@@ -208,11 +208,11 @@ class Forward:
         return stacked
 
     def _checked(self, out: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
-        expected = (rows, self._backbone.embedding_dim)
-        if out.shape != expected:
-            wide = out.shape[0] == rows
+        widths = self._backbone.widths
+        wide = out.shape[0] == rows
+        if not wide or out.shape[1] not in widths:
             raise self._backbone.fault(
-                f"returned shape {out.shape}, expected {expected}",
+                f"returned shape {out.shape}, expected {' or '.join(str((rows, width)) for width in widths)}",
                 hint=f"say embedding_dim={out.shape[1]}" if wide else "return one row for each sample",
             )
         if not np.isfinite(out).all():

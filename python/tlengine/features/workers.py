@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 
 from tlengine.errors import InputError
 
-__all__ = ["leave_interrupts_to_the_parent", "reason_for_none", "without_main"]
+__all__ = ["leave_interrupts_to_the_parent", "reason_for_none", "unsendable", "without_main"]
 
 _lock = threading.Lock()
 
@@ -40,10 +40,21 @@ def reason_for_none(work: object) -> str | None:
         return "this process is a daemon, which may not start others"
     if multiprocessing.get_start_method() == "fork":
         return None
+    if why := unsendable(work):
+        return f"the samples or the preprocessing cannot be sent to another process: {why}"
+    return None
+
+
+def unsendable(thing: object) -> str | None:
+    """Why ``thing`` cannot be sent to a process that does not import the user's script; None: it can.
+
+    >>> unsendable([1, 2]), "lambda" in unsendable(lambda: 1)
+    (None, True)
+    """
     try:
-        _Sending(cast(IO[bytes], _Nowhere())).dump(work)
+        _Sending(cast(IO[bytes], _Nowhere())).dump(thing)
     except Exception as error:  # whatever __reduce__ of the user's objects raises
-        return f"the samples or the preprocessing cannot be sent to another process: {error}"
+        return str(error) or type(error).__name__
     return None
 
 

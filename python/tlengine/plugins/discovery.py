@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 
-__all__ = ["OWN", "SHIPPED", "PluginInfo", "allow_list", "canonical", "entry_points", "unmatched"]
+from tlengine.plugins.shipped import SHIPPED
+
+__all__ = ["OWN", "PluginInfo", "allow_list", "canonical", "entry_points", "unmatched"]
 
 OWN = "tlengine"
 """The group of the entry points, and the distribution whose plugins always come first."""
-
-SHIPPED = {"efficientnet-lite0": "tlengine-efficientnet-lite", "minilm": "tlengine-minilm"}
-"""Backbones that live in this repository's ``plugins/``, and the folder that brings each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,7 @@ class PluginInfo:
         module: what the entry point names.
         status: ``"loaded"``, ``"failed"`` or ``"not allowed"``.
         hooks: the hooks it implements.
-        error: why it failed, or why it offers nothing.
+        error: why it failed, why it offers nothing, or which of its events is not told to it any more.
     """
 
     name: str
@@ -50,7 +49,8 @@ class PluginInfo:
     def rank(self) -> tuple[int, str, str]:
         """Where names clash the lower rank keeps them: tlengine, what is shipped with it, then by name."""
         distribution = canonical(self.distribution)
-        own = 0 if distribution == OWN else 1 if distribution in SHIPPED.values() else 2
+        ours = {known.plugin for known in SHIPPED.values()}
+        own = 0 if distribution == OWN else 1 if distribution in ours else 2
         return own, self.name, distribution
 
 

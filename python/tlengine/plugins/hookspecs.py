@@ -10,15 +10,23 @@ Hooks only grow: arguments are added, never removed without a warning for one mi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
     import click
 
-    from tlengine.plugins.records import BackboneSource, BackboneSpec, ExporterSpec, ProbeSpec
+    from tlengine.plugins.contracts import Record
+    from tlengine.plugins.records import (
+        BackboneSource,
+        BackboneSpec,
+        ExporterSpec,
+        MetricSpec,
+        ProbeSpec,
+        StrategySpec,
+    )
 
 __all__ = ["hookimpl"]
 
@@ -52,6 +60,34 @@ def tlengine_probes() -> Iterable[ProbeSpec]:  # type: ignore[empty-body]
         def tlengine_probes():
             yield ProbeSpec(name="lda", estimator=LinearDiscriminantAnalysis)
 
+    :return: records; their names are unique over all probes and strategies.
+    """
+
+
+@hookspec
+def tlengine_strategies() -> Iterable[StrategySpec]:  # type: ignore[empty-body]
+    """Yield ways to use a backbone, and controls that do without. Added in 0.1.
+
+    **Example:**
+
+        @tlengine.hookimpl
+        def tlengine_strategies():
+            yield StrategySpec(name="majority", make=Majority, role="control", view="raw")
+
+    :return: records; their names are unique over all probes and strategies.
+    """
+
+
+@hookspec
+def tlengine_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+    """Yield what is measured on test rows. Added in 0.1.
+
+    **Example:**
+
+        @tlengine.hookimpl
+        def tlengine_metrics():
+            yield MetricSpec(name="hits", score=lambda codes, proba: (proba.argmax(1) == codes).mean())
+
     :return: records.
     """
 
@@ -81,4 +117,46 @@ def tlengine_commands(cli: click.Group) -> None:
             cli.add_command(my_command)
 
     :param cli: the ``tlengine`` group.
+    """
+
+
+@hookspec
+def tlengine_run_started(run: Mapping[str, Any]) -> None:
+    """Hear that a run begins. Added in 0.1.
+
+    **Example:**
+
+        @tlengine.hookimpl
+        def tlengine_run_started(run):
+            tracker.begin(run["strategies"])
+
+    :param run: its configuration.
+    """
+
+
+@hookspec
+def tlengine_task_finished(record: Record) -> None:
+    """Hear that a fit is done, or has failed. Added in 0.1.
+
+    **Example:**
+
+        @tlengine.hookimpl
+        def tlengine_task_finished(record):
+            tracker.log(record.task.strategy, record.seconds, record.error)
+
+    :param record: what the task left behind.
+    """
+
+
+@hookspec
+def tlengine_run_finished(document: Mapping[str, Any]) -> None:
+    """Hear that a run is over. Added in 0.1.
+
+    **Example:**
+
+        @tlengine.hookimpl
+        def tlengine_run_finished(document):
+            tracker.log(document["verdict"])
+
+    :param document: the run document, the content of ``run.json``.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 import warnings
@@ -45,6 +46,7 @@ class PluginManager(pluggy.PluginManager):
         self._refused: list[PluginInfo] = []
         self._errors: dict[str, BaseException] = {}
         self._untold: list[str] = []
+        self._muted: set[str] = set()
         if flag("TLENGINE_TRACE_PLUGINS"):
             self.trace.root.setwriter(lambda text: sys.stderr.write(text))
             self.enable_tracing()
@@ -153,11 +155,9 @@ class PluginManager(pluggy.PluginManager):
 
     def call(self, name: str, hook: str, **arguments: Any) -> list[Any] | None:
         """The results of ``hook`` in the plugin ``name``; None where it fails, which marks it as failed."""
-        plugins = {impl.plugin_name: impl.plugin for impl in getattr(self.hook, hook).get_hookimpls()}
-        others = [plugin for other, plugin in plugins.items() if other != name]
         try:
             with contained():
-                results = self.subset_hook_caller(hook, others)(**arguments)
+                results = self._only(name, hook)(**arguments)
                 return [
                     record for result in results if result is not None for record in _listed(hook, result)
                 ]
@@ -166,6 +166,53 @@ class PluginManager(pluggy.PluginManager):
         except BaseException as error:  # a plugin may even exit
             self.failed(name, error)
             return None
+
+    def notify(self, hook: str, **facts: Any) -> None:
+        """Tell every plugin that implements the event ``hook``, one after the other, by rank.
+
+        Each gets a copy of ``facts`` that is its own. A plugin that fails is named in one ``PluginWarning``
+        and told nothing more; what it offers stays. Nothing but Ctrl-C is raised, whatever the filters of
+        warnings.
+        """
+        names = {impl.plugin_name for impl in getattr(self.hook, hook).get_hookimpls()} - self._muted
+        for name in sorted(names, key=lambda name: self.info(name).rank):
+            try:
+                with contained():
+                    results = self._only(name, hook)(**copy.deepcopy(facts))
+                    for result in results:
+                        _check_event(hook, result)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may even exit
+                self._mute(name, hook, error)
+
+    def _mute(self, name: str, hook: str, error: BaseException) -> None:
+        self._muted.add(name)
+        info = self.info(name)
+        said = f"{hook} failed: {reason(error)}"
+        if name in self._infos:
+            self._infos[name] = replace(info, error=said)
+        message = f"plugin {info} is told nothing more of this run: {said}"
+        try:
+            warnings.warn(message, PluginWarning, stacklevel=4)
+        except PluginWarning:  # filters that make it an error are not to end a run
+            sys.stderr.write(f"warning: {message}\n")
+
+    def _only(self, name: str, hook: str) -> Any:
+        """The caller of ``hook`` in the plugin ``name`` alone."""
+        plugins = {impl.plugin_name: impl.plugin for impl in getattr(self.hook, hook).get_hookimpls()}
+        return self.subset_hook_caller(hook, [plugin for other, plugin in plugins.items() if other != name])
+
+
+def _check_event(hook: str, result: Any) -> None:
+    """What is returned counts for nothing, but a generator or coroutine has done nothing yet.
+
+    Raises:
+        TypeError: it is one.
+    """
+    if hasattr(result, "send") and hasattr(result, "close"):
+        result.close()
+        raise TypeError(f"{hook} is a generator or coroutine, which nobody runs: write a plain function")
 
 
 def _listed(hook: str, result: Any) -> list[Any]:

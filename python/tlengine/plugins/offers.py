@@ -1,4 +1,4 @@
-"""What the plugins offer together: every record under its name, and who had the name first."""
+"""The table of what plugins may offer, and what they offer together: every record under its name."""
 
 from __future__ import annotations
 
@@ -8,40 +8,76 @@ from functools import cache
 from typing import Any
 
 from tlengine.errors import PluginError
-from tlengine.plugins.manager import PluginInfo, PluginManager
-from tlengine.plugins.records import BackboneSource, BackboneSpec, ExporterSpec, ProbeSpec
+from tlengine.plugins.manager import PluginInfo, PluginManager, plugin_manager
+from tlengine.plugins.records import (
+    BackboneSource,
+    BackboneSpec,
+    ExporterSpec,
+    MetricSpec,
+    ProbeSpec,
+    StrategySpec,
+)
 
-__all__ = ["BACKBONES", "EXPORTERS", "KINDS", "PROBES", "Kind", "Offers", "collect"]
+__all__ = ["KINDS", "RESERVED", "Kind", "Offers", "collect", "kind_of", "offered"]
+
+RESERVED: frozenset[str] = frozenset(
+    {"raw", "stats", "rcf", "random", "scratch", "finetune", "lp-ft", "lora"}
+)
+"""Names of strategies that are tlengine's own, also where nothing has registered them."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What one hook may yield."""
+    """A row of the table: what one hook may yield.
+
+    Attributes:
+        hook: its name.
+        records: the types that it may yield.
+        noun, plural: for people.
+        space: kinds of one space share their names.
+        reserved: names that no third party may take, though perhaps no record has them.
+        includes: the nouns of kinds whose records are also of this one where a name is resolved.
+    """
 
     hook: str
     records: tuple[type, ...]
     noun: str
+    plural: str
+    space: str
     reserved: frozenset[str] = frozenset()
-    """Names that no plugin may take, though no record of this kind has them."""
+    includes: tuple[str, ...] = ()
 
     def takes(self, record: object) -> bool:
         """Whether ``record`` is of this kind."""
         return isinstance(record, self.records)
 
 
-BACKBONES = Kind("tlengine_backbones", (BackboneSpec, BackboneSource), "backbone")
-PROBES = Kind(
-    "tlengine_probes",
-    (ProbeSpec,),
-    "probe",
-    # A probe is a strategy by its name, and these are tlengine's controls and strategies that are no probes.
-    reserved=frozenset({"raw", "stats", "rcf", "random", "scratch", "finetune", "lp-ft", "lora"}),
+# fmt: off
+KINDS = (
+    Kind("tlengine_backbones", (BackboneSpec, BackboneSource), "backbone", "backbones", "backbones"),
+    Kind("tlengine_probes", (ProbeSpec,), "probe", "probes", "strategies", RESERVED),
+    Kind("tlengine_strategies", (StrategySpec,), "strategy", "strategies", "strategies", RESERVED,
+         includes=("probe",)),
+    Kind("tlengine_metrics", (MetricSpec,), "metric", "metrics", "metrics"),
+    Kind("tlengine_exporters", (ExporterSpec,), "exporter", "exporters", "exporters"),
 )
-EXPORTERS = Kind("tlengine_exporters", (ExporterSpec,), "exporter")
-KINDS = (BACKBONES, PROBES, EXPORTERS)
+# fmt: on
+"""All kinds. A probe is a strategy by its name, so the two share a space."""
 
 Offers = Mapping[str, Mapping[str, tuple[str, Any]]]
-"""By hook and name: the plugin that offers it, and its record."""
+"""By noun and name: the plugin that offers it, and its record."""
+
+
+def kind_of(noun: str) -> Kind:
+    """The row of ``noun``, in the singular or the plural.
+
+    Raises:
+        KeyError: there is none.
+
+    >>> kind_of("strategies").hook
+    'tlengine_strategies'
+    """
+    return {word: kind for kind in KINDS for word in (kind.noun, kind.plural)}[noun]
 
 
 @cache
@@ -50,38 +86,41 @@ def collect(manager: PluginManager) -> Offers:
 
     All hooks are called at once, so that what is refused does not depend on what was asked for first.
     """
-    found: dict[str, dict[str, tuple[str, Any]]] = {kind.hook: {} for kind in KINDS}
+    found: dict[str, dict[str, tuple[str, Any]]] = {kind.noun: {} for kind in KINDS}
     for info in sorted(manager.infos, key=lambda info: info.rank):
         if info.status != "loaded":
             continue
-        offered = {kind.hook: manager.call(info.name, kind.hook) for kind in KINDS if kind.hook in info.hooks}
-        if None in offered.values():
+        brought = {kind.noun: manager.call(info.name, kind.hook) for kind in KINDS if kind.hook in info.hooks}
+        if None in brought.values():
             continue
-        fault = _fault(manager, found, info, offered)
+        fault = _fault(manager, found, info, brought)
         if fault is not None:
             manager.failed(info.name, fault)
             continue
-        for hook, records in offered.items():
-            found[hook].update({record.name: (info.name, record) for record in records or ()})
-    return {hook: dict(sorted(records.items())) for hook, records in found.items()}
+        for noun, records in brought.items():
+            found[noun].update({record.name: (info.name, record) for record in records or ()})
+    return {noun: dict(sorted(records.items())) for noun, records in found.items()}
 
 
 def _fault(
     manager: PluginManager,
     found: Offers,
     info: PluginInfo,
-    offered: Mapping[str, list[Any] | None],
+    brought: Mapping[str, list[Any] | None],
 ) -> Exception | None:
-    """Why nothing of ``offered`` can be taken: a record that is none, or a name that is taken."""
+    """Why nothing of ``brought`` can be taken: a record that is none, or a name that is taken."""
+    own: dict[tuple[str, str], Kind] = {}
     for kind in KINDS:
-        names: set[str] = set()
-        for record in offered.get(kind.hook) or ():
+        for record in brought.get(kind.noun) or ():
             if not kind.takes(record):
                 wanted = " or ".join(one.__name__ for one in kind.records)
                 return TypeError(f"{kind.hook} yields {_described(record)}, not a record ({wanted})")
-            if owner := _owner(manager, kind, found, info, names, record.name):
-                return PluginError(f"{owner} has the {kind.noun} {record.name!r} already; rename yours")
-            names.add(record.name)
+            owner = _owner(manager, kind, found, info, record.name)
+            if (kind.space, record.name) in own:
+                owner = f"it has the {own[kind.space, record.name].noun}"
+            if owner:
+                return PluginError(f"{owner} {record.name!r} already; rename yours")
+            own[kind.space, record.name] = kind
     return None
 
 
@@ -89,12 +128,23 @@ def _described(record: object) -> str:
     return f"the class {record.__name__}" if isinstance(record, type) else type(record).__name__
 
 
-def _owner(
-    manager: PluginManager, kind: Kind, found: Offers, info: PluginInfo, own: set[str], name: str
-) -> str | None:
-    """Who has the name already: a plugin of lower rank, this one itself, or tlengine's reserve."""
-    if name in found[kind.hook]:
-        return str(manager.info(found[kind.hook][name][0]))
-    if name in own:
-        return "it"
-    return "tlengine" if name in kind.reserved and info.rank[0] else None
+def _owner(manager: PluginManager, kind: Kind, found: Offers, info: PluginInfo, name: str) -> str | None:
+    """Who has the name already: a plugin of lower rank, or tlengine's reserve."""
+    for other in KINDS:
+        if other.space == kind.space and name in found[other.noun]:
+            return f"{manager.info(found[other.noun][name][0])} has the {other.noun}"
+    return f"tlengine has the {kind.noun}" if name in kind.reserved and info.rank[0] else None
+
+
+def offered(*, strict: bool) -> Offers:
+    """What the plugins offer.
+
+    Raises:
+        PluginError: with ``strict``, where ``TLENGINE_STRICT_PLUGINS`` is set and a plugin failed.
+    """
+    manager = plugin_manager()
+    offers = collect(manager)
+    manager.tell()
+    if strict:
+        manager.check_strict()
+    return offers

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tlengine.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import nn
 
-__all__ = ["MODALITIES", "BackboneSource", "BackboneSpec", "ExporterSpec", "Modality", "ProbeSpec"]
+    from tlengine.plugins.contracts import Role, Strategy
+
+__all__ = [
+    "MODALITIES",
+    "BackboneSource",
+    "BackboneSpec",
+    "Candidates",
+    "ExporterSpec",
+    "MetricSpec",
+    "Modality",
+    "ProbeSpec",
+    "StrategySpec",
+]
 
 Modality = Literal["image", "text", "any"]
 MODALITIES = ("image", "text", "any")
@@ -42,7 +57,8 @@ class BackboneSpec:
     Attributes:
         name: ``arch`` or ``source/arch.tag``; lower case, except what follows a source's prefix.
         modality: ``"image"``, ``"text"``, or ``"any"`` for a network that takes both.
-        embedding_dim: columns of the embeddings, at least 1.
+        embedding_dim: columns of the embeddings, at least 1; for modality ``"any"``, where rows of images and
+            of texts differ in width, ``{"image": columns, "text": columns}``.
         load: takes a device name such as ``"cpu"`` and returns the ``torch.nn.Module``. It is called with
             a float32 batch (n, 3, h, w) of images, or for a ``preprocess`` with a ``pad_id`` with int64
             ``input_ids`` and ``attention_mask`` (n, tokens); it returns (n, embedding_dim).
@@ -63,7 +79,7 @@ class BackboneSpec:
 
     name: str
     modality: Modality
-    embedding_dim: int
+    embedding_dim: int | Mapping[str, int]
     load: Callable[[str], nn.Module] = field(repr=False)
     preprocess: Callable[[Any], Any] = field(repr=False)
     revision: str = ""
@@ -88,8 +104,17 @@ class BackboneSpec:
             self.preprocess,
             "pass a function or tlengine.features.ImagePreprocess",
         )
-        if self.embedding_dim < 1:
-            raise InputError(f"backbone {self.name!r}: embedding_dim is {self.embedding_dim}, at least 1")
+        self._check_dim()
+
+    def _check_dim(self) -> None:
+        dims = self.embedding_dim
+        if isinstance(dims, Mapping) and (self.modality != "any" or set(dims) != {"image", "text"}):
+            raise InputError(
+                f"backbone {self.name!r}: embedding_dim is {dict(dims)}, the modality {self.modality!r}",
+                hint='for modality "any" give {"image": columns, "text": columns}, else one number',
+            )
+        if min(dims.values() if isinstance(dims, Mapping) else [dims]) < 1:
+            raise InputError(f"backbone {self.name!r}: embedding_dim is {dims}, at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +142,12 @@ class BackboneSource:
 
     @property
     def name(self) -> str:
-        """The prefix."""
+        """The prefix, under which it is registered."""
         return self.prefix
+
+
+Candidates = Sequence[Mapping[str, Any]]
+"""Keywords of an estimator, one set of them for each candidate, plain JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,27 +155,173 @@ class ProbeSpec:
     """A head that is solved on frozen features.
 
     Attributes:
-        name: what users write.
+        name: what users write; strategies share the names of probes.
         estimator: a scikit-learn classifier class, or a callable with the same keyword arguments; not an
-            instance.
+            instance. What the *fitted* estimator offers is used: ``predict_proba``, else
+            ``decision_function``, else ``predict``.
+        candidates: keywords of ``estimator`` to choose from by the log-loss of held-out rows, or a function
+            that takes n (rows that are fitted), d (columns) and the scale (mean squared distance of the
+            features from their mean) and returns them; () for the estimator's defaults alone. Where nothing
+            can be held out the first is taken.
+        save: takes the fitted estimator, returns ``(arrays, facts)``: NumPy arrays of numbers by name, and
+            what JSON can hold. ``classes_`` and ``n_features_in_`` are kept beside them.
+        load: takes the two and returns an estimator that predicts the same; both or neither.
         description: one line for people.
 
     Raises:
-        InputError: a name that is not allowed, or an estimator that cannot be called.
+        InputError: a name that is not allowed, an estimator that cannot be called, candidates that are no
+            keywords in plain JSON, ``save`` without ``load``.
 
-    >>> ProbeSpec(name="mean", estimator=dict).estimator(k=1)
-    {'k': 1}
+    >>> spec = ProbeSpec(name="mean", estimator=dict, candidates=lambda n, d, scale: [{"C": 1 / scale}])
+    >>> spec.candidates_for(100, 8, 2.0)
+    [{'C': 0.5}]
     """
 
     name: str
     estimator: Callable[..., Any] = field(repr=False)
+    candidates: Candidates | Callable[[int, int, float], Candidates] = field(
+        default=(), repr=False, hash=False
+    )
+    save: Callable[[Any], tuple[Mapping[str, npt.NDArray[Any]], Mapping[str, Any]]] | None = field(
+        default=None, repr=False
+    )
+    load: Callable[[Mapping[str, npt.NDArray[Any]], Mapping[str, Any]], Any] | None = field(
+        default=None, repr=False
+    )
     description: str = ""
 
     def __post_init__(self) -> None:
         _check_name("probe", self.name)
-        kind = type(self.estimator).__name__
+        owner, kind = f"probe {self.name!r}", type(self.estimator).__name__
         fix = f"pass the class {kind} itself, or a function that makes one: lambda: {kind}(...)"
-        _check_callable(f"probe {self.name!r}", "estimator", self.estimator, fix)
+        _check_callable(owner, "estimator", self.estimator, fix)
+        if not callable(self.candidates):
+            _checked_candidates(owner, self.candidates)
+        if (self.save is None) != (self.load is None):
+            raise InputError(
+                f"{owner} has {'load' if self.save is None else 'save'} alone", hint="pass both, or neither"
+            )
+        for word, function in (("save", self.save), ("load", self.load)):
+            if function is not None:
+                _check_callable(owner, word, function, "pass a function")
+
+    def candidates_for(self, n: int, d: int, scale: float) -> list[dict[str, Any]]:
+        """The candidates for (n, d) features of a scale; ``[{}]`` where there are none to choose from.
+
+        Raises:
+            InputError: the function returned something else than keywords in plain JSON.
+        """
+        found = self.candidates(n, d, scale) if callable(self.candidates) else self.candidates
+        return _checked_candidates(f"probe {self.name!r}", found) or [{}]
+
+
+def _checked_candidates(owner: str, found: object) -> list[dict[str, Any]]:
+    fix = 'write them like [{"C": 0.1}, {"C": 1.0}], of numbers, text, lists, True, False and None'
+    if isinstance(found, str | bytes | Mapping) or not isinstance(found, Sequence):
+        raise InputError(f"{owner}: candidates are a {type(found).__name__}, not a list", hint=fix)
+    for one in found:
+        if not isinstance(one, Mapping) or not all(isinstance(key, str) for key in one):
+            raise InputError(f"{owner}: candidate {one!r} is no mapping of keywords", hint=fix)
+        try:
+            json.dumps(dict(one), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{owner}: candidate {one!r} is not plain JSON: {error}", hint=fix) from None
+    return [dict(one) for one in found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategySpec:
+    """A way to use a backbone, or (a control) to do without one.
+
+    Attributes:
+        name: what users write; probes share the names of strategies.
+        make: takes the strategy's settings as keywords, returns a :class:`~.contracts.Strategy`.
+        role: ``"control"`` for one that borrows nothing from pretraining: strategies are tested against it.
+        view: what it reads. ``"backbone"``: each backbone of the run. ``"random"``: each with untrained
+            weights. Else the name of a registered backbone, whatever the backbones of the run.
+        modalities: the data that it can be used on.
+        default: whether it takes part when the user names none.
+        spoken: what a sentence calls it, such as ``"a linear probe"``; "" for its name.
+        description: one line for people.
+
+    Raises:
+        InputError: a name, role or modality that is not allowed, or a ``make`` that cannot be called.
+
+    >>> StrategySpec(name="mean", make=dict, role="control", view="raw").view
+    'raw'
+    """
+
+    name: str
+    make: Callable[..., Strategy] = field(repr=False)
+    role: Role = "strategy"
+    view: str = "backbone"
+    modalities: tuple[str, ...] = ("image", "text", "features")
+    default: bool = False
+    spoken: str = ""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("strategy", self.name)
+        fix = "pass a class of strategies, or a function that makes one"
+        _check_callable(f"strategy {self.name!r}", "make", self.make, fix)
+        if self.role not in ("strategy", "control"):
+            raise InputError(f"strategy {self.name!r}: role {self.role!r}", hint="'strategy' or 'control'")
+        if strange := set(self.modalities) - {"image", "text", "features"}:
+            raise InputError(
+                f"strategy {self.name!r}: modality {min(strange)!r}", hint="use image, text, features"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    """What is measured on test rows.
+
+    Attributes:
+        name: what users write.
+        score: takes codes (m,) and probabilities (m, K), returns a number.
+        greater_is_better: whether more is better.
+        influence: takes the same, returns what each row adds to the deviation of the metric (m,), to first
+            order, adding up to 0; None for a jackknife that leaves out one unit at a time.
+        decisions: ``"prior_free"`` where the decision counts and is to be argmax p_k / pi_k, pi the class
+            shares of the fitted rows; the probabilities given are then p_k / pi_k, normalised.
+        interval: whether an interval is shown.
+        share: a proportion, which gets Wilson's guard: ``"rows"`` where every row weighs the same,
+            ``"classes"`` where every class does; None for any other number.
+        limits: the least and the greatest value that it can have; intervals end there.
+        description: one line for people.
+
+    Raises:
+        InputError: a name that is not allowed, or a function that cannot be called.
+
+    >>> spec = MetricSpec(name="hits", score=lambda codes, proba: (proba.argmax(1) == codes).mean())
+    >>> spec.greater_is_better, spec.decisions
+    (True, 'natural')
+    """
+
+    name: str
+    score: Callable[[npt.NDArray[np.intp], npt.NDArray[np.float64]], float] = field(repr=False)
+    greater_is_better: bool = True
+    influence: Callable[[npt.NDArray[np.intp], npt.NDArray[np.float64]], npt.NDArray[np.float64]] | None = (
+        field(default=None, repr=False)
+    )
+    decisions: Literal["natural", "prior_free"] = "natural"
+    interval: bool = True
+    share: Literal["rows", "classes"] | None = None
+    limits: tuple[float, float] = (float("-inf"), float("inf"))
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("metric", self.name)
+        fix = "pass a function of codes (m,) and probabilities (m, K)"
+        _check_callable(f"metric {self.name!r}", "score", self.score, fix)
+        if self.influence is not None:
+            _check_callable(f"metric {self.name!r}", "influence", self.influence, fix)
+        if self.decisions not in ("natural", "prior_free"):
+            raise InputError(
+                f"metric {self.name!r}: decisions {self.decisions!r}", hint="'natural' or 'prior_free'"
+            )
+        if self.share not in (None, "rows", "classes"):
+            raise InputError(f"metric {self.name!r}: share {self.share!r}", hint="'rows', 'classes' or None")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,70 +1,100 @@
-"""Names to records: what the plugins offer, clashes, and near misses."""
+"""Names to records: what the plugins offer, by the one table of kinds (:mod:`.offers`)."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from tlengine.errors import MissingPackageError, PluginError, TlengineError, UnknownNameError
-from tlengine.plugins.containment import contained, reason
-from tlengine.plugins.discovery import SHIPPED, PluginInfo, canonical
-from tlengine.plugins.manager import PluginManager, plugin_manager
-from tlengine.plugins.offers import BACKBONES, EXPORTERS, KINDS, PROBES, Kind, Offers, collect
-from tlengine.plugins.records import BackboneSource, BackboneSpec, ExporterSpec, ProbeSpec
-
-if TYPE_CHECKING:
-    import click
+from tlengine.errors import MissingPackageError
+from tlengine.plugins.manager import plugin_manager
+from tlengine.plugins.naming import nearest_names, trouble, unknown_name
+from tlengine.plugins.offers import RESERVED, kind_of, offered
+from tlengine.plugins.records import (
+    BackboneSource,
+    BackboneSpec,
+    ExporterSpec,
+    MetricSpec,
+    ProbeSpec,
+    StrategySpec,
+)
+from tlengine.plugins.shipped import SHIPPED, default_plugin, install_hint, shipped
+from tlengine.plugins.sources import names_in, resolve_in
 
 __all__ = [
     "RESERVED",
     "SHIPPED",
-    "add_commands",
     "backbone_names",
     "backbones",
     "check_strict",
-    "command_fault",
-    "commands",
-    "describe_offers",
-    "describe_plugins",
+    "default_plugin",
     "exporters",
     "install_hint",
+    "metrics",
     "nearest_names",
     "origin",
     "probes",
-    "render",
+    "records",
+    "resolve",
     "resolve_backbone",
     "resolve_exporter",
     "resolve_probe",
-    "sources",
+    "resolve_strategy",
+    "strategies",
     "trouble",
     "unknown_name",
 ]
 
 
-RESERVED = PROBES.reserved
-"""Names of strategies that are no probes: no plugin's probe may have them."""
-
-
-def _records(kind: Kind) -> dict[str, Any]:
-    return {name: record for name, (_, record) in _offers(strict=True)[kind.hook].items()}
-
-
-def _offers(*, strict: bool) -> Offers:
-    """What the plugins offer.
+def records(noun: str) -> Mapping[str, Any]:
+    """Every record of a kind by name, sorted: ``"backbone" "probe" "strategy" "metric" "exporter"``.
 
     Raises:
-        PluginError: with ``strict``, where ``TLENGINE_STRICT_PLUGINS`` is set and a plugin failed.
+        PluginError: where ``TLENGINE_STRICT_PLUGINS`` is set and a plugin failed.
+
+    >>> sorted(records("exporter"))
+    ['html']
     """
-    manager = plugin_manager()
-    offers = collect(manager)
-    manager.tell()
-    if strict:
-        manager.check_strict()
-    return offers
+    return {name: record for name, (_, record) in offered(strict=True)[kind_of(noun).noun].items()}
+
+
+def resolve(noun: str, name: str) -> Any:
+    """The record ``name`` of a kind; for ``"strategy"`` also a probe's, which is a strategy by its name.
+
+    Raises:
+        UnknownNameError: nothing of that name; the hint shows the nearest three.
+        MissingPackageError: it is shipped with tlengine, but its plugin is not installed.
+        PluginError: a source of backbones fails, or a plugin where ``TLENGINE_STRICT_PLUGINS`` is set.
+
+    >>> resolve("backbone", "raw").modality
+    'any'
+    """
+    known = {name: record for name, (_, record) in _entries(noun, strict=True).items()}
+    found = known.get(name)
+    if found is not None and not isinstance(found, BackboneSource):
+        return found
+    prefix, slash, rest = name.partition("/")
+    if slash and isinstance(source := known.get(prefix), BackboneSource):
+        return resolve_in(source, rest, origin(prefix, noun))
+    plugin = shipped(name) if noun == "backbone" else None
+    if plugin and not trouble(plugin):
+        raise MissingPackageError(
+            f"{noun} {name!r} needs the plugin {plugin}, which is not installed", hint=install_hint(plugin)
+        )
+    raise unknown_name(noun, name, _offline(known))
+
+
+def _entries(noun: str, *, strict: bool) -> dict[str, tuple[str, Any]]:
+    """Plugin and record by name, also of the kinds that this one includes."""
+    offers, kind = offered(strict=strict), kind_of(noun)
+    return {name: entry for one in (*kind.includes, kind.noun) for name, entry in offers[one].items()}
+
+
+def _offline(known: Mapping[str, Any]) -> Iterator[str]:
+    """Every name that is known offline; those of sources carry their prefix."""
+    yield from (name for name, record in known.items() if not isinstance(record, BackboneSource))
+    for record in known.values():
+        if isinstance(record, BackboneSource):
+            yield from names_in(record)
 
 
 def backbones() -> Mapping[str, BackboneSpec]:
@@ -73,284 +103,74 @@ def backbones() -> Mapping[str, BackboneSpec]:
     >>> backbones()["raw"].modality
     'any'
     """
-    found = _records(BACKBONES)
-    return {name: record for name, record in found.items() if isinstance(record, BackboneSpec)}
-
-
-def sources() -> Mapping[str, BackboneSource]:
-    """Every open namespace of backbones, by prefix."""
-    found = _records(BACKBONES)
-    return {name: record for name, record in found.items() if isinstance(record, BackboneSource)}
+    return {n: record for n, record in records("backbone").items() if isinstance(record, BackboneSpec)}
 
 
 def backbone_names() -> Iterator[str]:
     """Every backbone name that is known offline; those of sources carry their prefix."""
-    yield from backbones()
-    for source in sources().values():
-        yield from _names_in(source)
-
-
-def _names_in(source: BackboneSource) -> list[str]:
-    """The names that a source lists; none where it fails: it is asked for near misses alone."""
-    try:
-        with contained():
-            return [f"{source.prefix}/{name}" for name in source.list()]
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a plugin may even exit
-        return []
+    yield from _offline(records("backbone"))
 
 
 def probes() -> Mapping[str, ProbeSpec]:
     """Every probe, sorted by name."""
-    return _records(PROBES)
+    return records("probe")
+
+
+def strategies() -> Mapping[str, StrategySpec]:
+    """Every strategy and control that is no probe, sorted by name; :func:`resolve_strategy` knows both."""
+    return records("strategy")
+
+
+def metrics() -> Mapping[str, MetricSpec]:
+    """Every metric, sorted by name."""
+    return records("metric")
 
 
 def exporters() -> Mapping[str, ExporterSpec]:
     """Every exporter, sorted by name."""
-    return _records(EXPORTERS)
+    return records("exporter")
 
 
 def resolve_backbone(name: str) -> BackboneSpec:
-    """The record of the backbone ``name``, from a plugin or from a source.
-
-    Raises:
-        UnknownNameError: nothing of that name; the hint shows the nearest three.
-        MissingPackageError: the backbone is shipped with tlengine, but its plugin is not installed.
-        PluginError: two plugins offer it, or a source fails.
+    """The record of the backbone ``name``, from a plugin or from a source; errors as :func:`resolve`.
 
     >>> resolve_backbone("raw").name
     'raw'
     """
-    known = backbones()
-    if name in known:
-        return known[name]
-    prefix, slash, rest = name.partition("/")
-    if slash and (source := sources().get(prefix)) is not None:
-        return _resolve_in(source, rest)
-    if name in SHIPPED and not trouble(SHIPPED[name]):
-        raise MissingPackageError(
-            f"backbone {name!r} needs the plugin {SHIPPED[name]}, which is not installed",
-            hint=install_hint(SHIPPED[name]),
-        )
-    raise unknown_name("backbone", name, backbone_names())
-
-
-def _resolve_in(source: BackboneSource, rest: str) -> BackboneSpec:
-    name = f"{source.prefix}/{rest}"
-    try:
-        with contained():
-            spec = source.resolve(rest)
-    except (TlengineError, KeyboardInterrupt):
-        raise
-    except LookupError:
-        raise unknown_name("backbone", name, _names_in(source)) from None
-    except BaseException as error:  # a plugin may even exit
-        raise PluginError(
-            f"backbone {name!r}: its source, {origin(name)}, failed: {reason(error)}",
-            hint="see 'tlengine plugins' for the plugin behind it",
-        ) from error
-    if not isinstance(spec, BackboneSpec):
-        raise PluginError(f"backbone {name!r}: its source returned {type(spec).__name__}, not a BackboneSpec")
+    spec: BackboneSpec = resolve("backbone", name)
     return spec
 
 
-def origin(name: str) -> str:
-    """The plugin that offers the backbone ``name``, with its distribution and version, for messages.
-
-    >>> origin("raw").partition(" ")[0]
-    'builtin'
-    """
-    found = _offers(strict=False)[BACKBONES.hook]
-    plugin, _ = found.get(name) or found[name.partition("/")[0]]
-    return str(plugin_manager().info(plugin))
-
-
 def resolve_probe(name: str) -> ProbeSpec:
-    """The record of the probe ``name``.
+    """The record of the probe ``name``; errors as :func:`resolve`."""
+    spec: ProbeSpec = resolve("probe", name)
+    return spec
 
-    Raises:
-        UnknownNameError: nothing of that name; the hint shows the nearest three.
-    """
-    spec: ProbeSpec = _resolve("probe", name, probes())
+
+def resolve_strategy(name: str) -> StrategySpec | ProbeSpec:
+    """The record of the strategy, control or probe ``name``; errors as :func:`resolve`."""
+    spec: StrategySpec | ProbeSpec = resolve("strategy", name)
     return spec
 
 
 def resolve_exporter(name: str) -> ExporterSpec:
-    """The record of the exporter ``name``.
-
-    Raises:
-        UnknownNameError: nothing of that name; the hint shows the nearest three.
-    """
-    spec: ExporterSpec = _resolve("exporter", name, exporters())
+    """The record of the exporter ``name``; errors as :func:`resolve`."""
+    spec: ExporterSpec = resolve("exporter", name)
     return spec
 
 
-def _resolve(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        raise unknown_name(kind, name, known)
-    return known[name]
-
-
-def render(name: str, document: Mapping[str, Any]) -> str:
-    """The run ``document`` as the exporter ``name`` writes it.
+def origin(name: str, noun: str = "backbone") -> str:
+    """The plugin that offers ``name``, with its distribution and version, for messages.
 
     Raises:
-        UnknownNameError: no plugin offers it.
-        PluginError: the exporter failed, or returned something else than text.
+        KeyError: none does.
+
+    >>> origin("raw").partition(" ")[0]
+    'builtin'
     """
-    spec = resolve_exporter(name)
-    plugin, _ = _offers(strict=False)[EXPORTERS.hook][name]
-    origin = plugin_manager().info(plugin)
-    try:
-        with contained():
-            text = spec.render(document)
-    except (TlengineError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # a plugin may even exit
-        raise PluginError(
-            f"exporter {name!r} of plugin {origin} failed: {reason(error)}", hint=_TRACEBACK
-        ) from error
-    if not isinstance(text, str):
-        raise PluginError(
-            f"exporter {name!r} of plugin {origin} returned {type(text).__name__}, not text",
-            hint="its render is to return the text of the file",
-        )
-    return text
-
-
-def nearest_names(name: str, known: Iterable[str]) -> list[str]:
-    """The three of ``known`` that are spelled most like ``name``, nearest first.
-
-    >>> nearest_names("minilmm", ["raw", "minilm", "efficientnet-lite0", "knn"])[0]
-    'minilm'
-    """
-    lowered = {candidate.lower(): candidate for candidate in known}
-    return [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.0)]
-
-
-_TRACEBACK = "TLENGINE_STRICT_PLUGINS=1 shows the traceback"
-
-
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """The error for a ``name`` that nothing has; the hint tells of plugins that may have had it.
-
-    >>> unknown_name("probe", "knm", ["knn"]).hint.partition(";")[0]
-    'nearest names: knn'
-    """
-    near = nearest_names(name, known)
-    hints = (
-        [f"nearest names: {', '.join(near)}"] if near else [f"no {kind} is registered; see tlengine plugins"]
-    )
-    return UnknownNameError(
-        f"no {kind} is named {name!r}", hint="; ".join([*trouble(), *hints]), name=name, nearest=near
-    )
-
-
-def trouble(distribution: str | None = None) -> list[str]:
-    """What to say of plugins that failed or were not allowed: of all, or of those of a distribution."""
-    wanted = [
-        info
-        for info in plugin_manager().infos
-        if distribution is None or canonical(info.distribution) == canonical(distribution)
-    ]
-    failed = [
-        f"plugin {info} failed ({info.error}), {_TRACEBACK}" for info in wanted if info.status == "failed"
-    ]
-    blocked = [str(info) for info in wanted if info.status == "not allowed"]
-    return failed + ([f"TLENGINE_LOAD_PLUGINS leaves out {', '.join(blocked)}"] if blocked else [])
-
-
-def install_hint(plugin: str) -> str:
-    """How to install a plugin of this repository; the folder is named where it can be seen.
-
-    >>> install_hint("tlengine-none")
-    "install the folder plugins/tlengine-none of tlengine's source with pip"
-    """
-    clone = Path(__file__).parents[3] / "plugins"
-    for folder, shown in ((Path("plugins"), "./plugins"), (clone, str(clone))):
-        if (folder / plugin / "pyproject.toml").is_file():
-            return f"pip install {shown}/{plugin}"
-    return f"install the folder plugins/{plugin} of tlengine's source with pip"
-
-
-def describe_plugins() -> list[dict[str, Any]]:
-    """Every plugin found, as JSON: name, distribution, version, module, status, hooks, error.
-
-    The hooks that yield records are called first, so that what fails in them is known. It never fails, also
-    where ``TLENGINE_STRICT_PLUGINS`` is set.
-    """
-    _offers(strict=False)
-    return [asdict(info) for info in plugin_manager().infos]
-
-
-def describe_offers() -> dict[str, list[str]]:
-    """The names of the backbones, probes and exporters of the plugins; open namespaces as ``prefix/...``.
-
-    It never fails, also where ``TLENGINE_STRICT_PLUGINS`` is set.
-
-    >>> "raw" in describe_offers()["backbones"]
-    True
-    """
-    offers = _offers(strict=False)
-    return {
-        f"{kind.noun}s": [
-            f"{name}/..." if isinstance(record, BackboneSource) else name
-            for name, (_, record) in offers[kind.hook].items()
-        ]
-        for kind in KINDS
-    }
-
-
-def add_commands(cli: click.Group) -> None:
-    """Let every plugin add its commands to the group ``cli``; see :func:`commands` for what is refused."""
-    for name, (_, command) in commands(cli.commands).items():
-        cli.add_command(command, name)
-
-
-def commands(taken: Iterable[str]) -> Mapping[str, tuple[PluginInfo, click.Command]]:
-    """The commands of the plugins by name, each with its plugin.
-
-    A plugin whose hook fails, or that wants a name of ``taken`` or of another plugin, is marked as failed and
-    adds nothing.
-    """
-    manager = plugin_manager()
-    collect(manager)  # records first: what is refused must not depend on what was asked for first
-    found = _commands(manager, frozenset(taken))
-    manager.tell()
-    return found
-
-
-@cache
-def _commands(
-    manager: PluginManager, taken: frozenset[str]
-) -> Mapping[str, tuple[PluginInfo, click.Command]]:
-    import click
-
-    found: dict[str, tuple[PluginInfo, click.Command]] = {}
-    for info in sorted(manager.infos, key=lambda info: info.rank):
-        if "tlengine_commands" not in info.hooks or info.status != "loaded":
-            continue
-        group = click.Group("tlengine")
-        if manager.call(info.name, "tlengine_commands", cli=group) is None:
-            continue
-        if clashes := sorted(group.commands.keys() & (taken | found.keys())):
-            owner = found[clashes[0]][0] if clashes[0] in found else "tlengine"
-            fault = f"{owner} has the command {clashes[0]!r} already; rename yours"
-            manager.failed(info.name, PluginError(fault))
-            continue
-        found.update({name: (info, command) for name, command in group.commands.items()})
-    return found
-
-
-def command_fault(name: str, taken: Iterable[str], error: Exception) -> Exception | None:
-    """The error to show for what a plugin's command ``name`` raised; None where there is none to add."""
-    found = commands(taken)
-    if isinstance(error, TlengineError) or name not in found:
-        return None
-    return PluginError(
-        f"command {name!r} of plugin {found[name][0]} failed: {reason(error)}", hint=_TRACEBACK
-    )
+    found = _entries(noun, strict=False)
+    plugin, _ = found.get(name) or found[name.partition("/")[0]]
+    return str(plugin_manager().info(plugin))
 
 
 def check_strict() -> None:

@@ -9,9 +9,13 @@ from .neighbors import KNeighborsProbe as KNeighborsProbe
 from .neighbors import NeighborIndex as NeighborIndex
 from .neighbors import nearest as nearest
 from .neighbors import neighbor_votes as neighbor_votes
+from .offered import offered_scores as offered_scores
+from .offered import own_scores as own_scores
 from .paths import ProbePath as ProbePath
 from .paths import probe_path as probe_path
 from .persistence import from_pretrained as from_pretrained
+from .plugged import load_with as load_with
+from .plugged import save_with as save_with
 from .preval import PreValProbe as PreValProbe
 from .ridge import RidgePath as RidgePath
 from .ridge import RidgeProbe as RidgeProbe
@@ -19,3 +23,4 @@ from .ridge import RidgeProbeCV as RidgeProbeCV
 from .ridge import ridge_path as ridge_path
 from .svm import LinearSVMProbe as LinearSVMProbe
 from .svm import LinearSVMProbeCV as LinearSVMProbeCV
+from .tfidf import TfidfProbe as TfidfProbe

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tlengine.probes.inputs import check_features, check_positive, training_set
-from tlengine.probes.paths import Head, ProbePath, fold_rows, regularisation_grid, solve
+from tlengine.probes.paths import Head, ProbePath, check_groups, fold_rows, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
 
 __all__ = ["LinearClassifierMixin", "OneC", "PathOfCs"]
@@ -126,12 +126,32 @@ class PathOfCs(_Solved):
         """(n_C,) scores of a fold, larger is better."""
         return _known(fold.accuracy_)
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """Solves every C in every fold and on all rows; arguments and errors as :meth:`LinearProbe.fit`."""
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Solves every C in every fold and on all rows.
+
+        Args:
+            X: (n, d) features.
+            y: (n,) class labels or (n, L) of 0 and 1.
+            sample_weight: as :meth:`LinearProbe.fit`.
+            groups: (n,) rows of one group (a person, copies of one sample) are never on both sides of a
+                fold. A class of a single group is in every fit and is held out in none.
+
+        Raises:
+            InputError: nothing can be held out; groups beside folds that are given as index arrays; and
+                as :meth:`LinearProbe.fit`.
+            ShapeMismatchError: not one group for each row.
+        """
         self._check_scoring()
+        check_groups(groups, y)
         Cs = regularisation_grid(self.Cs)
         train = training_set(self, X, y, sample_weight, multilabel=True)
-        path = self._solve(train, Cs, fold_rows(self.cv, train), self.patience)
+        path = self._solve(train, Cs, fold_rows(self.cv, train, groups), self.patience)
         self.Cs_ = path.Cs
         self.scores_ = np.stack([self._score(fold) for fold in path.folds])
         self.accuracy_ = np.stack([_known(fold.accuracy_) for fold in path.folds])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine import _core
+from tlengine.data.units import content_digests, unit_index
 from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
 from tlengine.probes.arrays import check_finite
 from tlengine.probes.grid_jobs import Draws, Job, Key, batches
@@ -58,6 +60,8 @@ def probe_grid(
     Cs: int | npt.ArrayLike = 12,
     cv: int | None = 5,
     test_size: float = 0.25,
+    groups: npt.ArrayLike | None = None,
+    keys: npt.ArrayLike | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
     resume: str | Path | None = None,
@@ -67,8 +71,9 @@ def probe_grid(
     """Fits a logistic probe for every feature set, target, seed and label budget.
 
     Each seed draws a stratified test part; budgets are nested draws per class from the rest. The same
-    rows serve every feature set, so results are paired. C is chosen by log-loss over ``cv`` folds inside
-    the budget; with ``cv=None`` every C is reported.
+    rows serve every feature set, so results are paired. Rows of one group, and rows of equal content, are
+    never on both sides of a split. C is chosen by log-loss over ``cv`` folds inside the budget; with
+    ``cv=None`` every C is reported.
 
     Args:
         features: (n, d) arrays by name (a backbone, or a layer of it), or one array named ``"X"``.
@@ -76,8 +81,12 @@ def probe_grid(
         budgets: training labels per class, or ``"all"``; classes with fewer rows give what they have.
         seeds: how many, or which.
         Cs: as in :func:`tlengine.probes.probe_path`.
-        cv: folds inside each budget (fewer for small classes, at least 2), or None.
-        test_size: share of each class that is tested on.
+        cv: folds inside each budget (fewer for small classes, at least 2), or None. A class of one row (or
+            group) is in every fit and held out in none.
+        test_size: share of each class that is tested on. Test rows of a class that no training row has are
+            left out; ``n_test`` counts the others.
+        groups: (n,) rows of one group stay on one side, or None.
+        keys: (n, 32) content digests; None: contents are equal where the rows of all features are.
         tol: certified relative gap of every solution.
         max_iter: L-BFGS steps per C.
         resume: a file to which finished records are appended; a second call with the same data and
@@ -104,9 +113,11 @@ def probe_grid(
     _check(arrays, labels, budgets, test_size)
     values = regularisation_grid(Cs)
     chosen = list(range(seeds)) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
-    settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter]
+    units = _units(arrays, groups, keys)
+    told = hashlib.blake2b(units.tobytes(), digest_size=16).hexdigest()
+    settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter, told]
     done = Journal(resume, arrays, labels, settings)
-    draws = {name: Draws(name, y, cv, test_size) for name, y in labels.items()}
+    draws = {name: Draws(name, y, cv, test_size, units) for name, y in labels.items()}
     keys = [Key(*place) for place in product(arrays, labels, chosen, budgets)]
     todo = [key for key in keys if key not in done.records]
     finished_before = len(keys) - len(todo)
@@ -170,18 +181,35 @@ class _Work:
         """The records of each job, from its solutions."""
         X, y = self.data(jobs[0].key)
         reported = [_reported(job, paths, self.Cs) for job, paths in zip(jobs, found, strict=True)]
-        logits = np.stack([
-            _core.solution_logits(X, job.test, path["coef"][values], path["intercept"][values])
-            for job, (path, *_), values in zip(jobs, found, reported, strict=True)
-        ])  # fmt: skip
-        accuracy, log_loss = _scores(logits, y[[job.test for job in jobs]])
-        return [
-            (job.key, _records(job, paths[0], self.Cs, *scores))
-            for job, paths, *scores in zip(jobs, found, reported, accuracy, log_loss, strict=True)
-        ]
+        records: list[Finished] = []
+        # Test parts are scored together as far as they have the same size: with groups they need not.
+        for _, same in groupby(range(len(jobs)), lambda i: len(jobs[i].test)):
+            places = list(same)
+            paths = [found[i][0] for i in places]
+            logits = np.stack([
+                _core.solution_logits(
+                    X, jobs[i].test, path["coef"][reported[i]], path["intercept"][reported[i]]
+                )
+                for i, path in zip(places, paths, strict=True)
+            ])  # fmt: skip
+            accuracy, log_loss = _scores(logits, y[[jobs[i].test for i in places]])
+            records += [
+                (jobs[i].key, _records(jobs[i], path, self.Cs, reported[i], *scores))
+                for i, path, *scores in zip(places, paths, accuracy, log_loss, strict=True)
+            ]
+        return records
 
     def data(self, key: Key) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         return self.arrays[key.features], self.labels[key.target]
+
+
+def _units(
+    arrays: Mapping[str, npt.NDArray[Any]], groups: npt.ArrayLike | None, keys: npt.ArrayLike | None
+) -> npt.NDArray[np.intp]:
+    """The unit of each row, by the user's groups and keys, or by the rows of all features."""
+    first = next(iter(arrays.values()))
+    digests = content_digests(*arrays.values()) if keys is None else np.asarray(keys, dtype=np.uint8)
+    return unit_index(len(first), groups=groups, keys=digests)
 
 
 def _named(values: Any, name: str) -> dict[str, Any]:

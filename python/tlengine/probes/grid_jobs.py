@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.data.folds import assign_test, held_counts, inner_folds, turns
 from tlengine.errors import InputError
 
 __all__ = ["Draws", "Job", "Key", "batches"]
@@ -38,45 +39,96 @@ class Job:
 
 
 class Draws:
-    """For each seed a stratified test part of the rows of a target, and nested draws from the rest."""
+    """For each seed a stratified test part of the rows of a target, and nested draws from the rest.
 
-    def __init__(self, target: str, y: npt.NDArray[Any], cv: int | None, test_size: float) -> None:
+    The draws are those of :mod:`tlengine.data.folds`. Where every row is a unit of its own, one random
+    order of the rows, class by class, gives test part, budgets and folds at once: the same in law.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        y: npt.NDArray[Any],
+        cv: int | None,
+        test_size: float,
+        units: npt.NDArray[np.intp] | None = None,
+    ) -> None:
         counts = np.bincount(y)
-        held = np.minimum(np.round(counts * test_size).astype(int), counts - 1)
-        if not held.any():
+        self._held = held_counts(counts, test_size)
+        if not self._held.any():
             raise InputError(f"target {target!r} has too few rows to hold any out", hint="raise test_size")
         # NumPy sorts small integers by radix: ten times faster.
         self.y = y.astype(np.min_scalar_type(y.max()))
-        self.cv = cv
+        self.target, self.cv, self.test_size = target, cv, test_size
+        self.units = None if units is None or len(np.unique(units)) == len(y) else units
         rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._place = rank - np.repeat(held, counts)
-        self._test = self._place < 0
+        self._place = rank - np.repeat(self._held, counts)
+        self._by_class = np.repeat(np.arange(len(counts)), counts)
 
     def most(self, budget: int | str) -> int:
         """Rows of a draw, at the most."""
         return len(self.y) if budget == "all" else min(len(self.y), int(budget) * (int(self.y.max()) + 1))
 
     def jobs(self, keys: Sequence[Key]) -> Iterator[Job]:
-        """The jobs of these places, which are on the same features and target."""
-        for seed, same in groupby(keys, lambda key: key.seed):
-            order = np.random.default_rng(seed).permutation(len(self.y))
-            order = order[np.argsort(self.y[order], kind="stable")]
-            test = np.sort(order[self._test])
-            for key in same:
-                used, folds = self._used(key.budget)
-                yield Job(key, order[used], folds, test)
+        """The jobs of these places, which are on the same features and target.
 
-    def _used(self, budget: int | str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-        """Which places of an order by class are trained on, and the fold of each."""
-        used = ~self._test
-        if budget != "all":
-            used &= self._place < int(budget)
-        place = self._place[used]
-        if not self.cv:
-            return used, np.full(len(place), -1)
-        # Ranks start anew with each class: the smallest class has as many as there are of the largest rank.
-        fewest = np.diff(np.flatnonzero(np.append(place == 0, True))).min()
-        return used, place % max(2, min(self.cv, int(fewest)))
+        Raises:
+            InputError: a draw of which nothing can be held out, or nothing can be tested.
+        """
+        for seed, same in groupby(keys, lambda key: key.seed):
+            draw = self._of_rows(seed) if self.units is None else self._of_units(seed, self.units)
+            for key in same:
+                job = draw(key)
+                if self.cv and job.folds.max() < 0:
+                    raise InputError(
+                        f"target {self.target!r}, seed {seed}, budget {key.budget}: no class has two samples "
+                        "(or groups) of which one could be held out to choose C",
+                        hint="a larger budget, or cv=None for every C",
+                    )
+                yield job
+
+    def _of_rows(self, seed: int) -> Callable[[Key], Job]:
+        order = np.random.default_rng(seed).permutation(len(self.y))
+        order = order[np.argsort(self.y[order], kind="stable")]
+        tested = self._place < 0
+        test = np.sort(order[tested])
+
+        def draw(key: Key) -> Job:
+            used = ~tested if key.budget == "all" else ~tested & (self._place < int(key.budget))
+            return Job(key, order[used], self._folds(self._by_class[used]), test)
+
+        return draw
+
+    def _folds(self, codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """The fold of each of the rows, which come class by class; -1 where one is all of its class."""
+        folds = np.full(len(codes), -1)
+        if self.cv:
+            counts = np.bincount(codes)
+            several = counts[codes] > 1
+            folds[several] = np.arange(np.count_nonzero(several)) % max(2, min(self.cv, int(counts.max())))
+        return folds
+
+    def _of_units(self, seed: int, units: npt.NDArray[np.intp]) -> Callable[[Key], Job]:
+        rng = np.random.default_rng(seed)
+        tested = assign_test(self.y, units, self.test_size, rng)
+        train = np.flatnonzero(~tested)
+        turn = turns(self.y[train], rng)
+        test = np.flatnonzero(tested & np.isin(self.y, self.y[train]))
+        if not len(test):
+            raise InputError(
+                f"target {self.target!r}, seed {seed}: no group of it can be both tested and trained on",
+                hint="a class needs two groups at least",
+            )
+
+        def draw(key: Key) -> Job:
+            rows = train if key.budget == "all" else train[turn < int(key.budget)]
+            folds = np.full(len(rows), -1)
+            pairs = inner_folds(self.y[rows], units[rows], self.cv) if self.cv else []
+            for number, (_, held) in enumerate(pairs):
+                folds[held] = number
+            return Job(key, rows, folds, test)
+
+        return draw
 
 
 def batches(

@@ -210,6 +210,7 @@ def neighbor_votes(
     k: Sequence[int] = (5, 20),
     temperature: Sequence[float] = (0.07,),
     metric: Metric = "cosine",
+    units: npt.ArrayLike | None = None,
     n_jobs: int | None = None,
 ) -> Votes:
     """Probabilities as :class:`KNeighborsProbe` gives them, for many ``k`` and ``temperature`` at once.
@@ -221,10 +222,14 @@ def neighbor_votes(
         k: neighbours that vote; clamped to the rows to choose from.
         temperature: above zero, in units of the similarity.
         metric: ``"cosine"`` or ``"euclidean"`` (the similarity is minus the distance).
+        units: (n,) with ``Q=None``: rows of one unit (a group, copies of one sample) do not vote for each
+            other. None: every row is a unit.
         n_jobs: threads.
 
     Raises:
-        InputError: as :class:`NeighborIndex`; ``k`` or a temperature outside its limits.
+        InputError: as :class:`NeighborIndex`; ``k`` or a temperature outside its limits; all rows of one
+            unit, or units with ``Q``.
+        ShapeMismatchError: not one unit for each row.
 
     >>> import numpy as np
     >>> X = np.array([[1.0, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])
@@ -235,7 +240,18 @@ def neighbor_votes(
     X = as_rows(X, "X")
     classes, labels = encode_labels(y, rows=len(X))
     index = NeighborIndex(X, _check_vote_metric(metric), n_jobs=n_jobs)
-    return _vote(index, Q, classes, labels, tuple(k), tuple(temperature), n_jobs)
+    ks, temperatures = tuple(k), tuple(temperature)
+    if units is None:
+        return _vote(index, Q, classes, labels, ks, temperatures, n_jobs)
+    if Q is not None:
+        raise InputError("units are for rows among themselves, not for queries", hint="leave units or Q out")
+    from tlengine.probes.apart import check_units, search_apart
+
+    _check_vote(ks, temperatures)
+    own, sizes = check_units(units, len(X))
+    ks = tuple(min(k, len(X) - int(sizes.max())) for k in ks)
+    found = search_apart(index, X, own, sizes, max(ks), n_jobs=n_jobs)
+    return _counted(index, found, classes, labels, ks, temperatures, n_jobs)
 
 
 def _vote(
@@ -249,7 +265,20 @@ def _vote(
 ) -> Votes:
     _check_vote(ks, temperatures)
     ks = tuple(min(k, index.shape[0] - (Q is None)) for k in ks)
-    ids, scores = index.search(Q, max(ks), n_jobs=n_jobs)
+    found = index.search(Q, max(ks), n_jobs=n_jobs)
+    return _counted(index, found, classes, labels, ks, temperatures, n_jobs)
+
+
+def _counted(
+    index: NeighborIndex,
+    found: Found,
+    classes: npt.NDArray[Any],
+    labels: npt.NDArray[np.uint32],
+    ks: tuple[int, ...],
+    temperatures: tuple[float, ...],
+    n_jobs: int | None,
+) -> Votes:
+    ids, scores = found
     if index._options["metric"] == "euclidean":
         scores = -scores
     proba = _core.neighbor_vote(

@@ -11,12 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine import _core
-from tlengine.errors import InputError, SingleClassError
+from tlengine.data.folds import inner_folds
+from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
 from tlengine.probes.inputs import TrainingSet, check_positive, training_set
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
 __all__ = ["ProbePath", "probe_path"]
+
+FOLDS = 5
+"""Folds of whole groups, where single rows cannot be left out."""
 
 MultiClass = Literal["multinomial", "ovr"]
 Head = Literal["multinomial", "ovr", "squared_hinge"]
@@ -178,6 +182,31 @@ def solve(
     return path
 
 
+def solve_problems(
+    problems: Sequence[tuple[Any, Any, Sequence[Any]]],
+    Cs: npt.NDArray[np.float64],
+    *,
+    tol: float,
+    patience: int | None = None,
+    max_iter: int = 1000,
+) -> list[list[dict[str, Any]]]:
+    """Solutions for every C of many problems at once, each on its rows of a matrix that is not copied.
+
+    Args:
+        problems: (X, row numbers or None, tasks): loss, columns and target as :func:`target` gives them,
+            weights (rows,), and those of held-out rows or None.
+        Cs: ascending.
+        tol: certified relative gap.
+        patience: as in :func:`probe_path`; a task of its own problem ends it.
+        max_iter: steps per C.
+    """
+    found: list[list[dict[str, Any]]] = _core.solve_paths(
+        problems, Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=True, threads=num_threads(),
+        patience=patience,
+    )  # fmt: skip
+    return found
+
+
 def target(labels: npt.NDArray[Any], classes: int, head: Head = "multinomial") -> tuple[str, int, Any]:
     """Loss, columns and targets as the core takes them; two classes are one column of signs."""
     loss = "squared_hinge" if head == "squared_hinge" else "logistic"
@@ -274,11 +303,17 @@ def warn_unless_converged(paths: Iterable[ProbePath], tol: float) -> None:
 def fold_rows(
     folds: Any, train: TrainingSet, groups: Any = None
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """(train, test) positions among the rows that are used, for every way of naming folds."""
+    """(train, test) positions among the rows that are used, for every way of naming folds.
+
+    Args:
+        folds: a number, a splitter of scikit-learn, or pairs of index arrays.
+        train: the rows.
+        groups: (n,) for the rows of the input; those of one group are never on both sides of a fold.
+    """
     if folds is None:
         return []
     splits = []
-    for number, (rows, test) in enumerate(_splitter(folds, train)):
+    for number, (rows, test) in enumerate(_splitter(folds, train, _groups_of(groups, train))):
         rows, test = (_kept(part, train) for part in (rows, test))
         labels = train.labels[rows]
         if not len(labels) or (labels == labels[0]).all():
@@ -291,25 +326,53 @@ def fold_rows(
     return splits
 
 
-def _splitter(folds: Any, train: TrainingSet) -> Iterable[tuple[Any, Any]]:
+def check_groups(groups: Any, y: Any) -> None:
+    """Refuse groups that are not one for each label.
+
+    Raises:
+        ShapeMismatchError: they are of another shape.
+    """
+    if groups is not None and np.shape(groups) != np.shape(y)[:1]:
+        raise ShapeMismatchError(f"groups have shape {np.shape(groups)}, y has shape {np.shape(y)}")
+
+
+def _groups_of(groups: Any, train: TrainingSet) -> npt.NDArray[Any] | None:
+    """The group of each row that is used."""
+    if groups is None or train.rows is None:
+        return None if groups is None else np.asarray(groups)
+    return np.asarray(np.asarray(groups)[train.rows])
+
+
+def _splitter(folds: Any, train: TrainingSet, groups: npt.NDArray[Any] | None) -> Iterable[tuple[Any, Any]]:
+    if isinstance(folds, int | np.integer):
+        return [(_original(a, train), _original(b, train)) for a, b in _numbered(int(folds), train, groups)]
+    labels = train.labels.astype(np.intp) if train.multilabel else train.classes[train.labels]
+    pairs = folds.split(train.X, labels, groups) if hasattr(folds, "split") else None
+    if pairs is not None:
+        return [(_original(a, train), _original(b, train)) for a, b in pairs]
+    if groups is not None:
+        raise InputError("groups beside folds that are given as index arrays", hint="leave one of them out")
+    return [(a, b) for a, b in folds]
+
+
+def _numbered(
+    n_folds: int, train: TrainingSet, groups: npt.NDArray[Any] | None
+) -> Iterable[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """So many folds: scikit-learn's where every row may be on any side, else those of the split engine."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    if isinstance(folds, int | np.integer):
-        if folds < 2:
-            raise InputError(f"{folds} folds; at least 2 are needed")
-        if train.multilabel:
-            drawn = KFold(min(int(folds), len(train.X)), shuffle=True, random_state=0).split(train.X)
-            return [(_original(a, train), _original(b, train)) for a, b in drawn]
-        fewest = int(np.bincount(train.labels).min())
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The least populated class")
-            found = StratifiedKFold(max(2, min(int(folds), fewest))).split(train.X, train.labels)
-            return [(_original(a, train), _original(b, train)) for a, b in found]
-    labels = train.labels.astype(np.intp) if train.multilabel else train.classes[train.labels]
-    pairs = folds.split(train.X, labels) if hasattr(folds, "split") else None
-    if pairs is None:
-        return [(a, b) for a, b in folds]
-    return [(_original(a, train), _original(b, train)) for a, b in pairs]
+    if n_folds < 2:
+        raise InputError(f"{n_folds} folds; at least 2 are needed")
+    codes = np.zeros(len(train.X), dtype=np.intp) if train.multilabel else train.labels.astype(np.intp)
+    if groups is None and train.multilabel:
+        return list(KFold(min(n_folds, len(train.X)), shuffle=True, random_state=0).split(train.X))
+    if groups is None and np.bincount(codes).min() >= n_folds:
+        return list(StratifiedKFold(n_folds).split(train.X, codes))
+    pairs = inner_folds(codes, np.arange(len(codes)) if groups is None else groups, n_folds)
+    if not pairs:
+        what = "rows" if groups is None else "groups"
+        raise InputError(f"no class has two {what}, so nothing can be held out", hint="fit one C instead")
+    return pairs
 
 
 def _original(rows: npt.NDArray[np.intp], train: TrainingSet) -> npt.NDArray[np.intp]:

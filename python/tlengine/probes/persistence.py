@@ -1,13 +1,7 @@
-"""Saved probes: ``config.json`` to read, ``model.safetensors`` to load; never pickle.
-
-``model.safetensors`` is complete by itself: its header carries the configuration and a BLAKE2b
-digest over configuration and tensors, so a flipped bit is found, and replacing that one file replaces
-the model as a whole. ``config.json`` is the same configuration for people.
-"""
+"""Probes that save themselves, and loading whatever was saved; the format is that of :mod:`.container`."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,14 +12,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.documents import replace_file, replace_text
-from tlengine.errors import HeadFormatError, InputError, UnsafeArtifactError
+from tlengine.errors import HeadFormatError, InputError
+from tlengine.probes.container import configuration, decode_labels, locate, plain, read, write
 
-__all__ = ["PretrainedMixin", "from_pretrained"]
+__all__ = ["PretrainedMixin", "from_pretrained", "saves_itself"]
 
-_FORMAT, _VERSION = "tlengine-probe", 1
-_CONFIG, _MODEL = "config.json", "model.safetensors"
-_MAX_HEADER = 1 << 20
 _HOMES = dict.fromkeys(
     (
         "KNeighborsProbe",
@@ -37,6 +28,7 @@ _HOMES = dict.fromkeys(
         "PreValProbe",
         "RidgeProbe",
         "RidgeProbeCV",
+        "TfidfProbe",
     ),
     "tlengine.probes",
 )
@@ -71,22 +63,19 @@ class PretrainedMixin:
 
         Raises:
             NotFittedError: ``fit`` has not been called.
-            InputError: metadata or class labels that JSON cannot hold.
+            InputError: metadata or class labels that JSON cannot hold; a class that is not tlengine's.
         """
-        from safetensors.numpy import save
         from sklearn.utils.validation import check_is_fitted
 
+        if not saves_itself(self):
+            raise InputError(
+                f"{type(self).__name__} is no class of tlengine and could not be loaded again",
+                hint="register it as a ProbeSpec with save= and load=, see docs/plugins.md",
+            )
         check_is_fitted(self)
-        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in self._tensors}
-        tensors["classes"] = _encode_labels(getattr(self, "classes_"))  # noqa: B009 - mypy: a mixin
-        config = _configuration(self, dict(metadata or {}))
-        header = {"tlengine": config, "digest": _digest(config, tensors)}
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        data = save(tensors, metadata=header)
-        replace_file(folder / _MODEL, lambda file: file.write(data))
-        replace_text(folder / _CONFIG, json.dumps(json.loads(config), indent=2) + "\n")
-        return folder
+        tensors = {name: getattr(self, name) for name in self._tensors}
+        labels = getattr(self, "classes_")  # noqa: B009 - mypy: a mixin
+        return write(directory, _configuration(self, dict(metadata or {})), tensors, labels)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> Self:
@@ -105,7 +94,9 @@ class PretrainedMixin:
 
 
 def from_pretrained(path: str | os.PathLike[str]) -> Any:
-    """Loads a probe that ``save_pretrained`` wrote; no file can make it run code.
+    """Loads a probe that was saved; no file can make it run code.
+
+    The probe of a plugin is loaded by the plugin, which must be installed here.
 
     Args:
         path: the directory, or the ``model.safetensors`` inside it.
@@ -117,6 +108,7 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
         FileNotFoundError: nothing is there.
         UnsafeArtifactError: a pickle, joblib or torch file; it is not opened further.
         HeadFormatError: anything else that is not a complete, undamaged saved probe.
+        MissingPackageError: no plugin here offers the probe, or it cannot load.
 
     >>> import numpy as np, tempfile, tlengine as tl
     >>> clf = tl.RidgeProbe().fit(np.eye(4, dtype=np.float32), ["a", "a", "b", "b"])
@@ -124,10 +116,14 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
     >>> tl.from_pretrained(where).metadata_
     {'backbone': 'raw'}
     """
-    model = _locate(Path(path))
-    config, tensors = _read(model)
+    model = locate(Path(path))
+    config, tensors = read(model)
+    if "probe" in config:
+        from tlengine.probes.plugged import load_registered
+
+        return load_registered(model, config, tensors)
     estimator = _home(config, model)()
-    labels = _decode_labels(tensors.pop("classes", None), model)
+    labels = decode_labels(tensors.pop("classes", None), model)
     _check_tensors(type(estimator), config, labels, tensors, model)
     try:
         estimator.set_params(**config["params"])
@@ -144,160 +140,26 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
 def _configuration(estimator: Any, metadata: dict[str, Any]) -> str:
     params, left_out = {}, {}
     for name, value in estimator.get_params(deep=False).items():
-        plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         try:
-            params[name] = json.loads(json.dumps(plain, allow_nan=False))
+            params[name] = json.loads(json.dumps(plain(value), allow_nan=False))
         except (TypeError, ValueError):
             left_out[name] = repr(value)[:200]
     names = getattr(estimator, "feature_names_in_", None)
-    config = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "estimator": type(estimator).__name__,
-        "params": params,
-        "params_left_out": left_out,
-        "fitted": {name: _plain(getattr(estimator, name)) for name in (*estimator._scalars, "n_features_in_")}
+    return configuration(
+        estimator=type(estimator).__name__,
+        params=params,
+        params_left_out=left_out,
+        fitted={name: plain(getattr(estimator, name)) for name in (*estimator._scalars, "n_features_in_")}
         | ({} if names is None else {"feature_names_in_": [str(name) for name in names]}),
-        "metadata": metadata,
-    }
-    try:
-        text = json.dumps(config, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"metadata that JSON cannot hold: {error}", hint="pass plain numbers and text"
-        ) from None
-    if len(text) > _MAX_HEADER // 2:
-        raise InputError(f"metadata of {len(text)} bytes; the limit is {_MAX_HEADER // 2}")
-    return text
+        metadata=metadata,
+    )
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _digest(config: str, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
-    state = hashlib.blake2b(config.encode(), digest_size=32)
-    for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
-        state.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        state.update(array.reshape(-1).view(np.uint8).data)
-    return state.hexdigest()
-
-
-def _encode_labels(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Class labels as UTF-8 JSON in a tensor: any number of classes, any script, no pickle."""
-    kinds = {
-        "U": "str",
-        "T": "str",
-        "O": "object",
-        "b": "bool",
-        "i": labels.dtype.name,
-        "u": labels.dtype.name,
-        "f": labels.dtype.name,
-    }
-    try:
-        text = json.dumps([kinds[labels.dtype.kind], labels.tolist()])
-    except (KeyError, TypeError):
-        raise InputError(
-            f"class labels of type {labels.dtype} cannot be saved", hint="use text or numbers"
-        ) from None
-    return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
-
-
-def _decode_labels(stored: npt.NDArray[Any] | None, model: Path) -> npt.NDArray[Any]:
-    try:
-        if stored is None:
-            raise ValueError("no class labels")
-        kind, values = json.loads(stored.tobytes().decode("utf-8", "surrogatepass"))
-        labels: npt.NDArray[Any] = np.array(values, dtype=kind)
-        if labels.ndim != 1:
-            raise ValueError("class labels are not a list")
-    except (TypeError, ValueError) as error:
-        raise HeadFormatError(f"{model}: {error}") from None
-    return labels
-
-
-def _locate(path: Path) -> Path:
-    """The model file of a complete saved probe; files that could hold code are refused on the way."""
-    if path.is_file():
-        _refuse_code(path)
-        if path.name not in (_CONFIG, _MODEL):
-            raise HeadFormatError(
-                f"{path} is not a saved probe", hint=f"pass the directory that holds {_MODEL}"
-            )
-        path = path.parent
-    if not path.exists():
-        raise FileNotFoundError(f"no saved probe at {path}")
-    missing = [name for name in (_CONFIG, _MODEL) if not (path / name).is_file()]
-    for file in path.iterdir() if missing else (path / _CONFIG, path / _MODEL):
-        if file.is_file():
-            _refuse_code(file)
-    if missing:
-        hint = "pass a directory that save_pretrained wrote"
-        raise HeadFormatError(f"{path} has no {' and no '.join(missing)}", hint=hint)
-    with (path / _CONFIG).open("rb") as config:
-        _load_json(config.read(_MAX_HEADER), path / _CONFIG)
-    return path / _MODEL
-
-
-def _refuse_code(path: Path) -> None:
-    """Pickles, joblib files, torch checkpoints and NumPy archives are told by their first bytes."""
-    with path.open("rb") as file:
-        start = file.read(16)
-    is_pickle = len(start) > 1 and start[0] == 0x80 and start[1] in range(1, 6) and start[8:9] != b"{"
-    if is_pickle or start.startswith(
-        (b"PK\x03\x04", b"\x93NUMPY", b"\x1f\x8b", b"cos\n", b"cposix\n", b"c__builtin__")
-    ):
-        raise UnsafeArtifactError(
-            f"{path} is a pickle or an archive that may hold one; it was not loaded",
-            hint="tlengine reads only what save_pretrained wrote (safetensors and JSON)",
-        )
-
-
-def _load_json(raw: bytes, path: Path) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) != len(pairs):
-            raise ValueError("a key appears twice")
-        return dict(pairs)
-
-    try:
-        found = json.loads(raw, object_pairs_hook=unique)
-        if not isinstance(found, dict):
-            raise ValueError("not an object")
-    except (ValueError, RecursionError) as error:
-        raise HeadFormatError(f"{path} is not the JSON of a saved probe: {error}") from None
-    return found
-
-
-def _read(model: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """The configuration and the tensors, after size caps, structure and digest were checked."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    raw = model.read_bytes()
-    length = int.from_bytes(raw[:8], "little")
-    if len(raw) < 8 or not 2 <= length <= min(_MAX_HEADER, len(raw) - 8):
-        raise HeadFormatError(
-            f"{model}: header of {length} bytes; the limit is {_MAX_HEADER} and the file's size"
-        )
-    header = _load_json(raw[8 : 8 + length], model).get("__metadata__")
-    if not isinstance(header, dict) or not isinstance(header.get("tlengine"), str):
-        raise HeadFormatError(f"{model} was not written by save_pretrained")
-    try:
-        tensors = load(raw)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise HeadFormatError(f"{model} is damaged: {error}") from None
-    if _digest(header["tlengine"], tensors) != header.get("digest"):
-        raise HeadFormatError(f"{model} is damaged: its digest does not match", hint="save the probe again")
-    config = _load_json(header["tlengine"].encode(), model)
-    if not all(isinstance(config.get(part), dict) for part in ("params", "fitted", "metadata")):
-        raise HeadFormatError(f"{model}: incomplete configuration")
-    if config.get("format") != _FORMAT or config.get("version") != _VERSION:
-        raise HeadFormatError(
-            f"{model} has format {config.get('format')!r}, version {config.get('version')!r}; "
-            f"this tlengine reads {_FORMAT!r}, version {_VERSION}"
-        )
-    return config, tensors
+def saves_itself(estimator: Any) -> bool:
+    """Whether the estimator is of one of tlengine's classes, which :func:`from_pretrained` knows."""
+    kind = type(estimator)
+    home = _HOMES.get(kind.__name__)
+    return home is not None and getattr(import_module(home), kind.__name__) is kind
 
 
 def _home(config: Mapping[str, Any], model: Path) -> type[Any]:

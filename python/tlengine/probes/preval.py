@@ -9,13 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from tlengine.data.folds import inner_folds
+from tlengine.errors import InputError
 from tlengine.probes.bases import LinearClassifierMixin
 from tlengine.probes.inputs import TrainingSet, check_positive, training_set
+from tlengine.probes.paths import FOLDS, check_groups
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import signs, solve_classifier
 from tlengine.probes.weights import ClassWeight
 
 __all__ = ["PreValProbe"]
+
+Pairs = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 _ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 3, 10))
 _BYTES = 256 << 20
@@ -74,15 +79,18 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         self.fit_intercept = fit_intercept
         self.n_jobs = n_jobs
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:
         """Solves every alpha and its temperature.
 
         Args:
             X: (n, d) features. Memory: O(d^2), and the leave-one-out predictions (n, K) of as
                 many alphas as fit into 256 MB, at least one.
             y: (n,) class labels.
+            groups: (n,) rows of one group (a person, copies of one sample) do not vouch for each other:
+                5 folds of whole groups stand in for leaving out one row. None: every row is a group.
 
         Raises:
+            InputError: no class has two groups.
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
         """
         alphas = check_positive("alpha", self.alphas, zero=True)
@@ -91,11 +99,12 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         used = np.flatnonzero(weight)
         goal, share = signs(train)[:, used], weight[used] / weight.sum()
         centre = goal @ share if self.fit_intercept else np.zeros(len(goal))
+        pairs = _folds(train, used, groups)
         group = max(1, _BYTES // goal.nbytes)
         fits = [
             fit
             for first in range(0, len(alphas), group)
-            for fit in self._fits(train, alphas[first : first + group], weight, used, centre, share)
+            for fit in self._fits(train, alphas[first : first + group], weight, used, centre, share, pairs)
         ]
         losses = np.array([loss for loss, *_ in fits])
         ties = np.flatnonzero(losses <= losses.min() + 1e-12)
@@ -117,21 +126,46 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         used: npt.NDArray[np.intp],
         centre: npt.NDArray[np.float64],
         share: npt.NDArray[np.float64],
+        pairs: Pairs | None,
     ) -> list[tuple[float, float, npt.NDArray[Any], npt.NDArray[np.float64]]]:
         """Log-loss, scale, coefficients and intercepts for each alpha."""
         found = solve_classifier(
-            train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, leave_one_out=True,
-            predictions=True,
+            train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs,
+            leave_one_out=pairs is None, predictions=pairs is None,
         )  # fmt: skip
+        if pairs is None:
+            predictions = found["prediction"]
+        else:
+            predictions = self._by_folds(train, alphas, used, pairs)
+            held = np.sort(np.concatenate([held for _, held in pairs]))
+            predictions, used, share = predictions[:, :, held], used[held], share[held] / share[held].sum()
         fits, scale = [], 1.0
         for i in range(len(alphas)):
-            moves = found["prediction"][i] - centre[:, None]
+            moves = predictions[i] - centre[:, None]
             base = centre
             if len(centre) == 1:
                 moves, base = np.stack([-moves[0], moves[0]]), np.array([-centre[0], centre[0]])
             scale, loss = fit_scale(moves.T, base, train.labels[used], share, start=scale)
             fits.append((loss, scale, found["coef"][i].copy(), found["intercept"][i]))
         return fits
+
+    def _by_folds(
+        self,
+        train: TrainingSet,
+        alphas: npt.NDArray[np.float64],
+        used: npt.NDArray[np.intp],
+        pairs: Pairs,
+    ) -> npt.NDArray[np.float64]:
+        """Predictions (n_alphas, K, rows used) by the fit that held a row out; 0 where none did."""
+        columns = 1 if len(train.classes) == 2 else len(train.classes)
+        found = np.zeros((len(alphas), columns, len(used)))
+        for fit, held in pairs:
+            weight = train.weight(self.class_weight, used[fit])
+            part = solve_classifier(
+                train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs
+            )
+            found[:, :, held] = part["coef"] @ train.X[used[held]].T + part["intercept"][:, :, None]
+        return found
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Class probabilities: (n, K), rows sum to 1."""
@@ -141,6 +175,20 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         if scores.ndim == 1:
             return np.stack([expit(-scores), expit(scores)], axis=1)
         return np.asarray(softmax(scores, axis=1))
+
+
+def _folds(train: TrainingSet, used: npt.NDArray[np.intp], groups: npt.ArrayLike | None) -> Pairs | None:
+    """Folds of whole groups among the rows used; None where every row is a group."""
+    if groups is None:
+        return None
+    check_groups(groups, train.labels)
+    own = np.unique(np.asarray(groups)[used], return_inverse=True)[1]
+    if own.max() == len(own) - 1:
+        return None
+    pairs = inner_folds(train.labels[used].astype(np.intp), own, FOLDS)
+    if not pairs:
+        raise InputError("no class has two groups, so nothing can be held out", hint="fit RidgeProbe instead")
+    return pairs
 
 
 def fit_scale(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ from tlengine import _core
 from tlengine.errors import EmptyInputError, InputError, ResourceError, ShapeMismatchError
 from tlengine.probes.bases import LinearClassifierMixin
 from tlengine.probes.inputs import TrainingSet, as_features, check_positive, training_set
-from tlengine.probes.paths import fold_rows
+from tlengine.probes.paths import FOLDS, check_groups, fold_rows
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.weights import ClassWeight, check_weights
 from tlengine.settings import num_threads
@@ -271,22 +271,43 @@ class RidgeProbeCV(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # ty
         self.fit_intercept = fit_intercept
         self.n_jobs = n_jobs
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """Solves every alpha; arguments and errors as :meth:`RidgeProbe.fit`."""
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Solves every alpha.
+
+        Args:
+            X: (n, d) features.
+            y: (n,) class labels.
+            sample_weight: as :meth:`RidgeProbe.fit`.
+            groups: (n,) rows of one group (a person, copies of one sample) are never on both sides of a
+                fold; with ``cv=None`` 5 folds of whole groups stand in for leaving out one row.
+
+        Raises:
+            InputError: no class has two groups; and as :meth:`RidgeProbe.fit`.
+            ShapeMismatchError: not one group for each row.
+        """
         if self.scoring not in ("neg_mean_squared_error", "accuracy"):
             raise InputError(f"scoring={self.scoring!r}", hint="use 'neg_mean_squared_error' or 'accuracy'")
         alphas = check_positive("alpha", self.alphas, zero=True)
+        check_groups(groups, y)
         train = training_set(self, X, y, sample_weight)
+        folds = FOLDS if self.cv is None and groups is not None else self.cv
         found = solve_classifier(
             train,
             alphas,
             train.weight(self.class_weight),
             fit_intercept=self.fit_intercept,
             n_jobs=self.n_jobs,
-            leave_one_out=self.cv is None,
+            leave_one_out=folds is None,
         )
         self.classes_, self.alphas_ = train.classes, alphas
-        self.scores_ = self._loo_scores(found) if self.cv is None else self._fold_scores(train, alphas)
+        pairs = fold_rows(folds, train, groups)
+        self.scores_ = self._fold_scores(train, alphas, pairs) if pairs else self._loo_scores(found)
         mean = self.scores_.mean(axis=0)
         ties = np.flatnonzero(mean >= mean.max() - 1e-12 * max(1.0, abs(mean.max())))
         best = int(ties[np.argmax(alphas[ties])])
@@ -299,9 +320,11 @@ class RidgeProbeCV(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # ty
         scores = found["accuracy"] if self.scoring == "accuracy" else -found["error"].mean(axis=1)
         return np.asarray(scores).reshape(1, -1)
 
-    def _fold_scores(self, train: TrainingSet, alphas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _fold_scores(
+        self, train: TrainingSet, alphas: npt.NDArray[np.float64], pairs: Sequence[tuple[Any, Any]]
+    ) -> npt.NDArray[np.float64]:
         scores = []
-        for rows, test in fold_rows(self.cv, train):
+        for rows, test in pairs:
             weight = train.weight(self.class_weight, rows)
             found = solve_classifier(
                 train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tlengine.reports.text import count, duration, plural
+from tlengine.reports.text import count, duration, milliseconds, plural
 
 __all__ = ["costs", "details", "notes"]
 
@@ -36,10 +36,20 @@ def notes(document: Document) -> list[dict[str, Any]]:
         sets = [(map(str, c["ids"]), map(str, c["labels"])) for c in conflicts]
         items = [f"{', '.join(ids)}: {' / '.join(labels)}" for ids, labels in sets]
         found.append(_note("The same content has more than one label", items))
-    for failed in document["failed"]:
-        name = " with ".join(str(part) for part in (failed["backbone"], failed["strategy"]) if part)
-        found.append(_note(f"{name} failed: {failed['error']}"))
-    return found
+    if judged_only := document["verdict"].get("judged_only"):
+        items = [f"{j['backbone']} with {j['strategy']}" for j in judged_only]
+        found.append(_note("Judged, but could not be chosen: no predictions for rows held out", items))
+    return [*found, *(_failed(failed) for failed in document["failed"])]
+
+
+def _failed(failed: Mapping[str, Any]) -> dict[str, Any]:
+    """Who failed, at what, with how many labels, and why."""
+    name = " with ".join(str(part) for part in (failed["backbone"], failed["strategy"]) if part)
+    what = f"{name} failed in the step {failed['step']}" if name else f"In the step {failed['step']}"
+    budgets = ", ".join(str(budget) for budget in failed.get("budgets") or ())
+    where = f" at {budgets} labels per class" if budgets else ""
+    hint = f" ({failed['hint']})" if failed.get("hint") else ""
+    return _note(f"{what}{where}: {failed['error']}{hint}")
 
 
 def _note(text: str, items: Sequence[str] = ()) -> dict[str, Any]:
@@ -49,7 +59,7 @@ def _note(text: str, items: Sequence[str] = ()) -> dict[str, Any]:
 def _near_duplicates(found: Mapping[str, Any]) -> dict[str, Any]:
     total = f"{count(found['count'])} of {count(found['tested'])} tested samples"
     items = [f"{p['id']} ≈ {p['twin']} ({p['similarity']:.4f})" for p in found["pairs"]]
-    text = f"{total} nearly repeat a training sample (cosine above {found['threshold']})"
+    text = f"{total} nearly repeat a training sample, far closer to it than others lie to each other"
     return _note(f"{text}; if they are copies, the scores flatter", items)
 
 
@@ -73,7 +83,20 @@ def costs(document: Document) -> dict[str, Any]:
         "saved": f"The cache served {count(cached)} embeddings and saved {duration(saved)}."
         if cached
         else "",
+        "fits": _fitted(document["journal"]),
+        "embedding": [_embedding(e) for e in extraction if e["embedded"]],
     }
+
+
+def _fitted(journal: Mapping[str, Any]) -> str:
+    told = plural(journal["fits"], "fit")
+    taken_up = journal["taken_up"]
+    return f"{told}, {count(taken_up)} of them taken up from an earlier run." if taken_up else f"{told}."
+
+
+def _embedding(record: Mapping[str, Any]) -> str:
+    each = 1000 * float(record.get("seconds") or 0.0) / record["embedded"]
+    return f"{record['backbone']}: {milliseconds(each)} ms"
 
 
 def details(document: Document) -> list[dict[str, str]]:
@@ -85,6 +108,9 @@ def details(document: Document) -> list[dict[str, str]]:
         "Resamples": f"{resamples['count']}: {KINDS.get(resamples['kind'], resamples['kind'])}; "
         f"{count(resamples['train'])} rows train, {count(resamples['test'])} test",
         "Seeds": ", ".join(str(seed) for seed in range(min(settings["seeds"], 20))),
+        "Strategies": ", ".join(str(n) for n in settings["strategies"] if n not in settings["controls"]),
+        "Controls": ", ".join(str(name) for name in settings["controls"]) or "none",
+        "Metrics": ", ".join(str(name) for name in settings["metrics"]),
         "Labels per class": ", ".join(str(budget) for budget in settings["budgets"]),
         **{f"Backbone {b['name']}": _backbone(b) for b in document["backbones"]},
         "Versions": ", ".join([f"Python {environment['python']}", *versions]),

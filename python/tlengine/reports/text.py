@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "duration", "interval", "p_value", "percent", "plural", "points"]
+__all__ = [
+    "count",
+    "duration",
+    "interval",
+    "megabytes",
+    "milliseconds",
+    "p_value",
+    "percent",
+    "plural",
+    "points",
+    "signed_interval",
+]
 
 NARROW = "\u202f"
 """The narrow no-break space between a number and its unit."""
@@ -18,12 +29,14 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}{NARROW}%"
 
 
-def interval(low: float, high: float) -> str:
-    """The ends of an interval of shares, in per cent.
+def interval(low: float | None, high: float | None) -> str:
+    """The ends of an interval of shares, in per cent; a dash where there is none.
 
-    >>> interval(0.912, 0.955)
-    '91.2–95.5'
+    >>> interval(0.912, 0.955), interval(None, None)
+    ('91.2–95.5', '–')
     """
+    if low is None or high is None:
+        return "–"
     return f"{100 * low:.1f}–{100 * high:.1f}"
 
 
@@ -34,6 +47,15 @@ def points(difference: float) -> str:
     ('−3.1', '+20.0')
     """
     return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def signed_interval(low: float | None, high: float | None) -> str:
+    """The ends of an interval of differences, in percentage points; a dash where there is none.
+
+    >>> signed_interval(-0.031, 0.2), signed_interval(None, None)
+    ('−3.1 to +20.0', '–')
+    """
+    return "–" if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
 def p_value(p: float) -> str:
@@ -52,6 +74,26 @@ def count(number: float) -> str:
     '12,345'
     """
     return f"{number:,.0f}"
+
+
+def milliseconds(number: float) -> str:
+    """Milliseconds, with as many digits as tell something.
+
+    >>> milliseconds(0.0004), milliseconds(0.0042), milliseconds(3.14159), milliseconds(1234.5)
+    ('<0.001', '0.004', '3.14', '1,234')
+    """
+    if number < 0.001:
+        return "<0.001"
+    return f"{number:.3f}" if number < 1 else f"{number:.2f}" if number < 100 else f"{number:,.0f}"
+
+
+def megabytes(nbytes: float) -> str:
+    """Bytes in MB (10**6).
+
+    >>> megabytes(40), megabytes(2640), megabytes(12_300_000)
+    ('<0.001', '0.003', '12.30')
+    """
+    return milliseconds(nbytes / 1e6)
 
 
 def plural(number: int, noun: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +27,19 @@ _TOLERANCE = 1e-5
 
 
 class _Subject:
-    """A spec, its network on the CPU and a few samples that it takes."""
+    """A spec, its network on the CPU and a few samples of one modality that it takes."""
 
-    def __init__(self, spec: BackboneSpec) -> None:
+    def __init__(self, spec: BackboneSpec, modality: str, twin: _Subject | None = None) -> None:
         self.spec = spec
-        self.samples = _texts() if spec.modality == "text" else _images()
+        self.modality = modality
+        self.samples = _texts() if modality == "text" else _images()
+        self._twin = twin
         self._module: Any = None
 
     @property
     def module(self) -> Any:
+        if self._twin is not None:
+            return self._twin.module
         if self._module is None:
             self._module = _network(self.spec, self.spec.load("cpu"))
         return self._module
@@ -77,7 +81,7 @@ class _Subject:
             revision=self.spec.revision,
         )
         backbone.origin = _origin(self.spec)
-        return backbone
+        return backbone.for_modality(self.modality)
 
 
 def _network(spec: BackboneSpec, module: Any) -> Any:
@@ -176,7 +180,9 @@ def check_weights_stay(subject: _Subject) -> None:
 def check_dimension_and_dtype(subject: _Subject) -> None:
     """(n, embedding_dim), float32 and finite, for every sample."""
     rows = subject.embed(subject.samples)
-    assert rows.shape == (len(subject.samples), subject.spec.embedding_dim), f"shape {rows.shape}"
+    dim = subject.spec.embedding_dim
+    dim = dim[subject.modality] if isinstance(dim, Mapping) else dim
+    assert rows.shape == (len(subject.samples), dim), f"shape {rows.shape}"
     assert np.isfinite(rows).all(), "NaN or inf"
     dtype = subject.output_dtype()
     assert dtype == "float32", (
@@ -207,7 +213,7 @@ def check_tells_samples_apart(subject: _Subject) -> None:
 
 def check_fingerprint(subject: _Subject) -> None:
     """Loading twice gives the same fingerprint: nothing about the weights is random."""
-    again = _fingerprint(_Subject(subject.spec))
+    again = _fingerprint(_Subject(subject.spec, subject.modality))
     assert _fingerprint(subject) == again, "loading twice gives two fingerprints; are the weights random?"
 
 
@@ -240,28 +246,32 @@ _FIRST = (check_preprocess_is_described, check_dimension_and_dtype)
 def backbone_checks(spec: BackboneSpec) -> Iterator[tuple[str, str | None]]:
     """Run every check on ``spec``; yield its name and what is wrong, or None.
 
-    The network is loaded once (twice where the check is about loading) and runs on the CPU. Where its
-    preprocessing cannot be described, or nothing comes out of it, the checks end there: the others would
-    tell the same cause again.
+    The network is loaded once (twice where the check is about loading) and runs on the CPU; one that takes
+    images and texts is checked on both. Where its preprocessing cannot be described, or nothing comes out of
+    it, the checks end there: the others would tell the same cause again.
     """
-    subject = _Subject(spec)
+    first, *others = ("image", "text") if spec.modality == "any" else (spec.modality,)
+    subjects = [_Subject(spec, first)]
+    subjects += [_Subject(spec, other, subjects[0]) for other in others]
     for check in BACKBONE_CHECKS:
-        broken = False
-        name = check.__name__.removeprefix("check_")
-        try:
-            check(subject)
-        except AssertionError as error:
-            yield name, str(error).splitlines()[0]
-        except TlengineError as error:
-            broken = True
-            yield name, error.message + (f" ({error.hint})" if error.hint else "")
-        except Exception as error:
-            broken = True
-            yield name, f"{type(error).__name__}: {error}"
-        else:
-            yield name, None
-        if broken and check in _FIRST:
+        faults = [_fault(check, subject) for subject in subjects]
+        told = next((fault for fault, _ in faults if fault is not None), None)
+        yield check.__name__.removeprefix("check_"), told
+        if check in _FIRST and any(broken for _, broken in faults):
             return
+
+
+def _fault(check: Callable[[_Subject], None], subject: _Subject) -> tuple[str | None, bool]:
+    """What is wrong, and whether the check could not even be carried out."""
+    try:
+        check(subject)
+    except AssertionError as error:
+        return str(error).splitlines()[0], False
+    except TlengineError as error:
+        return error.message + (f" ({error.hint})" if error.hint else ""), True
+    except Exception as error:
+        return f"{type(error).__name__}: {error}", True
+    return None, False
 
 
 def check_backbone(spec: BackboneSpec) -> None:

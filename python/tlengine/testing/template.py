@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tlengine.errors import InputError
 from tlengine.plugins import plugin_manager, registry
+from tlengine.plugins.listing import names
+from tlengine.plugins.offers import KINDS
 
 __all__ = ["write_plugin"]
 
@@ -77,12 +79,14 @@ def _check_free(name: str) -> None:
     word = name.replace("-", "_")
     if keyword.iskeyword(word) or keyword.issoftkeyword(word) or word in sys.stdlib_module_names:
         raise InputError(f"{name!r} is a name of Python's own", hint="choose another name")
-    offered = {n: kind for kind, names in registry.describe_offers().items() for n in names}
+    offered = {name: kind.noun for kind in KINDS for name in names(kind.noun)}
     plugins = {n for info in plugin_manager().infos for n in info.known_as}
     if name in offered or name in registry.RESERVED:
-        kind = offered.get(name, "probes").removesuffix("s")
-        raise InputError(f"there is a {kind} named {name!r} already", hint="choose another name")
-    if {name, f"tlengine-{name}"} & (plugins | set(registry.SHIPPED) | set(registry.SHIPPED.values())):
+        raise InputError(
+            f"there is a {offered.get(name, 'strategy')} named {name!r} already", hint="choose another name"
+        )
+    ours = {*registry.SHIPPED, *(known.plugin for known in registry.SHIPPED.values())}
+    if {name, f"tlengine-{name}"} & (plugins | ours):
         raise InputError(f"there is a plugin named {name!r} already", hint="choose another name")
 
 

@@ -1,208 +1,211 @@
-"""What all strategies share: the result, the inner folds, the choice among candidates."""
+"""What array strategies share: the choice among candidates on held-out rows, and the fitted result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.resamples import assign_folds
-from tlengine.diagnostics.calibration import fit_temperature, smooth, softmax
-from tlengine.evaluation.metrics import LEAST
+from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Needs, Roles, Rows, Scores, View
+from tlengine.probes import offered_scores, own_scores
+from tlengine.statistics import calibrate, log_loss, probabilities
 
-__all__ = [
-    "CALIBRATIONS",
-    "Fit",
-    "Judged",
-    "Strategy",
-    "Trial",
-    "Tuned",
-    "calibrated",
-    "feature_scale",
-    "log_loss",
-    "two_sided",
-]
+__all__ = ["ArrayFitted", "Candidate", "Reading", "Tuned", "loss", "pad", "read_scores"]
 
-Array = npt.NDArray[Any]
-Matrix = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-Params = dict[str, Any]
-Select = tuple[Matrix, Array] | None
-
-CALIBRATIONS = ("none", "temperature", "smoothing")
-INNER_FOLDS = 5
+Candidate = dict[str, Any]
+Reading = Literal["offered", "decision_function", "predict_proba"]
+"""Where the scores of a classifier come from: the best it offers, or one of its methods."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Fit:
-    """A fitted strategy.
+@dataclass(kw_only=True, eq=False)
+class ArrayFitted:
+    """A fitted classifier of features, on class numbers without gaps.
 
     Attributes:
-        estimator: a fitted scikit-learn classifier. calibration: ``{"kind": "none" | "temperature" |
-        "smoothing", "value": …}``. chosen: the hyper-parameters. inner: accuracy and log-loss of the
-        held-out predictions that chose them; None where a class had one row.
+        classifier: its columns are those of ``known``.
+        known: (k,) the class of the run behind each column.
+        make: makes it again, unfitted.
+        reading: where its scores come from.
+        wrap: what is done to the estimator that is kept.
+        kind, chosen, held_out, converged, flops, nbytes: as in :class:`~tlengine.plugins.contracts.Fitted`.
     """
 
-    estimator: Any
-    calibration: Mapping[str, Any]
-    chosen: Params
-    inner: tuple[float, float] | None
+    classifier: Any
+    known: Codes
+    make: Any
+    reading: Reading
+    kind: Kind
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    held_out: Scores | None = None
     converged: bool = True
+    flops: float | None = None
+    nbytes: int | None = None
+    wrap: Callable[[Any], Any] | None = None
 
-    def predict_proba(self, X: Matrix) -> Scores:
-        """Probabilities (n, K) of features (n, d)."""
-        return calibrated(self.estimator, self.calibration, X)
+    def scores(self, view: View, rows: Rows) -> Scores:
+        """(m, K); see the contract."""
+        _, found = scores_in_order(self.classifier, view.features(rows), self.reading, len(self.known))
+        return pad(found, self.known, view.classes)
 
-
-class Strategy(Protocol):
-    """What ``compare`` asks of a strategy."""
-
-    name: str
-
-    def fit(self, X: Matrix, y: Array, *, units: Rows, select: Select = None) -> Fit:
-        """Fit on the rows of a budget.
-
-        Args:
-            X: (n, d) features.
-            y: (n,) labels.
-            units: (n,) rows of one unit are never on both sides of an inner split.
-            select: features and labels of the user's own validation split, or None.
-        """
-        ...
+    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
+        """The same classifier with the user's own labels, as a scikit-learn estimator."""
+        found = fit_grouped(self.make(), view.features(rows), labels, view.units[rows])
+        return found if self.wrap is None else self.wrap(found)
 
 
-def calibrated(estimator: Any, calibration: Mapping[str, Any], X: Matrix) -> Scores:
-    """Probabilities (n, K) of a fitted classifier under a calibration."""
-    if calibration["kind"] == "temperature":
-        return softmax(two_sided(estimator.decision_function(X)), calibration["value"])
-    proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
-    proba = proba / proba.sum(axis=1, keepdims=True)
-    return smooth(proba, calibration["value"]) if calibration["kind"] == "smoothing" else proba
+def read_scores(classifier: Any, X: Matrix, reading: str) -> tuple[Kind, Scores]:
+    """Scores (m, k) of a fitted classifier, one column for each of its classes.
+
+    >>> from tlengine.probes import RidgeProbe
+    >>> X = np.array([[0.0], [1.0]], np.float32)
+    >>> read_scores(RidgeProbe().fit(X, ["a", "b"]), X, "decision_function")[1].shape
+    (2, 2)
+    """
+    if reading == "predict_proba":
+        shares = np.asarray(classifier.predict_proba(X), dtype=np.float64)
+        return "votes", shares / shares.sum(axis=1, keepdims=True)
+    if reading == "decision_function":
+        found = np.asarray(classifier.decision_function(X), dtype=np.float64)
+        return "logits", np.stack([-found / 2, found / 2], axis=1) if found.ndim == 1 else found
+    return own_scores(classifier, X)
 
 
-def two_sided(scores: Array) -> Scores:
-    """Scores with a column for each class, also for two classes that share one."""
-    s = np.asarray(scores, dtype=np.float64)
-    if s.ndim == 1:
-        s = s[:, None]
-    return np.concatenate([-s, s], axis=-1) if s.shape[-1] == 1 else s
+def scores_in_order(classifier: Any, X: Matrix, reading: Reading, classes: int) -> tuple[Kind, Scores]:
+    """The same of a classifier that was fitted on ``classes`` class numbers from 0: column c is class c.
+
+    Raises:
+        InputError: it knows other classes.
+    """
+    if reading != "offered":
+        return read_scores(classifier, X, reading)
+    return offered_scores(classifier, X, np.arange(classes), classes)
+
+
+def pad(scores: Scores, known: Codes, classes: int) -> Scores:
+    """(m, K) from (m, k): the columns of the classes that were fitted, ``-inf`` for the others.
+
+    >>> pad(np.zeros((1, 1)), np.array([1]), 2).tolist()
+    [[-inf, 0.0]]
+    """
+    found = np.full((len(scores), classes), -np.inf)
+    found[:, known] = scores
+    return found
+
+
+def unseen(scores: Scores, known: Codes, seen: Codes) -> Scores:
+    """The scores (m, k), ``-inf`` in the columns of the ``known`` classes that an inner fit has not seen."""
+    scores[:, ~np.isin(known, seen)] = -np.inf
+    return scores
+
+
+def loss(kind: Kind, scores: Scores, codes: Codes, labels: int) -> float:
+    """The log-loss of held-out scores, calibrated on themselves."""
+    value = calibrate(kind, scores, codes, labels=labels, classes=scores.shape[1])
+    return log_loss(codes, probabilities(kind, scores, value))
+
+
+def fit_grouped(classifier: Any, X: Matrix, y: npt.NDArray[Any], units: Rows) -> Any:
+    """``classifier.fit(X, y)``, with ``groups=units`` where it takes them: its own folds keep units whole."""
+    import inspect
+
+    takes = inspect.signature(classifier.fit).parameters
+    return classifier.fit(X, y, groups=units) if "groups" in takes else classifier.fit(X, y)
 
 
 class Tuned:
-    """A strategy with candidates for its hyper-parameters, judged on held-out rows."""
+    """A strategy with candidates for its hyper-parameters, judged by the log-loss of held-out rows.
 
-    name: str
-    calibration = "temperature"
-    uncalibrated = 1.0
-    """The calibration where a class has a single row and nothing can be held out."""
+    Where nothing can be held out, the default is taken. Override ``candidates`` and ``make``; ``held_scores``
+    where all candidates can be scored at once.
+    """
 
-    def candidates(self, X: Matrix, n_train: int) -> list[Params]:
-        """Hyper-parameters to choose from."""
+    reads: Literal["features", "contents"] = "features"
+    seeded = False
+    needs = Needs()
+    kind: Kind = "logits"
+    reading: Reading = "decision_function"
+
+    def settings(self) -> Mapping[str, Any]:
+        """Nothing but the class: it has no settings of its own."""
+        return {"class": type(self).__name__}
+
+    def candidates(self, view: View, fewest: int) -> list[Candidate]:
+        """What to choose from; ``fewest`` rows are fitted at the least."""
         raise NotImplementedError
 
-    def default(self, X: Matrix) -> Params:
-        """Hyper-parameters where nothing can be held out."""
-        return self.candidates(X, len(X))[0]
+    def default(self, view: View, rows: int) -> Candidate:
+        """What is taken where nothing can be held out."""
+        return self.candidates(view, rows)[0]
 
-    def scores(self, X: Matrix, codes: Rows, held: Matrix, candidates: Sequence[Params]) -> Scores:
-        """Scores (candidates, m, K) of held-out rows after fitting the others."""
-        raise NotImplementedError
-
-    def estimator(self, params: Params) -> Any:
+    def make(self, **candidate: Any) -> Any:
         """An unfitted classifier."""
         raise NotImplementedError
 
-    def fit(self, X: Matrix, y: Array, *, units: Rows, select: Select = None) -> Fit:
-        """See :class:`Strategy`."""
-        classes, codes = np.unique(y, return_inverse=True)
-        trial = make_trial(X, codes, units, select, classes)
-        judged = self.judge(trial) if trial.parts else Judged(self.default(X), self.uncalibrated, None)
-        fitted = judged.fitted if judged.fitted is not None else self.estimator(judged.params).fit(X, y)
-        return Fit(
-            estimator=fitted,
-            converged=bool(np.all(getattr(fitted, "converged_", True))),
-            calibration={"kind": self.calibration, "value": judged.calibration},
-            chosen=judged.params,
-            inner=judged.inner,
+    def fit(self, view: View, roles: Roles, *, seed: int = 0, folder: Path | None = None) -> Fitted:
+        """See the contract."""
+        fewest = min((len(rows) for rows, _ in roles.inner), default=len(roles.train))
+        candidates = self.candidates(view, fewest)
+        chosen, held, kind = self.default(view, len(roles.train)), None, self.kind
+        if roles.inner:
+            codes = view.codes(roles.held)
+            scores = np.empty((len(candidates), len(codes), view.classes))
+            end = 0
+            for rows, others in roles.inner:  # into one array: it is the largest that a fit needs
+                start, end = end, end + len(others)
+                kind, scores[:, start:end] = self.held_scores(view, rows, others, candidates)
+            losses = self.losses(kind, scores, codes, len(roles.train)) if len(candidates) > 1 else [0.0]
+            best = int(np.argmin(losses))
+            chosen, held = candidates[best], scores[best].copy()
+        return self.finish(view, roles.train, chosen, held, kind)
+
+    def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
+        """One after the other."""
+        for job in jobs:
+            yield self.fit(job.view, job.roles, seed=job.seed)
+
+    def finish(self, view: View, rows: Rows, chosen: Candidate, held: Scores | None, kind: Kind) -> Fitted:
+        """Fits all training rows with what was chosen."""
+        known, compact = np.unique(view.codes(rows), return_inverse=True)
+        make = partial(self.make, **chosen)
+        classifier = fit_grouped(make(), view.features(rows), compact, view.units[rows])
+        return ArrayFitted(
+            classifier=classifier,
+            known=known,
+            make=make,
+            reading=self.reading,
+            kind=kind
+            if held is not None
+            else scores_in_order(classifier, view.features(rows[:1]), self.reading, len(known))[0],
+            chosen=chosen,
+            held_out=held,
+            converged=bool(np.all(getattr(classifier, "converged_", True))),
+            nbytes=_nbytes(classifier),
         )
 
-    def judge(self, trial: Trial) -> Judged:
-        """The best candidate on the held-out rows, calibrated on them."""
-        X, codes, parts = trial.X, trial.codes, trial.parts
-        candidates = self.candidates(X, min(len(rows) for rows, _ in parts))
-        scores = np.concatenate([self.scores(X[r], codes[r], X[h], candidates) for r, h in parts], axis=1)
-        return self.settle(candidates, scores, codes[np.concatenate([held for _, held in parts])])
+    def held_scores(
+        self, view: View, rows: Rows, held: Rows, candidates: Sequence[Candidate]
+    ) -> tuple[Kind, Scores]:
+        """Scores (candidates, h, K) of rows held out, by fits on others."""
+        known, compact = np.unique(view.codes(rows), return_inverse=True)
+        X, others = view.features(rows), view.features(held)
+        found = []
+        for candidate in candidates:
+            fitted = fit_grouped(self.make(**candidate), X, compact, view.units[rows])
+            kind, scores = scores_in_order(fitted, others, self.reading, len(known))
+            found.append(pad(scores, known, view.classes))
+        return kind, np.stack(found)
 
-    def settle(self, candidates: Sequence[Params], scores: Scores, truth: Rows) -> Judged:
-        """The candidate of the least loss, calibrated."""
-        best = int(np.argmin(self.losses(scores, truth))) if len(candidates) > 1 else 0
-        value = self._calibrate(scores[best], truth)
-        proba = self._proba(scores[best], value)
-        accuracy = float((proba.argmax(axis=1) == truth).mean())
-        return Judged(candidates[best], value, (accuracy, log_loss(proba, truth)))
-
-    def losses(self, scores: Scores, codes: Rows) -> Scores:
-        """What is minimised over the candidates: (candidates,)."""
-        return np.array([log_loss(self._proba(s, self._calibrate(s, codes)), codes) for s in scores])
-
-    def _calibrate(self, scores: Scores, codes: Rows) -> float:
-        return fit_temperature(scores, codes)
-
-    def _proba(self, scores: Scores, value: float) -> Scores:
-        return softmax(scores, value)
+    def losses(self, kind: Kind, scores: Scores, codes: Codes, labels: int) -> list[float]:
+        """What is minimised over the candidates."""
+        return [loss(kind, each, codes, labels) for each in scores]
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """Rows to judge by: (rows to fit, rows held out) for each part; no part where that is impossible."""
-
-    X: Matrix
-    codes: Rows
-    classes: Array
-    parts: list[tuple[Rows, Rows]]
-    single: bool = False
-    """Whether every row is a unit of its own."""
-    selected: bool = False
-    """Whether the held-out rows are the user's, beside the budget."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The chosen hyper-parameters, the calibration, and accuracy and log-loss on the held-out rows.
-
-    ``fitted`` is the classifier of all rows where the choice left it behind.
-    """
-
-    params: Params
-    calibration: float
-    inner: tuple[float, float] | None
-    fitted: Any = None
-
-
-def make_trial(X: Matrix, codes: Rows, units: Rows, select: Select, classes: Array) -> Trial:
-    """Inner folds of the budget, or the user's validation split beside it."""
-    n = len(X)
-    if select is not None:
-        known = np.isin(select[1], classes)
-        both = np.concatenate([codes, np.searchsorted(classes, select[1][known])])
-        parts = [(np.arange(n), np.arange(n, len(both)))] if known.any() else []
-        return Trial(np.concatenate([X, select[0][known]]), both, classes, parts, selected=True)
-    _, compact = np.unique(units, return_inverse=True)
-    folds = assign_folds(codes, compact, INNER_FOLDS, np.random.default_rng(0))
-    parts = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]
-    whole = all(np.unique(codes[rows]).size == len(classes) for rows, _ in parts)
-    return Trial(X, codes, classes, parts if whole else [], single=int(compact.max()) == n - 1)
-
-
-def log_loss(proba: Scores, codes: Rows) -> float:
-    """The mean negative log-probability (n, K) of the true classes (n,), in nats."""
-    return float(-np.log(np.maximum(proba[np.arange(len(codes)), codes], LEAST)).mean())
-
-
-def feature_scale(X: Matrix) -> float:
-    """The mean squared distance of the rows from their mean."""
-    return float(X.var(axis=0, dtype=np.float64).sum()) or 1.0
+def _nbytes(classifier: Any) -> int | None:
+    """Bytes of the arrays that it learnt."""
+    arrays = [value for value in vars(classifier).values() if isinstance(value, np.ndarray)]
+    return sum(array.nbytes for array in arrays) or None

@@ -1,0 +1,148 @@
+"""From records to outcomes: everything that one strategy on one view did with one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tlengine.evaluation.setup import Setup
+from tlengine.plugins.contracts import Budget, Record, Role, Task
+from tlengine.statistics import Outcome, calibrate, log_loss, pool, probabilities
+
+__all__ = ["Cell", "Place", "cells_of", "outcome_of", "pooled"]
+
+Place = tuple[int, int]
+"""(seed, fold) of a resample."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cell:
+    """All fits of one strategy on one view with one budget.
+
+    Attributes:
+        view, backbone, strategy, budget, role: which; ``backbone`` is "" for a control that belongs to none.
+        records: by resample.
+        setup: the run's.
+    """
+
+    view: str
+    backbone: str
+    strategy: str
+    budget: Budget
+    role: Role
+    setup: Setup
+    records: Mapping[Place, Record]
+    _outcomes: dict[Place, Outcome] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """View and strategy."""
+        return self.view, self.strategy
+
+    @property
+    def name(self) -> dict[str, Any]:
+        """The same with the budget, as the beginning of a record."""
+        return {"backbone": self.view, "strategy": self.strategy, "role": self.role, "budget": self.budget}
+
+    @property
+    def labels(self) -> float:
+        """Labels used, on average."""
+        return float(np.mean([record.labels for record in self.records.values()]))
+
+    def outcome(self, place: Place) -> Outcome:
+        """The calibrated predictions of one resample."""
+        if place not in self._outcomes:
+            self._outcomes[place] = outcome_of(self.setup, self.task(place), self.records[place])
+        return self._outcomes[place]
+
+    def task(self, place: Place) -> Task:
+        """The task of a resample."""
+        seed, fold = place
+        return Task(view=self.view, strategy=self.strategy, budget=self.budget, seed=seed, fold=fold)
+
+    @cached_property
+    def draws(self) -> list[Outcome]:
+        """The outcome of each distinct draw, its folds pooled."""
+        return pooled(self.setup, self.budget, {place: self.outcome(place) for place in self.records})
+
+    @cached_property
+    def inner(self) -> dict[Place, tuple[float, float, int]]:
+        """Accuracy, log-loss and number of the rows held out in each training part, where there are any."""
+        found = {}
+        for place, record in self.records.items():
+            if record.held_out is None or not len(record.held_out):
+                continue
+            codes = self.setup.ground.codes[self.setup.plan.roles(self.task(place)).held]
+            proba = probabilities(record.kind, record.held_out, _calibration(record, codes, self))
+            accuracy = float((proba.argmax(axis=1) == codes).mean())
+            found[place] = (accuracy, log_loss(codes, proba), len(codes))
+        return found
+
+    def calibration(self, place: Place) -> float:
+        """The parameter that turns scores into probabilities."""
+        record = self.records[place]
+        held = self.setup.plan.roles(self.task(place)).held
+        return _calibration(record, self.setup.ground.codes[held], self)
+
+
+def _calibration(record: Record, codes: Any, cell: Cell) -> float:
+    classes = len(cell.setup.ground.classes)
+    held = record.held_out if record.held_out is not None and len(record.held_out) else None
+    return calibrate(
+        record.kind, held, codes if held is not None else None, labels=record.labels, classes=classes
+    )
+
+
+def outcome_of(setup: Setup, task: Task, record: Record) -> Outcome:
+    """What a record says of the test rows, calibrated on what it held out."""
+    assert record.scores is not None
+    roles, codes = setup.plan.roles(task), setup.ground.codes
+    held = record.held_out if record.held_out is not None and len(record.held_out) else None
+    value = calibrate(
+        record.kind, held, codes[roles.held] if held is not None else None,
+        labels=record.labels, classes=len(setup.ground.classes),
+    )  # fmt: skip
+    return Outcome.of(
+        roles.test,
+        codes[roles.test],
+        probabilities(record.kind, record.scores, value),
+        counts=np.bincount(codes[roles.train], minlength=len(setup.ground.classes)),
+    )
+
+
+def pooled(setup: Setup, budget: Budget, outcomes: Mapping[Place, Outcome]) -> list[Outcome]:
+    """The outcome of each distinct draw of training and test rows, the folds of a seed pooled.
+
+    Resamples that repeat another's rows say nothing new, unless a seeded strategy drew anew.
+    """
+    places = setup.draws(budget) & set(outcomes)
+    by_seed: dict[int, list[Outcome]] = {}
+    for place in sorted(places):
+        by_seed.setdefault(place[0], []).append(outcomes[place])
+    return [pool(found) for found in by_seed.values()]
+
+
+def cells_of(setup: Setup, tasks: Sequence[Task], records: Mapping[str, Record]) -> list[Cell]:
+    """The cells whose tasks all have a result, in the order of the tasks."""
+    found: dict[tuple[str, str, Budget], dict[Place, Record | None]] = {}
+    for task in tasks:
+        record = records.get(setup.key(task))
+        where = found.setdefault((task.view, task.strategy, task.budget), {})
+        where[task.seed, task.fold] = None if record is None or record.failed else record
+    return [
+        Cell(
+            view=view,
+            backbone=setup.views[view].backbone,
+            strategy=strategy,
+            budget=budget,
+            role=setup.strategies[strategy].role,
+            setup=setup,
+            records={place: record for place, record in each.items() if record is not None},
+        )
+        for (view, strategy, budget), each in found.items()
+        if all(record is not None for record in each.values())
+    ]

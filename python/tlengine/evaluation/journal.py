@@ -1,0 +1,204 @@
+"""Every record of a run, kept as it comes: what was fitted once is not fitted again.
+
+``OUT/journal.jsonl`` has a line for each record, ``OUT/predictions/KEY.safetensors`` its scores. A line is
+written after the scores that it names, and carries a digest of both: a torn, edited or foreign line is left
+out, and its task is run again. Failures are not kept, so that the next run tries them anew. Where the disk is
+full the run goes on without: the journal ends with the last line that is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tlengine.documents import plain, replace_file
+from tlengine.errors import InputError, TlengineWarning
+from tlengine.plugins.contracts import Record, Task
+
+__all__ = ["FileJournal", "Journal"]
+
+FORMAT = 1
+SYNC_SECONDS = 1.0
+_OURS = re.compile(r"[0-9a-f]{32}\.safetensors|\.tlengine-.*\.tmp")
+"""What this module writes to ``predictions/``; the second is a draft, left there by a run that was killed."""
+_ARRAYS = ("scores", "held_out")
+_NUMBERS = (
+    "labels", "kind", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds", "cpu_seconds",
+    "peak_bytes", "predict_seconds",
+)  # fmt: skip
+
+
+class Journal:
+    """Records by key, in memory."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+
+    def add(self, record: Record) -> None:
+        """Keep a result; a failure is kept for this run alone."""
+        self.records[record.key] = record
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FileJournal(Journal):
+    """Records in a folder, by one writer at a time.
+
+    Args:
+        folder: where ``journal.jsonl`` and ``predictions/`` are, or will be.
+        fresh: forget what is there.
+
+    Raises:
+        InputError: the folder is a file, or another run is writing to it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, fresh: bool = False) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file, not a directory", hint="choose another --out")
+        self._predictions = self.folder / "predictions"
+        self._predictions.mkdir(parents=True, exist_ok=True)
+        self._end = 0
+        self._file: IO[bytes] | None = self._open(fresh)
+        self._unsynced: list[Path] = []
+        self._synced = time.monotonic()
+
+    def _open(self, fresh: bool) -> IO[bytes]:
+        file = (self.folder / "journal.jsonl").open("ab+", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise InputError(
+                f"another run is writing to {self.folder}", hint="wait for it, or choose another --out"
+            ) from None
+        if fresh:
+            file.truncate(0)
+        self._clear(drafts=not fresh)
+        file.seek(0)
+        *lines, torn = file.read().split(b"\n")
+        for record in (_read(line, self._predictions) for line in lines):
+            if record is not None:
+                self.records[record.key] = record
+        self._end = file.tell() - len(torn)
+        file.truncate(self._end)
+        return file
+
+    def _clear(self, *, drafts: bool) -> None:
+        """Remove what this module wrote, or drafts alone; what a user put there stays."""
+        for path in self._predictions.iterdir():
+            if _OURS.fullmatch(path.name) and (not drafts or path.suffix == ".tmp"):
+                path.unlink()
+
+    def add(self, record: Record) -> None:
+        """Keep a result on disk; synced at least each second."""
+        super().add(record)
+        if record.failed or self._file is None:
+            return
+        try:
+            self._write(self._file, record)
+            if time.monotonic() - self._synced >= SYNC_SECONDS:
+                self.sync()
+        except OSError as error:
+            self._give_up(error)
+
+    def _write(self, file: IO[bytes], record: Record) -> None:
+        path = self._predictions / f"{record.key}.safetensors"
+        data = _arrays(record)
+        replace_file(path, lambda draft: draft.write(data), durable=False)
+        line = _line(record, hashlib.blake2b(data, digest_size=16).hexdigest())
+        written = file.write(line)
+        if written != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._end += len(line)
+        self._unsynced.append(path)
+
+    def _give_up(self, error: OSError) -> None:
+        """The rest of the run stays in memory."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.truncate(self._end)
+            with contextlib.suppress(OSError):
+                file.close()
+        note = f"{self.folder} cannot be written to ({error}): the run goes on, but cannot be taken up again"
+        warnings.warn(note, TlengineWarning, stacklevel=4)
+
+    def sync(self) -> None:
+        """Make all that was added durable: scores first, then the lines that name them."""
+        if self._file is None:
+            return
+        for path in self._unsynced:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        os.fsync(self._file.fileno())
+        self._unsynced.clear()
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync, and let others write."""
+        try:
+            self.sync()
+        except OSError as error:
+            self._give_up(error)
+        if self._file is not None:
+            self._file.close()
+
+
+def _arrays(record: Record) -> bytes:
+    from safetensors.numpy import save
+
+    found = {name: getattr(record, name) for name in _ARRAYS}
+    return bytes(save({n: np.ascontiguousarray(a) for n, a in found.items() if a is not None}))
+
+
+def _line(record: Record, predictions: str) -> bytes:
+    facts = {
+        "format": FORMAT,
+        "key": record.key,
+        "task": asdict(record.task),
+        **{name: getattr(record, name) for name in _NUMBERS},
+        "predictions": predictions,
+    }
+    body = json.dumps(plain(facts), sort_keys=True)
+    return json.dumps({"sum": _sum(body), "record": json.loads(body)}, sort_keys=True).encode() + b"\n"
+
+
+def _sum(body: str) -> str:
+    return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
+
+
+def _read(line: bytes, predictions: Path) -> Record | None:
+    """The record of a line, or None where line or scores are not what was written."""
+    try:
+        found = json.loads(line)
+        facts = found["record"]
+        if found["sum"] != _sum(json.dumps(facts, sort_keys=True)) or facts["format"] != FORMAT:
+            return None
+        data = (predictions / f"{facts['key']}.safetensors").read_bytes()
+        if hashlib.blake2b(data, digest_size=16).hexdigest() != facts["predictions"]:
+            return None
+        from safetensors.numpy import load
+
+        arrays = load(data)
+        told: dict[str, Any] = {name: facts[name] for name in _NUMBERS}
+        told |= {name: arrays.get(name) for name in _ARRAYS}
+        return Record(task=Task(**facts["task"]), key=facts["key"], **told)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return None
+    except Exception:  # a damaged safetensors file raises the library's own error
+        return None

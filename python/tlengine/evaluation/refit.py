@@ -1,0 +1,50 @@
+"""The strategy to keep, fitted on all labelled rows, test rows included: they have done their duty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tlengine.documents import plain
+from tlengine.evaluation.cells import Cell
+from tlengine.evaluation.model import Model
+from tlengine.evaluation.views import TaskView
+from tlengine.evaluation.worker import one_blas_thread
+from tlengine.plugins.contracts import Task
+from tlengine.statistics import calibrate
+
+__all__ = ["refit"]
+
+
+def refit(cell: Cell, modality: str) -> Model:
+    """The model of what was picked most often.
+
+    Raises:
+        InputError: it cannot be kept.
+    """
+    setup = cell.setup
+    task = Task(view=cell.view, strategy=cell.strategy, budget="all", seed=0, fold=0, part="refit")
+    roles, view = setup.plan.roles(task), setup.views[cell.view]
+    seen = TaskView(view, setup.ground, roles)
+    with one_blas_thread():
+        fitted = setup.strategies[cell.strategy].strategy.fit(seen, roles, seed=0)
+        estimator = fitted.estimator(seen, roles.train, setup.ground.classes[setup.ground.codes[roles.train]])
+    codes = setup.ground.codes
+    held = fitted.held_out if fitted.held_out is not None and len(fitted.held_out) else None
+    value = calibrate(
+        fitted.kind, held, None if held is None else codes[roles.held],
+        labels=len(roles.train), classes=len(setup.ground.classes),
+    )  # fmt: skip
+    metadata: dict[str, Any] = {
+        "backbone": view.name,
+        "fingerprint": view.fingerprint,
+        "modality": modality,
+        "recipe": dict(view.recipe),
+        "strategy": cell.strategy,
+        "chosen": plain(fitted.chosen),
+        "classes": [str(label) for label in np.asarray(estimator.classes_)],
+        "rows": len(roles.train),
+    }
+    calibration = {"kind": fitted.kind, "value": value, "reading": getattr(fitted, "reading", "offered")}
+    return Model(estimator=estimator, calibration=calibration, metadata=metadata, check_rows=view.check_rows)

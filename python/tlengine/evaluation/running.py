@@ -1,0 +1,74 @@
+"""Every task of a run, once: taken up from the journal, or fitted and added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tlengine.evaluation.journal import Journal
+from tlengine.evaluation.ledger import Ledger
+from tlengine.evaluation.setup import Setup
+from tlengine.plugins import notify
+from tlengine.plugins.contracts import Budget, Executor, Task
+from tlengine.settings import hidden_bar
+
+__all__ = ["run_all", "tasks_of"]
+
+
+def tasks_of(setup: Setup, asked: Sequence[str], budgets: Sequence[Budget]) -> list[Task]:
+    """All fits of a run, balanced: every strategy of a seed and budget comes before the next.
+
+    Args:
+        setup: of the run.
+        asked: the views of the backbones that strategies are used on.
+        budgets: labels per class.
+    """
+    pairs: dict[str, list[str]] = {}
+    for name, view in setup.views.items():
+        for chosen in setup.strategies.values():
+            reads = {
+                "backbone": name in asked,
+                "random": view.backbone in asked and name != view.backbone,
+            }.get(chosen.view, chosen.view == name)
+            if reads:
+                pairs.setdefault(name, []).append(chosen.name)
+    return list(setup.plan.tasks(pairs, budgets))
+
+
+def run_all(
+    setup: Setup,
+    tasks: Sequence[Task],
+    journal: Journal,
+    executor: Executor,
+    ledger: Ledger,
+    *,
+    progress: bool,
+) -> int:
+    """Run what the journal does not have; returns how many records were taken up from it.
+
+    Tasks of equal keys are one fit.
+    """
+    from tqdm import tqdm
+
+    keys = {task: setup.key(task) for task in tasks}
+    known = {key for key in keys.values() if key in journal.records}
+    first: dict[str, Task] = {}
+    for task, key in keys.items():
+        if key not in known:
+            first.setdefault(key, task)
+    bar = tqdm(
+        total=len(known) + len(first),
+        desc="compare",
+        unit="fit",
+        initial=len(known),
+        disable=hidden_bar(progress),
+    )
+    with bar:
+        for record in executor.run(setup, list(first.values())):
+            journal.add(record)
+            ledger.add(
+                "fit", f"{record.task.view} {record.task.strategy}", record.seconds + record.predict_seconds
+            )
+            notify("tlengine_task_finished", record=record)
+            bar.set_postfix_str(f"{record.task.view} {record.task.strategy}", refresh=False)
+            bar.update()
+    return len(known)

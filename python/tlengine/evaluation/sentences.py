@@ -1,0 +1,87 @@
+"""The answer of a run, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["answer"]
+
+Facts = Mapping[str, Any]
+
+
+def answer(facts: Facts, spoken: Mapping[str, str]) -> str:
+    """One or two sentences: what to use, how good it is, and whether borrowing from pretraining helps.
+
+    Args:
+        facts: the fields of a :class:`~.verdict.Verdict`.
+        spoken: what to call each strategy, such as ``"a linear probe"``.
+    """
+    way = _way(facts["backbone"], facts["strategy"], spoken)
+    score = f"{100 * facts['accuracy']:.1f} % test accuracy{_interval(facts)}"
+    first = (
+        f"Use no pretrained network: {spoken.get(facts['strategy'], facts['strategy'])} reaches {score}"
+        if facts["role"] == "control"
+        else f"Use {way}: {score}"
+    )
+    parts = [first + _picked(facts), _transfer(facts, spoken), _labels(facts)]
+    return " ".join(f"{part}." for part in parts if part)
+
+
+def _way(backbone: str, strategy: str, spoken: Mapping[str, str]) -> str:
+    return f"{backbone} with {spoken.get(strategy, strategy)}"
+
+
+def _interval(facts: Facts) -> str:
+    if facts["accuracy_low"] is None:
+        return f" (no interval: {facts['accuracy_reason']})"
+    return f" (95 % interval {100 * facts['accuracy_low']:.1f} to {100 * facts['accuracy_high']:.1f})"
+
+
+def _picked(facts: Facts) -> str:
+    times, of = facts["picked"][0]["times"], facts["picked"][0]["of"]
+    return "" if times == of else f", picked in {times} of {of} resamples"
+
+
+def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
+    """Does borrowing from pretraining help, and against what?"""
+    controls: Sequence[Facts] = facts["controls"]
+    if not controls:
+        return ""
+    names = _controls(list(dict.fromkeys(c["control"] for c in controls)))
+    own = facts["transfer"]
+    same = all(own[name] == facts[name] for name in ("backbone", "strategy"))
+    subject = "It" if same else _way(own["backbone"], own["strategy"], spoken)
+    name, points = spoken.get(facts["control"], facts["control"]), 100 * facts["effect"]
+    interval = "" if facts["low"] is None else f" ({100 * facts['low']:+.1f} to {100 * facts['high']:+.1f})"
+    if facts["outcome"] == "positive":
+        return f"{subject} beats {names}: by {points:.1f} points{interval} against {name}"
+    if facts["outcome"] == "negative":
+        worse = f"{-points:.1f} points worse than {name}{interval}"
+        return f"Transfer is negative: {'it' if subject == 'It' else subject} is {worse}"
+    margin = (
+        "" if facts["margin"] is None else f"; any difference is below {100 * facts['margin']:.1f} points"
+    )
+    if facts["outcome"] == "none":
+        return (
+            f"Transfer makes no difference against {names}: {points:+.1f} points to {name}{interval}{margin}"
+        )
+    settle = f"; {facts['settled_by']}" if facts["settled_by"] else ""
+    return f"Whether transfer helps against {name} is open: {points:+.1f} points{interval}{margin}{settle}"
+
+
+def _labels(facts: Facts) -> str:
+    found = []
+    needed, reached = facts["labels_needed"], facts["helps_up_to"]
+    if needed is not None and needed != facts["budget"]:
+        found.append(f"{needed} labels per class come within one point of the final balanced accuracy")
+    if reached is not None and facts["outcome"] != "positive":
+        found.append(f"transfer helps up to {reached} labels per class")
+    text = ", and ".join(found)
+    return text[:1].upper() + text[1:]
+
+
+def _controls(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the control {names[0]}"
+    return f"the controls {', '.join(names[:-1])} and {names[-1]}"

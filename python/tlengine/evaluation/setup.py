@@ -1,0 +1,141 @@
+"""All that the workers of a run need, and the key of each of its tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine import __version__
+from tlengine.data.plans import Plan
+from tlengine.documents import described, plain
+from tlengine.evaluation.views import Ground, RunView
+from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
+
+__all__ = ["Chosen", "Setup"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """A strategy that takes part.
+
+    Attributes:
+        name: what users call it.
+        strategy: the thing itself.
+        role: ``"strategy"`` or ``"control"``.
+        view: ``"backbone"``, ``"random"``, or the name of the view that it reads.
+        asked: whether the user named it.
+    """
+
+    name: str
+    strategy: Strategy
+    role: Role = "strategy"
+    view: str = "backbone"
+    asked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setup:
+    """What a run is made of, sent to every worker once.
+
+    Attributes:
+        ground, views, plan: the rows, what is seen of them, and what each task does with them.
+        strategies: by name.
+    """
+
+    ground: Ground
+    views: Mapping[str, RunView]
+    plan: Plan
+    strategies: Mapping[str, Chosen]
+    _known: dict[Any, bytes] = field(default_factory=dict, init=False, repr=False)
+    _draws: dict[Budget, frozenset[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)
+
+    def key(self, task: Task) -> str:
+        """A digest of all that can change the result of a task: 32 hex digits.
+
+        Contents and labels of its rows, what they are for, the view and what it shows of all rows (contents,
+        units, groups, domains), strategy, settings, budget, the seed where the strategy is seeded, and
+        tlengine's version. Not: threads, executor, order, labels of test rows.
+        """
+        strategy = self.strategies[task.strategy].strategy
+        facts = {
+            "version": __version__,
+            "strategy": task.strategy,
+            "budget": task.budget,
+            "part": task.part,
+            "seed": task.seed if strategy.seeded else None,
+        }
+        digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16)
+        digest.update(self._once(("settings", task.strategy), lambda: self._settings(task.strategy)))
+        digest.update(self._once(("view", task.view), lambda: self._view(self.views[task.view])))
+        digest.update(self._once("shown", self._shown))
+        digest.update(
+            self._once(
+                (task.budget, task.seed, task.fold, task.part), lambda: self._roles(self.plan.roles(task))
+            )
+        )
+        return digest.hexdigest()
+
+    def draws(self, budget: Budget) -> frozenset[tuple[int, int]]:
+        """(seed, fold) of the resamples that say something new: with other rows, or of a seeded strategy."""
+        found = self._draws.get(budget)
+        if found is None:
+            seeded = any(chosen.strategy.seeded for chosen in self.strategies.values())
+            places = [(r.seed, r.fold) for r in self.plan.resamples] if seeded else self.plan.distinct(budget)
+            found = self._draws[budget] = frozenset(places)
+        return found
+
+    def _once(self, place: Any, make: Any) -> bytes:
+        found = self._known.get(place)
+        if found is None:
+            found = self._known[place] = hashlib.blake2b(make(), digest_size=16).digest()
+        return found
+
+    def settings(self, strategy: str) -> Any:
+        """The settings of a strategy in plain JSON; whatever its author's code raises."""
+        return described(self.strategies[strategy].strategy.settings())
+
+    def _settings(self, strategy: str) -> bytes:
+        try:
+            return json.dumps(self.settings(strategy), sort_keys=True).encode()
+        except Exception:  # its tasks fail of the same when they are run
+            return b"no settings"
+
+    def _view(self, view: RunView) -> bytes:
+        if view.fingerprint is not None and view.recipe:
+            return json.dumps(plain({"recipe": view.recipe}), sort_keys=True).encode()
+        return _told(view.X)
+
+    def _shown(self) -> bytes:
+        """A strategy sees all rows but their labels: the scale of a grid, for one, hangs on each of them."""
+        ground = self.ground
+        columns = (ground.digests, ground.units, ground.groups, ground.domains)
+        return b"".join(_told(column) for column in columns)
+
+    def _roles(self, roles: Roles) -> bytes:
+        parts = [_told(np.array([str(label) for label in self.ground.classes])), self._labelled(roles.train)]
+        parts.append(_told(roles.test))
+        for fit, held in roles.inner:
+            parts += [_told(fit), self._labelled(held)]
+        for rows in (roles.select, roles.calibrate):
+            parts.append(_told(None) if rows is None else self._labelled(rows))
+        return b"".join([*parts, _told(roles.unlabelled)])
+
+    def _labelled(self, rows: Rows) -> bytes:
+        return _told(rows) + _told(self.ground.codes[rows])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}, "_draws": {}}
+
+
+def _told(array: npt.NDArray[Any] | None) -> bytes:
+    """An array as bytes that no other array has."""
+    if array is None:
+        return b"-"
+    head = f"{array.dtype.str}{array.shape}:".encode()
+    return head + np.ascontiguousarray(array).tobytes()

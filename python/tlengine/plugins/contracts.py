@@ -1,0 +1,315 @@
+"""What carries a run: the shapes that strategies, metrics and executors share with the evaluation.
+
+It lies below every room that implements or calls it. Arrays alone, no torch: a run's rows are numbered from
+0, and everything here speaks of rows by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import InputError
+
+if TYPE_CHECKING:
+    from tlengine.features import Backbone
+
+__all__ = [
+    "Budget",
+    "Codes",
+    "Executor",
+    "Fitted",
+    "Job",
+    "Kind",
+    "Matrix",
+    "Needs",
+    "Record",
+    "Role",
+    "Roles",
+    "Rows",
+    "Scores",
+    "Strategy",
+    "Task",
+    "View",
+]
+
+Budget = int | Literal["all"]
+"""Labels per class that a strategy may use, all of them; ``"all"`` is the whole training part."""
+Rows = npt.NDArray[np.intp]
+Codes = npt.NDArray[np.intp]
+Matrix = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float64]
+"""(m, K): a column for each class of the run; ``-inf`` for a class that the fit has not seen."""
+Role = Literal["strategy", "control"]
+Kind = Literal["logits", "votes"]
+"""Logits become probabilities by a temperature, votes (shares that add to 1) by smoothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One fit, in six words; which rows it means is for the plan to say.
+
+    Attributes:
+        view: one output of one backbone, or the features of a control.
+        strategy: its name.
+        budget: labels per class.
+        seed, fold: the resample.
+        part: ``"fit"``, ``"inner:2"`` for an inner fold that is a task of its own, or ``"refit"``.
+    """
+
+    view: str
+    strategy: str
+    budget: Budget
+    seed: int
+    fold: int
+    part: str = "fit"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Roles:
+    """The rows of one task, by what they are for; made by the one split engine, equal for every strategy.
+
+    Attributes:
+        train: (m,) rows to fit, sorted.
+        test: (t,) rows to predict; their labels are not to be had.
+        inner: pairs (rows to fit, rows held out), by which hyper-parameters are chosen: folds of ``train``,
+            or ``((train, select),)`` where the user's validation rows are used; () where nothing can be held
+            out.
+        select: the user's validation rows, where this task may use them.
+        calibrate, unlabelled: rows of these roles, or None.
+
+    >>> roles = Roles(train=np.arange(3), test=np.arange(3, 5), inner=((np.arange(2), np.arange(2, 3)),))
+    >>> roles.held.tolist(), roles.labelled.tolist()
+    ([2], [0, 1, 2])
+    """
+
+    train: Rows
+    test: Rows
+    inner: tuple[tuple[Rows, Rows], ...] = ()
+    select: Rows | None = None
+    calibrate: Rows | None = None
+    unlabelled: Rows | None = None
+
+    @property
+    def held(self) -> Rows:
+        """(h,) the rows held out, fold after fold: those of :attr:`Fitted.held_out`."""
+        return np.concatenate([held for _, held in self.inner]) if self.inner else np.zeros(0, dtype=np.intp)
+
+    @property
+    def labelled(self) -> Rows:
+        """The rows whose labels a fit may see, sorted."""
+        parts = [rows for rows in (self.train, self.select, self.calibrate) if rows is not None]
+        return np.unique(np.concatenate(parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a strategy takes of the machine.
+
+    Attributes:
+        threads: threads of one fit; 0 for as many as there are.
+        gpu: whether it runs on the accelerator.
+        exclusive: whether nothing else may run in its process meanwhile, as with torch.
+    """
+
+    threads: int = 0
+    gpu: bool = False
+    exclusive: bool = False
+
+
+class View(Protocol):
+    """What one fit may see of the run's rows, through one output of one backbone.
+
+    Attributes:
+        name: of the output.
+        classes: how many classes the run has; they are numbered from 0.
+        units: (n,) rows of one unit (group or content) are never on both sides of a split.
+        groups, domains: (n,) names, or None.
+    """
+
+    name: str
+    classes: int
+    units: Rows
+    groups: npt.NDArray[np.str_] | None
+    domains: npt.NDArray[np.str_] | None
+
+    @property
+    def scale(self) -> float:
+        """The mean squared distance of the features from their mean, over all of the run's rows.
+
+        Grids relative to it do not depend on the unit in which a backbone counts.
+        """
+        ...
+
+    def codes(self, rows: Rows) -> Codes:
+        """(m,) class numbers.
+
+        Raises:
+            LookupError: a row that is not ``train``, ``select`` or ``calibrate`` of this task.
+        """
+        ...
+
+    def features(self, rows: Rows) -> Matrix:
+        """(m, d) float32, a copy."""
+        ...
+
+    def matrix(self) -> Matrix:
+        """(n, d) float32 of all of the run's rows, read-only: for solvers that take row numbers."""
+        ...
+
+    def contents(self, rows: Rows) -> Sequence[Any]:
+        """The samples, decoded when asked: RGB ``PIL.Image`` or str.
+
+        Raises:
+            InputError: the data are features.
+        """
+        ...
+
+    def backbone(
+        self, device: str, *, weights: Literal["pretrained", "random"] = "pretrained", seed: int = 0
+    ) -> Backbone:
+        """A copy of the backbone that is the caller's: fine-tuning it changes nobody else's.
+
+        Raises:
+            InputError: the data are features.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One of several fits: what it may see, the rows, and the seed."""
+
+    view: View
+    roles: Roles
+    seed: int = 0
+
+
+class Fitted(Protocol):
+    """A fitted strategy.
+
+    Attributes:
+        kind: what its scores are.
+        chosen: the hyper-parameters, plain JSON.
+        held_out: (h, K) scores of the rows ``roles.held``, by fits that did not see them; None where there is
+            no such row.
+        converged: whether the solver vouches for the result.
+        flops: of the fit, where they were counted.
+        nbytes: of what would be kept, where that is known.
+    """
+
+    kind: Kind
+    chosen: Mapping[str, Any]
+    held_out: Scores | None
+    converged: bool
+    flops: float | None
+    nbytes: int | None
+
+    def scores(self, view: View, rows: Rows) -> Scores:
+        """(m, K): a column for each class of the run, ``-inf`` for one that was not in ``train``."""
+        ...
+
+    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
+        """A classifier of features with the same settings, fitted on ``rows`` with the user's own labels.
+
+        Its scores are of the same kind; ``save_pretrained(folder, metadata=...)`` keeps it.
+
+        Raises:
+            InputError: it cannot be kept.
+        """
+        ...
+
+
+class Strategy(Protocol):
+    """One way to use a backbone, or (a control) to do without.
+
+    Attributes:
+        reads: what it takes of a view.
+        seeded: whether the result depends on the seed. Where it does not, equal rows are fitted once and
+            count as one draw.
+        needs: what it takes of the machine.
+    """
+
+    reads: Literal["features", "contents"]
+    seeded: bool
+    needs: Needs
+
+    def settings(self) -> Mapping[str, Any]:
+        """All that determines a fit beside its rows and its seed, plain JSON: it enters the key."""
+        ...
+
+    def fit(self, view: View, roles: Roles, *, seed: int, folder: Path | None = None) -> Fitted:
+        """Fit on ``roles.train``, hyper-parameters chosen on ``roles.inner``.
+
+        Args:
+            view: the rows.
+            roles: which rows are for what.
+            seed: for strategies that draw.
+            folder: for checkpoints, named by the task's key; None where nothing is kept.
+        """
+        ...
+
+    def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
+        """One result for each job, in their order; the same as :meth:`fit` one by one, perhaps faster.
+
+        All jobs are on the features of one view; each has its own leave to see labels.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Record:
+    """What a task left behind: a result, or why there is none.
+
+    Attributes:
+        task, key: which; the key digests all that can change the result.
+        labels: how many labels were used.
+        scores: (t, K) float32 raw scores of the test rows.
+        held_out: (h, K) float32 of the rows held out, or None.
+        kind: what the scores are.
+        chosen, converged, flops, nbytes: as in :class:`Fitted`.
+        train_accuracy: share of the fitted rows that are predicted right.
+        seconds, cpu_seconds, peak_bytes: of the fit, measured by the worker.
+        predict_seconds: for all test rows.
+        error, hint: why it failed; None for a result.
+    """
+
+    task: Task
+    key: str
+    labels: int = 0
+    scores: npt.NDArray[np.float32] | None = None
+    held_out: npt.NDArray[np.float32] | None = None
+    kind: Kind = "logits"
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    converged: bool = True
+    flops: float | None = None
+    nbytes: int | None = None
+    train_accuracy: float | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    predict_seconds: float = 0.0
+    error: str | None = None
+    hint: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.scores is None) == (self.error is None):
+            raise InputError("a record is either a result or a failure", hint="pass scores or error")
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no result."""
+        return self.error is not None
+
+
+class Executor(Protocol):
+    """Runs tasks somewhere."""
+
+    def run(self, setup: Any, tasks: Sequence[Task]) -> Iterator[Record]:
+        """Each task once, in any order; a fault is a record, never an exception."""
+        ...

@@ -1,0 +1,250 @@
+"""What is measured on test rows, and what each row adds to it.
+
+A metric is a :class:`~tlengine.plugins.records.MetricSpec`. Its influence function says what each row adds to
+the metric's deviation, to first order, and adds up to 0; the intervals are made of it. Where a metric brings
+none, units are left out one at a time (:func:`jackknife`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import InputError
+from tlengine.plugins.records import MetricSpec
+from tlengine.statistics import ranking
+from tlengine.statistics.calibration import LEAST, log_loss
+from tlengine.statistics.calibration_error import expected_calibration_error
+from tlengine.statistics.outcomes import Outcome
+
+__all__ = ["ACCURACY", "BALANCED_ACCURACY", "METRICS", "influence", "jackknife", "score", "scores"]
+
+FloatArray = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+TOP = 5
+
+
+def _hits(codes: Codes, proba: FloatArray) -> FloatArray:
+    return np.asarray(proba.argmax(axis=1) == codes, dtype=np.float64)
+
+
+def _top_hits(codes: Codes, proba: FloatArray) -> FloatArray:
+    """1.0 where fewer than five classes come before the true one: more probable, or equal and earlier."""
+    own = proba[np.arange(len(codes)), codes][:, None]
+    earlier = np.arange(proba.shape[1]) < codes[:, None]
+    before = (proba > own) | ((proba == own) & earlier)
+    return np.asarray(before.sum(axis=1) < TOP, dtype=np.float64)
+
+
+def _losses(codes: Codes, proba: FloatArray) -> FloatArray:
+    return -np.log(np.maximum(proba[np.arange(len(codes)), codes], LEAST))
+
+
+def _squares(codes: Codes, proba: FloatArray) -> FloatArray:
+    return np.asarray(((proba - np.eye(proba.shape[1])[codes]) ** 2).sum(axis=1))
+
+
+def _deviations(values: FloatArray) -> FloatArray:
+    """What each row adds to the deviation of a mean."""
+    return np.asarray((values - values.mean()) / len(values))
+
+
+def _recalls(codes: Codes, hits: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(K,) recall of each class, 0 where it does not occur, and (K,) how often it does."""
+    counts = np.bincount(codes).astype(np.float64)
+    found = np.bincount(codes, weights=hits)
+    return np.divide(found, counts, out=np.zeros(len(counts)), where=counts > 0), counts
+
+
+def _balanced(codes: Codes, proba: FloatArray) -> float:
+    recall, counts = _recalls(codes, _hits(codes, proba))
+    return float(recall[counts > 0].mean())
+
+
+def _balanced_influence(codes: Codes, proba: FloatArray) -> FloatArray:
+    hits = _hits(codes, proba)
+    recall, counts = _recalls(codes, hits)
+    return np.asarray((hits - recall[codes]) / (counts[codes] * (counts > 0).sum()))
+
+
+def _f1_parts(codes: Codes, proba: FloatArray) -> tuple[Codes, FloatArray, FloatArray]:
+    """Predictions, F1 of each class, and how often it is true plus how often predicted."""
+    predicted, n_classes = proba.argmax(axis=1), proba.shape[1]
+    both = np.bincount(codes[predicted == codes], minlength=n_classes)
+    either = np.asarray(
+        np.bincount(codes, minlength=n_classes) + np.bincount(predicted, minlength=n_classes), float
+    )
+    return (
+        np.asarray(predicted),
+        np.divide(2.0 * both, either, out=np.zeros(n_classes), where=either > 0),
+        either,
+    )
+
+
+def _macro_f1(codes: Codes, proba: FloatArray) -> float:
+    _, f1, either = _f1_parts(codes, proba)
+    return float(f1[either > 0].mean())
+
+
+def _macro_f1_influence(codes: Codes, proba: FloatArray) -> FloatArray:
+    """By the delta method: F1 = 2 A / (B + C), shares of rows that are right, predicted so, and so."""
+    predicted, f1, either = _f1_parts(codes, proba)
+    rate = np.divide(f1, either, out=np.zeros(len(f1)), where=either > 0)
+    gain = np.divide(2.0, either, out=np.zeros(len(f1)), where=either > 0)
+    each = gain[codes] * (predicted == codes) - rate[codes] - rate[predicted]
+    return np.asarray(each / (either > 0).sum())
+
+
+METRICS: Mapping[str, MetricSpec] = {
+    spec.name: spec
+    for spec in (
+        MetricSpec(
+            name="accuracy",
+            score=lambda codes, proba: float(_hits(codes, proba).mean()),
+            influence=lambda codes, proba: _deviations(_hits(codes, proba)),
+            share="rows",
+            description="share of rows whose most probable class is the true one",
+        ),
+        MetricSpec(
+            name="balanced_accuracy",
+            score=_balanced,
+            influence=_balanced_influence,
+            decisions="prior_free",
+            share="classes",
+            description="mean recall of the classes, decided as if all were equally frequent",
+        ),
+        MetricSpec(
+            name="log_loss",
+            score=log_loss,
+            greater_is_better=False,
+            influence=lambda codes, proba: _deviations(_losses(codes, proba)),
+            limits=(0.0, float("inf")),
+            description="minus the logarithm of the true class's probability, in nats",
+        ),
+        MetricSpec(
+            name="ece",
+            score=expected_calibration_error,
+            greater_is_better=False,
+            interval=False,
+            limits=(0.0, 1.0),
+            description="gap between confidence and accuracy over 15 bins; biased upward, see its null",
+        ),
+        MetricSpec(
+            name="macro_f1",
+            score=_macro_f1,
+            influence=_macro_f1_influence,
+            limits=(0.0, 1.0),
+            description="mean over classes of the harmonic mean of precision and recall",
+        ),
+        MetricSpec(
+            name="auroc",
+            score=ranking.auroc,
+            influence=ranking.auroc_influence,
+            limits=(0.0, 1.0),
+            description="area under the ROC curve, each class against the rest, mean over classes",
+        ),
+        MetricSpec(
+            name="average_precision",
+            score=ranking.average_precision,
+            influence=ranking.average_precision_influence,
+            limits=(0.0, 1.0),
+            description="average precision, each class against the rest, mean over classes",
+        ),
+        MetricSpec(
+            name="top5",
+            score=lambda codes, proba: float(_top_hits(codes, proba).mean()),
+            influence=lambda codes, proba: _deviations(_top_hits(codes, proba)),
+            share="rows",
+            description="share of rows whose true class is among the five most probable",
+        ),
+        MetricSpec(
+            name="brier",
+            score=lambda codes, proba: float(_squares(codes, proba).mean()),
+            greater_is_better=False,
+            influence=lambda codes, proba: _deviations(_squares(codes, proba)),
+            limits=(0.0, 2.0),
+            description="squared distance of the probabilities from the truth, summed over classes",
+        ),
+    )
+}
+"""The metrics of tlengine, by name; a plugin's come through the hook ``tlengine_metrics``."""
+
+ACCURACY = METRICS["accuracy"]
+BALANCED_ACCURACY = METRICS["balanced_accuracy"]
+
+
+def score(metric: MetricSpec, outcome: Outcome) -> float:
+    """A metric of one outcome.
+
+    Raises:
+        InputError: it is not defined for these rows (``auroc`` of one class, say): NaN or infinite.
+
+    >>> o = Outcome.of(np.array([0, 1]), np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), counts=[1, 1])
+    >>> score(ACCURACY, o)
+    0.5
+    """
+    value = float(metric.score(outcome.truth, outcome.seen_as(metric.decisions)))
+    if not np.isfinite(value):
+        raise InputError(
+            f"{metric.name} is {value} on {len(outcome.rows)} test rows of "
+            f"{len(np.unique(outcome.truth))} classes",
+            hint="leave this metric out, or bring test rows of more classes",
+        )
+    return value
+
+
+def scores(outcome: Outcome, metrics: Mapping[str, MetricSpec] = METRICS) -> dict[str, float]:
+    """All metrics of one outcome, by name.
+
+    Raises:
+        InputError: as in :func:`score`.
+    """
+    return {name: score(metric, outcome) for name, metric in metrics.items()}
+
+
+def influence(metric: MetricSpec, outcome: Outcome, units: Codes) -> FloatArray:
+    """What each test row adds to the deviation of a metric, to first order; adds up to 0.
+
+    Args:
+        metric: whose influence function is used; without one, :func:`jackknife`.
+        outcome: m test rows.
+        units: (n,) the unit of every row of the data set.
+    """
+    proba = outcome.seen_as(metric.decisions)
+    if metric.influence is None:
+        return jackknife(metric, outcome.truth, proba, units[outcome.rows])
+    return np.asarray(metric.influence(outcome.truth, proba), dtype=np.float64)
+
+
+def jackknife(metric: MetricSpec, codes: Codes, proba: FloatArray, units: Codes) -> FloatArray:
+    """Influence by leaving out one unit at a time, shared equally by the unit's rows.
+
+    Miller, "The jackknife - a review", Biometrika 1974. A unit that the metric is not defined without adds
+    nothing. It costs one call of the metric a unit.
+
+    Args:
+        metric: any.
+        codes: (m,) true classes.
+        proba: (m, K) probabilities.
+        units: (m,) the unit of each of these rows.
+
+    >>> codes, proba = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
+    >>> jackknife(METRICS["accuracy"], codes, proba, np.arange(4)).round(3).tolist()
+    [0.062, -0.188, 0.062, 0.062]
+    """
+    whole = metric.score(codes, proba)
+    _, unit = np.unique(units, return_inverse=True)
+    size = np.bincount(unit)
+    if len(size) == 1:
+        return np.zeros(len(codes))
+    change = np.zeros(len(size))
+    for u in range(len(size)):
+        kept = unit != u
+        change[u] = whole - metric.score(codes[kept], proba[kept])
+    change[~np.isfinite(change)] = 0.0
+    shares = size / len(codes)
+    each = change * (1.0 - shares)
+    each -= shares * each.sum()
+    return np.asarray((each / size)[unit])
