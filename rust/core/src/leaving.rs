@@ -137,7 +137,7 @@ pub struct Helpers<'scope, T> {
 
 impl<T> Helpers<'_, T> {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.handles.len()
     }
 

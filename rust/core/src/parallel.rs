@@ -181,7 +181,7 @@ impl Run<'_> {
                 .map_while(|_| company.spawn(scope, || team.serve(&step)).ok())
                 .collect();
             let helpers = company.helpers(started);
-            let count = helpers.len();
+            let count = helpers.count();
             // Dropped before the helpers, who are then joined.
             let _dismissal = Dismissal(&team);
             lead(&|| {
