@@ -1,7 +1,8 @@
 """This build beside an earlier one: ``python -m benches.previous ../old/python [part of a work's name ...]``.
 
 For chips that the record does not know: each work is done by both builds in turns, in one process each, and
-the ratio is the earlier build's best time over this one's. The earlier tree needs its extension in it.
+the ratio is the earlier build's least CPU seconds over this one's. A busy host moves those less than wall
+time, but waiting for the disk is not in them. The earlier tree needs its extension in it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benches.ratios import Peer, _serve, take_turns
+from benches.ratios import Peer, serve, take_turns
 
 FLOOR = 0.9
 THIS = Path(__file__).parents[1] / "python"
@@ -191,7 +193,7 @@ def _serve_tree(tree: str, pipe: Any, prepare: Callable[..., Any], args: tuple[A
     if str(found) != tree:
         pipe.send(("error", f"tlengine comes from {found}, not from {tree}"))
         return
-    _serve(pipe, prepare, args)
+    serve(pipe, prepare, args, time.process_time)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def peer(
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     # Not a daemon: those may not start workers, and joblib would do with one.
-    process = context.Process(target=_serve, args=(theirs, prepare, args))
+    process = context.Process(target=serve, args=(theirs, prepare, args))
     with _environment(env):
         process.start()
     theirs.close()
@@ -158,16 +158,22 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(kept)
 
 
-def _serve(pipe: Any, prepare: Callable[..., Callable[[], Any]], args: tuple[Any, ...]) -> None:
+def serve(
+    pipe: Any,
+    prepare: Callable[..., Callable[[], Any]],
+    args: tuple[Any, ...],
+    clock: Contender = time.perf_counter,
+) -> None:
+    """What the process of a :class:`Peer` does: the work, again and again, and the seconds of ``clock``."""
     try:
         work, found = prepare(*args), None
         while True:
             if pipe.recv() == "result":
                 pipe.send(("value", found))
                 continue
-            start = time.perf_counter()
+            start = clock()
             found = work()
-            pipe.send(("value", time.perf_counter() - start))
+            pipe.send(("value", clock() - start))
     except EOFError:
         return
     except Exception as error:

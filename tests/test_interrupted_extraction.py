@@ -136,7 +136,10 @@ def _is_told_of_the_death(loader: "torch.utils.data.DataLoader[int]") -> bool:
 
 
 @pytest.mark.parametrize("moment", ["reading", "writing"])
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torch's, of what was killed
+# Torch's finalizers may find nobody at the other end of what a killed worker had shared.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <Finalize object, dead>:pytest.PytestUnraisableExceptionWarning"
+)
 def test_a_killed_worker_of_a_data_loader(moment: str, tmp_path: Path) -> None:
     data = Reading(tmp_path, moment)
     loader = torch.utils.data.DataLoader(data, num_workers=1, multiprocessing_context="spawn")

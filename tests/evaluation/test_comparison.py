@@ -361,3 +361,9 @@ def test_labels_are_needed(digits):
 def test_a_backbone_for_other_samples_is_refused():
     with pytest.raises((BackboneError, InputError), match="text"):
         compare((["a", "b"] * 20, ["x", "y"] * 20), tiny(), **QUICK)
+
+
+@pytest.mark.parametrize("seeds", [0, -1, True, 2.0])
+def test_seeds_are_a_number_of_them(digits, seeds):
+    with pytest.raises(InputError, match="seeds; at least 1"):
+        compare(digits, budgets=[5], seeds=seeds, progress=False)

@@ -215,6 +215,15 @@ def test_drafts_of_a_run_that_was_killed_are_removed(whole: Path) -> None:
     assert not draft.exists()
 
 
+def test_a_file_system_without_locks_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(InputError, match="a file system without locks"):
+        FileJournal(tmp_path)
+
+
 def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
     first = FileJournal(tmp_path)
     for fresh in (False, True):

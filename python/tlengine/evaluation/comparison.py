@@ -106,7 +106,7 @@ def compare(
     refuse_unknown("compare", extraction, EXTRACTION, OPTIONS)
     measured = {name: resolve("metric", name) for name in _metrics(metrics)}
     asked = None if budgets is None else parse_budgets(budgets)
-    if not isinstance(seeds, int) or seeds < 1:
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
         raise InputError(f"{seeds} seeds; at least 1 is needed", hint="5 is the default")
     place = resolve_executor(executor)
     dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)

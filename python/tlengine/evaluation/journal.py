@@ -81,10 +81,15 @@ class FileJournal(Journal):
         file = (self.folder / "journal.jsonl").open("ab+", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.close()
             raise InputError(
                 f"another run is writing to {self.folder}", hint="wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            file.close()
+            raise InputError(
+                f"{self.folder} is on a file system without locks ({error})", hint="choose another --out"
             ) from None
         if fresh:
             file.truncate(0)
@@ -198,7 +203,5 @@ def _read(line: bytes, predictions: Path) -> Record | None:
         told: dict[str, Any] = {name: facts[name] for name in _NUMBERS}
         told |= {name: arrays.get(name) for name in _ARRAYS}
         return Record(task=Task(**facts["task"]), key=facts["key"], **told)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        return None
-    except Exception:  # a damaged safetensors file raises the library's own error
+    except Exception:  # whatever is wrong with it, its task is run again
         return None

@@ -7,7 +7,7 @@
 //!
 //! Long work takes a [`Run`]: how many threads it may use, and a flag that asks it to stop.
 
-// Elsewhere what guards mappings, the one user of libc, may be left out.
+// Elsewhere a user of libc, what guards mappings, may be left out.
 #![cfg_attr(all(not(test), target_os = "linux"), deny(unused_crate_dependencies))]
 
 pub mod cache;

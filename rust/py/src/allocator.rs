@@ -1,8 +1,8 @@
 //! Allocations that start where a cache line does.
 //!
 //! The C library's larger blocks start 16 bytes into a line, so that each 64-byte load of a kernel would touch two of
-//! them: 10 to 25 % of a solver's time on Intel chips. It is still the C library that allocates: what it promises
-//! about forks and threads holds.
+//! them, which cost solvers about 10 to 20 % of their CPU time on an Intel Xeon (docs/benchmarks.md). It is still
+//! the C library that allocates: what it promises about forks and threads holds.
 #![allow(unsafe_code, reason = "an allocator hands out raw pointers")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
