@@ -87,13 +87,13 @@ def scores_in_order(classifier: Any, X: Matrix, reading: Reading, classes: int) 
 
 
 def pad(scores: Scores, known: Codes, classes: int) -> Scores:
-    """(m, K) from (m, k): the columns of the classes that were fitted, ``-inf`` for the others.
+    """(..., K) from (..., k): the columns of the classes that were fitted, ``-inf`` for the others.
 
     >>> pad(np.zeros((1, 1)), np.array([1]), 2).tolist()
     [[-inf, 0.0]]
     """
-    found = np.full((len(scores), classes), -np.inf)
-    found[:, known] = scores
+    found = np.full((*scores.shape[:-1], classes), -np.inf)
+    found[..., known] = scores
     return found
 
 
@@ -103,7 +103,7 @@ def unseen(scores: Scores, known: Codes, seen: Codes) -> Scores:
     return scores
 
 
-def loss(kind: Kind, scores: Scores, codes: Codes, labels: int) -> float:
+def loss(kind: Kind, scores: Scores | Matrix, codes: Codes, labels: int) -> float:
     """The log-loss of held-out scores, calibrated on themselves."""
     value = calibrate(kind, scores, codes, labels=labels, classes=scores.shape[1])
     return log_loss(codes, probabilities(kind, scores, value))
@@ -153,14 +153,15 @@ class Tuned:
         chosen, held, kind = self.default(view, len(roles.train)), None, self.kind
         if roles.inner:
             codes = view.codes(roles.held)
-            scores = np.empty((len(candidates), len(codes), view.classes))
+            # One array, of the precision that a record keeps: it is the largest that a fit needs.
+            scores = np.empty((len(candidates), len(codes), view.classes), dtype=np.float32)
             end = 0
-            for rows, others in roles.inner:  # into one array: it is the largest that a fit needs
+            for rows, others in roles.inner:
                 start, end = end, end + len(others)
                 kind, scores[:, start:end] = self.held_scores(view, rows, others, candidates)
             losses = self.losses(kind, scores, codes, len(roles.train)) if len(candidates) > 1 else [0.0]
             best = int(np.argmin(losses))
-            chosen, held = candidates[best], scores[best].copy()
+            chosen, held = candidates[best], scores[best].astype(np.float64)
         return self.finish(view, roles.train, chosen, held, kind)
 
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
@@ -200,7 +201,7 @@ class Tuned:
             found.append(pad(scores, known, view.classes))
         return kind, np.stack(found)
 
-    def losses(self, kind: Kind, scores: Scores, codes: Codes, labels: int) -> list[float]:
+    def losses(self, kind: Kind, scores: Matrix, codes: Codes, labels: int) -> list[float]:
         """What is minimised over the candidates."""
         return [loss(kind, each, codes, labels) for each in scores]
 

@@ -77,14 +77,13 @@ class RidgeStrategy(Tuned):
         flat = X @ path.coef_.reshape(-1, X.shape[1]).T
         found = flat.reshape(len(held), *path.coef_.shape[:2]).swapaxes(0, 1) + path.intercept_[:, None]
         scores = _two_sided(np.asarray(found, dtype=np.float64))
-        return "logits", np.stack([pad(each, known, view.classes) for each in scores])
+        return "logits", pad(scores, known, view.classes)
 
-    def losses(self, kind: Kind, scores: Scores, codes: Codes, labels: int) -> list[float]:
+    def losses(self, kind: Kind, scores: Matrix, codes: Codes, labels: int) -> list[float]:
         """Squared errors, which are what ridge minimises; of classes that were fitted."""
         target = indicators(codes, scores.shape[2])
         by = 2 if scores.shape[2] == 2 else 1  # two classes share a column s as -s/2 and s/2
-        errors = np.where(np.isfinite(scores), by * scores - target, 0.0) ** 2
-        return [float(each.mean()) for each in errors]
+        return [float((np.where(np.isfinite(each), by * each - target, 0.0) ** 2).mean()) for each in scores]
 
 
 def _two_sided(scores: Scores) -> Scores:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlengine.evaluation.strategies.base import Candidate, Tuned, pad
-from tlengine.plugins.contracts import Codes, Kind, Rows, Scores, View
+from tlengine.plugins.contracts import Codes, Kind, Matrix, Rows, Scores, View
 from tlengine.statistics import log_loss
 
 __all__ = ["CentroidStrategy", "NeighborsStrategy"]
@@ -48,9 +48,9 @@ class NeighborsStrategy(Tuned):
             view.features(held), view.features(rows), compact, k=ks, temperature=temperatures
         ).proba
         flat = found.reshape(len(candidates), *found.shape[2:])
-        return "votes", np.stack([pad(each, known, view.classes) for each in flat])
+        return "votes", pad(flat, known, view.classes)
 
-    def losses(self, kind: Kind, scores: Scores, codes: Codes, labels: int) -> list[float]:
+    def losses(self, kind: Kind, scores: Matrix, codes: Codes, labels: int) -> list[float]:
         """Of the votes as they are: each has its own least share."""
         return [log_loss(codes, np.where(np.isfinite(each), each, 0.0)) for each in scores]
 
