@@ -151,3 +151,17 @@ def test_a_resample_that_is_not_there_is_an_error(wrong):
 def test_a_part_that_is_not_there_is_an_error(part):
     with pytest.raises(InputError, match="no part"):
         make_resamples(np.arange(90) % 3).roles(task(part=part))
+
+
+def test_a_seed_that_repeats_some_folds_stays_whole():
+    """Six equal groups in five folds: four folds of one group are the same in many seeds. A seed of which the
+    new fold alone counted would test the groups of that fold more often than the others."""
+    y = np.arange(120) % 2
+    plan = make_resamples(y, seeds=5, groups=np.arange(120) // 20)
+    found = plan.distinct("all")
+    seeds = {seed for seed, _ in found}
+    assert len(found) == 5 * len(seeds)
+    tested = np.bincount(np.concatenate([plan.resample(*place).test for place in found]), minlength=120)
+    assert (tested == len(seeds)).all()
+    pairs = [{r.test.tobytes() for r in plan.resamples if r.seed == seed} for seed in range(5)]
+    assert any(one & two for one in pairs for two in pairs if one is not two), "some fold is repeated"

@@ -11,14 +11,20 @@ import numpy as np
 from tlengine.data.resamples import Plan, make_resamples
 from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.executors import Here
+from tlengine.evaluation.held import calibrated
 from tlengine.evaluation.running import tasks_of
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.strategies import EstimatorStrategy, LogisticStrategy
 from tlengine.evaluation.views import Ground, RunView
 from tlengine.plugins import resolve_strategy
-from tlengine.plugins.contracts import Record, Task
+from tlengine.plugins.contracts import HeldOut, Record, Task
 
-__all__ = ["Named", "World", "fitted", "setup_of"]
+__all__ = ["Named", "World", "fitted", "held", "setup_of"]
+
+
+def held(accuracy: float, log_loss: float = 0.3) -> HeldOut:
+    """What 320 rows held out might show."""
+    return HeldOut(rows=320, accuracy=accuracy, log_loss=log_loss)
 
 
 class Named:
@@ -88,15 +94,17 @@ class World:
             place = (resample.seed, resample.fold)
             task = Task(view=view, strategy=strategy, budget=budget, seed=place[0], fold=place[1])
             roles = self.plan.roles(task)
+            held_out, codes = self._held_out(roles.held, held, sure), self.plan.codes[roles.held]
+            labels, k = self.plan.labels(task), len(self.plan.classes)
+            value, told = calibrated("logits", held_out, codes, labels=labels, classes=k)
             moved = np.random.default_rng([luck, 1 + place[0]]).normal(size=len(values)) * 0.05
             records[place] = Record(
                 task=task,
                 key=f"{strategy} {place}",
-                labels=self.plan.labels(task),
+                labels=labels,
                 scores=self._scores(roles.test, values[roles.test] + moved[roles.test] < right, sure),
-                held_out=None
-                if held is None
-                else self._scores(roles.held, np.arange(len(roles.held)) < held * len(roles.held), sure),
+                calibration=value,
+                held=told,
             )
         cell = Cell(
             view=view, backbone=backbone, strategy=strategy, budget=budget, role=role, setup=setup,
@@ -108,6 +116,9 @@ class World:
     def control(self, name: str, right: float, held: float | None = None, **options: Any) -> Cell:
         """A control that belongs to no backbone."""
         return self.add(name, right, held, **{"view": name, "backbone": "", "role": "control", **options})
+
+    def _held_out(self, rows: Any, right: float | None, sure: float) -> Any:
+        return None if right is None else self._scores(rows, np.arange(len(rows)) < right * len(rows), sure)
 
     def _scores(self, rows: Any, right: Any, sure: float) -> Any:
         k = len(self.plan.classes)

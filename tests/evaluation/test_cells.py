@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tests.evaluation.made import World, fitted, setup_of
 from tlengine.data.resamples import make_resamples
@@ -11,6 +12,7 @@ from tlengine.evaluation.cells import cells_of
 from tlengine.evaluation.executors import Here
 from tlengine.evaluation.running import tasks_of
 from tlengine.plugins.contracts import Record
+from tlengine.statistics.metrics import BALANCED_ACCURACY, score
 
 
 def test_a_draw_is_a_seed_with_its_folds_pooled():
@@ -39,11 +41,11 @@ def test_a_seeded_strategy_draws_anew_on_equal_rows():
 def test_held_out_accuracy_and_loss_are_those_of_the_rows_held_out():
     cell = World.of(rows=100).add("probe", 0.2, 0.75)
     assert set(cell.inner) == set(cell.records)
-    for accuracy, loss, n in cell.inner.values():
-        assert n == 80
-        assert accuracy == pytest.approx(0.75)
+    for held in cell.inner.values():
+        assert held.rows == 80
+        assert held.accuracy == pytest.approx(0.75)
         # calibrated on 80 rows of which three in four are right: close to the entropy of .75
-        assert loss == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25), abs=0.01)
+        assert held.log_loss == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25), abs=0.01)
 
 
 def test_what_holds_nothing_out_has_no_held_out_accuracy():
@@ -104,3 +106,17 @@ def test_a_cell_judges_with_the_plan_that_it_was_fitted_by(digits):
     assert cell.draws[0].correct.mean() > 0.9
     others = replace(cell.setup.ground, codes=(plan.codes + 1) % 4)
     assert replace(cell, setup=replace(cell.setup, ground=others)).draws[0].correct.mean() < 0.1
+
+
+def test_scores_without_a_prior_are_prior_free_as_they_are():
+    """Two classes at 90/10, one standard deviation from the middle: distances to their means know no shares,
+    and dividing their probabilities by the shares would cost 12 points of balanced accuracy."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(3_000) % 10 == 0).astype(int)
+    X = rng.normal(size=(3_000, 1)) + np.where(y, 1.0, -1.0)[:, None]
+    plan = make_resamples(y, seeds=2)
+    found = {}
+    for cell in fitted(setup_of(X, plan, ["centroid", "probe"]), ["all"]):
+        found[cell.strategy] = np.mean([score(BALANCED_ACCURACY, draw) for draw in cell.draws])
+    assert found["centroid"] == pytest.approx(norm.cdf(1), abs=0.03)
+    assert found["probe"] == pytest.approx(norm.cdf(1), abs=0.03)

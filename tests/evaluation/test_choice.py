@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.evaluation.made import World, fitted, setup_of
+from tests.evaluation.made import World, fitted, held, setup_of
 from tlengine.data import load_dataset
 from tlengine.data.resamples import make_resamples
 from tlengine.evaluation import compare
@@ -31,16 +31,16 @@ def test_within_a_standard_error_the_better_probabilities_win():
     world.add("clear", 0.9, 0.80, luck=2)
     clear = world.cells[-1]
     # A better log-loss does not make up for eleven points.
-    clear.__dict__["inner"] = dict.fromkeys(clear.records, (0.8, 0.01, 320))
+    clear.__dict__["inner"] = dict.fromkeys(clear.records, held(0.8, 0.01))
     assert choose(world.cells).kept.strategy == "sure"
-    clear.__dict__["inner"] = dict.fromkeys(clear.records, (0.89, 0.01, 320))
+    clear.__dict__["inner"] = dict.fromkeys(clear.records, held(0.89, 0.01))
     assert choose(world.cells).kept.strategy == "clear"
 
 
 def test_each_resample_picks_for_itself_and_the_most_frequent_is_kept():
     world = World.of(seeds=1)
     one, two = world.add("one", 0.9, 0.9), world.add("two", 0.8, 0.8)
-    one.__dict__["inner"] = {place: (0.9 if place[1] < 2 else 0.1, 0.3, 320) for place in one.records}
+    one.__dict__["inner"] = {place: held(0.9 if place[1] < 2 else 0.1) for place in one.records}
     found = choose(world.cells)
     assert [(cell.strategy, times) for cell, times in found.counts] == [("two", 3), ("one", 2)]
     assert found.kept is two
@@ -61,7 +61,7 @@ def test_what_has_no_held_out_scores_is_judged_and_not_chosen():
 def test_one_resample_without_held_out_scores_is_enough_not_to_be_chosen():
     world = World.of()
     partly = world.add("partly", 0.99, 0.99)
-    partly.records[2, 4] = replace(partly.records[2, 4], held_out=None)
+    partly.records[2, 4] = replace(partly.records[2, 4], held=None)
     world.add("probe", 0.7, 0.7, luck=1)
     found = choose(world.cells)
     assert {cell.strategy for cell in found.picks.values()} == {"probe"}

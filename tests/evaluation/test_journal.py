@@ -20,7 +20,7 @@ from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.running import run_all
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.strategies import CentroidStrategy, RidgeStrategy
-from tlengine.plugins.contracts import Record, Task
+from tlengine.plugins.contracts import HeldOut, Record, Task
 
 X, CODES = clouds(60)
 
@@ -54,6 +54,8 @@ def lines(folder: Path) -> list[bytes]:
 
 def records_in(folder: Path) -> dict[str, Record]:
     journal = FileJournal(folder)
+    keys = [json.loads(line)["record"]["key"] for line in lines(folder) if line.startswith(b'{"record"')]
+    journal.take_up(keys)
     journal.close()
     return journal.records
 
@@ -76,7 +78,8 @@ def test_all_is_taken_up_and_nothing_changes(whole: Path) -> None:
 def test_numbers_survive_to_the_last_bit(tmp_path: Path) -> None:
     task = Task(view="a@b:mean", strategy="s", budget=5, seed=1, fold=2, part="inner:3")
     facts: dict[str, Any] = {
-        "labels": 7, "chosen": {"C": 0.1, "k": [1, 2]}, "converged": False, "flops": 1e9, "nbytes": 3,
+        "labels": 7, "calibration": 1 / 7, "held": HeldOut(rows=3, accuracy=2 / 3, log_loss=0.1),
+        "chosen": {"C": 0.1, "k": [1, 2]}, "converged": False, "flops": 1e9, "nbytes": 3,
         "train_accuracy": 1 / 3, "seconds": 0.1, "cpu_seconds": 0.2, "peak_bytes": 5, "predict_seconds": 1e-7,
     }  # fmt: skip
     scores = np.array([[1 / 3, -np.inf], [1e-30, 3]], np.float32)
@@ -124,7 +127,7 @@ MUTATIONS = {
     "accuracy": edit(rb'"train_accuracy": [\d.e-]+', b'"train_accuracy": 0.123'),
     "key": edit(rb'"key": "..', b'"key": "zz'),
     "task": edit(rb'"seed": 0', b'"seed": 1'),
-    "version": edit(rb'"format": 1', b'"format": 2'),
+    "version": edit(rb'"format": 2', b'"format": 1'),
     "sum": edit(rb'"sum": "...', b'"sum": "zzz'),
     "no JSON": lambda line: b"{" + line,
     "other JSON": lambda line: b"[1, 2]\n",
@@ -154,7 +157,7 @@ def test_a_line_that_is_not_what_was_written_is_left_out(whole: Path, mutation: 
 
 def test_a_line_of_another_version_is_left_out_though_its_digest_fits(whole: Path) -> None:
     found = lines(whole)
-    body = json.loads(found[0])["record"] | {"format": 2}
+    body = json.loads(found[0])["record"] | {"format": module.FORMAT + 1}
     told = json.dumps(body, sort_keys=True)
     found[0] = json.dumps({"sum": module._sum(told), "record": body}).encode() + b"\n"
     write(whole, found)
@@ -345,3 +348,39 @@ def test_lines_and_scores_are_synced_each_second(tmp_path: Path, monkeypatch: py
     journal.close()
     assert Path(synced[-1]).name == "journal.jsonl"
     assert len([path for path in synced if path.endswith(".safetensors")]) == 6
+
+
+def test_scores_of_other_runs_are_not_read_and_not_removed(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that served other data costs no memory; scores that no line names are swept away."""
+    orphan = whole / "predictions" / ("e" * 32 + ".safetensors")
+    orphan.write_bytes(b"written by a run that was killed before its line")
+    before = files_in(whole / "predictions")
+    read: list[str] = []
+    real = module._read
+
+    def noted(facts: Any, folder: Path) -> Any:
+        read.append(facts["key"])
+        return real(facts, folder)
+
+    monkeypatch.setattr(module, "_read", noted)
+    moved = X.copy()
+    moved[0] += 1
+    records, taken = run(whole, setup(moved))
+    assert (taken, len(records), read) == (0, 20, [])
+    after = files_in(whole / "predictions")
+    assert orphan.name not in after
+    assert before.items() - after.items() == {(orphan.name, before[orphan.name])}
+
+
+def test_memory_does_not_hold_scores_of_rows_held_out(whole: Path) -> None:
+    """They are the most that a fit leaves behind: five times the test rows. On disk they stay."""
+    from safetensors.numpy import load
+
+    records, _ = run(whole)
+    for key, record in records.items():
+        assert record.held_out is None
+        assert record.held is not None
+        kept = load((whole / "predictions" / f"{key}.safetensors").read_bytes())
+        assert len(kept["held_out"]) == record.held.rows

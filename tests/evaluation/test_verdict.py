@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from tests.evaluation.made import World
+from tests.evaluation.made import Named, World, held
 from tlengine.data.resamples import make_resamples
 from tlengine.documents import plain
-from tlengine.evaluation.verdict import FIRST, SELECTED, judge
+from tlengine.evaluation.setup import Chosen
+from tlengine.evaluation.verdict import FIRST, SELECTED, Verdict, judge
 
 SPOKEN = {"probe": "a linear probe", "raw": "a probe on raw samples"}
 
@@ -153,8 +154,8 @@ def test_the_accuracy_is_that_of_the_way_of_choosing():
     """The kept strategy alone is at 95 %; the resamples in which another was picked count as well."""
     world = World.of(seeds=1)
     one, two = world.add("one", 0.95, 0.9), world.add("two", 0.55, 0.9, luck=1)
-    two.__dict__["inner"] = {place: (0.9 if place[1] > 2 else 0.1, 0.3, 320) for place in two.records}
-    one.__dict__["inner"] = dict.fromkeys(one.records, (0.5, 0.3, 320))
+    two.__dict__["inner"] = {place: held(0.9 if place[1] > 2 else 0.1) for place in two.records}
+    one.__dict__["inner"] = dict.fromkeys(one.records, held(0.5))
     found = verdict(world)
     assert [(p["strategy"], p["times"], p["of"]) for p in found.picked] == [("one", 3, 5), ("two", 2, 5)]
     assert found.accuracy == pytest.approx(0.6 * 0.95 + 0.4 * 0.55, abs=0.05)
@@ -226,7 +227,6 @@ def test_labels_needed_looks_at_balanced_accuracy():
         cell = world.add("probe", 1.0, 1.0, budget=budget)
         for record in cell.records.values():
             record.scores[:] = [1.0, 0.0]
-            record.held_out[:] = [1.0, 0.0]
     found = verdict(world, [5, "all"])
     assert found.accuracy == pytest.approx(0.9)
     assert found.labels_needed is None
@@ -306,7 +306,7 @@ def test_where_two_backbones_are_picked_their_random_networks_are_both_met():
     one = world.add("probe", 0.9, 0.9, view="one")
     two = world.add("probe", 0.9, 0.9, view="two", luck=1)
     for cell, folds in ((one, (0, 1, 2)), (two, (3, 4))):
-        cell.__dict__["inner"] = {p: (0.9 if p[1] in folds else 0.5, 0.3, 320) for p in cell.records}
+        cell.__dict__["inner"] = {p: held(0.9 if p[1] in folds else 0.5) for p in cell.records}
     world.control("random", 0.4, 0.4, view="one~random", backbone="one", luck=3)
     world.control("random", 0.4, 0.4, view="two~random", backbone="two", luck=4)
     found = verdict(world)
@@ -321,3 +321,36 @@ def test_a_budget_at_which_everything_failed_is_left_out():
     found = verdict(world, [5, "all"])
     assert found.budget == 5
     assert [b["budget"] for b in found.by_budget] == [5]
+
+
+def missing_control(outcome: float) -> Verdict:
+    """A run whose control `stats` has no result."""
+    world = World.of(rows=600)
+    cell = world.add("probe", outcome, outcome)
+    world.control("raw", 0.7, 0.7, luck=1)
+    gone = Chosen(name="stats", strategy=Named(), role="control", view="stats")  # type: ignore[arg-type]
+    cell.setup.strategies["stats"] = gone  # type: ignore[index]
+    return verdict(world)
+
+
+@pytest.mark.parametrize(("right", "outcome"), [(0.95, "undecided"), (0.7, "undecided"), (0.4, "negative")])
+def test_a_control_without_a_result_makes_no_gain(right: float, outcome: str):
+    """Who beats all that are left may lose to the one that is missing; who loses has lost."""
+    found = missing_control(right)
+    assert (found.outcome, found.missing) == (outcome, ["stats"])
+    assert [b["outcome"] for b in found.by_budget] == [outcome]
+    assert found.helps_up_to is None
+
+
+def test_chance_is_that_of_the_classes_tested():
+    """Three classes are learnt and two tested: who always says one of them has a balanced accuracy of 1/2."""
+    y = np.concatenate([np.arange(300) % 3, np.arange(300) % 2])
+    splits = np.array(["train"] * 300 + ["test"] * 300)
+    world = World(make_resamples(y, seeds=1, splits=splits))
+    cell = world.add("probe", 1.0, 1.0)
+    for record in cell.records.values():
+        record.scores[:] = [1.0, 0.0, 0.0]
+    found = verdict(world)
+    assert found.by_budget[0]["chance"] == 0.5
+    assert found.by_budget[0]["balanced_accuracy"] == 0.5
+    assert found.labels_needed is None

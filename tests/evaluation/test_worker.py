@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,13 +65,23 @@ FAULTS = {
     "raises": (Spoilt(fit=raises), "not today", "try tomorrow"),
     "no result": (Spoilt(fit=lambda _: None), "AttributeError", None),
     "exits later": (Spoilt(scores=exits), "SystemExit", None),
-    "NaN": (Spoilt(scores=nan), "scores of training rows are not finite in 1 of 15 rows", None),
-    "infinity": (Spoilt(scores=lambda s: s + np.inf), "training rows are not finite in 15 of 15 rows", None),
-    "no class": (Spoilt(scores=lambda s: s - np.inf), "training rows are not finite in 15 of 15 rows", None),
+    "NaN": (Spoilt(scores=nan), "scores of test rows are not finite in 1 of 12 rows", None),
+    "infinity": (Spoilt(scores=lambda s: s + np.inf), "test rows are not finite in 12 of 12 rows", None),
+    "no class": (Spoilt(scores=lambda s: s - np.inf), "test rows are not finite in 12 of 12 rows", None),
     "columns": (Spoilt(scores=lambda s: s[:, :-1]), r"rows have shape \(\d+, 2\), expected \(\d+, 3\)", None),
     "rows": (Spoilt(scores=lambda s: s[1:]), r"shape \(\d+, 3\), expected", None),
     "text": (Spoilt(scores=lambda s: "many"), "ValueError", None),
     "held out NaN": (Spoilt(held_out=nan), "scores of rows held out are not finite", None),
+    "kind": (Spoilt(fit=lambda f: setattr(f, "kind", "probabilities") or f), "scores of kind 'probabilities'",
+             "use logits or votes"),
+    "too large": (Spoilt(scores=lambda s: s + 1e39), "test rows are not finite in 12 of 12", None),
+    "too small": (Spoilt(scores=lambda s: s - 1e39), "test rows are not finite in 12 of 12", None),
+    "no shares": (Spoilt(fit=lambda f: setattr(f, "kind", "votes") or f), "votes of test rows do not add",
+                  "give shares, or logits as kind 'logits'"),
+    "nbytes": (Spoilt(fit=lambda f: setattr(f, "nbytes", "12 MB") or f), "nbytes of a fit is '12 MB'",
+               "give a number from 0 on, or None"),
+    "flops": (Spoilt(fit=lambda f: setattr(f, "flops", -1.0) or f), "flops of a fit is -1.0",
+              "give a number from 0 on, or None"),
     "held out rows": (Spoilt(held_out=lambda s: s[1:]), "scores of rows held out have shape", None),
 }  # fmt: skip
 
@@ -185,3 +196,69 @@ def test_what_a_strategy_chose_is_plain_json() -> None:
     setup = setup_of(X, CODES, {"odd": Odd()})
     record: Record = run_task(Worker(setup), tasks_for(setup, [5])[0])
     assert record.chosen == {"C": 2.0, "by": [1, 2], "path": str(os.PathLike), "none": None}
+
+
+def test_a_fit_that_shuffles_its_rows_changes_nobody_elses() -> None:
+    """Rows of a task are shared by all strategies; the usual first line of a training loop shuffles them."""
+
+    class Shuffles(CentroidStrategy):
+        def fit(self, view: Any, roles: Roles, **options: Any) -> Fitted:
+            np.random.default_rng(0).shuffle(roles.train)
+            return super().fit(view, roles, **options)
+
+    class ShufflesLater(CentroidStrategy):
+        def fit(self, view: Any, roles: Roles, **options: Any) -> Fitted:
+            found: Any = super().fit(view, roles, **options)
+            own = found.scores
+
+            def scores(view: Any, rows: Any) -> Any:
+                rows[:] = rows[::-1].copy()
+                return own(view, rows)
+
+            found.scores = scores
+            return found  # type: ignore[no-any-return]
+
+    alone = list(run_tasks(Worker(made := setup_of(X, CODES, {"ridge": RidgeStrategy()})), tasks_for(made)))
+    setup = setup_of(X, CODES, {"a": Shuffles(), "b": ShufflesLater(), "ridge": RidgeStrategy()})
+    found = list(run_tasks(Worker(setup), tasks_for(setup)))
+    for record in found:
+        if record.task.strategy == "a":
+            assert "read-only" in str(record.error)
+    for one, two in zip(alone, [r for r in found if r.task.strategy == "ridge"], strict=True):
+        assert_same(one, two)
+
+
+def test_what_a_fit_does_to_the_process_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A journal in a relative folder would be lost by another directory, a table on stdout by prints."""
+
+    def messy(fitted: Fitted) -> Fitted:
+        os.chdir("/")
+        print("learning")
+        return fitted
+
+    monkeypatch.chdir(tmp_path)
+    setup = setup_of(X, CODES, {"messy": Spoilt(fit=messy)})
+    assert not any(record.failed for record in run_tasks(Worker(setup), tasks_for(setup, [5])))
+    assert Path.cwd() == tmp_path
+    out, err = capfd.readouterr()
+    assert (out, "learning" in err) == ("", True)
+
+
+def test_rows_that_the_user_set_apart_to_calibrate_by_calibrate() -> None:
+    """Where their labels are random, a temperature fitted on them is far above that of rows held out."""
+    X, y = clouds(300, apart=3.0)
+    splits = np.array(["train"] * 150 + ["calibrate"] * 50 + ["test"] * 100)
+    noise = y.copy()
+    noise[150:200] = np.random.default_rng(0).permutation(y[150:200])
+    found = {}
+    for name, labels in (("honest", y), ("noise", noise)):
+        setup = setup_of(X, labels, {"centroid": CentroidStrategy()}, splits=splits)
+        task = tasks_for(setup, ["all"])[0]
+        found[name] = run_task(Worker(setup), task)
+        assert found[name].labels == 200
+        assert found[name].held is not None
+    assert found["noise"].calibration > 5 * found["honest"].calibration
+    assert found["noise"].scores is not None
+    assert np.array_equal(found["noise"].scores, found["honest"].scores)

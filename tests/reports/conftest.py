@@ -82,6 +82,7 @@ def _verdict(answer):
         "accuracy_low": 0.91,
         "accuracy_high": 0.97,
         "accuracy_reason": None,
+        "missing": [],
         "picked": [
             {"backbone": "net", "strategy": "knn", "role": "strategy", "times": 4, "of": 5},
             {"backbone": "net", "strategy": "probe", "role": "strategy", "times": 1, "of": 5},

@@ -208,12 +208,20 @@ class Plan:
         return sum(len(rows) for rows in parts if rows is not None)
 
     def distinct(self, budget: Budget) -> list[tuple[int, int]]:
-        """(seed, fold) of the first resample of each different pair of training rows and test rows."""
-        first: dict[tuple[bytes, bytes], tuple[int, int]] = {}
-        for resample in self.resamples:
-            pair = (self.train(resample, budget).tobytes(), resample.test.tobytes())
-            first.setdefault(pair, (resample.seed, resample.fold))
-        return list(first.values())
+        """(seed, fold) of the resamples of every seed that has a new pair of training rows and test rows.
+
+        A seed whose folds are all repeats says nothing new. One that repeats some of them stays whole, so
+        that every unit is tested as often as any other.
+        """
+        known: set[tuple[bytes, bytes]] = set()
+        found: list[tuple[int, int]] = []
+        for seed in dict.fromkeys(resample.seed for resample in self.resamples):
+            own = [resample for resample in self.resamples if resample.seed == seed]
+            pairs = {(self.train(r, budget).tobytes(), r.test.tobytes()) for r in own}
+            if not pairs <= known:
+                found += [(resample.seed, resample.fold) for resample in own]
+            known |= pairs
+        return found
 
     def tasks(self, strategies: Mapping[str, Sequence[str]], budgets: Sequence[Budget]) -> Iterator[Task]:
         """Every fit: seed by seed, budget by budget, fold by fold, all strategies of one before the next.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ CHANCE = 0.003
 """How often rows that are nobody's copy may look like one."""
 FARTHEST = 0.25
 """No row is a near-duplicate from this part of the distance to the tenth nearest on."""
+BLOCK = 1_024
 SAMPLE = 1_000
 """Reference rows by which the dimension is estimated."""
 
@@ -71,9 +73,7 @@ def near_duplicates(
     """
     from tlengine.probes.neighbors import NeighborIndex
 
-    centre, scale = reference.mean(axis=0, dtype=np.float64), reference.std(axis=0, dtype=np.float64)
-    scale = np.where(scale > 0, scale, 1.0)
-    rows, others = (np.asarray((X - centre) / scale, dtype=np.float32) for X in (queries, reference))
+    rows, others = _in_units_of(reference, queries, reference)
     index = NeighborIndex(others, "euclidean")
     k = min(NEIGHBORS, len(others))
     nearest, distance = index.search(rows, k)
@@ -92,6 +92,26 @@ def near_duplicates(
         threshold=1 - limit,
         dimension=dimension,
     )
+
+
+def _in_units_of(
+    reference: npt.NDArray[np.floating[Any]], *arrays: npt.NDArray[np.floating[Any]]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Each array, its columns centred and in units of their standard deviation in the reference."""
+    centre = reference.mean(axis=0, dtype=np.float64)
+    squares = sum(((reference[part] - centre) ** 2).sum(axis=0) for part in _blocks(reference))
+    scale = np.sqrt(squares / len(reference))
+    scale = np.where(scale > 0, scale, 1.0)
+    for X in arrays:
+        found = np.empty(X.shape, dtype=np.float32)
+        for part in _blocks(X):
+            found[part] = (X[part] - centre) / scale
+        yield found
+
+
+def _blocks(X: npt.NDArray[Any]) -> Iterator[slice]:
+    """Rows to be worked on in double precision at a time."""
+    return (slice(start, start + BLOCK) for start in range(0, len(X), BLOCK))
 
 
 def _dimension(index: NeighborIndex, X: npt.NDArray[np.float32], k: int) -> float:

@@ -69,7 +69,7 @@ def assemble(
         summary = summarise(cells, parts.metrics, plan.units)
         comparisons = against_controls(cells, plan.units)
     with ledger.stage("inspect"):
-        noticed = _inspect(parts, choice)
+        noticed = attempt(choice.kept, "inspect", lambda: _inspect(parts, choice)) or _nothing(parts, choice)
     with ledger.stage("refit"):
         model = attempt(choice.kept, "refit", lambda: refit(choice.kept, parts.dataset.modality))
     document = run_document(
@@ -189,7 +189,7 @@ def _fits(cell: Cell) -> list[dict[str, Any]]:
             "fold": fold,
             "labels": record.labels,
             "chosen": dict(record.chosen),
-            "calibration": {"kind": record.kind, "value": cell.calibration((seed, fold))},
+            "calibration": {"kind": record.kind, "value": record.calibration},
             "converged": record.converged,
             "train_accuracy": record.train_accuracy,
             "seconds": round(record.seconds, 5),
@@ -229,6 +229,19 @@ def _inspect(parts: Parts, choice: Choice) -> dict[str, Any]:
         "mistakes": mistakes,
         "duplicates": findings.duplicates(view.X, samples.ids, samples.y, parts.setup.plan),
         "conflicts": findings.label_conflicts(samples.keys, samples.y, samples.ids),
+    }
+
+
+def _nothing(parts: Parts, choice: Choice) -> dict[str, Any]:
+    """The same of what could not be inspected."""
+    classes = [str(label) for label in parts.setup.ground.classes]
+    counts = [[0] * len(classes) for _ in classes]
+    none = {"threshold": 1.0, "count": 0, "tested": 0, "straddling": 0, "pairs": []}
+    return {
+        "confusion": {**choice.kept.name, "classes": classes, "counts": counts},
+        "mistakes": [],
+        "duplicates": none,
+        "conflicts": [],
     }
 
 

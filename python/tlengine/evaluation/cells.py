@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tlengine.evaluation.setup import Setup
-from tlengine.plugins.contracts import Budget, Record, Role, Task
-from tlengine.statistics import Outcome, calibrate, log_loss, pool, probabilities
+from tlengine.plugins.contracts import Budget, HeldOut, Record, Role, Task
+from tlengine.statistics import Outcome, pool, probabilities
 
 __all__ = ["Cell", "Place", "cells_of", "outcome_of", "pooled"]
 
@@ -70,48 +70,20 @@ class Cell:
         return pooled(self.setup, self.budget, {place: self.outcome(place) for place in self.records})
 
     @cached_property
-    def inner(self) -> dict[Place, tuple[float, float, int]]:
-        """Accuracy, log-loss and number of the rows held out in each training part, where there are any."""
-        found = {}
-        for place, record in self.records.items():
-            if record.held_out is None or not len(record.held_out):
-                continue
-            codes = self.setup.ground.codes[self.setup.plan.roles(self.task(place)).held]
-            proba = probabilities(record.kind, record.held_out, _calibration(record, codes, self))
-            accuracy = float((proba.argmax(axis=1) == codes).mean())
-            found[place] = (accuracy, log_loss(codes, proba), len(codes))
-        return found
-
-    def calibration(self, place: Place) -> float:
-        """The parameter that turns scores into probabilities."""
-        record = self.records[place]
-        held = self.setup.plan.roles(self.task(place)).held
-        return _calibration(record, self.setup.ground.codes[held], self)
-
-
-def _calibration(record: Record, codes: Any, cell: Cell) -> float:
-    classes = len(cell.setup.ground.classes)
-    held = record.held_out if record.held_out is not None and len(record.held_out) else None
-    return calibrate(
-        record.kind, held, codes if held is not None else None, labels=record.labels, classes=classes
-    )
+    def inner(self) -> dict[Place, HeldOut]:
+        """How the fit of each training part did on the rows that it held out, where there are any."""
+        return {place: record.held for place, record in self.records.items() if record.held is not None}
 
 
 def outcome_of(setup: Setup, task: Task, record: Record) -> Outcome:
-    """What a record says of the test rows, calibrated on what it held out."""
+    """What a record says of the test rows, as it is calibrated."""
     assert record.scores is not None
     roles, codes = setup.plan.roles(task), setup.ground.codes
-    held = record.held_out if record.held_out is not None and len(record.held_out) else None
-    value = calibrate(
-        record.kind, held, codes[roles.held] if held is not None else None,
-        labels=record.labels, classes=len(setup.ground.classes),
-    )  # fmt: skip
-    return Outcome.of(
-        roles.test,
-        codes[roles.test],
-        probabilities(record.kind, record.scores, value),
-        counts=np.bincount(codes[roles.train], minlength=len(setup.ground.classes)),
-    )
+    counts = np.bincount(codes[roles.train], minlength=len(setup.ground.classes))
+    if getattr(setup.strategies[task.strategy].strategy, "prior_free", False):
+        counts = np.minimum(counts, 1)
+    proba = probabilities(record.kind, record.scores, record.calibration)
+    return Outcome.of(roles.test, codes[roles.test], proba, counts=counts)
 
 
 def pooled(setup: Setup, budget: Budget, outcomes: Mapping[Place, Outcome]) -> list[Outcome]:

@@ -69,7 +69,7 @@ def choose(cells: Sequence[Cell]) -> Choice:
 
 
 def _pick(cells: Sequence[Cell], place: Place) -> Cell:
-    best, _, n = max(cell.inner[place] for cell in cells)
-    error = float(np.sqrt(best * (1 - best) / n))
-    close = [cell for cell in cells if cell.inner[place][0] >= best - error]
-    return min(close, key=lambda cell: cell.inner[place][1])
+    best = max((cell.inner[place] for cell in cells), key=lambda held: held.accuracy)
+    error = float(np.sqrt(best.accuracy * (1 - best.accuracy) / best.rows))
+    close = [cell for cell in cells if cell.inner[place].accuracy >= best.accuracy - error]
+    return min(close, key=lambda cell: cell.inner[place].log_loss)

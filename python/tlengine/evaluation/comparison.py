@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,32 +112,26 @@ def compare(
     place = resolve_executor(executor)
     dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     dataset.labels()
-    ledger = Ledger()
-    chosen, samples, names = _see(
-        dataset, backbones, strategies, controls, cache, progress, extraction, ledger
-    )
-    if not len(samples.rows):
-        raise EmptyInputError("no sample could be read by all backbones", hint="see the warnings above")
-    plan = make_resamples(
-        samples.y, seeds=seeds, groups=samples.groups, keys=samples.keys, splits=samples.splits,
-        kind="holdout" if any(one.strategy.seeded for one in chosen.values()) else None,
-    )  # fmt: skip
-    _warn(plan)
-    sizes = asked or fitting_budgets(samples.y, [r.train for r in plan.resamples], DEFAULT_BUDGETS)
-    setup = _setup(dataset, samples, plan, chosen)
-    tasks = tasks_of(setup, names, sizes)
-    if not tasks:
-        raise InputError(
-            "no strategy can be run", hint="give strategies, or controls={'raw': X0} for features"
+    with closing(Journal() if out is None else FileJournal(out, fresh=fresh)) as journal:
+        ledger = Ledger()
+        chosen, samples, names = _see(
+            dataset, backbones, strategies, controls, cache, progress, extraction, ledger
         )
-    journal = Journal() if out is None else FileJournal(out, fresh=fresh)
-    notify("tlengine_run_started", run={"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)})
-    try:
+        plan = _plan(samples, chosen, seeds)
+        sizes = asked or fitting_budgets(samples.y, [r.train for r in plan.resamples], DEFAULT_BUDGETS)
+        setup = _setup(dataset, samples, plan, chosen)
+        tasks = tasks_of(setup, names, sizes)
+        if not tasks:
+            raise InputError(
+                "no strategy can be run", hint="give strategies, or controls={'raw': X0} for features"
+            )
+        run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
+        notify("tlengine_run_started", run=run)
         taken_up = run_all(setup, tasks, journal, place, ledger, progress=progress)
-    finally:
-        journal.close()
-    parts = Parts(dataset=dataset, samples=samples, setup=setup, tasks=tasks, budgets=sizes, metrics=measured)
-    result = assemble(parts, journal.records, ledger, extraction, taken_up)
+        parts = Parts(
+            dataset=dataset, samples=samples, setup=setup, tasks=tasks, budgets=sizes, metrics=measured
+        )
+        result = assemble(parts, journal.records, ledger, extraction, taken_up)
     notify("tlengine_run_finished", document=result.document)
     return result
 
@@ -228,13 +223,25 @@ def _embed(
         return see_samples(dataset, wanted, embed, ledger)
 
 
+def _plan(samples: Samples, chosen: Mapping[str, Chosen], seeds: int) -> Plan:
+    """The resamples of the run; what was noticed while making them is said."""
+    if not len(samples.rows):
+        raise EmptyInputError("no sample could be read by all backbones", hint="see the warnings above")
+    plan = make_resamples(
+        samples.y, seeds=seeds, groups=samples.groups, keys=samples.keys, splits=samples.splits,
+        kind="holdout" if any(one.strategy.seeded for one in chosen.values()) else None,
+    )  # fmt: skip
+    _warn(plan)
+    return plan
+
+
 def _warn(plan: Plan) -> None:
     for note in plan.notes:
-        warnings.warn(note, TlengineWarning, stacklevel=3)
+        warnings.warn(note, TlengineWarning, stacklevel=4)
     if plan.excluded:
         shown = ", ".join(f"{e.label!r} ({e.count})" for e in plan.excluded)
         note = f"classes too small to train and test are left out: {shown}"
-        warnings.warn(note, TlengineWarning, stacklevel=3)
+        warnings.warn(note, TlengineWarning, stacklevel=4)
 
 
 def _setup(dataset: Dataset, samples: Samples, plan: Plan, chosen: Mapping[str, Chosen]) -> Setup:

@@ -17,7 +17,8 @@ import os
 import re
 import time
 import warnings
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,30 +26,34 @@ import numpy as np
 
 from tlengine.documents import plain, replace_file
 from tlengine.errors import InputError, TlengineWarning
-from tlengine.plugins.contracts import Record, Task
+from tlengine.plugins.contracts import HeldOut, Record, Task
 
 __all__ = ["FileJournal", "Journal"]
 
-FORMAT = 1
+FORMAT = 2
 SYNC_SECONDS = 1.0
 _OURS = re.compile(r"[0-9a-f]{32}\.safetensors|\.tlengine-.*\.tmp")
 """What this module writes to ``predictions/``; the second is a draft, left there by a run that was killed."""
 _ARRAYS = ("scores", "held_out")
 _NUMBERS = (
-    "labels", "kind", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds", "cpu_seconds",
-    "peak_bytes", "predict_seconds",
+    "labels", "kind", "calibration", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds",
+    "cpu_seconds", "peak_bytes", "predict_seconds",
 )  # fmt: skip
 
 
 class Journal:
-    """Records by key, in memory."""
+    """Records by key, in memory; without the scores of rows held out, which have said what they say."""
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
 
+    def take_up(self, keys: Iterable[str]) -> set[str]:
+        """Which of these keys have a result, by an earlier run; their records are there from here on."""
+        return set(keys) & set(self.records)
+
     def add(self, record: Record) -> None:
         """Keep a result; a failure is kept for this run alone."""
-        self.records[record.key] = record
+        self.records[record.key] = replace(record, held_out=None)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -67,12 +72,13 @@ class FileJournal(Journal):
 
     def __init__(self, folder: str | os.PathLike[str], *, fresh: bool = False) -> None:
         super().__init__()
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder} is a file, not a directory", hint="choose another --out")
         self._predictions = self.folder / "predictions"
         self._predictions.mkdir(parents=True, exist_ok=True)
         self._end = 0
+        self._told: dict[str, Mapping[str, Any]] = {}
         self._file: IO[bytes] | None = self._open(fresh)
         self._unsynced: list[Path] = []
         self._synced = time.monotonic()
@@ -93,21 +99,27 @@ class FileJournal(Journal):
             ) from None
         if fresh:
             file.truncate(0)
-        self._clear(drafts=not fresh)
         file.seek(0)
         *lines, torn = file.read().split(b"\n")
-        for record in (_read(line, self._predictions) for line in lines):
-            if record is not None:
-                self.records[record.key] = record
+        self._told = {facts["key"]: facts for facts in map(_facts, lines) if facts is not None}
+        self._clear()
         self._end = file.tell() - len(torn)
         file.truncate(self._end)
         return file
 
-    def _clear(self, *, drafts: bool) -> None:
-        """Remove what this module wrote, or drafts alone; what a user put there stays."""
+    def _clear(self) -> None:
+        """Remove what this module wrote and no line names; what a user put there stays."""
         for path in self._predictions.iterdir():
-            if _OURS.fullmatch(path.name) and (not drafts or path.suffix == ".tmp"):
+            if _OURS.fullmatch(path.name) and path.stem not in self._told and path.is_file():
                 path.unlink()
+
+    def take_up(self, keys: Iterable[str]) -> set[str]:
+        """See :class:`Journal`; lines of other runs are left alone, their scores unread."""
+        for key in keys:
+            record = _read(self._told[key], self._predictions) if key in self._told else None
+            if record is not None:
+                super().add(record)
+        return super().take_up(keys)
 
     def add(self, record: Record) -> None:
         """Keep a result on disk; synced at least each second."""
@@ -177,6 +189,7 @@ def _line(record: Record, predictions: str) -> bytes:
         "key": record.key,
         "task": asdict(record.task),
         **{name: getattr(record, name) for name in _NUMBERS},
+        "held": None if record.held is None else asdict(record.held),
         "predictions": predictions,
     }
     body = json.dumps(plain(facts), sort_keys=True)
@@ -187,13 +200,20 @@ def _sum(body: str) -> str:
     return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
 
 
-def _read(line: bytes, predictions: Path) -> Record | None:
-    """The record of a line, or None where line or scores are not what was written."""
+def _facts(line: bytes) -> Mapping[str, Any] | None:
+    """What a line tells, or None where it is not what was written."""
     try:
         found = json.loads(line)
-        facts = found["record"]
-        if found["sum"] != _sum(json.dumps(facts, sort_keys=True)) or facts["format"] != FORMAT:
-            return None
+        facts: Mapping[str, Any] = found["record"]
+        whole = found["sum"] == _sum(json.dumps(facts, sort_keys=True))
+        return facts if whole and facts["format"] == FORMAT and isinstance(facts["key"], str) else None
+    except Exception:  # whatever is wrong with it, its task is run again
+        return None
+
+
+def _read(facts: Mapping[str, Any], predictions: Path) -> Record | None:
+    """The record of a line with its scores, or None where they are not what was written."""
+    try:
         data = (predictions / f"{facts['key']}.safetensors").read_bytes()
         if hashlib.blake2b(data, digest_size=16).hexdigest() != facts["predictions"]:
             return None
@@ -202,6 +222,7 @@ def _read(line: bytes, predictions: Path) -> Record | None:
         arrays = load(data)
         told: dict[str, Any] = {name: facts[name] for name in _NUMBERS}
         told |= {name: arrays.get(name) for name in _ARRAYS}
+        told["held"] = None if facts["held"] is None else HeldOut(**facts["held"])
         return Record(task=Task(**facts["task"]), key=facts["key"], **told)
     except Exception:  # whatever is wrong with it, its task is run again
         return None

@@ -8,11 +8,11 @@ import numpy as np
 
 from tlengine.documents import plain
 from tlengine.evaluation.cells import Cell
+from tlengine.evaluation.held import calibrated
 from tlengine.evaluation.model import Model
 from tlengine.evaluation.views import TaskView
 from tlengine.evaluation.worker import one_blas_thread
 from tlengine.plugins.contracts import Task
-from tlengine.statistics import calibrate
 
 __all__ = ["refit"]
 
@@ -30,12 +30,8 @@ def refit(cell: Cell, modality: str) -> Model:
     with one_blas_thread():
         fitted = setup.strategies[cell.strategy].strategy.fit(seen, roles, seed=0)
         estimator = fitted.estimator(seen, roles.train, setup.ground.classes[setup.ground.codes[roles.train]])
-    codes = setup.ground.codes
-    held = fitted.held_out if fitted.held_out is not None and len(fitted.held_out) else None
-    value = calibrate(
-        fitted.kind, held, None if held is None else codes[roles.held],
-        labels=len(roles.train), classes=len(setup.ground.classes),
-    )  # fmt: skip
+    codes, classes = setup.ground.codes[roles.held], len(setup.ground.classes)
+    value, _ = calibrated(fitted.kind, fitted.held_out, codes, labels=len(roles.train), classes=classes)
     metadata: dict[str, Any] = {
         "backbone": view.name,
         "fingerprint": view.fingerprint,

@@ -50,7 +50,7 @@ def run_all(
     from tqdm import tqdm
 
     keys = {task: setup.key(task) for task in tasks}
-    known = {key for key in keys.values() if key in journal.records}
+    known = journal.take_up(keys.values())
     first: dict[str, Task] = {}
     for task, key in keys.items():
         if key not in known:

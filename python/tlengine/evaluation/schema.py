@@ -58,6 +58,7 @@ _OBJECTS: Mapping[str, Keys] = {
         "accuracy_low": _MAYBE,
         "accuracy_high": _MAYBE,
         "picked": _LIST,
+        "missing": _LIST,
         "controls": _LIST,
         "control": (str, type(None)),
         "effect": _MAYBE,

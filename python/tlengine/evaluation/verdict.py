@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from tlengine.evaluation.cells import Cell
 from tlengine.evaluation.choice import Choice, choose
 from tlengine.evaluation.comparisons import controls_for, numbers
 from tlengine.plugins.contracts import Budget, Rows
 from tlengine.statistics import (
     Decision,
+    Outcome,
     PairedTest,
     decide,
     estimate,
@@ -50,6 +53,8 @@ class Verdict:
         judged_only: ``{backbone, strategy}`` of what had no held-out predictions, and could not be chosen.
         accuracy, accuracy_low, accuracy_high: of the way of choosing, on test rows, with the 95 % interval;
             None where none can be had, and ``accuracy_reason`` says why.
+        missing: the controls of the run that have no result at the largest budget. While one is missing, the
+            outcome is neither "positive" nor "none".
         controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
             p_adjusted``; differences of accuracy, what is chosen among the strategies minus the control.
             ``p_adjusted`` is Holm's over the controls for a loss; a gain has to be shown against each of
@@ -59,7 +64,8 @@ class Verdict:
         transfer: what is chosen among the strategies, ``{backbone, strategy}``; None where there is none.
         margin: any difference is below it: the smallest margin at which the outcome would be "none".
         settled_by: for "undecided", what would settle it, in words.
-        by_budget: ``{budget, labels, outcome, effect, control, accuracy, chance}``, the smallest first.
+        by_budget: ``{budget, labels, outcome, effect, control, accuracy, chance}``, the smallest first;
+            chance is that of balanced accuracy, one over the classes tested.
         helps_up_to: the largest budget up to which the outcome is positive at every one; None at none.
         labels_needed: the smallest budget within one point of the final balanced accuracy; None where that
             is not surely above chance.
@@ -78,6 +84,7 @@ class Verdict:
     accuracy_reason: str | None = None
     picked: Sequence[Mapping[str, Any]] = ()
     judged_only: Sequence[Mapping[str, Any]] = ()
+    missing: Sequence[str] = ()
     controls: Sequence[Mapping[str, Any]] = ()
     control: str | None = None
     effect: float | None = None
@@ -111,9 +118,18 @@ class Judged:
     decision: Decision | None = None
 
     @property
+    def missing(self) -> list[str]:
+        """Controls of the run that have no result here."""
+        met = {control.strategy for control, _ in self.tests}
+        every = (self.transfer or self.choice).kept.setup.strategies.values()
+        return [one.name for one in every if one.role == "control" and one.name not in met]
+
+    @property
     def outcome(self) -> Answer:
-        """Does transfer help?"""
-        return self.decision.outcome if self.decision else "undecided"
+        """Does transfer help? A control that is missing could turn a gain, and "none", into a loss."""
+        if self.decision is None or (self.missing and self.decision.outcome != "negative"):
+            return "undecided"
+        return self.decision.outcome
 
     @property
     def hardest(self) -> int:
@@ -202,6 +218,7 @@ def _tested(judged: Judged) -> dict[str, Any]:
     hardest = found[judged.hardest]
     return {
         "controls": found,
+        "missing": judged.missing,
         **{name: hardest[name] for name in ("control", "effect", "low", "high", "p_value", "p_adjusted")},
         "margin": decision.margin,
         "settled_by": _settled(decision, grouped=judged.choice.kept.setup.ground.groups is not None),
@@ -252,7 +269,7 @@ def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
         "margin": None if judged.decision is None else judged.decision.margin,
         "accuracy": accuracy.value,
         "balanced_accuracy": balanced.value,
-        "chance": 1 / len(kept.setup.ground.classes),
+        "chance": _chance(draws),
         **_named(kept),
     }
 
@@ -264,6 +281,11 @@ def _labels_needed(
     own = {cell.budget: cell for cell in cells if cell.pair == kept.pair}
     curve = [(b, estimate(BALANCED_ACCURACY, own[b].draws, units)) for b in budgets if b in own]
     final = curve[-1][1]
-    if final.low is None or final.low <= 1 / len(kept.setup.ground.classes):
+    if final.low is None or final.low <= _chance(kept.draws):
         return None
     return next(budget for budget, each in curve if each.value >= final.value - CLOSE - 1e-12)
+
+
+def _chance(draws: Sequence[Outcome]) -> float:
+    """The balanced accuracy of whoever knows nothing: it is a mean over the classes that are tested."""
+    return 1 / len(np.unique(np.concatenate([outcome.truth for outcome in draws])))

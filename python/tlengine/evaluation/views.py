@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError
-from tlengine.plugins.contracts import Codes, Matrix, Roles, Rows
+from tlengine.plugins.contracts import Codes, Matrix, Roles, Rows, read_only
 from tlengine.types import CheckRows
 
 if TYPE_CHECKING:
@@ -82,18 +82,6 @@ class RunView:
         return float(self.X.var(axis=0, dtype=np.float64).sum())
 
 
-A = TypeVar("A", bound=npt.NDArray[Any] | None)
-
-
-def _read_only(array: A) -> A:
-    """The same array, so that no fit can change what the next one sees."""
-    if array is None:
-        return array
-    found = array.view()
-    found.flags.writeable = False
-    return found
-
-
 class TaskView:
     """One task's leave to look: features of all rows, labels of those that it may learn from.
 
@@ -113,8 +101,8 @@ class TaskView:
         self._allowed[roles.labelled] = True
         self.name = view.name
         self.classes = len(ground.classes)
-        self.units = _read_only(ground.units)
-        self.groups, self.domains = _read_only(ground.groups), _read_only(ground.domains)
+        self.units = read_only(ground.units)
+        self.groups, self.domains = read_only(ground.groups), read_only(ground.domains)
 
     @property
     def scale(self) -> float:
@@ -136,7 +124,7 @@ class TaskView:
 
     def matrix(self) -> Matrix:
         """(n, d) float32 of all rows, read-only."""
-        return _read_only(self._view.X)
+        return read_only(self._view.X)
 
     def contents(self, rows: Rows) -> Sequence[Any]:
         """The samples, decoded; see the contract."""

@@ -10,21 +10,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from tlengine.documents import plain
 from tlengine.errors import InputError, TlengineError
+from tlengine.evaluation.held import calibrated
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.views import TaskView
-from tlengine.plugins.containment import reason
-from tlengine.plugins.contracts import Fitted, Job, Record, Scores, Task
+from tlengine.plugins.containment import contained, reason
+from tlengine.plugins.contracts import Fitted, Job, Kind, Matrix, Record, Rows, Task
 
 __all__ = ["Worker", "batches", "one_blas_thread", "run_task", "run_tasks"]
 
 SAMPLE = 500
 """Training rows that the training accuracy is measured on, at the most."""
+VOTES = 1e-3
+"""How far from 1 shares of votes may add up, for rounding."""
 T = TypeVar("T")
 
 
@@ -133,7 +136,7 @@ def _measured(work: Callable[[], T]) -> tuple[T, _Cost]:
     from sklearn.exceptions import ConvergenceWarning
 
     before, start, cpu = _peak(), time.perf_counter(), time.process_time()
-    with warnings.catch_warnings(), one_blas_thread():
+    with contained(), one_blas_thread():
         # What was chosen says whether it converged; candidates need no certificate.
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = work()
@@ -147,46 +150,102 @@ def _peak() -> int:
 
 
 def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, cost: _Cost) -> Record:
-    roles, view, classes = job.roles, job.view, len(worker.setup.ground.classes)
-    scores, predicting = _measured(lambda: fitted.scores(view, roles.test))
-    held = fitted.held_out
+    read = _Reader(fitted, job, len(worker.setup.ground.classes))
+    roles, view = job.roles, job.view
+    scores, seconds = read.scores(roles.test, "test rows")
     sample = roles.train[:: max(1, -(-len(roles.train) // SAMPLE))]
-    own, _ = _measured(lambda: fitted.scores(view, sample))
-    own = _checked(own, len(sample), classes, "training rows")
+    own, _ = read.scores(sample, "training rows")
+    held, labels = read.held_out(), worker.setup.plan.labels(task)
+    beside = None
+    if roles.calibrate is not None and len(roles.calibrate):
+        beside = read.scores(roles.calibrate, "rows to calibrate by")[0], view.codes(roles.calibrate)
+    value, told = calibrated(
+        read.kind, held, view.codes(roles.held), labels=labels, classes=read.classes, beside=beside
+    )
     return Record(
         task=task,
         key=worker.setup.key(task),
-        labels=worker.setup.plan.labels(task),
-        scores=_checked(scores, len(roles.test), classes, "test rows").astype(np.float32),
-        held_out=None
-        if held is None
-        else _checked(held, len(roles.held), classes, "rows held out").astype(np.float32),
-        kind=fitted.kind,
+        labels=labels,
+        scores=scores,
+        held_out=held,
+        kind=read.kind,
+        calibration=value,
+        held=told,
         chosen=plain(dict(fitted.chosen)),
         converged=bool(fitted.converged),
-        flops=fitted.flops,
-        nbytes=fitted.nbytes,
+        flops=_number(fitted.flops, "flops"),
+        nbytes=_number(fitted.nbytes, "nbytes"),
         train_accuracy=float((own.argmax(axis=1) == view.codes(sample)).mean()),
         seconds=cost.seconds,
         cpu_seconds=cost.cpu,
         peak_bytes=cost.peak,
-        predict_seconds=predicting.seconds,
+        predict_seconds=seconds,
     )
 
 
-def _checked(scores: Any, rows: int, classes: int, what: str) -> Scores:
-    """Scores that a later step cannot trip over.
+class _Reader:
+    """Takes from a fitted strategy what a later step cannot trip over.
 
     Raises:
-        InputError: another shape, or NaN, or +inf, or a row without any class.
+        InputError: scores of an unknown kind.
     """
-    found = np.asarray(scores, dtype=np.float64)
-    if found.shape != (rows, classes):
-        raise InputError(f"scores of {what} have shape {found.shape}, expected {(rows, classes)}")
-    bad = np.isnan(found).any(axis=1) | (found == np.inf).any(axis=1) | ~np.isfinite(found).any(axis=1)
-    if bad.any():
-        raise InputError(f"scores of {what} are not finite in {int(bad.sum())} of {rows} rows")
-    return found
+
+    def __init__(self, fitted: Fitted, job: Job, classes: int) -> None:
+        self.fitted, self.job, self.classes = fitted, job, classes
+        self.kind = fitted.kind
+        if self.kind not in get_args(Kind):
+            raise InputError(f"scores of kind {self.kind!r}", hint=f"use {' or '.join(get_args(Kind))}")
+
+    def scores(self, rows: Rows, what: str) -> tuple[Matrix, float]:
+        """(m, K) of these rows, and the seconds it took."""
+        found, cost = _measured(lambda: self.fitted.scores(self.job.view, rows.copy()))
+        return self._checked(found, len(rows), what), cost.seconds
+
+    def held_out(self) -> Matrix | None:
+        """(h, K) of the rows held out, or None."""
+        found = self.fitted.held_out
+        return None if found is None else self._checked(found, len(self.job.roles.held), "rows held out")
+
+    def _checked(self, scores: Any, rows: int, what: str) -> Matrix:
+        """In single precision, as they are kept.
+
+        Raises:
+            InputError: another shape, NaN, +inf, beyond single precision, a row without any class; votes that
+                are no shares.
+        """
+        given = np.asarray(scores, dtype=np.float64)
+        if given.shape != (rows, self.classes):
+            raise InputError(f"scores of {what} have shape {given.shape}, expected {(rows, self.classes)}")
+        with np.errstate(over="ignore"):
+            found = given.astype(np.float32)
+        bad = np.isnan(found) | (found == np.inf) | ((found == -np.inf) != (given == -np.inf))
+        wrong = bad.any(axis=1) | ~np.isfinite(found).any(axis=1)
+        if wrong.any():
+            raise InputError(f"scores of {what} are not finite in {int(wrong.sum())} of {rows} rows")
+        if self.kind == "votes":
+            _check_votes(found, what)
+        return found
+
+
+def _check_votes(votes: Matrix, what: str) -> None:
+    shares = np.where(np.isfinite(votes), votes, 0.0)
+    wrong = (shares < -VOTES).any(axis=1) | (np.abs(shares.sum(axis=1) - 1.0) > VOTES)
+    if wrong.any():
+        raise InputError(
+            f"votes of {what} do not add to 1, or are below 0, in {int(wrong.sum())} of {len(votes)} rows",
+            hint="give shares, or logits as kind 'logits'",
+        )
+
+
+def _number(value: Any, name: str) -> Any:
+    """Of a cost, or None.
+
+    Raises:
+        InputError: it is none.
+    """
+    if value is None or (isinstance(value, int | float | np.number) and np.isfinite(value) and value >= 0):
+        return plain(value)
+    raise InputError(f"{name} of a fit is {value!r}", hint="give a number from 0 on, or None")
 
 
 def _failure(worker: Worker, task: Task, error: BaseException) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ __all__ = [
     "Codes",
     "Executor",
     "Fitted",
+    "HeldOut",
     "Job",
     "Kind",
     "Matrix",
@@ -36,6 +37,7 @@ __all__ = [
     "Strategy",
     "Task",
     "View",
+    "read_only",
 ]
 
 Budget = int | Literal["all"]
@@ -48,6 +50,16 @@ Scores = npt.NDArray[np.float64]
 Role = Literal["strategy", "control"]
 Kind = Literal["logits", "votes"]
 """Logits become probabilities by a temperature, votes (shares that add to 1) by smoothing."""
+A = TypeVar("A", bound=npt.NDArray[Any] | None)
+
+
+def read_only(array: A) -> A:
+    """A view of the same numbers, so that no fit can change what the next one sees."""
+    if array is None:
+        return array
+    found = array.view()
+    found.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,8 @@ class Task:
 class Roles:
     """The rows of one task, by what they are for; made by the one split engine, equal for every strategy.
 
+    All arrays are read-only: every strategy gets the same ones.
+
     Attributes:
         train: (m,) rows to fit, sorted.
         test: (t,) rows to predict; their labels are not to be had.
@@ -94,6 +108,12 @@ class Roles:
     select: Rows | None = None
     calibrate: Rows | None = None
     unlabelled: Rows | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test", "select", "calibrate", "unlabelled"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+        pairs = tuple((read_only(fit), read_only(held)) for fit, held in self.inner)
+        object.__setattr__(self, "inner", pairs)
 
     @property
     def held(self) -> Rows:
@@ -232,6 +252,8 @@ class Strategy(Protocol):
         reads: what it takes of a view.
         seeded: whether the result depends on the seed. Where it does not, equal rows are fitted once and
             count as one draw.
+        prior_free: whether the scores do not depend on how frequent each class is among the fitted rows, as
+            distances to class means do not; may be left out, then they do, as those of most classifiers.
         needs: what it takes of the machine.
     """
 
@@ -262,6 +284,20 @@ class Strategy(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """How a fit did on the rows that it held out, its scores calibrated on them.
+
+    Attributes:
+        rows: how many.
+        accuracy, log_loss: of their probabilities.
+    """
+
+    rows: int
+    accuracy: float
+    log_loss: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Record:
     """What a task left behind: a result, or why there is none.
@@ -270,8 +306,11 @@ class Record:
         task, key: which; the key digests all that can change the result.
         labels: how many labels were used.
         scores: (t, K) float32 raw scores of the test rows.
-        held_out: (h, K) float32 of the rows held out, or None.
+        held_out: (h, K) float32 of the rows held out; None where there are none, and in a run's memory once
+            they are on disk or have said what they say: ``calibration`` and ``held``.
         kind: what the scores are.
+        calibration: the parameter that turns the scores into probabilities.
+        held: how the fit did on the rows held out; None where there are none.
         chosen, converged, flops, nbytes: as in :class:`Fitted`.
         train_accuracy: share of the fitted rows that are predicted right.
         seconds, cpu_seconds, peak_bytes: of the fit, measured by the worker.
@@ -285,6 +324,8 @@ class Record:
     scores: npt.NDArray[np.float32] | None = None
     held_out: npt.NDArray[np.float32] | None = None
     kind: Kind = "logits"
+    calibration: float = 1.0
+    held: HeldOut | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
     converged: bool = True
     flops: float | None = None

@@ -58,6 +58,8 @@ class NeighborsStrategy(Tuned):
 class CentroidStrategy(Tuned):
     """The nearest class mean; probabilities by a temperature."""
 
+    prior_free = True
+
     def candidates(self, view: View, fewest: int) -> list[Candidate]:
         """Both ways to be near."""
         return [{"metric": "cosine"}, {"metric": "euclidean"}]
