@@ -34,7 +34,7 @@ def test_the_limit_is_that_of_the_issue():
 
 @pytest.fixture(scope="module")
 def told():
-    return {candidates: list(headline.runs(candidates, 25, 2_000, 7)) for candidates in (2, 12)}
+    return {candidates: list(headline.runs(candidates, 1, 25, 2_000, 7)) for candidates in (2, 12)}
 
 
 @pytest.mark.parametrize("candidates", [2, 12])
