@@ -77,14 +77,7 @@ def assemble(
         verdict=verdict.as_dict(),
         dataset=_describe(parts),
         resamples=_describe_plan(plan),
-        configuration={
-            "strategies": list(setup.strategies),
-            "controls": [name for name, chosen in setup.strategies.items() if chosen.role == "control"],
-            "budgets": list(parts.budgets),
-            "seeds": len({r.seed for r in plan.resamples}),
-            "metrics": list(parts.metrics),
-            "extraction": dict(extraction),
-        },
+        configuration=_configuration(parts, extraction),
         backbones=[_describe_view(view, setup) for view in setup.views.values()],
         excluded=[asdict(e) for e in plan.excluded],
         failed=[asdict(f) for f in failed],
@@ -253,6 +246,18 @@ def _preview(dataset: Dataset, row: int) -> dict[str, str] | None:
         return findings.preview(dataset.contents[row])
     except Exception:  # a file that is gone, or a data set that fails: what is shown beside a mistake
         return None
+
+
+def _configuration(parts: Parts, extraction: Mapping[str, Any]) -> dict[str, Any]:
+    strategies = parts.setup.strategies
+    return {
+        "strategies": list(strategies),
+        "controls": [name for name, chosen in strategies.items() if chosen.role == "control"],
+        "budgets": list(parts.budgets),
+        "seeds": len({r.seed for r in parts.setup.plan.resamples}),
+        "metrics": list(parts.metrics),
+        "extraction": dict(extraction),
+    }
 
 
 def _describe(parts: Parts) -> dict[str, Any]:
