@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
-.PHONY: help dev demo test lint check-targets check-python check-next-python check-rust fuzz bench bench-check validate soak docs clean
+.PHONY: help dev demo test compiled lint check-targets check-python check-next-python check-rust fuzz fuzz-targets bench bench-check validate soak docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,7 +38,14 @@ dev: $(VENV)/.core-$(PROFILE) ## Make .venv with everything in it (PROFILE=quick
 demo: dev ## Compare strategies on 2,000 simulated textile textures; writes demo/out/report.html
 	$(BIN)/python scripts/demo.py
 
-test: dev lint check-rust fuzz check-python check-next-python ## All checks and tests
+test: ## All checks and tests
+	@# Packages are fetched, and the extension linked, on one processor: what cargo has to build for the checks goes on beside.
+	$(MAKE) --no-print-directory -j2 dev compiled
+	$(MAKE) --no-print-directory lint check-rust fuzz check-python check-next-python
+
+compiled: fuzz-targets
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	cargo test --quiet --locked --workspace --no-run
 
 lint: dev ## Formatters, linters, types, layers
 	$(BIN)/ruff check .
@@ -74,14 +81,16 @@ COVERAGE := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 FUZZ := rust/core/fuzz
 FUZZ_SECONDS ?= 10
-fuzz: ## Fuzz the parsers of the cache's files, FUZZ_SECONDS (default 10) each; linux on x86-64 or arm64
-	host=$$(rustc -vV | sed -n 's/^host: //p')
-	RUSTFLAGS="$(COVERAGE)" cargo build --quiet --locked --release --target $$host --manifest-path $(FUZZ)/Cargo.toml
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+fuzz-targets:
+	RUSTFLAGS="$(COVERAGE)" cargo build --quiet --locked --release --target $(HOST) --manifest-path $(FUZZ)/Cargo.toml
+
+fuzz: fuzz-targets ## Fuzz the parsers of the cache's files, FUZZ_SECONDS (default 10) each; linux on x86-64 or arm64
 	new=$$(mktemp -d)
 	trap 'rm -rf "$$new"' EXIT
 	for target in log rows manifest; do
 		mkdir -p $(FUZZ)/artifacts/$$target $$new/$$target
-		$(FUZZ)/target/$$host/release/$$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 \
+		$(FUZZ)/target/$(HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 \
 			-artifact_prefix=$(FUZZ)/artifacts/$$target/ $$new/$$target $(FUZZ)/corpus/$$target 2>&1 |
 			sed "s/^stat::number_of_executed_units:/fuzz $$target: inputs tried/;t;/^stat::\|^INFO/d"
 	done
