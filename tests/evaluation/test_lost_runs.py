@@ -275,7 +275,7 @@ class Simple(SimpleStrategy):
     def learn(self, view, rows, seed):
         lda = LDA().fit(view.features(rows), view.codes(rows))
         return lambda view, rows: lda.decision_function(view.features(rows))
-    def fit(self, view, roles, *, seed, folder=None):
+    def fit(self, view, roles, *, seed):
         found = super().fit(view, roles, seed=seed)
         found.held_out = found.held_out if {held} else None
         return found

@@ -81,7 +81,7 @@ def test_an_estimator_is_refitted_by_itself_not_by_a_copy_of_the_users(digits):
 class Counted(RidgeStrategy):
     """A strategy of a plugin, which says what it chose in numbers of NumPy."""
 
-    def fit(self, view, roles, *, seed=0, folder=None):
+    def fit(self, view, roles, *, seed=0):
         found = super().fit(view, roles, seed=seed)
         found.chosen = {"k": np.int64(3), "depths": np.arange(2), "scale": np.float32(0.5)}
         return found

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError
-from tlengine.plugins.contracts import Fitted, Job, Kind, Needs, Roles, Rows, Scores, View
+from tlengine.plugins.contracts import Fitted, Job, Kind, Roles, Rows, Scores, View
 
 __all__ = ["Scorer", "SimpleStrategy"]
 
@@ -26,14 +25,13 @@ class SimpleStrategy:
     scores to calibrate by and to be chosen by. It cannot be saved.
 
     Attributes:
-        reads, scores, seeded, needs: as in :class:`~.contracts.Strategy`; by default features, logits, not
-            seeded, nothing special.
+        reads, seeded: as in :class:`~.contracts.Strategy`; by default features, not seeded.
+        scores: the kind of scores that are returned, as in :class:`~.contracts.Fitted`; by default logits.
     """
 
     reads: Literal["features", "contents"] = "features"
     scores: Literal["logits", "votes"] = "logits"
     seeded: bool = False
-    needs: Needs = Needs()
 
     def learn(self, view: View, rows: Rows, seed: int) -> Scorer:
         """Learn from ``rows``, whose labels are ``view.codes(rows)``; return what scores others."""
@@ -43,7 +41,7 @@ class SimpleStrategy:
         """The attributes that were set on it, such as the fields of a dataclass."""
         return dict(vars(self))
 
-    def fit(self, view: View, roles: Roles, *, seed: int, folder: Path | None = None) -> Fitted:
+    def fit(self, view: View, roles: Roles, *, seed: int) -> Fitted:
         """Learn from the training rows, and from each inner fold what the others are scored by."""
         held = [self.learn(view, rows, seed)(view, others) for rows, others in roles.inner]
         return _Learnt(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Needs, Roles, Rows, Scores, View
+from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Roles, Rows, Scores, View
 from tlengine.probes import offered_scores, own_scores
 from tlengine.statistics import calibrate, log_loss, probabilities
 
@@ -126,7 +125,6 @@ class Tuned:
 
     reads: Literal["features", "contents"] = "features"
     seeded = False
-    needs = Needs()
     kind: Kind = "logits"
     reading: Reading = "decision_function"
 
@@ -146,7 +144,7 @@ class Tuned:
         """An unfitted classifier."""
         raise NotImplementedError
 
-    def fit(self, view: View, roles: Roles, *, seed: int = 0, folder: Path | None = None) -> Fitted:
+    def fit(self, view: View, roles: Roles, *, seed: int = 0) -> Fitted:
         """See the contract."""
         fewest = min((len(rows) for rows, _ in roles.inner), default=len(roles.train))
         candidates = self.candidates(view, fewest)
@@ -185,8 +183,12 @@ class Tuned:
             chosen=chosen,
             held_out=held,
             converged=bool(np.all(getattr(classifier, "converged_", True))),
-            nbytes=_nbytes(classifier),
+            nbytes=self.nbytes(classifier),
         )
+
+    def nbytes(self, classifier: Any) -> int | None:
+        """Bytes of the tensors that would be kept of a fitted classifier; None where nothing tells them."""
+        return own_bytes(classifier)
 
     def held_scores(
         self, view: View, rows: Rows, held: Rows, candidates: Sequence[Candidate]
@@ -206,7 +208,15 @@ class Tuned:
         return [loss(kind, each, codes, labels) for each in scores]
 
 
-def _nbytes(classifier: Any) -> int | None:
-    """Bytes of the arrays that it learnt."""
-    arrays = [value for value in vars(classifier).values() if isinstance(value, np.ndarray)]
-    return sum(array.nbytes for array in arrays) or None
+def own_bytes(classifier: Any) -> int | None:
+    """Bytes of the tensors that a probe of tlengine keeps; None for any other classifier.
+
+    >>> from tlengine.probes import NearestCentroidProbe
+    >>> own_bytes(NearestCentroidProbe().fit(np.eye(2, 3, dtype=np.float32), [0, 1])), own_bytes(object())
+    (48, None)
+    """
+    from tlengine.probes.persistence import kept_tensors, saves_itself
+
+    if not saves_itself(classifier):
+        return None
+    return sum(np.asarray(tensor).nbytes for tensor in kept_tensors(classifier).values())

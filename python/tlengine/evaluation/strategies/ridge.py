@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class RidgeStrategy(Tuned):
 
         return RidgeProbe(**candidate)
 
-    def fit(self, view: View, roles: Roles, *, seed: int = 0, folder: Path | None = None) -> Fitted:
+    def fit(self, view: View, roles: Roles, *, seed: int = 0) -> Fitted:
         """See the contract."""
         train = roles.train
         if not roles.inner or roles.select is not None:
