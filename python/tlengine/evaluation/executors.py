@@ -31,11 +31,15 @@ def resolve_executor(executor: str | Executor | None) -> Executor:
     """An executor by name, or as it is given.
 
     Raises:
-        InputError: no such name.
+        InputError: no such name, or nothing that runs tasks.
     """
     if executor is None:
         return Here()
     if not isinstance(executor, str):
+        if not callable(getattr(executor, "run", None)) or isinstance(executor, type):
+            raise InputError(
+                f"a {type(executor).__name__} is no executor", hint=f"use {' or '.join(EXECUTORS)}, by name"
+            )
         return executor
     if executor not in EXECUTORS:
         raise InputError(f"no executor is named {executor!r}", hint=f"there are {', '.join(EXECUTORS)}")

@@ -30,6 +30,7 @@ class Chosen:
         role: ``"strategy"`` or ``"control"``.
         view: ``"backbone"``, ``"random"``, or the name of the view that it reads.
         asked: whether the user named it.
+        networks: of ``"random"``, how many untrained networks of each backbone it is fitted on.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Chosen:
     role: Role = "strategy"
     view: str = "backbone"
     asked: bool = False
+    networks: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +126,7 @@ class Setup:
             parts += [_told(fit), self._labelled(held)]
         for rows in (roles.select, roles.calibrate):
             parts.append(_told(None) if rows is None else self._labelled(rows))
-        return b"".join([*parts, _told(roles.unlabelled)])
+        return b"".join(parts)
 
     def _labelled(self, rows: Rows) -> bytes:
         return _told(rows) + _told(self.ground.codes[rows])
