@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def compare(
     )  # fmt: skip
     _warn(plan)
     sizes = asked or fitting_budgets(samples.y, [r.train for r in plan.resamples], DEFAULT_BUDGETS)
-    setup = _setup(dataset, samples, plan, chosen)
+    setup = _setup(dataset, samples, plan, chosen, out)
     tasks = tasks_of(setup, names, sizes)
     if not tasks:
         raise InputError(
@@ -237,7 +238,13 @@ def _warn(plan: Plan) -> None:
         warnings.warn(note, TlengineWarning, stacklevel=3)
 
 
-def _setup(dataset: Dataset, samples: Samples, plan: Plan, chosen: Mapping[str, Chosen]) -> Setup:
+def _setup(
+    dataset: Dataset,
+    samples: Samples,
+    plan: Plan,
+    chosen: Mapping[str, Chosen],
+    out: str | os.PathLike[str] | None,
+) -> Setup:
     ground = Ground(
         codes=plan.codes,
         classes=np.asarray(plan.classes),
@@ -248,4 +255,5 @@ def _setup(dataset: Dataset, samples: Samples, plan: Plan, chosen: Mapping[str, 
         contents=dataset.contents,
         rows=samples.rows,
     )
-    return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen)
+    folder = None if out is None else Path(out).absolute()
+    return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen, folder=folder)
