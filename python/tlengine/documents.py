@@ -123,6 +123,14 @@ def lock_file(file: IO[bytes], name: str, other: str) -> None:
 
     Raises:
         InputError: another process has it, or it lies where nothing can be locked; the file is closed.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, open(file.name, "rb") as other:
+    ...     lock_file(file, "a file", "--out")
+    ...     lock_file(other, "a file", "--out")
+    Traceback (most recent call last):
+    tlengine.errors.InputError: another run is writing to a file
+    hint: wait for it, or choose another --out
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -313,6 +314,13 @@ def test_files_count_by_their_content(tmp_path: Path) -> None:
         path.write_text(text)
         told += [identity_of(With(path)), identity_of(With(str(path)))]
     assert told[0].digest == told[1].digest != told[2].digest == told[3].digest
+
+
+def test_a_module_that_is_held_counts_by_its_file(load: Load) -> None:
+    modules = [load(CODE), load(CODE), load(CODE + "# edited")]
+    told = digests([identity_of(With(held)) for held in [*modules, np, json]])
+    assert told[0] == told[1]
+    assert len(set(told)) == 4
 
 
 def test_equal_state_is_equal() -> None:

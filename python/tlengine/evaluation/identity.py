@@ -37,8 +37,8 @@ from tlengine.plugins.contracts import Strategy
 __all__ = ["Identity", "identity_of"]
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
-_SILENT = (logging.Logger, types.ModuleType, type(Ellipsis), type(NotImplemented), *_LOCKS)
-"""These change no result. What code uses of a module of its own is told by itself."""
+_SILENT = (logging.Logger, type(Ellipsis), type(NotImplemented), *_LOCKS)
+"""These change no result."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,8 @@ class _Teller:
             return self._class(what, where)
         if isinstance(what, types.FunctionType):
             return self._function(what, where)
+        if isinstance(what, types.ModuleType):
+            return {"module": what.__name__, "text": None if self._is_library(what) else self._source(what)}
         return self._callable(what, where)
 
     def _callable(self, what: Any, where: str) -> Any:
@@ -194,6 +196,10 @@ class _Teller:
         told = {"function": name, "code": code_told(function.__code__), "closure": cells}
         return {**told, "held": self.tell(held, where), "uses": {} if is_foreign else self._uses(function)}
 
+    def _source(self, module: types.ModuleType) -> Any:
+        """The file of a module that is held as a value: who knows what is used of it."""
+        return self.tell(Path(getattr(module, "__file__", None) or ""), module.__name__)
+
     def _uses(self, function: types.FunctionType) -> dict[str, Any]:
         """The globals that the code names; one that code fills (a memo), by what it is at first."""
         self._fills.add(function)
@@ -203,9 +209,10 @@ class _Teller:
         for name, value in sorted(references(function).values.items()):
             first = self._fills.first(function.__module__, name)
             place = f"{function.__qualname__} uses {name}"
-            if isinstance(value, types.ModuleType):
-                self._is_library(value)
-            told[name] = self.tell(value, place) if first is None else {"filled": first}
+            if isinstance(value, types.ModuleType):  # what is used of it is told by itself
+                told[name] = {"module": value.__name__, "library": self._is_library(value)}
+            else:
+                told[name] = self.tell(value, place) if first is None else {"filled": first}
         return told
 
     def _object(self, what: Any, where: str) -> Any:
