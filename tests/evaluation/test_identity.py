@@ -41,7 +41,7 @@ _MEMO = {}
 
 
 def middle(X):
-    return np.median(X, axis=0) if len(X) in {3, 5, 7} else WEIGHT * X.mean(axis=0)
+    return np.median(X, axis=0) if str(len(X)) in {"3", "5", "7"} else WEIGHT * X.mean(axis=0)
 
 
 @cache
@@ -143,7 +143,7 @@ STRATEGY, ESTIMATOR = 0, 1
     ("which", "old", "new"),
     [
         pytest.param(STRATEGY, "np.median(X", "np.mean(X", id="a function that a method names"),
-        pytest.param(STRATEGY, "{3, 5, 7}", "{3, 5}", id="a constant in it"),
+        pytest.param(STRATEGY, '{"3", "5", "7"}', '{"3", "5"}', id="a constant in it"),
         pytest.param(STRATEGY, "WEIGHT = 2.0", "WEIGHT = 3.0", id="a global that it names"),
         pytest.param(STRATEGY, "_MEMO = {}", "_MEMO = {0: 1}", id="the first value of a memo"),
         pytest.param(STRATEGY, "x ** power", "x + power", id="a cached function"),
