@@ -31,11 +31,16 @@ def resolve_executor(executor: str | Executor | None) -> Executor:
     """An executor by name, or as it is given.
 
     Raises:
-        InputError: no such name.
+        InputError: no such name, or something that cannot run tasks.
     """
     if executor is None:
         return Here()
     if not isinstance(executor, str):
+        if isinstance(executor, type) or not callable(getattr(executor, "run", None)):
+            raise InputError(
+                f"executor={executor!r} cannot run tasks",
+                hint="'here', 'processes', or an object with a method run(setup, tasks)",
+            )
         return executor
     if executor not in EXECUTORS:
         raise InputError(f"no executor is named {executor!r}", hint=f"there are {', '.join(EXECUTORS)}")

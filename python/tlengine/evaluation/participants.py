@@ -12,7 +12,7 @@ from tlengine.evaluation.strategies import EstimatorStrategy, LogisticStrategy
 from tlengine.plugins import ProbeSpec, StrategySpec, as_probe_spec, resolve_strategy, strategies
 from tlengine.plugins.containment import contained, reason
 from tlengine.plugins.contracts import Role, Strategy
-from tlengine.plugins.registry import origin
+from tlengine.plugins.registry import origin, owner
 
 __all__ = ["array_controls", "participants", "spoken_names"]
 
@@ -91,7 +91,9 @@ def _chosen(thing: Any, modality: str, *, asked: bool) -> Chosen:
         return Chosen(name=spec.name, strategy=EstimatorStrategy(spec), asked=asked)
     registered: StrategySpec | ProbeSpec = resolve_strategy(thing)
     if isinstance(registered, ProbeSpec):
-        return Chosen(name=thing, strategy=EstimatorStrategy(registered), asked=asked)
+        return Chosen(
+            name=thing, strategy=EstimatorStrategy(registered), asked=asked, plugin=owner(thing, "probe")
+        )
     if modality not in registered.modalities or (modality == "features" and registered.view != "backbone"):
         raise InputError(
             f"{thing!r} is not for {modality} data",
@@ -100,7 +102,12 @@ def _chosen(thing: Any, modality: str, *, asked: bool) -> Chosen:
             else "features have no contents to read; give arrays: controls={'raw': X0}",
         )
     return Chosen(
-        name=thing, strategy=_made(registered), role=registered.role, view=registered.view, asked=asked
+        name=thing,
+        strategy=_made(registered),
+        role=registered.role,
+        view=registered.view,
+        asked=asked,
+        plugin=owner(thing, "strategy"),
     )
 
 
