@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import math
 import os
 import secrets
@@ -18,7 +19,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["described", "installed_versions", "plain", "replace_file", "replace_text"]
+from tlengine.errors import InputError
+
+__all__ = ["installed_versions", "lock_file", "plain", "replace_file", "replace_text"]
 
 
 def replace_file(
@@ -110,27 +113,36 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def described(value: Any) -> Any:
-    """As :func:`plain`, for digests: the same in every process.
+def lock_file(file: IO[bytes], name: str, other: str) -> None:
+    """Take an open file for this process alone; it is let go where the file is closed, or the process ends.
 
-    What JSON does not know is told by its class, or, where it is a class or function, by its name: its text
-    may hold an address.
+    Args:
+        file: an open file.
+        name: what people call it.
+        other: an option by which they choose another one.
 
-    >>> described({"solver": object(), "by": len, "Cs": (1, 2)})
-    {'solver': 'builtins.object', 'by': 'builtins.len', 'Cs': [1, 2]}
+    Raises:
+        InputError: another process has it, or it lies where nothing can be locked; the file is closed.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, open(file.name, "rb") as other:
+    ...     lock_file(file, "a file", "--out")
+    ...     lock_file(other, "a file", "--out")
+    Traceback (most recent call last):
+    tlengine.errors.InputError: another run is writing to a file
+    hint: wait for it, or choose another --out
     """
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if value is None or isinstance(value, str | int | float | bool):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return {str(key): described(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [described(item) for item in value]
-    if isinstance(value, Set):
-        return sorted(map(str, value))
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockingIOError):
+            raise InputError(
+                f"another run is writing to {name}", hint=f"wait for it, or choose another {other}"
+            ) from None
+        raise InputError(
+            f"{name} is on a file system without locks ({error})", hint=f"choose another {other}"
+        ) from None
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str | None]:

@@ -48,5 +48,23 @@ class Opens:
         return _refuse, ()
 
 
+class Closes:
+    """Can be opened until the file ``mark`` is there: from then on it ends its process, or raises."""
+
+    def __init__(self, mark: str, how: str) -> None:
+        self.mark, self.how = mark, how
+
+    def __reduce__(self) -> Any:
+        return _close, (self.mark, self.how)
+
+
+def _close(mark: str, how: str) -> Closes:
+    if Path(mark).exists() and how == "exits":
+        os._exit(4)
+    if Path(mark).exists():
+        raise MemoryError("no room")
+    return Closes(mark, how)
+
+
 def _refuse() -> Any:
     raise ValueError("not in this process")

@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression
 
 from tests.evaluation.made import World, fitted, setup_of
 from tlengine.data.resamples import make_resamples
 from tlengine.evaluation.cells import cells_of
 from tlengine.evaluation.executors import Here
 from tlengine.evaluation.running import tasks_of
+from tlengine.evaluation.strategies import EstimatorStrategy
+from tlengine.plugins import as_probe_spec
 from tlengine.plugins.contracts import Record
 from tlengine.statistics.metrics import BALANCED_ACCURACY, score
 
@@ -116,7 +119,7 @@ def test_scores_without_a_prior_are_prior_free_as_they_are():
     X = rng.normal(size=(3_000, 1)) + np.where(y, 1.0, -1.0)[:, None]
     plan = make_resamples(y, seeds=2)
     found = {}
-    for cell in fitted(setup_of(X, plan, ["centroid", "probe"]), ["all"]):
+    balanced = EstimatorStrategy(as_probe_spec(LogisticRegression(class_weight="balanced")))
+    for cell in fitted(setup_of(X, plan, ["centroid", "probe", ("balanced", balanced)]), ["all"]):
         found[cell.strategy] = np.mean([score(BALANCED_ACCURACY, draw) for draw in cell.draws])
-    assert found["centroid"] == pytest.approx(norm.cdf(1), abs=0.03)
-    assert found["probe"] == pytest.approx(norm.cdf(1), abs=0.03)
+    assert found == pytest.approx(dict.fromkeys(("centroid", "probe", "balanced"), norm.cdf(1)), abs=0.03)

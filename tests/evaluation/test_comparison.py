@@ -376,7 +376,7 @@ def test_unreadable_samples_are_named_and_left_out(digit_images):
         ({"strategies": 3}, InputError, "strategies hold a int"),
         ({"budgets": 2.5}, InputError, "budget '2.5' is not a number of labels"),
         ({"settings": {"knn": {"k": 3}}}, InputError, "'knn' does not take k=3"),
-        ({"executor": 3}, InputError, "a int is no executor"),
+        ({"executor": 3}, InputError, "executor=3 cannot run tasks"),
         ({"out": 3}, InputError, "out is a int, no path"),
     ],
 )

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.evaluation.fragile import Kills, Opens
+from tests.evaluation.fragile import Closes, Kills, Opens
 from tests.evaluation.machinery import assert_same, clouds, files_in, setup_of, tasks_for
 from tests.plugins.conftest import Plant, plant  # noqa: F401 - a fixture
 from tlengine.errors import InputError, ResourceError
+from tlengine.evaluation import compare
 from tlengine.evaluation.executors import Here, Processes, resolve_executor
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.strategies import (
@@ -160,6 +161,17 @@ def test_a_process_that_never_begins_is_told_once(monkeypatch: pytest.MonkeyPatc
         list(Processes(2).run(setup, tasks_for(setup, [5])))
 
 
+@pytest.mark.parametrize("how", ["exits", "raises"])
+def test_a_process_that_cannot_be_replaced_costs_its_tasks_alone(tmp_path: Path, how: str) -> None:
+    """The first opened the run and has results; there is no memory left for another."""
+    mark = str(tmp_path / "mark")
+    setup = setup_of(X, CODES, {"a": CentroidStrategy(), "dies": estimator(Kills(mark))})
+    setup.strategies["a"].strategy.extra = Closes(mark, how)  # type: ignore[attr-defined]
+    records = records_of(setup, 1)
+    errors = {(record.task.strategy, record.error) for record in records.values()}
+    assert errors == {("a", None), ("dies", "the process that ran it died")}
+
+
 SCRIPT = """
 import numpy as np
 import tlengine as tl
@@ -271,6 +283,9 @@ def test_executors_by_name() -> None:
     assert isinstance(resolve_executor("processes"), Processes)
     own = Here()
     assert resolve_executor(own) is own
+    for thing in (3, Here, object()):
+        with pytest.raises(InputError, match="cannot run tasks"):
+            resolve_executor(thing)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no executor is named 'cloud'") as caught:
         resolve_executor("cloud")
     assert caught.value.hint == "there are here, processes"
@@ -287,8 +302,8 @@ def test_features_travel_in_files_and_not_with_the_setup(
 
     wide = np.concatenate([X] * 200, axis=1)
     setup = setup_of(wide, CODES, {"a": CentroidStrategy()}, controls={"raw": wide})
-    shipped = module._ship(setup, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.npy", "1.npy", "setup.pickle"]
+    shipped = module._ship(setup, {"net"}, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.npy", "setup.pickle"], "what is read"
     assert shipped.stat().st_size < wide.nbytes / 10
     read = pickle.loads(shipped.read_bytes())  # noqa: S301 - our own bytes
     assert isinstance(read.views["net"].X, np.memmap)
@@ -296,3 +311,38 @@ def test_features_travel_in_files_and_not_with_the_setup(
     task = tasks_for(setup, [5])[0]
     assert read.key(task) == setup.key(task)
     assert json.dumps(read.views["net"].scale) == json.dumps(setup.views["net"].scale)
+
+
+def test_features_lie_in_the_folder_of_the_run_and_end_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a run that was killed has left there ends, too; the place for temporary files may be memory."""
+    out, places = tmp_path / "out", []
+    left = out / ".tlengine-processes" / "0.npy"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a run that was killed")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+
+    class Watched(Processes):
+        def run(self, setup: Setup, tasks: Any) -> Any:
+            for record in super().run(setup, tasks):
+                places.append(sorted(p.name for p in left.parent.iterdir()))
+                yield record
+
+    compare(
+        (X, CODES), strategies=["centroid"], controls=(), budgets=[5], seeds=1, out=out, progress=False,
+        executor=Watched(1),
+    )  # fmt: skip
+    assert {tuple(names) for names in places} == {("0.npy", "setup.pickle")}
+    assert not left.parent.exists()
+
+
+def test_no_room_for_the_features_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    setup = setup_of(X, CODES, {"a": CentroidStrategy()})
+    with pytest.raises(ResourceError, match=r"features cannot be written to .*No space left") as caught:
+        next(Processes(1).run(setup, tasks_for(setup, [5])))
+    assert "TMPDIR" in str(caught.value.hint)

@@ -124,6 +124,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, spec: StrategySpec) -> None:
     real = module.resolve_strategy
     monkeypatch.setattr(module, "resolve_strategy", lambda name: spec if name == spec.name else real(name))
     monkeypatch.setattr(module, "origin", lambda name, noun: "mine")
+    monkeypatch.setattr(module, "owner", lambda name, noun: None)
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Each task once, in a balanced order, told to plugins in the driver; tasks of equal keys are one fit."""
 
 import os
+import shutil
 import sys
 from collections import Counter
 from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ import pytest
 
 from tests.evaluation.machinery import clouds, setup_of, tasks_for
 from tests.plugins.conftest import Plant, Use, plant, use  # noqa: F401 - fixtures
+from tlengine.errors import InputError, TlengineWarning
 from tlengine.evaluation import compare
 from tlengine.evaluation.executors import Here
-from tlengine.evaluation.journal import Journal
+from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.running import run_all, tasks_of
 from tlengine.evaluation.setup import Chosen
@@ -87,6 +90,88 @@ def test_tasks_of_equal_keys_are_one_fit() -> None:
         assert run_all(setup, tasks, journal, Here(), Ledger(), progress=False) == fits
         assert counts.fits == fits, "nothing is fitted that the journal has"
         assert all(setup.key(task) in journal.records for task in tasks)
+
+
+class Forgets(Here):
+    """Leaves out every second task."""
+
+    def run(self, setup: Any, tasks: Any) -> Any:
+        yield from super().run(setup, tasks[::2])
+
+
+def test_a_task_of_which_the_executor_says_nothing_has_failed() -> None:
+    setup = setup_of(X, CODES, {"a": CentroidStrategy()})
+    journal, tasks = Journal(), tasks_for(setup, [5])
+    run_all(setup, tasks, journal, Forgets(), Ledger(), progress=False)
+    errors = [journal.records[setup.key(task)].error for task in tasks]
+    assert errors == [None, "the executor returned no record for it"] * 2 + [None]
+
+
+def test_a_run_of_which_nothing_came_back_is_told_so() -> None:
+    class Idle:
+        def run(self, setup: Any, tasks: Any) -> Any:
+            return iter(())
+
+    with pytest.raises(InputError, match=r"centroid on .*: the executor returned no record for it"):
+        compare((X, CODES), strategies=["centroid"], controls=(), seeds=1, executor=Idle(), progress=False)
+
+
+class Locked(CentroidStrategy):
+    """Holds what nobody can tell."""
+
+    def settings(self) -> dict[str, Any]:
+        return {"rows": (x for x in "ab")}
+
+
+def test_what_cannot_be_told_is_fitted_anew_and_said_once(tmp_path: Path) -> None:
+    for turn in range(2):
+        setup = setup_of(X, CODES, {"a": CentroidStrategy(), "b": Locked()})
+        tasks, journal = tasks_for(setup, [5]), FileJournal(tmp_path)
+        with pytest.warns(TlengineWarning, match="no later run takes up the fits of 'b'.*generator") as said:
+            taken_up = run_all(setup, tasks, journal, Here(), Ledger(), progress=False)
+        journal.close()
+        assert len(said) == 1
+        assert taken_up == 5 * turn
+
+
+def test_an_edited_plugin_is_fitted_anew(plant: Plant, use: Use, tmp_path: Path) -> None:  # noqa: F811
+    """Its version too."""
+    taken = []
+    for text, version in ((MEDIANS, "1.0"), (MEDIANS, "1.0"), (MEDIANS, "2.0"), (MEANS, "2.0")):
+        sys.modules.pop("plugin_of_medians", None)
+        shutil.rmtree(tmp_path / f"plugin_of_medians-{version}.dist-info", ignore_errors=True)
+        use(distribution("tlengine"), plant("medians", text, version))
+        run = compare(
+            (X, CODES), strategies=["medians", "ridge"], controls=(), budgets=[5], seeds=1,
+            out=tmp_path / "out", progress=False,
+        )  # fmt: skip
+        taken.append(run.document["journal"]["taken_up"])
+    assert taken == [0, 10, 5, 5]
+
+
+MEDIANS = """
+import numpy as np
+import tlengine as tl
+from tlengine.plugins import SimpleStrategy
+
+class Medians(SimpleStrategy):
+    def learn(self, view, rows, seed):
+        X, codes = view.features(rows), view.codes(rows)
+        medians = {code: np.median(X[codes == code], axis=0) for code in np.unique(codes)}
+
+        def scores(view, rows):
+            out = np.full((len(rows), view.classes), -np.inf)
+            for code, median in medians.items():
+                out[:, code] = -np.abs(view.features(rows) - median).mean(axis=1)
+            return out
+
+        return scores
+
+@tl.hookimpl
+def tlengine_strategies():
+    yield tl.StrategySpec(name="medians", make=Medians)
+"""
+MEANS = MEDIANS.replace("np.median(", "np.mean(")
 
 
 def test_all_strategies_of_a_seed_and_budget_come_before_the_next() -> None:

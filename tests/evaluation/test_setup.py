@@ -148,8 +148,8 @@ def test_threads_order_and_processes_do_not_count() -> None:
     assert [sent.key(one) for one in tasks] == plain
 
 
-def test_objects_in_settings_are_told_by_their_class() -> None:
-    """The text of an object may hold its address: no key would ever fit again."""
+def test_no_address_of_an_object_enters() -> None:
+    """No key would ever fit again."""
     first, again = (setup(strategy=Given(by=object(), call=len)).key(task()) for _ in range(2))
     assert first == again
     assert setup(strategy=Given(by={}, call=len)).key(task()) != first
@@ -170,14 +170,31 @@ def CentroidProbe(**options: Any) -> Any:  # noqa: N802 - stands for the class
     return NearestCentroidProbe(**options)
 
 
-def test_settings_that_raise_cost_their_own_tasks() -> None:
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ValueError("nothing to tell"), "ValueError: nothing to tell"),
+        (SystemExit("no licence"), "SystemExit: no licence"),
+    ],
+)
+def test_settings_that_raise_cost_their_own_tasks(error: BaseException, says: str) -> None:
     class Broken(CentroidStrategy):
         def settings(self) -> dict[str, Any]:
-            raise ValueError("nothing to tell")
+            raise error
 
     found = setup_of(X, CODES, {"a": Chosen(name="a", strategy=Broken()), "b": CentroidStrategy()})
     tasks = [task(5), task(5, strategy="b")]
     one, two = run_tasks(Worker(found), tasks)
-    assert one.error == "ValueError: nothing to tell"
+    assert one.error == says
     assert not two.failed
     assert one.key != two.key
+
+
+def test_what_cannot_be_told_has_one_key_in_all_processes_of_a_run() -> None:
+    """And another one in the next run."""
+    given = Given(rows=(x for x in "ab"))
+    found = setup(strategy=given)
+    key = found.key(task())
+    assert setup(strategy=given).key(task()) != key
+    given._settings = {}  # a generator cannot be sent
+    assert pickle.loads(pickle.dumps(replace(found))).key(task()) == key  # noqa: S301 - our own bytes

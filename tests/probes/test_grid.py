@@ -13,7 +13,7 @@ from tlengine.errors import (
     ShapeMismatchError,
     SingleClassError,
 )
-from tlengine.probes import LinearProbeCV, grid, probe_grid
+from tlengine.probes import LinearProbeCV, grid, grid_journal, probe_grid
 from tlengine.probes.grid_jobs import Draws, Key
 
 
@@ -204,9 +204,112 @@ def test_an_interrupted_grid_is_resumed(task, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "budgets",
+    [np.array([2, 4]), (np.int64(2), np.int32(4)), range(2, 5, 2)],
+    ids=["array", "scalars", "range"],
+)
+def test_budgets_of_any_integers_are_kept(task, tmp_path, budgets):
+    options = {"seeds": np.int64(1), "Cs": [1.0], "cv": np.int64(2), "max_iter": np.int64(1000)}
+    journal = tmp_path / "grid.jsonl"
+    found = probe_grid(**task, **options, budgets=budgets, resume=journal).records
+    assert found == probe_grid(**task, **options, budgets=[2, 4]).records
+    assert [type(record["budget"]) for record in found] == [int] * 8
+    assert probe_grid(**task, **options, budgets=budgets, resume=journal).records == found
+
+
+def test_one_budget_needs_no_list(task):
+    for one in ("all", 2):
+        found = probe_grid(**task, seeds=1, Cs=[1.0], budgets=one)
+        assert {record["budget"] for record in found.records} == {one}
+
+
+DAMAGES = {
+    "no JSON": lambda line: line[:9] + b"}" + line[10:],
+    "another number": lambda line: line.replace(b'"n_train": ', b'"n_train": 1'),
+    "another key": lambda line: line.replace(b'["all"', b'["half"', 1),
+    "no text": lambda line: b"\xff" + line,
+    "no list": lambda line: b"3",
+    "nothing": lambda line: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_line_costs_its_own_job(task, tmp_path, monkeypatch, damage):
+    journal = tmp_path / "grid.jsonl"
+    options = {**task, "budgets": [2], "seeds": 2, "Cs": [1.0], "resume": journal}
+    whole = probe_grid(**options).records
+    lines = journal.read_bytes().split(b"\n")
+    assert len(lines) == 1 + 8 + 1
+    spoilt = damage(lines[1])
+    assert spoilt != lines[1]
+    journal.write_bytes(b"\n".join([lines[0], spoilt, *lines[2:]]))
+    solve, solved = grid._core.solve_paths, []
+    monkeypatch.setattr(
+        grid._core, "solve_paths", lambda jobs, *a, **k: solved.append(len(jobs)) or solve(jobs, *a, **k)
+    )
+    assert probe_grid(**options).records == whole
+    assert probe_grid(**options).records == whole
+    assert solved == [1]
+
+
+def test_one_writer_at_a_time(task, tmp_path, monkeypatch):
+    journal = tmp_path / "grid.jsonl"
+    options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}
+    solve, refused = grid._core.solve_paths, []
+
+    def meanwhile(*args, **kwargs):
+        if not refused:
+            with pytest.raises(InputError, match=r"another run is writing to .*grid\.jsonl") as caught:
+                probe_grid(**options)
+            refused.append(caught.value.hint)
+        return solve(*args, **kwargs)
+
+    monkeypatch.setattr(grid._core, "solve_paths", meanwhile)
+    whole = probe_grid(**options).records
+    assert refused == ["wait for it, or choose another file"]
+    assert probe_grid(**options).records == whole, "the file is free again"
+
+
+def test_results_of_another_version_are_not_taken_up(task, tmp_path, monkeypatch):
+    journal = tmp_path / "grid.jsonl"
+    options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}
+    monkeypatch.setattr(grid_journal, "__version__", "0.0.1")
+    probe_grid(**options)
+    monkeypatch.undo()
+    before = journal.read_bytes()
+    with pytest.raises(RunFormatError, match=r"was written by tlengine 0\.0\.1, which may solve otherwise"):
+        probe_grid(**options)
+    assert journal.read_bytes() == before
+
+
+def test_a_file_of_somebody_else_stays_as_it_is(task, tmp_path):
+    for text in ("id,label\n1,cat\n", "notes", "{}\n"):
+        other = tmp_path / "other"
+        other.write_text(text)
+        with pytest.raises(RunFormatError, match="no grid that this version of tlengine wrote"):
+            probe_grid(**task, budgets=[2], seeds=1, Cs=[1.0], resume=other)
+        assert other.read_text() == text
+
+
+def test_a_file_that_was_cut_off_in_its_first_line_begins_anew(task, tmp_path):
+    journal = tmp_path / "grid.jsonl"
+    options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}
+    whole = probe_grid(**options).records
+    first = journal.read_bytes().split(b"\n")[0]
+    for length in (0, 1, len(first)):
+        journal.write_bytes(first[:length])
+        assert probe_grid(**options).records == whole
+
+
+@pytest.mark.parametrize(
     ("change", "error"),
     [
         ({"features": {}}, InputError),
+        ({"budgets": []}, InputError),
+        ({"budgets": np.array([], dtype=int)}, InputError),
+        ({"budgets": [2.5]}, InputError),
+        ({"budgets": [True]}, InputError),
+        ({"budgets": None}, InputError),
         ({"targets": np.zeros(300)}, SingleClassError),
         ({"targets": np.arange(4)}, ShapeMismatchError),
         ({"targets": np.linspace(0, 1, 300)}, LabelError),

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,7 +129,7 @@ def compare(
         )
         plan = _plan(samples, chosen, seeds)
         sizes = asked or fitting_budgets(samples.y, [r.train for r in plan.resamples], DEFAULT_BUDGETS)
-        setup = _setup(dataset, samples, plan, chosen)
+        setup = _setup(dataset, samples, plan, chosen, out)
         tasks = tasks_of(setup, names, sizes)
         if not tasks:
             raise InputError(
@@ -284,7 +285,13 @@ def _warn(plan: Plan) -> None:
         warnings.warn(note, TlengineWarning, stacklevel=4)
 
 
-def _setup(dataset: Dataset, samples: Samples, plan: Plan, chosen: Mapping[str, Chosen]) -> Setup:
+def _setup(
+    dataset: Dataset,
+    samples: Samples,
+    plan: Plan,
+    chosen: Mapping[str, Chosen],
+    out: str | os.PathLike[str] | None,
+) -> Setup:
     ground = Ground(
         codes=plan.codes,
         classes=np.asarray(plan.classes),
@@ -295,4 +302,5 @@ def _setup(dataset: Dataset, samples: Samples, plan: Plan, chosen: Mapping[str, 
         contents=dataset.contents,
         rows=samples.rows,
     )
-    return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen)
+    folder = None if out is None else Path(out).absolute()
+    return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen, folder=folder)

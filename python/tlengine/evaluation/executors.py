@@ -31,14 +31,15 @@ def resolve_executor(executor: str | Executor | None) -> Executor:
     """An executor by name, or as it is given.
 
     Raises:
-        InputError: no such name, or nothing that runs tasks.
+        InputError: no such name, or something that cannot run tasks.
     """
     if executor is None:
         return Here()
     if not isinstance(executor, str):
-        if not callable(getattr(executor, "run", None)) or isinstance(executor, type):
+        if isinstance(executor, type) or not callable(getattr(executor, "run", None)):
             raise InputError(
-                f"a {type(executor).__name__} is no executor", hint=f"use {' or '.join(EXECUTORS)}, by name"
+                f"executor={executor!r} cannot run tasks",
+                hint="'here', 'processes', or an object with a method run(setup, tasks)",
             )
         return executor
     if executor not in EXECUTORS:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -24,7 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from tlengine.documents import plain, replace_file
+from tlengine.documents import lock_file, plain, replace_file
 from tlengine.errors import InputError, TlengineWarning
 from tlengine.plugins.contracts import HeldOut, Record, Task
 
@@ -85,18 +84,7 @@ class FileJournal(Journal):
 
     def _open(self, fresh: bool) -> IO[bytes]:
         file = (self.folder / "journal.jsonl").open("ab+", buffering=0)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise InputError(
-                f"another run is writing to {self.folder}", hint="wait for it, or choose another --out"
-            ) from None
-        except OSError as error:
-            file.close()
-            raise InputError(
-                f"{self.folder} is on a file system without locks ({error})", hint="choose another --out"
-            ) from None
+        lock_file(file, str(self.folder), "--out")
         if fresh:
             file.truncate(0)
         file.seek(0)

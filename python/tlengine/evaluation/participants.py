@@ -13,7 +13,7 @@ from tlengine.evaluation.strategies import EstimatorStrategy
 from tlengine.plugins import ProbeSpec, StrategySpec, as_probe_spec, resolve_strategy, strategies
 from tlengine.plugins.containment import contained, reason
 from tlengine.plugins.contracts import Role, Strategy
-from tlengine.plugins.registry import origin
+from tlengine.plugins.registry import origin, owner
 
 __all__ = ["array_controls", "listed", "participants", "spoken_names"]
 
@@ -135,7 +135,9 @@ def _chosen(
                 f"{registered.name!r} has no settings, but candidates",
                 hint="pass the classifier as you want it: (name, estimator)",
             )
-        return Chosen(name=registered.name, strategy=EstimatorStrategy(registered), asked=asked)
+        plugin = owner(thing, "probe") if isinstance(thing, str) else None
+        strategy = EstimatorStrategy(registered)
+        return Chosen(name=registered.name, strategy=strategy, asked=asked, plugin=plugin)
     if modality not in registered.modalities or (modality == "features" and registered.view != "backbone"):
         raise InputError(
             f"{thing!r} is not for {modality} data",
@@ -147,7 +149,7 @@ def _chosen(
     made = _made(registered, modality, given)
     return Chosen(
         name=registered.name, strategy=made, role=registered.role, view=registered.view, asked=asked,
-        networks=networks,
+        networks=networks, plugin=owner(registered.name, "strategy"),
     )  # fmt: skip
 
 

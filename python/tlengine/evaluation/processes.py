@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 from tlengine.errors import InputError, ResourceError
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.worker import Worker, batches, run_tasks
-from tlengine.plugins.contracts import Record, Task
+from tlengine.plugins.contracts import Matrix, Record, Task
 from tlengine.settings import num_threads, thread_limit
 
 __all__ = ["Processes"]
@@ -26,9 +28,10 @@ __all__ = ["Processes"]
 class Processes:
     """Fresh processes, which read the features from memory-mapped files.
 
-    They do not import the user's script, so it needs no ``__main__`` guard. One that dies costs what it had
-    under way one retry, task by task; a task that kills its process again is a failure. All of them end with
-    this process, however it ends.
+    The files lie in the run's folder where it has one, else where temporary files do. The user's script is
+    not imported again, so it needs no ``__main__`` guard. A process that dies costs what it had under way one
+    retry, task by task; a task that loses its process again is a failure. All of them end with this process,
+    however it ends.
 
     Args:
         workers: how many; default: as many as there are threads to use, each with one.
@@ -43,15 +46,15 @@ class Processes:
         Raises:
             InputError: a strategy, or something else of the setup, cannot be sent to another process, or
                 this process is still importing the script that it was started from.
-            ResourceError: a process died before it could begin.
+            ResourceError: no process lived until it could begin, or there is no room for the features.
         """
         _check_whole()
         waiting = deque(_Batch(batch) for batch in batches(tasks))
         if not waiting:
             return
         count = min(self.workers or num_threads(), len(waiting))
-        with tempfile.TemporaryDirectory(prefix="tlengine-") as name:
-            crew = _Crew(_ship(setup, Path(name)), count)
+        with _folder(setup) as folder:
+            crew = _Crew(_ship(setup, {task.view for task in tasks}, folder), count)
             try:
                 for task, record in crew.work(waiting):
                     yield record if record is not None else _died(setup, task)
@@ -71,17 +74,22 @@ class _Seat:
 
     process: Any
     pipe: Connection
-    begun: bool = False
     again: bool = False
     left: list[Task] = field(default_factory=list)
 
 
 class _Crew:
-    """The processes of one run."""
+    """The processes of one run.
+
+    Attributes:
+        begun: whether any process has opened the setup.
+        stillborn: how many died before the first that did.
+    """
 
     def __init__(self, setup: Path, count: int) -> None:
         self.setup, self.count = setup, count
         self.seats: list[_Seat] = []
+        self.begun, self.stillborn = False, 0
 
     def work(self, waiting: deque[_Batch]) -> Iterator[tuple[Task, Record | None]]:
         """Each task with its record; None where it killed its process twice."""
@@ -94,12 +102,15 @@ class _Crew:
                 except (EOFError, OSError):
                     yield from self._lost(seat, waiting)
                     continue
+                if isinstance(found, str) and self.begun:  # another opened it: there is no memory left
+                    yield from self._lost(seat, waiting)
+                    continue
                 if isinstance(found, str):
                     raise InputError(
                         f"the run cannot be opened in another process: {found}",
                         hint="leave executor='processes' out",
                     )
-                seat.begun = True
+                self.begun = True
                 if found is not None:
                     seat.left.remove(found.task)
                     yield found.task, found
@@ -133,7 +144,8 @@ class _Crew:
         self.seats.remove(seat)
         seat.pipe.close()
         seat.process.join()
-        if not seat.begun:
+        self.stillborn += not self.begun
+        if self.stillborn == self.count:
             raise ResourceError(
                 f"a fresh process died before it could begin, with exit code {seat.process.exitcode}",
                 hint="leave executor='processes' out, or give the machine more memory",
@@ -209,13 +221,35 @@ def _check_whole() -> None:
         )
 
 
-def _ship(setup: Setup, folder: Path) -> Path:
-    """The setup in a file, its features in files beside it."""
+@contextmanager
+def _folder(setup: Setup) -> Iterator[Path]:
+    """A folder for what the processes read, which ends with the run.
+
+    One run at a time writes to the folder of a run: what such a folder is found there was left by one that
+    was killed.
+    """
+    if setup.folder is None:
+        with tempfile.TemporaryDirectory(prefix="tlengine-") as name:
+            yield Path(name)
+        return
+    folder = setup.folder / ".tlengine-processes"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ship(setup: Setup, read: Set[str], folder: Path) -> Path:
+    """The setup in a file, the features of the views that are read in files beside it."""
     reads = any(chosen.strategy.reads == "contents" for chosen in setup.strategies.values())
     views = {}
     for number, (name, view) in enumerate(setup.views.items()):
+        if name not in read:
+            continue
         stored = folder / f"{number}.npy"
-        np.save(stored, view.X)
+        _save(stored, view.X)
         views[name] = replace(
             view, stored=str(stored), loaded=view.loaded if reads else None, check_rows=None
         )
@@ -226,6 +260,16 @@ def _ship(setup: Setup, folder: Path) -> Path:
     with path.open("wb") as file:
         pickle.dump(replace(setup, views=views, ground=ground), file)
     return path
+
+
+def _save(path: Path, X: Matrix) -> None:
+    try:
+        np.save(path, X)
+    except OSError as error:
+        raise ResourceError(
+            f"the features cannot be written to {path.parent}: {error}",
+            hint="leave executor='processes' out, or choose a place with room by --out or TMPDIR",
+        ) from error
 
 
 def _check_pickled(things: Mapping[str, Any]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
-from tlengine.evaluation.journal import Journal
+from tlengine.errors import TlengineWarning
+from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.plugins import notify
-from tlengine.plugins.contracts import Budget, Executor, Task
+from tlengine.plugins.contracts import Budget, Executor, Record, Task
 from tlengine.settings import hidden_bar
 
 __all__ = ["run_all", "tasks_of", "views_read"]
@@ -49,10 +51,12 @@ def run_all(
 ) -> int:
     """Run what the journal does not have; returns how many records were taken up from it.
 
-    Tasks of equal keys are one fit.
+    Tasks of equal keys are one fit. A task of which the executor says nothing has failed.
     """
     from tqdm import tqdm
 
+    if isinstance(journal, FileJournal):
+        _warn_untold(setup, tasks)
     keys = {task: setup.key(task) for task in tasks}
     known = journal.take_up(keys.values())
     first: dict[str, Task] = {}
@@ -66,13 +70,26 @@ def run_all(
         initial=len(known),
         disable=hidden_bar(progress),
     )
+
+    def keep(record: Record) -> None:
+        name = f"{record.task.view} {record.task.strategy}"
+        journal.add(record)
+        ledger.add("fit", name, record.seconds + record.predict_seconds)
+        notify("tlengine_task_finished", record=record)
+        bar.set_postfix_str(name, refresh=False)
+        bar.update()
+
     with bar:
         for record in executor.run(setup, list(first.values())):
-            journal.add(record)
-            ledger.add(
-                "fit", f"{record.task.view} {record.task.strategy}", record.seconds + record.predict_seconds
-            )
-            notify("tlengine_task_finished", record=record)
-            bar.set_postfix_str(f"{record.task.view} {record.task.strategy}", refresh=False)
-            bar.update()
+            keep(record)
+        for key, task in first.items():
+            if key not in journal.records:
+                keep(Record(task=task, key=key, error="the executor returned no record for it"))
     return len(known)
+
+
+def _warn_untold(setup: Setup, tasks: Sequence[Task]) -> None:
+    for name in dict.fromkeys(task.strategy for task in tasks):
+        if untold := setup.identity(name).untold:
+            note = f"no later run takes up the fits of {name!r}, for nothing tells them from others: {untold}"
+            warnings.warn(note, TlengineWarning, stacklevel=4)

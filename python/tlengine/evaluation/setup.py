@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import numpy.typing as npt
 
 from tlengine import __version__
 from tlengine.data.plans import Plan
-from tlengine.documents import described, plain
+from tlengine.documents import plain
+from tlengine.evaluation.identity import Identity, identity_of
 from tlengine.evaluation.views import Ground, RunView
+from tlengine.plugins import PluginInfo
 from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
 
 __all__ = ["Chosen", "Setup"]
@@ -31,6 +34,7 @@ class Chosen:
         view: ``"backbone"``, ``"random"``, or the name of the view that it reads.
         asked: whether the user named it.
         networks: of ``"random"``, how many untrained networks of each backbone it is fitted on.
+        plugin: which registered it; None for what a user passes.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Chosen:
     view: str = "backbone"
     asked: bool = False
     networks: int = 1
+    plugin: PluginInfo | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,12 +53,16 @@ class Setup:
     Attributes:
         ground, views, plan: the rows, what is seen of them, and what each task does with them.
         strategies: by name.
+        folder: where the run is kept, for what an executor puts beside it; None for nowhere.
+        identities: what each strategy is, told once: a process that gets the setup takes them as they are.
     """
 
     ground: Ground
     views: Mapping[str, RunView]
     plan: Plan
     strategies: Mapping[str, Chosen]
+    folder: Path | None = None
+    identities: dict[str, Identity] = field(default_factory=dict, repr=False)
     _known: dict[Any, bytes] = field(default_factory=dict, init=False, repr=False)
     _draws: dict[Budget, frozenset[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)
 
@@ -61,8 +70,9 @@ class Setup:
         """A digest of all that can change the result of a task: 32 hex digits.
 
         Contents and labels of its rows, what they are for, the view and what it shows of all rows (contents,
-        units, groups, domains), strategy, settings, budget, the seed where the strategy is seeded, and
-        tlengine's version. Not: threads, executor, order, labels of test rows.
+        units, groups, domains), what the strategy is (plugin, code, settings; see
+        :mod:`~tlengine.evaluation.identity`), budget, the seed where the strategy is seeded, and tlengine's
+        version. Not: threads, executor, order, labels of test rows.
         """
         strategy = self.strategies[task.strategy].strategy
         facts = {
@@ -73,7 +83,7 @@ class Setup:
             "seed": task.seed if strategy.seeded else None,
         }
         digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16)
-        digest.update(self._once(("settings", task.strategy), lambda: self._settings(task.strategy)))
+        digest.update(self.identity(task.strategy).digest.encode())
         digest.update(self._once(("view", task.view), lambda: self._view(self.views[task.view])))
         digest.update(self._once("shown", self._shown))
         digest.update(
@@ -98,15 +108,16 @@ class Setup:
             found = self._known[place] = hashlib.blake2b(make(), digest_size=16).digest()
         return found
 
-    def settings(self, strategy: str) -> Any:
-        """The settings of a strategy in plain JSON; whatever its author's code raises."""
-        return described(self.strategies[strategy].strategy.settings())
+    def settings(self, strategy: str) -> Mapping[str, Any]:
+        """The settings of a strategy; whatever its author's code raises."""
+        return self.strategies[strategy].strategy.settings()
 
-    def _settings(self, strategy: str) -> bytes:
-        try:
-            return json.dumps(self.settings(strategy), sort_keys=True).encode()
-        except Exception:  # its tasks fail of the same when they are run
-            return b"no settings"
+    def identity(self, strategy: str) -> Identity:
+        """What a strategy is; told when it is first asked for."""
+        if strategy not in self.identities:
+            chosen = self.strategies[strategy]
+            self.identities[strategy] = identity_of(chosen.strategy, chosen.plugin)
+        return self.identities[strategy]
 
     def _view(self, view: RunView) -> bytes:
         if view.fingerprint is not None and view.recipe:
@@ -132,6 +143,8 @@ class Setup:
         return _told(rows) + _told(self.ground.codes[rows])
 
     def __getstate__(self) -> dict[str, Any]:
+        for name in self.strategies:
+            self.identity(name)
         return {**self.__dict__, "_known": {}, "_draws": {}}
 
 

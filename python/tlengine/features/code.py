@@ -35,6 +35,7 @@ __all__ = [
     "References",
     "codes_of",
     "constants",
+    "is_generated",
     "is_library",
     "is_library_callable",
     "methods",
@@ -230,10 +231,12 @@ def _is_library_name(name: str, home: str) -> bool:
     if top in sys.stdlib_module_names or top == "tlengine":
         return True
     module = sys.modules.get(top)
-    file = getattr(module, "__file__", None)
+    file, folders = getattr(module, "__file__", None), getattr(module, "__path__", None)
     if module is None and (spec := find_spec(top)) is not None:
-        file = spec.origin
-    return file is None or _is_installed(Path(file))
+        file, folders = spec.origin, spec.submodule_search_locations
+    if file is None:  # a package without __init__.py lies in folders, what is built in nowhere
+        return all(_is_installed(Path(folder)) for folder in folders or ())
+    return _is_installed(Path(file))
 
 
 def _is_installed(file: Path) -> bool:
@@ -274,11 +277,12 @@ def methods(kind: type) -> Iterator[types.FunctionType]:
             inner = getattr(inner, "func", inner)  # functools.cached_property
             if not isinstance(inner, types.FunctionType | type):
                 inner = getattr(inner, "__wrapped__", inner)  # functools.lru_cache
-            if isinstance(inner, types.FunctionType) and not _is_generated(inner):
+            if isinstance(inner, types.FunctionType) and not is_generated(inner):
                 yield inner
 
 
-def _is_generated(function: types.FunctionType) -> bool:
+def is_generated(function: types.FunctionType) -> bool:
+    """Whether it is a method that ``dataclass`` or ``NamedTuple`` wrote."""
     file = function.__code__.co_filename
     written = file == "<string>" or file in (dataclasses.__file__, reprlib.__file__, collections.__file__)
     return written and function.__name__ in _GENERATED

@@ -244,7 +244,11 @@ class Strategy(Protocol):
     seeded: bool
 
     def settings(self) -> Mapping[str, Any]:
-        """All that determines a fit beside its rows and its seed, plain JSON: it enters the key."""
+        """All that determines a fit beside its rows, its seed and the code of the class: it enters the key.
+
+        Objects enter by the state that ``pickle`` would keep, functions by their code. Where something has
+        none (an open file), no later run takes the fit up; leave it out, or give it a ``__getstate__``.
+        """
         ...
 
     def fit(self, view: View, roles: Roles, *, seed: int) -> Fitted:

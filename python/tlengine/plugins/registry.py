@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tlengine.errors import MissingPackageError
-from tlengine.plugins.manager import plugin_manager
+from tlengine.plugins.manager import PluginInfo, plugin_manager
 from tlengine.plugins.naming import nearest_names, trouble, unknown_name
 from tlengine.plugins.offers import RESERVED, kind_of, offered
 from tlengine.plugins.records import (
@@ -32,6 +32,7 @@ __all__ = [
     "metrics",
     "nearest_names",
     "origin",
+    "owner",
     "probes",
     "records",
     "resolve",
@@ -168,9 +169,21 @@ def origin(name: str, noun: str = "backbone") -> str:
     >>> origin("raw").partition(" ")[0]
     'builtin'
     """
+    return str(owner(name, noun))
+
+
+def owner(name: str, noun: str) -> PluginInfo:
+    """The plugin that offers ``name``.
+
+    Raises:
+        KeyError: none does.
+
+    >>> owner("knn", "strategy").distribution
+    'tlengine'
+    """
     found = _entries(noun, strict=False)
     plugin, _ = found.get(name) or found[name.partition("/")[0]]
-    return str(plugin_manager().info(plugin))
+    return plugin_manager().info(plugin)
 
 
 def check_strict() -> None:

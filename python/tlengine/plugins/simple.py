@@ -25,13 +25,15 @@ class SimpleStrategy:
     scores to calibrate by and to be chosen by. It cannot be saved.
 
     Attributes:
-        reads, seeded: as in :class:`~.contracts.Strategy`; by default features, not seeded.
+        reads, seeded, prior_free: as in :class:`~.contracts.Strategy`; by default features, not seeded, and
+            scores that follow the class shares.
         scores: the kind of scores that are returned, as in :class:`~.contracts.Fitted`; by default logits.
     """
 
     reads: Literal["features", "contents"] = "features"
     scores: Literal["logits", "votes"] = "logits"
     seeded: bool = False
+    prior_free: bool = False
 
     def learn(self, view: View, rows: Rows, seed: int) -> Scorer:
         """Learn from ``rows``, whose labels are ``view.codes(rows)``; return what scores others."""
@@ -43,12 +45,16 @@ class SimpleStrategy:
 
     def fit(self, view: View, roles: Roles, *, seed: int) -> Fitted:
         """Learn from the training rows, and from each inner fold what the others are scored by."""
-        held = [self.learn(view, rows, seed)(view, others) for rows, others in roles.inner]
+        held = [self._learn(view, rows, seed)(view, others.copy()) for rows, others in roles.inner]
         return _Learnt(
             kind=self.scores,
-            scorer=self.learn(view, roles.train, seed),
+            scorer=self._learn(view, roles.train, seed),
             held_out=np.concatenate(held) if held else None,
         )
+
+    def _learn(self, view: View, rows: Rows, seed: int) -> Scorer:
+        """The rows are the author's own, to shuffle as a training loop does."""
+        return self.learn(view, rows.copy(), seed)
 
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
         """One after the other."""

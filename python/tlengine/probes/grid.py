@@ -96,8 +96,8 @@ def probe_grid(
         progress: show a bar on stderr where that is a terminal.
 
     Raises:
-        InputError and its kind for data that cannot be used; RunFormatError where ``resume`` belongs to
-        other data or settings.
+        InputError and its kind for data that cannot be used, or where another process writes to ``resume``;
+        RunFormatError where that belongs to other data or settings, or another version of tlengine.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
@@ -113,26 +113,27 @@ def probe_grid(
     labels = {
         name: np.unique(check_labels(y), return_inverse=True)[1] for name, y in _named(targets, "y").items()
     }
+    budgets = _budgets(budgets)
     _check(arrays, labels, budgets, test_size)
     values = regularisation_grid(Cs)
     units = _units(arrays, groups, keys)
     told = hashlib.blake2b(units.tobytes(), digest_size=16).hexdigest()
     settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter, told]
-    done = Journal(resume, arrays, labels, settings)
     draws = {name: Draws(name, y, cv, test_size, units) for name, y in labels.items()}
-    keys = [Key(*place) for place in product(arrays, labels, chosen, budgets)]
-    todo = [key for key in keys if key not in done.records]
-    finished_before = len(keys) - len(todo)
-    bar = tqdm(total=len(keys), initial=finished_before, unit="probe", disable=hidden_bar(progress))
+    places = [Key(*place) for place in product(arrays, labels, chosen, budgets)]
     work = _Work(arrays, labels, draws, values, tol=tol, max_iter=max_iter, threads=num_threads(n_jobs))
+    with Journal(resume, arrays, labels, settings) as done:
+        todo = [place for place in places if place not in done.records]
+        before = len(places) - len(todo)
+        bar = tqdm(total=len(places), initial=before, unit="probe", disable=hidden_bar(progress))
 
-    def keep(finished: list[Finished]) -> None:
-        done.add(finished)
-        bar.update(len(finished))
+        def keep(finished: list[Finished]) -> None:
+            done.add(finished)
+            bar.update(len(finished))
 
-    with bar:
-        work.run(batches(todo, arrays, draws), keep)
-    return ProbeGrid(tuple(record for key in keys for record in done.records[key]))
+        with bar:
+            work.run(batches(todo, arrays, draws), keep)
+    return ProbeGrid(tuple(record for place in places for record in done.records[place]))
 
 
 class _Work:
@@ -214,6 +215,21 @@ def _units(
     return unit_index(len(first), groups=groups, keys=digests)
 
 
+def _budgets(given: Any) -> list[int | str]:
+    """Budgets in Python's own types, from a row of any kind.
+
+    Raises:
+        InputError: something else than whole numbers from 1 and ``"all"``.
+    """
+    if isinstance(given, str) or not np.iterable(given):
+        given = [given]
+    for budget in given:
+        is_number = isinstance(budget, int | np.integer) and not isinstance(budget, bool)
+        if not (isinstance(budget, str) and budget == "all") and not (is_number and budget >= 1):
+            raise InputError(f"budget {budget!r}", hint="use whole numbers from 1, or 'all'")
+    return ["all" if budget == "all" else int(budget) for budget in given]
+
+
 def _named(values: Any, name: str) -> dict[str, Any]:
     return (
         {str(key): value for key, value in values.items()} if isinstance(values, Mapping) else {name: values}
@@ -236,9 +252,6 @@ def _check(
     for name, y in labels.items():
         if y.max() < 1:
             raise SingleClassError(f"target {name!r} has only one class", hint="leave it out")
-    for budget in budgets:
-        if budget != "all" and not (isinstance(budget, int | np.integer) and budget >= 1):
-            raise InputError(f"budget {budget!r}", hint="use whole numbers from 1, or 'all'")
     if not 0 < test_size < 1:
         raise InputError(f"test_size={test_size}; it must be between 0 and 1")
 

@@ -6,10 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import numpy as np
 
+from tlengine import __version__
+from tlengine.documents import lock_file, plain
 from tlengine.errors import RunFormatError
 
 __all__ = ["Finished", "Journal", "Record"]
@@ -17,45 +20,107 @@ __all__ = ["Finished", "Journal", "Record"]
 Record = dict[str, Any]
 Finished = tuple[tuple[Any, ...], list[Record]]
 """The key of a job and its records."""
+_FORMAT = "tlengine-grid"
 
 
 class Journal:
-    """Finished records by job, kept in a JSON-lines file if there is one."""
+    """Finished records by job, kept in a JSON-lines file if there is one, by one writer at a time.
+
+    The first line says which version wrote the file, and digests data and settings: another version may
+    solve otherwise. Every other line carries a digest of its own: one that is torn or damaged is left out,
+    and its job is run again.
+
+    Raises:
+        InputError: another process writes to the file.
+        RunFormatError: it belongs to another version, other data or other settings.
+    """
 
     def __init__(
         self, path: str | Path | None, arrays: Mapping[str, Any], labels: Mapping[str, Any], settings: Any
     ) -> None:
-        self.path = None if path is None else Path(path)
         self.records: dict[tuple[Any, ...], list[Record]] = {}
-        if self.path is None:
+        self._file: IO[bytes] | None = None
+        if path is None:
             return
-        digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
-        for name, array in sorted((*arrays.items(), *labels.items())):
-            digest.update(f"\0{name}\0{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        header = json.dumps({"format": "tlengine-grid", "digest": digest.hexdigest()})
-        if not self.path.exists() or not self.path.stat().st_size:
-            self.path.write_text(header + "\n", encoding="utf-8")
-        self._read(self.path, header)
+        file = Path(path).open("ab+")  # noqa: SIM115 - open as long as this is
+        lock_file(file, str(path), "file")
+        self._file = file
+        try:
+            self._read(file, str(path), _header(arrays, labels, settings))
+        except BaseException:
+            self.close()
+            raise
 
-    def _read(self, path: Path, header: str) -> None:
-        first, *lines = path.read_text(encoding="utf-8").split("\n")
+    def _read(self, file: IO[bytes], path: str, header: bytes) -> None:
+        file.seek(0)
+        *lines, torn = file.read().split(b"\n")
+        if not lines and header.startswith(torn):  # empty, or cut off in the first line
+            file.truncate(0)
+            file.write(header + b"\n")
+            file.flush()
+            return
+        first = lines[0] if lines else torn
         if first != header:
-            raise RunFormatError(
-                f"{path} belongs to other data or settings", hint="name another file, or delete this one"
-            )
-        whole = len(first) + 1
-        for line in lines[:-1]:
-            key, records = json.loads(line)
-            self.records[tuple(key)] = records
-            whole += len(line.encode()) + 1
-        # A line that was cut off by a crash has no newline: it is computed again.
-        with path.open("r+b") as file:
-            file.truncate(whole)
+            raise _foreign(path, first)
+        for line in lines[1:]:
+            if (finished := _parsed(line)) is not None:
+                self.records[finished[0]] = finished[1]
+        file.truncate(file.tell() - len(torn))
 
     def add(self, finished: Sequence[Finished]) -> None:
         """Keeps records, in the file too."""
         self.records.update(finished)
-        if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps([key, records]) + "\n" for key, records in finished)
+        if self._file is not None:
+            self._file.writelines(_line(key, records) for key, records in finished)
+            self._file.flush()
+
+    def close(self) -> None:
+        """Lets others write."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _header(arrays: Mapping[str, Any], labels: Mapping[str, Any], settings: Any) -> bytes:
+    digest = hashlib.blake2b(json.dumps(plain(settings)).encode(), digest_size=16)
+    for name, array in sorted((*arrays.items(), *labels.items())):
+        digest.update(f"\0{name}\0{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return json.dumps({"format": _FORMAT, "version": __version__, "digest": digest.hexdigest()}).encode()
+
+
+def _foreign(path: str, header: bytes) -> RunFormatError:
+    hint = "name another file, or delete this one"
+    try:
+        version = json.loads(header)["version"]
+    except (ValueError, LookupError, TypeError):
+        return RunFormatError(f"{path} is no grid that this version of tlengine wrote", hint=hint)
+    if version != __version__:
+        why = f"{path} was written by tlengine {version}, which may solve otherwise; this is {__version__}"
+        return RunFormatError(why, hint=hint)
+    return RunFormatError(f"{path} belongs to other data or settings", hint=hint)
+
+
+def _line(key: Sequence[Any], records: Sequence[Record]) -> bytes:
+    body = json.dumps([key, records])
+    return json.dumps([_sum(body), json.loads(body)]).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> Finished | None:
+    """The records of a line, or None where it is not what was written."""
+    try:
+        told, (key, records) = json.loads(line)
+        return (tuple(key), records) if told == _sum(json.dumps([key, records])) else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _sum(body: str) -> str:
+    return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()

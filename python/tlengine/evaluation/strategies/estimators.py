@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tlengine.documents import described
 from tlengine.evaluation.strategies.base import ArrayFitted, Candidate, Tuned, own_bytes
 from tlengine.plugins import ProbeSpec
 from tlengine.plugins.contracts import Fitted, Kind, Rows, Scores, View
@@ -19,7 +18,7 @@ __all__ = ["EstimatorStrategy", "SavedBySpec"]
 
 
 _SHAPES = ((2, 1, 1.0), (100, 64, 1.0), (1_000, 512, 2.0))
-"""Rows, columns and scales by which candidates that are a function are told apart from others."""
+"""Rows, columns and scales by which a function of candidates is told apart from others, beside its code."""
 
 
 class EstimatorStrategy(Tuned):
@@ -35,14 +34,19 @@ class EstimatorStrategy(Tuned):
     def __init__(self, spec: ProbeSpec) -> None:
         self.spec = spec
 
+    @cached_property
+    def prior_free(self) -> bool:
+        """Whether the classes weigh the same, however many rows each has: ``class_weight="balanced"``."""
+        parameters = _parameters(self.make(**self._first()))
+        weights = [v for name, v in parameters.items() if name.rpartition("__")[2] == "class_weight"]
+        return "balanced" in [weight for weight in weights if isinstance(weight, str)]
+
     def settings(self) -> Mapping[str, Any]:
-        """What the estimator is, its version, its parameters, and the candidates."""
-        made = self.make(**self._first())
-        kind = type(made)
+        """What makes the estimator, the first that it makes, and the candidates."""
         return {
-            "estimator": f"{kind.__module__}.{kind.__qualname__}",
-            "version": _version(kind.__module__.partition(".")[0]),
-            "parameters": described(_parameters(made)),
+            "make": self.spec.estimator,
+            "estimator": self.make(**self._first()),
+            "propose": self.spec.candidates,
             "candidates": [self.spec.candidates_for(*shape) for shape in _SHAPES],
         }
 
@@ -90,10 +94,6 @@ class EstimatorStrategy(Tuned):
 def _parameters(made: Any) -> Mapping[str, Any]:
     found: Mapping[str, Any] = made.get_params(deep=True) if hasattr(made, "get_params") else vars(made)
     return found
-
-
-def _version(package: str) -> str | None:
-    return getattr(sys.modules.get(package), "__version__", None)
 
 
 class SavedBySpec:
