@@ -45,14 +45,21 @@ def test_every_strategy_fits_with_held_out_scores_and_is_kept(name, data, tmp_pa
     rows = np.arange(60)
     roles = Roles(train=rows, test=np.arange(60, 90), inner=((rows[:30], rows[30:]), (rows[30:], rows[:30])))
     view = ArrayView(X, codes, roles)
-    fitted = strategies()[name].make().fit(view, roles, seed=0)
+    spec = strategies()[name]
+    for modality in spec.modalities:
+        check_strategy(spec.maker(modality)(), view, roles, data, tmp_path / modality)
+
+
+def check_strategy(strategy, view, roles, data, folder):
+    (X, codes), rows = data, roles.train
+    fitted = strategy.fit(view, roles, seed=0)
     assert fitted.held_out.shape == (60, 3)
     scores = fitted.scores(view, roles.test)
     assert scores.shape == (30, 3)
     assert (scores.argmax(axis=1) == codes[60:]).mean() >= 0.7
     labels = np.array(["a", "b", "c"])[codes[rows]]
     kept = fitted.estimator(view, rows, labels)
-    again = from_pretrained(kept.save_pretrained(tmp_path / "m"))
+    again = from_pretrained(kept.save_pretrained(folder))
     assert again.classes_.tolist() == ["a", "b", "c"]
     assert (again.predict(X) == kept.predict(X)).all()
 
@@ -74,7 +81,7 @@ def test_every_metric_is_registered_and_measures(name):
 def test_a_spec_is_picklable(name):
     spec = (probes() | strategies())[name]
     again = pickle.loads(pickle.dumps(spec))  # noqa: S301 - our own bytes
-    made = [s.estimator() if name in PROBES else s.make() for s in (spec, again)]
+    made = [s.estimator() if name in PROBES else s.maker(s.modalities[0])() for s in (spec, again)]
     assert type(made[0]) is type(made[1])
 
 

@@ -1,6 +1,7 @@
-"""The built-in backbones and probes, registered through the same hooks as a third party's.
+"""What tlengine itself offers of every kind, registered through the same hooks as a third party's.
 
-It may import any room, and nothing imports it: it stands behind tlengine's own entry point.
+Backbones that controls look at, probes, strategies and controls, metrics, and the report. It may import any
+room, and nothing imports it: it stands behind tlengine's own entry point.
 """
 
 from __future__ import annotations
@@ -117,24 +118,25 @@ def tlengine_strategies() -> Iterable[StrategySpec]:
     ):
         make = partial(_strategy, strategy)
         yield StrategySpec(name=name, make=make, default=True, spoken=spoken, description=description)
-    for name, strategy, modalities, spoken in (
-        ("raw", "LogisticStrategy", ("image", "text"), "a probe on raw samples (raw)"),
-        ("stats", "StatsStrategy", ("image", "text"), "a probe on hand-written statistics (stats)"),
-        ("rcf", "LogisticStrategy", ("image",), "a probe on random convolutions (rcf)"),
+    probe, weighed = partial(_strategy, "LogisticStrategy"), partial(_strategy, "TfidfStrategy")
+    for name, makers, spoken in (
+        ("raw", {"image": probe, "text": probe}, "a probe on raw samples (raw)"),
+        ("stats", {"image": probe, "text": weighed}, "a probe on hand-written statistics (stats)"),
+        ("rcf", {"image": probe}, "a probe on random convolutions (rcf)"),
     ):
         yield StrategySpec(
             name=name,
-            make=partial(_strategy, strategy),
+            make=makers,
             role="control",
             view=name,
-            modalities=modalities,
+            modalities=tuple(makers),
             default=True,
             spoken=spoken,
             description="Control: a linear probe on what needs no pretrained network.",
         )
     yield StrategySpec(
         name="random",
-        make=partial(_strategy, "LogisticStrategy"),
+        make=probe,
         role="control",
         view="random",
         modalities=("image", "text"),

@@ -28,8 +28,16 @@ def tlengine_probes():
     yield tl.ProbeSpec(name="picky", estimator=Picky)
 
 
+class Means(SimpleStrategy):
+    def learn(self, view, rows, seed):
+        X, codes = view.features(rows), view.codes(rows)
+        means = np.stack([X[codes == code].mean(axis=0) for code in range(view.classes)])
+        return lambda view, rows: -((view.features(rows)[:, None] - means) ** 2).sum(axis=2)
+
+
 @tl.hookimpl
 def tlengine_strategies():
+    yield tl.StrategySpec(name="means", make=Means)
     yield tl.StrategySpec(name="void", make=SimpleStrategy, role="control", view="void")
 
 
@@ -175,6 +183,54 @@ def test_a_control_that_was_named_and_failed_ends_with_one(tl, texts, plant, use
     assert "warning: void failed in the step extract: " in err
     assert "error: what was asked for failed: void" in err
     assert "Use " in text
+
+
+def test_what_was_named_and_cannot_be_kept_costs_a_warning(tl, features, tmp_path, plant, use):  # noqa: F811
+    """It has its numbers, and gates are looked at as for any other."""
+    use(distribution("tlengine"), plant("broken", f"LIMIT = 0\n{BROKEN}"))
+    arguments = ("compare", features, "--strategies", "means", *QUICK, "--out", tmp_path / "out")
+    code, text, err = tl(*arguments)
+    assert code == 0
+    assert "warning: features with means failed in the step refit: a simple strategy cannot be kept" in err
+    assert "Use features with means" in text
+    code, _, err = tl(*arguments, "--min-accuracy", "1.0")
+    assert code == 3
+    assert "gate not met: accuracy" in err
+    (failed,) = json.loads((tmp_path / "out" / "run.json").read_text())["failed"]
+    assert (failed["step"], failed["asked"]) == ("refit", True)
+
+
+def test_a_gate_is_told_beside_what_failed(tl, features, plant, use):  # noqa: F811
+    use(distribution("tlengine"), plant("broken", f"LIMIT = 0\n{BROKEN}"))
+    arguments = ("compare", features, "--strategies", "centroid,picky", *QUICK, "--min-accuracy", "1.0")
+    code, _, err = tl(*arguments)
+    assert code == 1
+    assert "gate not met: accuracy" in err
+    assert "error: what was asked for failed: features with picky" in err
+
+
+def test_settings_go_to_the_strategy_that_they_name(tl, features, texts):
+    arguments = (
+        "compare",
+        texts,
+        "--label",
+        "topic",
+        "--backbone",
+        "raw",
+        "--strategies",
+        "centroid",
+        *QUICK,
+    )
+    code, _, err = tl(*arguments, "--controls", "stats", "--set", "stats.weight=rare")
+    assert code == 1
+    assert "'stats' does not take weight='rare'" in err
+    code, _, err = tl(*arguments, "--controls", "random", "--set", "random.networks=0")
+    assert code == 1
+    assert "0 untrained networks" in err
+    for wrong in ("networks=3", "random.networks", "random.=3", "=3"):
+        code, _, err = tl(*arguments, "--set", wrong)
+        assert code == 2
+        assert "is not like random.networks=3" in err
 
 
 def test_gates_end_with_three(tl, features):

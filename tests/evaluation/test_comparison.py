@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.naive_bayes import GaussianNB
 from torch import nn
 
 import tlengine as tl
@@ -251,6 +252,30 @@ def test_two_backbones_meet_the_controls_of_none_and_their_own(digit_images):
     assert f"{chosen}~random" in {c["control_backbone"] for c in run.verdict.controls}
 
 
+def test_every_untrained_network_that_is_asked_for_is_to_be_beaten(digit_images):
+    """Each is another draw, seen by ``random`` alone, and a control of its own backbone."""
+    backbones = [convolutions("one", 5), convolutions("two", 6)]
+    run = compare(
+        digit_images,
+        backbones,
+        strategies=["ridge"],
+        controls=["raw", "random"],
+        settings={"random": {"networks": 2}},
+        **FEW,
+    )
+    views = {b["name"]: b["fingerprint"] for b in run.document["backbones"]}
+    untrained = ["one~random", "one~random1", "two~random", "two~random1"]
+    assert sorted(views) == sorted(["one", "raw", "two", *untrained])
+    assert len(set(views.values())) == 5, "of equal architectures the untrained networks are equal, too"
+    cells = {(r["backbone"], r["strategy"]) for r in run.results}
+    assert {cell for cell in cells if "random" in cell[0]} == {(view, "random") for view in untrained}
+    met = {(c["backbone"], c["control_backbone"]) for c in run.document["comparisons"]}
+    own = {(view.partition("~")[0], view) for view in untrained}
+    assert met == own | {("one", "raw"), ("two", "raw")}
+    chosen = run.verdict.transfer["backbone"]
+    assert {c["control_backbone"] for c in run.verdict.controls} >= {f"{chosen}~random", f"{chosen}~random1"}
+
+
 def test_a_failing_backbone_is_reported_and_the_rest_goes_on(digit_images):
     broken = tiny("broken", Pooled(fail=True))
     found = compare(digit_images, [broken, tiny()], strategies=["centroid"], controls=["raw"], **FEW)
@@ -346,6 +371,13 @@ def test_unreadable_samples_are_named_and_left_out(digit_images):
         ({"strategies": ["prob"]}, UnknownNameError, "prob"),
         ({"controls": ["probe"]}, InputError, "a strategy, no control"),
         ({"metrics": ["acuracy"]}, UnknownNameError, "acuracy"),
+        ({"metrics": 3}, InputError, "a metric is a int, no name"),
+        ({"controls": 3}, InputError, "controls hold a int"),
+        ({"strategies": 3}, InputError, "strategies hold a int"),
+        ({"budgets": 2.5}, InputError, "budget '2.5' is not a number of labels"),
+        ({"settings": {"knn": {"k": 3}}}, InputError, "'knn' does not take k=3"),
+        ({"executor": 3}, InputError, "executor=3 cannot run tasks"),
+        ({"out": 3}, InputError, "out is a int, no path"),
     ],
 )
 def test_strange_options_are_refused_before_any_work(digits, options, error, match):
@@ -363,7 +395,14 @@ def test_a_backbone_for_other_samples_is_refused():
         compare((["a", "b"] * 20, ["x", "y"] * 20), tiny(), **QUICK)
 
 
-@pytest.mark.parametrize("seeds", [0, -1, True, 2.0])
+def test_one_strategy_budget_and_metric_need_no_list(digits):
+    run = compare(digits, strategies=GaussianNB(), budgets=5, metrics="brier", seeds=1, progress=False)
+    assert {(r["strategy"], r["budget"]) for r in run.results} == {("gaussiannb", 5)}
+    assert run.document["configuration"]["metrics"][-1] == "brier"
+    assert compare(digits, strategies="centroid", budgets="all", seeds=np.int64(1), progress=False).results
+
+
+@pytest.mark.parametrize("seeds", [0, -1, True, 2.0, "5", None, 10**30])
 def test_seeds_are_a_number_of_them(digits, seeds):
     with pytest.raises(InputError, match="seeds; at least 1"):
         compare(digits, budgets=[5], seeds=seeds, progress=False)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.evaluation.made import World
 from tlengine.data.resamples import make_resamples
-from tlengine.evaluation.comparisons import against_controls, controls_for, summarise
+from tlengine.evaluation.comparisons import against_controls, controls_for, described_metrics, summarise
 from tlengine.plugins import MetricSpec
 from tlengine.statistics import holm
 from tlengine.statistics.metrics import METRICS
@@ -131,6 +131,29 @@ def test_the_calibration_error_stands_beside_that_of_a_calibrated_model(world):
     assert (found[0]["low"], found[0]["high"]) == (None, None)
     others = [r for r in summarise(world.cells[:1], METRICS, world.plan.units) if r["metric"] != "ece"]
     assert not any("null" in record for record in others)
+
+
+def test_any_metric_may_show_what_chance_alone_would_give(world):
+    seen = []
+
+    def null(codes, proba, rows, units):
+        assert units is world.plan.units
+        seen.append([(len(c), p.shape, len(r)) for c, p, r in zip(codes, proba, rows, strict=True)])
+        return {"expected": np.float64(0.25), "high": np.float32(0.5)}
+
+    metrics = {"mine": MetricSpec(name="mine", score=METRICS["ece"].score, null=null)}
+    (found,) = summarise(world.cells[:1], metrics, world.plan.units)
+    assert found["null"] == {"expected": 0.25, "high": 0.5}
+    assert {type(value) for value in found["null"].values()} == {float}
+    assert seen == [[(400, (400, 2), 400)] * 3]
+
+
+def test_what_tables_know_of_a_metric_comes_from_its_record():
+    metrics = {"ece": METRICS["ece"], "mine": MetricSpec(name="mine", score=len, percent=True)}
+    assert described_metrics(metrics) == [
+        {"name": "ece", "label": "calibration error", "percent": False, "greater_is_better": False},
+        {"name": "mine", "label": "mine", "percent": True, "greater_is_better": True},
+    ]
 
 
 def test_a_metric_that_is_not_defined_costs_itself():

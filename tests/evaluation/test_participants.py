@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 
 from tlengine.errors import InputError, UnknownNameError
+from tlengine.evaluation import participants as module
 from tlengine.evaluation.participants import array_controls, participants, spoken_names
-from tlengine.evaluation.strategies import EstimatorStrategy, LogisticStrategy
+from tlengine.evaluation.strategies import EstimatorStrategy, LogisticStrategy, TfidfStrategy
+from tlengine.plugins import SimpleStrategy, StrategySpec
 
 
 def roles(named: Any, controls: Any, modality: str = "image") -> dict[str, str]:
@@ -55,6 +58,9 @@ def test_estimators_take_part_under_their_own_names() -> None:
         (["prob"], None, UnknownNameError, "'prob'", "probe"),
         (["knn"], ["rew"], UnknownNameError, "'rew'", "raw"),
         (["knn"], ["probe"], InputError, "'probe' is a strategy, no control", "name it under strategies"),
+        (["knn"], 3, InputError, "controls hold a int, which is no name", "controls={'raw': X0}"),
+        (["knn"], np.zeros((2, 2)), InputError, "controls hold a ndarray", "controls={'raw': X0}"),
+        ({"lda": GaussianNB()}, None, InputError, "strategies hold a dict", "LinearDiscriminant"),
         (["knn"], [GaussianNB], InputError, "'gaussiannb' is a strategy, no control", None),
         ([("knn", GaussianNB())], None, InputError, "which is a registered strategy", "another name"),
         ([("a", GaussianNB()), ("a", GaussianNB())], None, InputError, "two strategies are named 'a'", "own"),
@@ -88,3 +94,74 @@ def test_arrays_become_controls_with_a_linear_probe() -> None:
 def test_an_array_never_takes_the_place_of_a_strategy(name: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
         array_controls({name: np.zeros((3, 1))}, participants(["knn"], (), "features"))
+
+
+@pytest.mark.parametrize("alone", [GaussianNB(), GaussianNB, RandomForestClassifier()])
+def test_one_classifier_needs_no_list(alone: Any) -> None:
+    """A forest is a sequence of trees, and one classifier all the same."""
+    name = getattr(alone, "__name__", type(alone).__name__).lower()
+    assert list(participants(alone, (), "features")) == [name]
+
+
+def test_texts_and_images_may_have_their_own_strategy() -> None:
+    kinds = {
+        modality: type(participants(["knn"], ["stats"], modality)["stats"].strategy)
+        for modality in ("image", "text")
+    }
+    assert kinds == {"image": LogisticStrategy, "text": TfidfStrategy}
+
+
+class Sized(SimpleStrategy):
+    """A strategy with a setting."""
+
+    def __init__(self, size: int = 1) -> None:
+        if size < 1:
+            raise ValueError(f"size {size}")
+        self.size = size
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, spec: StrategySpec) -> None:
+    real = module.resolve_strategy
+    monkeypatch.setattr(module, "resolve_strategy", lambda name: spec if name == spec.name else real(name))
+    monkeypatch.setattr(module, "origin", lambda name, noun: "mine")
+    monkeypatch.setattr(module, "owner", lambda name, noun: None)
+
+
+@pytest.fixture
+def sized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a plugin offered it."""
+    offer(monkeypatch, StrategySpec(name="sized", make=Sized, role="control", view="raw"))
+
+
+@pytest.mark.usefixtures("sized")
+def test_settings_reach_what_makes_a_strategy() -> None:
+    found = participants(["knn"], ["sized"], "image", {"sized": {"size": 3}})
+    assert found["sized"].strategy.settings() == {"size": 3}
+    assert participants(["knn"], ["sized"], "image")["sized"].strategy.settings() == {"size": 1}
+    assert participants(["knn"], ["random"], "image", {"random": {"networks": 3}})["random"].networks == 3
+
+
+@pytest.mark.usefixtures("sized")
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"sized": {"size": 0}}, "'sized' does not take size=0: ValueError: size 0"),
+        ({"sized": {"width": 2}}, "'sized' does not take width=2"),
+        ({"knn": {"k": 3}}, "'knn' does not take k=3"),
+        ({"random": {"networks": 0}}, "0 untrained networks"),
+        ({"random": {"networks": "3"}}, "'3' untrained networks"),
+        ({"raw": {"networks": 2}}, "settings for 'raw', which takes no part"),
+        ({"svm": {"C": 2}}, "'svm' has no settings, but candidates"),
+        ({"sized": 3}, "settings are"),
+        (3, "settings are 3"),
+        ({"sized": {3: 4}}, "settings are"),
+    ],
+)
+def test_settings_that_nobody_takes_are_refused(settings: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        participants(["knn", "svm"], ["sized", "random"], "image", settings)
+
+
+def test_controls_given_as_arrays_are_fitted_by_the_registered_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, StrategySpec(name="probe", make=Sized))
+    assert isinstance(array_controls({"raw": np.zeros((3, 1))}, {})["raw"].strategy, Sized)

@@ -141,3 +141,9 @@ def test_the_environment_names_versions_and_plugins(run):
     assert environment["versions"]["numpy"] == np.__version__
     assert environment["threads"] >= 1
     assert "builtin" in [plugin["name"] for plugin in environment["plugins"]]
+
+
+@pytest.mark.parametrize("strange", [3, None, b"run.json", ["run.json"], {}])
+def test_a_run_is_read_from_a_path(strange):
+    with pytest.raises(InputError, match="is no path"):
+        load_run(strange)

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import RidgeClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -28,7 +29,7 @@ from tlengine.evaluation.strategies import (
 from tlengine.evaluation.strategies.base import loss, pad
 from tlengine.plugins import ProbeSpec, as_probe_spec, resolve
 from tlengine.plugins.contracts import Job, Roles
-from tlengine.probes import probe_path
+from tlengine.probes import NearestCentroidProbe, probe_path
 from tlengine.statistics.calibration import softmax
 from tlengine.testing import ArrayView
 
@@ -480,3 +481,31 @@ def test_no_label_but_those_of_the_roles_is_ever_read(name: str) -> None:
         found.scores(view, roles.test)
         with pytest.raises(LookupError):
             view.codes(roles.test)
+
+
+def forest(**options: Any) -> RandomForestClassifier:
+    return RandomForestClassifier(n_estimators=5, **options)
+
+
+def test_only_what_is_kept_is_weighed() -> None:
+    """The attributes of a forest that are arrays are its classes; its trees lie elsewhere."""
+    X, codes = clouds(60)
+    roles = roles_of(45, 60)
+    view = ArrayView(X, codes, roles)
+
+    def saved(nb: GaussianNB) -> Any:
+        return {"theta": nb.theta_.astype(np.float64), "var": nb.var_.astype(np.float32)}, {}
+
+    def broken(nb: GaussianNB) -> Any:
+        raise SystemExit("no licence")
+
+    def weigh(**options: Any) -> Any:
+        return EstimatorStrategy(ProbeSpec(**options)).fit(view, roles, seed=0).nbytes
+
+    k, d = len(np.unique(codes[roles.train])), X.shape[1]
+    assert weigh(name="forest", estimator=forest) is None
+    assert weigh(name="nb", estimator=GaussianNB) is None
+    assert weigh(name="nb", estimator=GaussianNB, save=saved, load=dict) == k * d * 8 + k * d * 4
+    assert weigh(name="nb", estimator=GaussianNB, save=broken, load=dict) is None
+    assert weigh(name="own", estimator=NearestCentroidProbe) == k * d * 8
+    assert CentroidStrategy().fit(view, roles, seed=0).nbytes == k * d * 8

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from tests.evaluation.machinery import clouds, setup_of, tasks_for
-from tlengine.errors import InputError
+from tlengine.errors import BackboneError, InputError
 from tlengine.evaluation.strategies import CentroidStrategy
 from tlengine.evaluation.views import Ground, RunView, TaskView
 from tlengine.evaluation.worker import Worker, run_task, run_tasks
+from tlengine.features import Backbone, ImagePreprocess
+from tlengine.features.forward import choose_device
 from tlengine.plugins.contracts import Fitted, Job, Roles
 
-ROLES = Roles(
-    train=np.array([0, 2]), test=np.array([1, 5]), select=np.array([3]), calibrate=np.array([4]),
-    unlabelled=np.array([6]),
-)  # fmt: skip
+ROLES = Roles(train=np.array([0, 2]), test=np.array([1, 5]), select=np.array([3]), calibrate=np.array([4]))
 
 
 def view_of(roles: Roles = ROLES, **facts: Any) -> TaskView:
@@ -65,8 +65,31 @@ def test_contents_are_those_of_the_rows() -> None:
     assert red.getpixel((0, 0)) == (255, 0, 0)
     with pytest.raises(InputError, match="without their contents"):
         view_of().contents(np.array([0]))
-    with pytest.raises(InputError, match="without a backbone"):
+    with pytest.raises(InputError, match="the view 'net' has no backbone"):
         view_of().backbone("cpu")
+
+
+class Moves(nn.Module):
+    """Remembers where it was moved to."""
+
+    moved: Any = None
+
+    def to(self, device: Any) -> "Moves":
+        self.moved = device
+        return self
+
+
+def test_a_backbone_comes_on_the_device_that_was_asked_for() -> None:
+    backbone = Backbone(Moves(), preprocess=ImagePreprocess(), modality="image", name="net")
+    ground = view_of()._ground
+    view = TaskView(RunView(name="net", X=np.eye(8, dtype=np.float32), loaded=backbone), ground, ROLES)
+    for device in ("cpu", "auto"):
+        found = view.backbone(device)
+        assert found.module is not backbone.module
+        assert isinstance(found.module, Moves)
+        assert found.module.moved == choose_device(device)
+    with pytest.raises(BackboneError, match="no device 'tpu' here"):
+        view.backbone("tpu")
 
 
 class Peeks(CentroidStrategy):

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,18 @@ def test_rows_that_the_user_set_apart_to_calibrate_by_calibrate() -> None:
     assert found["noise"].calibration > 5 * found["honest"].calibration
     assert found["noise"].scores is not None
     assert np.array_equal(found["noise"].scores, found["honest"].scores)
+
+
+def test_checkpoints_have_a_folder_that_a_later_run_finds(tmp_path: Path) -> None:
+    """Below the run's own, named by the task's key; nothing where the run keeps nothing."""
+
+    class Keeps(CentroidStrategy):
+        def fit(self, view: Any, roles: Roles, *, folder: Path | None = None, **options: Any) -> Fitted:
+            if folder is not None:
+                folder.mkdir(parents=True)
+            return super().fit(view, roles, **options)
+
+    setup = setup_of(X, CODES, {"keeps": Keeps()})
+    records = list(run_tasks(Worker(replace(setup, folder=tmp_path)), tasks_for(setup, [5])))
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {record.key for record in records}
+    assert not any(record.failed for record in run_tasks(Worker(setup), tasks_for(setup, [5])))

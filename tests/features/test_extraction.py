@@ -293,3 +293,19 @@ def test_the_raw_control_goes_through_the_cache(ds: Dataset, cache: EmbeddingCac
     assert again.stats is not None
     assert (first.dim, first.stats.embedded, again.stats.embedded) == (3072, 10, 0)
     assert float(np.abs(first.X).max()) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "error"),
+    [
+        ("batch_size", ["4", 2.5, 0, [4]], InputError),
+        ("workers", ["1", 1.5, -1, [1]], InputError),
+        ("precision", ["f8", 16, ["bf16"], None], InputError),
+        ("device", ["abacus", 0, ["cpu"], None], BackboneError),
+    ],
+)
+def test_options_of_another_kind_are_refused(option, values, error):
+    texts = load_dataset(["a text", "another one"], labels="ignore")
+    for value in values:
+        with pytest.raises(error):
+            extract(texts, "raw", cache=None, **{option: value})

@@ -3,8 +3,16 @@
 import pytest
 
 from tests.plugins.conftest import Plant, Use
-from tlengine.errors import PluginWarning, UnknownNameError
-from tlengine.plugins import describe_offers, describe_plugins, hookspecs, records, registry
+from tlengine.errors import InputError, PluginWarning, UnknownNameError
+from tlengine.plugins import (
+    MetricSpec,
+    StrategySpec,
+    describe_offers,
+    describe_plugins,
+    hookspecs,
+    records,
+    registry,
+)
 from tlengine.plugins.offers import KINDS
 
 MAKES = {
@@ -99,3 +107,23 @@ def test_a_name_in_a_shipped_namespace_has_an_install_line(use: Use) -> None:
     use()
     with pytest.raises(MissingPackageError, match=r"'minilm/large' needs the plugin tlengine-minilm"):
         registry.resolve_backbone("minilm/large")
+
+
+@pytest.mark.parametrize(
+    ("make", "modalities", "says"),
+    [
+        ({"image": dict}, ("image", "text"), "make is for image, modalities are image, text"),
+        ({"image": dict, "text": 3}, ("image", "text"), "make is a int object, not a function or class"),
+        (3, ("image",), "make is a int object"),
+    ],
+)
+def test_a_strategy_can_be_made_for_each_of_its_modalities(
+    make: object, modalities: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        StrategySpec(name="mine", make=make, modalities=modalities)  # type: ignore[arg-type]
+
+
+def test_the_null_of_a_metric_is_a_function() -> None:
+    with pytest.raises(InputError, match="null is a int object"):
+        MetricSpec(name="mine", score=len, null=3)  # type: ignore[arg-type]

@@ -179,6 +179,15 @@ def make_document(classes=("cat", "dog", "emu"), name="pets", previews=None):
             "seeds": 1,
             "extraction": {},
         },
+        "metrics": [
+            {"name": name, "label": label, "percent": percent, "greater_is_better": percent}
+            for name, label, percent in (
+                ("accuracy", "accuracy", True),
+                ("balanced_accuracy", "balanced accuracy", True),
+                ("log_loss", "log-loss", False),
+                ("ece", "calibration error", False),
+            )
+        ],
         "backbones": [{"name": "net", "dim": 64, "fingerprint": "ab" * 32, "recipe": {}, "control": False}],
         "excluded": [{"label": "yak", "count": 2}],
         "failed": [

@@ -48,6 +48,31 @@ def test_the_calibration_error_stands_beside_its_null(document):
     assert error == {"value": "0.064", "interval": "perfect: 0.058, ≤ 0.090", "mark": ""}
 
 
+def test_a_metric_says_itself_how_it_is_read(document):
+    """A plugin's metric is shown in per cent, and that less of it is better, as tlengine's own are."""
+    mine = {"name": "miss", "label": "missed", "percent": True, "greater_is_better": False}
+    document["metrics"].append(mine)
+    document["summary"] += [{**r, "metric": "miss"} for r in document["summary"] if r["metric"] == "accuracy"]
+    table = metrics_table(*parts(document))
+    smalls = [(head["text"], head["small"]) for head in table["heads"]]
+    assert smalls[1:] == [
+        ("balanced accuracy", ""),
+        ("log-loss", "less is better"),
+        ("calibration error", "less is better"),
+        ("missed", "less is better"),
+    ]
+    assert of(table, "knn")["cells"][-1]["value"] == f"94.0{NARROW}%"
+
+
+def test_every_metric_that_shows_its_null_is_named(document):
+    assert metrics_table(*parts(document))["nulls"] == "calibration error"
+    null = {"expected": 0.1, "high": 0.2}
+    document["summary"] = [
+        {**r, "null": null} if r["metric"] == "log_loss" else r for r in document["summary"]
+    ]
+    assert metrics_table(*parts(document))["nulls"] == "log-loss, calibration error"
+
+
 def test_the_difference_names_its_control(document):
     table = metrics_table(*parts(document))
     assert of(table, "probe")["cells"][0]["value"] == "+20.0 (raw)"
@@ -62,8 +87,9 @@ def test_without_comparisons_there_is_no_difference(document):
 
 
 def test_other_metrics_get_a_column_and_what_is_not_defined_a_reason(document):
-    document["configuration"]["metrics"] += ["auroc", "kappa"]
     for name, value, reason in (("auroc", None, "one class"), ("kappa", 0.8765, None)):
+        label = {"auroc": "AUROC"}.get(name, name)
+        document["metrics"] += [{"name": name, "label": label, "percent": False, "greater_is_better": True}]
         ends = {"low": None, "high": None, "level": 0.95, "reason": reason}
         document["summary"] += [
             {**r, "metric": name, "value": value, **ends}

@@ -49,3 +49,11 @@ def test_what_cannot_be_used_is_named(error, match, arguments):
 def test_pairs_have_one_shape():
     with pytest.raises(ShapeMismatchError, match=r"\(2,\) and \(3,\)"):
         paired_test([1, 0], [1, 0, 1])
+
+
+@pytest.mark.parametrize("strange", ["x", b"x", {"a": 1}, object(), ["right", "wrong"], [[1, 0], [1]]])
+def test_what_is_no_number_is_refused(strange):
+    with pytest.raises(InputError, match="values are no numbers"):
+        interval(strange)
+    with pytest.raises(InputError, match="values are no numbers"):
+        paired_test([1, 0, 1], strange)

@@ -18,7 +18,7 @@ from tlengine.errors import InputError, TlengineWarning
 from tlengine.evaluation import findings
 from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.choice import Choice
-from tlengine.evaluation.comparisons import against_controls, summarise
+from tlengine.evaluation.comparisons import against_controls, described_metrics, summarise
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import spoken_names
 from tlengine.evaluation.record import RunResult, environment, run_document
@@ -83,6 +83,7 @@ def assemble(
         failed=[asdict(f) for f in failed],
         unreadable=parts.samples.unreadable,
         results=[record for cell in cells for record in _results(cell, parts.metrics)],
+        metrics=described_metrics(parts.metrics),
         summary=summary,
         comparisons=comparisons,
         fits=[fit for cell in cells for fit in _fits(cell)],

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tlengine.evaluation.executors import resolve_executor
 from tlengine.evaluation.given import distinct_backbones
 from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
-from tlengine.evaluation.participants import array_controls, participants
+from tlengine.evaluation.participants import array_controls, listed, participants
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.running import run_all, tasks_of
 from tlengine.evaluation.samples import Samples, Wanted, samples_of_features, see_samples
@@ -37,9 +38,10 @@ __all__ = ["compare"]
 
 EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
-    "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "executor", "out",
-    "fresh", "cache", "progress",
+    "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
+    "out", "fresh", "cache", "progress",
 )  # fmt: skip
+MOST_SEEDS = 10_000
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
 
 
@@ -49,9 +51,10 @@ def compare(
     *,
     strategies: Any = None,
     controls: Any = None,
-    budgets: Sequence[int | str] | None = None,
+    budgets: Sequence[int | str] | int | str | None = None,
     seeds: int = 5,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str] | str | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     executor: str | Executor | None = None,
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
@@ -63,23 +66,27 @@ def compare(
 
     Every strategy is fitted with every budget on every resample, its hyper-parameters chosen by
     cross-validation inside the budget (at ``"all"`` on the ``select`` split that the user brought, whose
-    labels then count), and judged on the test rows. Controls, which borrow nothing from pretraining, always
-    take part: the verdict is a paired test against each. What fails is reported in ``failed``; the rest goes
-    on.
+    labels then count), and judged on the test rows. The verdict is a paired test of what is chosen against
+    each control, which borrows nothing from pretraining; without controls it says what is best, not whether
+    transfer helps. What fails is reported in ``failed``; the rest goes on.
 
     Args:
         dataset: labelled samples, or anything that :func:`tlengine.load_dataset` takes; features (modality
             ``"features"``) are compared with the controls that are given as arrays.
         backbones: a backbone or its name, or several; None for the installed default of the modality.
-        strategies: names among ``knn probe ridge centroid svm preval`` and those of plugins, scikit-learn
-            classifiers, or ``(name, classifier)``; None for the first four.
-        controls: names among ``raw stats rcf random`` and those of plugins; None for the first three; () for
-            none. For features, arrays (n, d) by name.
-        budgets: labels per class, and ``"all"``; None for 5, 10, 25, 50, 100 and all, as far as there are
-            so many.
+        strategies: a name or several among ``knn probe ridge centroid svm preval`` and those of plugins,
+            scikit-learn classifiers, or a list of ``(name, classifier)``; None for the first four and those
+            of plugins that take part by default.
+        controls: a name or several among ``raw stats rcf random`` and those of plugins; None for the first
+            three (``rcf`` for images alone) and those of plugins by default; () for none. For features,
+            arrays (n, d) by name, and None for none.
+        budgets: labels per class, and ``"all"``, one or several; None for 5, 10, 25, 50, 100 and all, as far
+            as there are so many.
         seeds: how many seeds, 1 or more.
-        metrics: names among ``accuracy balanced_accuracy log_loss ece macro_f1 auroc average_precision top5
-            brier`` and those of plugins; None for the first four.
+        metrics: to be measured beside ``accuracy balanced_accuracy log_loss ece``, which always are: a name
+            or several among ``macro_f1 auroc average_precision top5 brier`` and those of plugins.
+        settings: of strategies and controls, keywords by name. ``{"random": {"networks": 3}}`` is the control
+            ``random`` on three untrained networks of each backbone, all of which are to be beaten.
         executor: where tasks are run: ``"here"`` (the default), ``"processes"``, or an executor.
         out: a folder for the journal: each fit is kept as it comes, and the same call takes up from there.
         fresh: begin anew, whatever ``out`` has.
@@ -92,8 +99,10 @@ def compare(
         The run: ``.table()``, ``.verdict``, ``.save(dir)``, ``.to_html()``, ``.to_pandas()``.
 
     Raises:
-        InputError: budgets or seeds below 1; an option of no such name; two backbones or strategies of one
-            name; another run writes to ``out``.
+        InputError: an argument of a wrong kind; budgets or seeds below 1; two backbones or strategies of one
+            name; settings that nobody takes; ``out`` is a file, or another run writes to it; every strategy
+            failed.
+        UnknownOptionError: an option of no such name.
         LabelError: no labels.
         SingleClassError: fewer than two classes are large enough.
         UnknownNameError: an unknown strategy, control or metric, or no known backbone.
@@ -107,16 +116,16 @@ def compare(
     """
     refuse_unknown("compare", extraction, EXTRACTION, OPTIONS)
     measured = {name: resolve("metric", name) for name in _metrics(metrics)}
-    asked = None if budgets is None else parse_budgets(budgets)
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
-        raise InputError(f"{seeds} seeds; at least 1 is needed", hint="5 is the default")
+    asked = None if budgets is None else parse_budgets(listed(budgets))
+    seeds = _seeds(seeds)
     place = resolve_executor(executor)
+    _check_out(out)
     dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     dataset.labels()
     with closing(Journal() if out is None else FileJournal(out, fresh=fresh)) as journal:
         ledger = Ledger()
         chosen, samples, names = _see(
-            dataset, backbones, strategies, controls, cache, progress, extraction, ledger
+            dataset, backbones, strategies, controls, settings, cache, progress, extraction, ledger
         )
         plan = _plan(samples, chosen, seeds)
         sizes = asked or fitting_budgets(samples.y, [r.train for r in plan.resamples], DEFAULT_BUDGETS)
@@ -139,8 +148,26 @@ def compare(
 
 def _metrics(names: Sequence[str] | str | None) -> list[str]:
     """The default metrics and those that are asked for; a verdict needs the former."""
-    asked = [names] if isinstance(names, str) else list(names or ())
+    asked = [] if names is None else listed(names)
+    if strange := [name for name in asked if not isinstance(name, str)]:
+        raise InputError(
+            f"a metric is a {type(strange[0]).__name__}, no name", hint="for instance metrics=['macro_f1']"
+        )
     return list(dict.fromkeys([*METRICS, *asked]))
+
+
+def _seeds(seeds: Any) -> int:
+    if not isinstance(seeds, int | np.integer) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(
+            f"{seeds!r:.40} seeds; at least 1 is needed, a whole number up to {MOST_SEEDS:,}",
+            hint="5 is the default",
+        )
+    return int(seeds)
+
+
+def _check_out(out: Any) -> None:
+    if not isinstance(out, str | os.PathLike | None):
+        raise InputError(f"out is a {type(out).__name__}, no path", hint="pass the path of a folder")
 
 
 def _see(
@@ -148,6 +175,7 @@ def _see(
     backbones: Any,
     strategies: Any,
     controls: Any,
+    settings: Mapping[str, Mapping[str, Any]] | None,
     cache: CacheLike,
     progress: bool,
     extraction: Mapping[str, Any],
@@ -158,7 +186,8 @@ def _see(
         if backbones is not None:
             raise InputError(f"{dataset.name} holds features already", hint="leave the backbone out")
         arrays = controls if isinstance(controls, Mapping) else {}
-        chosen = participants(strategies, None if arrays else controls, dataset.modality)
+        named = None if isinstance(controls, Mapping) else controls
+        chosen = participants(strategies, named, dataset.modality, settings)
         chosen |= array_controls(arrays, chosen)
         samples = samples_of_features(dataset, arrays)
         return chosen, samples, [next(iter(samples.views))]
@@ -166,7 +195,7 @@ def _see(
 
     if isinstance(controls, Mapping):
         raise InputError("controls as arrays are for features", hint="name them: controls=['raw', 'stats']")
-    chosen = participants(strategies, controls, dataset.modality)
+    chosen = participants(strategies, controls, dataset.modality, settings)
     reserved = {one.view for one in chosen.values() if one.view not in ("backbone", "random")}
     given = default_backbone(dataset.modality) if backbones is None else backbones
     several = distinct_backbones(given if isinstance(given, list | tuple) else [given], reserved)
@@ -176,9 +205,20 @@ def _see(
     return chosen, samples, asked
 
 
+@dataclass(frozen=True)
+class Untrained:
+    """A backbone, or its name, with weights that were drawn with a seed."""
+
+    backbone: Any
+    seed: int
+
+
 def _wanted(backbones: Sequence[Any], chosen: Mapping[str, Chosen]) -> list[Wanted]:
     """Every view that some strategy or control reads."""
+    from tlengine.features import untrained_name
+
     kinds = list(dict.fromkeys(one.view for one in chosen.values()))
+    untrained = [one for one in chosen.values() if one.view == "random"]
     own = {name for name in kinds if name not in ("backbone", "random")}
     named = {one.view for one in chosen.values() if one.asked}
     found = {}
@@ -186,11 +226,11 @@ def _wanted(backbones: Sequence[Any], chosen: Mapping[str, Chosen]) -> list[Want
         name = str(getattr(backbone, "name", backbone))
         belongs = "" if name in own else name
         found[name] = Wanted(name=name, backbone=belongs, source=backbone, asked=True)
-        if "random" in kinds:
-            found[f"{name}~random"] = Wanted(
-                name=f"{name}~random",
+        for seed in range(max((one.networks for one in untrained), default=0)):
+            found[untrained_name(name, seed)] = Wanted(
+                name=untrained_name(name, seed),
                 backbone=name,
-                source=("random", backbone),
+                source=Untrained(backbone, seed),
                 named="random" in named,
             )
     for name in kinds:
@@ -210,8 +250,8 @@ def _embed(
     from tlengine.features import extract, load_backbone, opened, random_backbone, with_check_rows
 
     def load(source: Any) -> Any:
-        if isinstance(source, tuple):
-            return random_backbone(load(source[1]), contents=dataset)
+        if isinstance(source, Untrained):
+            return random_backbone(load(source.backbone), seed=source.seed, contents=dataset)
         return load_backbone(source) if isinstance(source, str) else source
 
     def embed(view: Wanted) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tlengine.documents import plain
 from tlengine.evaluation.cells import Cell
 from tlengine.plugins import MetricSpec
 from tlengine.plugins.containment import reason
@@ -13,7 +14,6 @@ from tlengine.plugins.contracts import Rows
 from tlengine.statistics import (
     Outcome,
     PairedTest,
-    ece_null,
     estimate,
     holm,
     holm_levels,
@@ -23,9 +23,7 @@ from tlengine.statistics import (
 from tlengine.statistics.decisions import ALPHA, MARGIN
 from tlengine.statistics.intervals import LEVEL
 
-__all__ = ["against_controls", "controls_for", "numbers", "summarise"]
-
-ECE_DRAWS = 199
+__all__ = ["against_controls", "controls_for", "described_metrics", "numbers", "summarise"]
 
 
 def controls_for(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
@@ -44,22 +42,35 @@ def summarise(cells: Sequence[Cell], metrics: Mapping[str, MetricSpec], units: R
         draws = cell.draws
         for metric in metrics.values():
             try:
-                record = asdict(estimate(metric, draws, units))
+                record = asdict(estimate(metric, draws, units)) | _null(metric, draws, units)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # not defined here, or a plugin that exits: it costs itself
                 record = {"value": None, "low": None, "high": None, "reason": reason(error), "level": LEVEL}
-            extra = {"null": _null(draws)} if metric.name == "ece" and record["value"] is not None else {}
-            found.append(
-                {**cell.name, "labels": round(cell.labels, 1), "metric": metric.name, **record, **extra}
-            )
+            found.append({**cell.name, "labels": round(cell.labels, 1), "metric": metric.name, **record})
     return found
 
 
-def _null(draws: Sequence[Outcome]) -> dict[str, float]:
-    """What a perfectly calibrated model would show on these rows."""
-    codes, proba, rows = zip(*((o.truth, o.proba, o.rows) for o in draws), strict=True)
-    return asdict(ece_null(codes, proba, rows=rows, draws=ECE_DRAWS))
+def _null(metric: MetricSpec, draws: Sequence[Outcome], units: Rows) -> dict[str, Any]:
+    """What a perfectly calibrated model would show on these rows, of a metric that can say it."""
+    if metric.null is None:
+        return {}
+    shown = [outcome.seen_as(metric.decisions) for outcome in draws]
+    found = metric.null([o.truth for o in draws], shown, [o.rows for o in draws], units)
+    return {"null": plain(dict(found))}
+
+
+def described_metrics(metrics: Mapping[str, MetricSpec]) -> list[dict[str, Any]]:
+    """What a table has to know of each metric."""
+    return [
+        {
+            "name": metric.name,
+            "label": metric.label or metric.name,
+            "percent": metric.percent,
+            "greater_is_better": metric.greater_is_better,
+        }
+        for metric in metrics.values()
+    ]
 
 
 def against_controls(cells: Sequence[Cell], units: Rows) -> list[dict[str, Any]]:

@@ -3,49 +3,88 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from tlengine.errors import InputError, PluginError, PluginWarning, UnknownNameError
+from tlengine.errors import InputError, PluginError, PluginWarning, TlengineError, UnknownNameError
 from tlengine.evaluation.setup import Chosen
-from tlengine.evaluation.strategies import EstimatorStrategy, LogisticStrategy
+from tlengine.evaluation.strategies import EstimatorStrategy
 from tlengine.plugins import ProbeSpec, StrategySpec, as_probe_spec, resolve_strategy, strategies
 from tlengine.plugins.containment import contained, reason
 from tlengine.plugins.contracts import Role, Strategy
 from tlengine.plugins.registry import origin, owner
 
-__all__ = ["array_controls", "participants", "spoken_names"]
+__all__ = ["array_controls", "listed", "participants", "spoken_names"]
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""Keywords for what makes a strategy, by its name."""
+
+ON_ARRAYS = "probe"
+"""The strategy that a control given as an array is fitted by."""
 
 
-def participants(named: Any, controls: Any, modality: str) -> dict[str, Chosen]:
+def participants(
+    named: Any, controls: Any, modality: str, settings: Settings | None = None
+) -> dict[str, Chosen]:
     """The strategies and controls of a run, by name.
 
     Args:
         named: names, estimators, or ``(name, estimator)``; None for the default strategies.
         controls: names; None for the default controls, () for none.
         modality: of the data; by default, what cannot be used on it is left out.
+        settings: of strategies and controls by their names.
 
     Raises:
         InputError: nothing given; something that is neither a name nor an estimator; a name given twice for
-            different things; a strategy that is not for such data.
+            different things; a strategy that is not for such data; settings that it does not take, or for
+            what takes no part.
         UnknownNameError: an unknown name; the hint has the nearest ones.
         PluginError: a strategy that was named cannot be made.
     """
-    named = [named] if isinstance(named, str) else named
+    settings = _checked_settings(settings)
     found: dict[str, Chosen] = {}
-    for thing in _working("strategy", modality) if named is None else named:
-        _add(found, _chosen(thing, modality, asked=named is not None))
+    for thing in _working("strategy", modality) if named is None else listed(named):
+        _add(found, _chosen(thing, modality, settings, asked=named is not None))
     if not found:
         raise InputError(
             "no strategy given", hint=f"for instance {','.join(_defaults('strategy', modality))}"
         )
-    controls = [controls] if isinstance(controls, str) else controls
-    for thing in _working("control", modality) if controls is None else controls:
-        chosen = _chosen(thing, modality, asked=controls is not None)
+    for thing in _working("control", modality) if controls is None else listed(controls):
+        chosen = _chosen(thing, modality, settings, asked=controls is not None, what="controls")
         if chosen.role != "control":
             raise InputError(f"{chosen.name!r} is a strategy, no control", hint="name it under strategies")
         if thing not in found:
             found[chosen.name] = chosen
+    if strange := [name for name in settings if name not in found]:
+        raise InputError(
+            f"settings for {strange[0]!r}, which takes no part", hint=f"there are {', '.join(found)}"
+        )
+    return found
+
+
+def listed(given: Any) -> list[Any]:
+    """What was given as a list; a single name, number or classifier is one of its kind.
+
+    >>> listed("knn"), listed(5), listed(("knn", "probe"))
+    (['knn'], [5], ['knn', 'probe'])
+    """
+    alone = isinstance(given, str | bytes | Mapping) or hasattr(given, "fit")
+    return list(given) if isinstance(given, Iterable) and not alone else [given]
+
+
+def _checked_settings(settings: Any) -> Settings:
+    if settings is None:
+        return {}
+    whole = isinstance(settings, Mapping) and all(
+        isinstance(given, Mapping) and all(isinstance(key, str) for key in given)
+        for given in settings.values()
+    )
+    if not whole:
+        raise InputError(
+            f"settings are {settings!r:.60}", hint="keywords by name: settings={'random': {'networks': 3}}"
+        )
+    found: Settings = settings
     return found
 
 
@@ -62,10 +101,8 @@ def array_controls(given: Mapping[str, Any], strategies: Mapping[str, Chosen]) -
                 f"a control is named {name!r}, {why}",
                 hint="give it another name, for instance controls={'raw': X0}",
             )
-    return {
-        name: Chosen(name=name, strategy=LogisticStrategy(), role="control", view=name, asked=True)
-        for name in given
-    }
+    probe = _chosen(ON_ARRAYS, "features", {}, asked=True)
+    return {name: replace(probe, name=name, role="control", view=name) for name in given}
 
 
 def spoken_names(chosen: Mapping[str, Chosen]) -> dict[str, str]:
@@ -85,15 +122,22 @@ def _defaults(role: Role, modality: str) -> list[str]:
     ]
 
 
-def _chosen(thing: Any, modality: str, *, asked: bool) -> Chosen:
-    if not isinstance(thing, str):
-        spec = _estimator(thing)
-        return Chosen(name=spec.name, strategy=EstimatorStrategy(spec), asked=asked)
-    registered: StrategySpec | ProbeSpec = resolve_strategy(thing)
+def _chosen(
+    thing: Any, modality: str, settings: Settings, *, asked: bool, what: str = "strategies"
+) -> Chosen:
+    registered: StrategySpec | ProbeSpec = (
+        resolve_strategy(thing) if isinstance(thing, str) else _estimator(thing, what)
+    )
+    given = dict(settings.get(registered.name, {}))
     if isinstance(registered, ProbeSpec):
-        return Chosen(
-            name=thing, strategy=EstimatorStrategy(registered), asked=asked, plugin=owner(thing, "probe")
-        )
+        if given:
+            raise InputError(
+                f"{registered.name!r} has no settings, but candidates",
+                hint="pass the classifier as you want it: (name, estimator)",
+            )
+        plugin = owner(thing, "probe") if isinstance(thing, str) else None
+        strategy = EstimatorStrategy(registered)
+        return Chosen(name=registered.name, strategy=strategy, asked=asked, plugin=plugin)
     if modality not in registered.modalities or (modality == "features" and registered.view != "backbone"):
         raise InputError(
             f"{thing!r} is not for {modality} data",
@@ -101,14 +145,20 @@ def _chosen(thing: Any, modality: str, *, asked: bool) -> Chosen:
             if modality != "features"
             else "features have no contents to read; give arrays: controls={'raw': X0}",
         )
+    networks = _networks(given) if registered.view == "random" else 1
+    made = _made(registered, modality, given)
     return Chosen(
-        name=thing,
-        strategy=_made(registered),
-        role=registered.role,
-        view=registered.view,
-        asked=asked,
-        plugin=owner(thing, "strategy"),
-    )
+        name=registered.name, strategy=made, role=registered.role, view=registered.view, asked=asked,
+        networks=networks, plugin=owner(registered.name, "strategy"),
+    )  # fmt: skip
+
+
+def _networks(given: dict[str, Any]) -> int:
+    """How many untrained networks are asked for; taken out of the settings."""
+    asked = given.pop("networks", 1)
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
+        raise InputError(f"{asked!r} untrained networks", hint="use a whole number, 1 or more")
+    return asked
 
 
 def _working(role: Role, modality: str) -> list[str]:
@@ -116,7 +166,7 @@ def _working(role: Role, modality: str) -> list[str]:
     found = []
     for name in _defaults(role, modality):
         try:
-            _chosen(name, modality, asked=False)
+            _chosen(name, modality, {}, asked=False)
         except PluginError as error:
             warnings.warn(f"{error.message}; it is left out", PluginWarning, stacklevel=4)
         else:
@@ -124,21 +174,28 @@ def _working(role: Role, modality: str) -> list[str]:
     return found
 
 
-def _made(spec: StrategySpec) -> Strategy:
-    """The strategy of a record.
+def _made(spec: StrategySpec, modality: str, given: Mapping[str, Any]) -> Strategy:
+    """The strategy of a record, with the settings that were given.
 
     Raises:
+        InputError: it has no such settings.
         PluginError: it cannot be made, or what is made is none.
     """
     owner = f"strategy {spec.name!r} of plugin {origin(spec.name, 'strategy')}"
     try:
         with contained():
-            made = spec.make()
+            made = spec.maker(modality)(**given)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even exit
+        if given and isinstance(error, TypeError | ValueError | TlengineError):
+            shown = ", ".join(f"{key}={value!r:.40}" for key, value in given.items())
+            raise InputError(
+                f"{spec.name!r} does not take {shown}: {reason(error)}",
+                hint=f"leave it out, or see what plugin {origin(spec.name, 'strategy')} says of its settings",
+            ) from error
         raise PluginError(f"{owner} cannot be made: {reason(error)}") from error
-    missing = [n for n in ("reads", "seeded", "needs", "settings", "fit", "fit_many") if not hasattr(made, n)]
+    missing = [n for n in ("reads", "seeded", "settings", "fit", "fit_many") if not hasattr(made, n)]
     if missing:
         raise PluginError(
             f"{owner} is a {type(made).__name__} without {', '.join(missing)}",
@@ -147,13 +204,15 @@ def _made(spec: StrategySpec) -> Strategy:
     return made
 
 
-def _estimator(thing: Any) -> ProbeSpec:
+def _estimator(thing: Any, what: str) -> ProbeSpec:
     try:
         spec = as_probe_spec(thing)
     except InputError as error:
         raise InputError(
-            f"strategies hold a {type(thing).__name__}, which is no name and no classifier: {error.message}",
-            hint="for instance knn,probe,ridge; or ('lda', LinearDiscriminantAnalysis)",
+            f"{what} hold a {type(thing).__name__}, which is no name and no classifier: {error.message}",
+            hint="for instance knn,probe,ridge; or ('lda', LinearDiscriminantAnalysis)"
+            if what == "strategies"
+            else "for instance raw,stats; for features, arrays by name: controls={'raw': X0}",
         ) from None
     try:
         resolve_strategy(spec.name)

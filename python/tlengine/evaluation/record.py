@@ -148,12 +148,15 @@ def _forget(folder: Path, name: str) -> None:
 
 
 def load_run(path: str | os.PathLike[str]) -> RunResult:
-    """Read a ``run.json``.
+    """Read a ``run.json``, or that of the folder which ``compare --out`` wrote.
 
     Raises:
+        InputError: ``path`` is no path.
         FileNotFoundError: nothing is there.
         RunFormatError: not a run document of tlengine, or one of another version.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a {type(path).__name__} is no path", hint="pass the path of a run.json")
     file = Path(path)
     if file.is_dir():
         file = file / "run.json"

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from tlengine.errors import TlengineWarning
 from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
-from tlengine.evaluation.setup import Setup
+from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.plugins import notify
 from tlengine.plugins.contracts import Budget, Executor, Record, Task
 from tlengine.settings import hidden_bar
 
-__all__ = ["run_all", "tasks_of"]
+__all__ = ["run_all", "tasks_of", "views_read"]
 
 
 def tasks_of(setup: Setup, asked: Sequence[str], budgets: Sequence[Budget]) -> list[Task]:
@@ -24,16 +24,20 @@ def tasks_of(setup: Setup, asked: Sequence[str], budgets: Sequence[Budget]) -> l
         asked: the views of the backbones that strategies are used on.
         budgets: labels per class.
     """
-    pairs: dict[str, list[str]] = {}
-    for name, view in setup.views.items():
-        for chosen in setup.strategies.values():
-            reads = {
-                "backbone": name in asked,
-                "random": view.backbone in asked and name != view.backbone,
-            }.get(chosen.view, chosen.view == name)
-            if reads:
-                pairs.setdefault(name, []).append(chosen.name)
-    return list(setup.plan.tasks(pairs, budgets))
+    reads = {name: views_read(chosen, asked) for name, chosen in setup.strategies.items()}
+    pairs = {view: [name for name in reads if view in reads[name]] for view in setup.views}
+    return list(setup.plan.tasks({view: names for view, names in pairs.items() if names}, budgets))
+
+
+def views_read(chosen: Chosen, backbones: Sequence[str]) -> list[str]:
+    """The views that a strategy is fitted on, by name, in a run of these backbones."""
+    if chosen.view == "backbone":
+        return list(backbones)
+    if chosen.view == "random":
+        from tlengine.features import untrained_name
+
+        return [untrained_name(name, seed) for name in backbones for seed in range(chosen.networks)]
+    return [chosen.view]
 
 
 def run_all(

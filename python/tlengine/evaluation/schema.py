@@ -78,6 +78,7 @@ _RECORDS: Mapping[str, Keys] = {
     "failed": {"backbone": (str, type(None)), "strategy": (str, type(None)), "error": _TEXT, "step": _TEXT},
     "unreadable": {"id": _TEXT, "reason": _TEXT},
     "results": {**_CELL, "seed": _COUNT, "fold": _COUNT, "metric": _TEXT, "value": _MAYBE},
+    "metrics": {"name": _TEXT, "label": _TEXT, "percent": (bool,), "greater_is_better": (bool,)},
     "summary": {**_CELL, **_ROLE, **_INTERVAL, "labels": _NUMBER, "metric": _TEXT, "value": _MAYBE},
     "comparisons": {
         **_CELL,

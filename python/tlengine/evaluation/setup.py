@@ -33,6 +33,7 @@ class Chosen:
         role: ``"strategy"`` or ``"control"``.
         view: ``"backbone"``, ``"random"``, or the name of the view that it reads.
         asked: whether the user named it.
+        networks: of ``"random"``, how many untrained networks of each backbone it is fitted on.
         plugin: which registered it; None for what a user passes.
     """
 
@@ -41,6 +42,7 @@ class Chosen:
     role: Role = "strategy"
     view: str = "backbone"
     asked: bool = False
+    networks: int = 1
     plugin: PluginInfo | None = None
 
 
@@ -135,7 +137,7 @@ class Setup:
             parts += [_told(fit), self._labelled(held)]
         for rows in (roles.select, roles.calibrate):
             parts.append(_told(None) if rows is None else self._labelled(rows))
-        return b"".join([*parts, _told(roles.unlabelled)])
+        return b"".join(parts)
 
     def _labelled(self, rows: Rows) -> bytes:
         return _told(rows) + _told(self.ground.codes[rows])

@@ -10,8 +10,8 @@ __all__ = ["summary_table"]
 Record = Mapping[str, Any]
 Key = tuple[str, str, Any]
 
-_HEAD = ("backbone", "strategy", "budget", "accuracy", "95 % interval")
-_METRICS = {"balanced_accuracy": "balanced", "log_loss": "log-loss", "ece": "ECE"}
+_HEAD = ("backbone", "strategy", "budget")
+_SHORT = {"balanced_accuracy": "balanced", "log_loss": "log-loss", "ece": "ECE"}
 """Short heads of the metrics that every run has; others have their own name."""
 _LAST = "vs hardest control"
 
@@ -29,35 +29,44 @@ def summary_table(document: Record) -> str:
     for record in sorted(document["comparisons"], key=lambda c: -c["effect"]):
         gains[record["backbone"], record["strategy"], record["budget"]] = record
     best = (document["verdict"]["backbone"], document["verdict"]["strategy"])
-    others = [name for name in document["configuration"]["metrics"] if name != "accuracy"]
-    head = (*_HEAD, *(_METRICS.get(name, name) for name in others), _LAST)
-    rows = [_row(key, found, others, gains.get(key), best) for key, found in values.items()]
+    first, *others = document["metrics"]
+    head = (
+        *_HEAD,
+        first["name"],
+        "95 % interval",
+        *(_SHORT.get(m["name"], m["name"]) for m in others),
+        _LAST,
+    )
+    rows = [_row(key, found, document["metrics"], gains.get(key), best) for key, found in values.items()]
     return _align([head, *rows])
 
 
 def _row(
-    key: Key, found: Mapping[str, Record], others: Sequence[str], gain: Record | None, best: tuple[str, str]
+    key: Key,
+    found: Mapping[str, Record],
+    metrics: Sequence[Record],
+    gain: Record | None,
+    best: tuple[str, str],
 ) -> tuple[str, ...]:
-    accuracy = found["accuracy"]
-    low, high = accuracy["low"], accuracy["high"]
-    note = " (control)" if accuracy["role"] == "control" else ""
+    first, *others = metrics
+    record = found[first["name"]]
+    low, high, note = record["low"], record["high"], " (control)" if record["role"] == "control" else ""
     return (
         key[0],
         key[1] + ("*" if key[:2] == best else "") + note,
         str(key[2]),
-        f"{100 * accuracy['value']:.1f} %",
+        _number(first, record),
         "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}",
-        *(_number(found.get(name)) for name in others),
+        *(_number(metric, found.get(metric["name"])) for metric in others),
         "" if gain is None else f"{100 * gain['effect']:+.1f} {gain['outcome']} ({gain['control']})",
     )
 
 
-def _number(record: Record | None) -> str:
-    """A balanced accuracy in per cent, anything else with three digits; a dash where it is not defined."""
+def _number(metric: Record, record: Record | None) -> str:
+    """In per cent where its metric is read so, else with three digits; a dash where it is not defined."""
     if record is None or record["value"] is None:
         return "-"
-    value = record["value"]
-    return f"{100 * value:.1f} %" if record["metric"] == "balanced_accuracy" else f"{value:.3f}"
+    return f"{100 * record['value']:.1f} %" if metric["percent"] else f"{record['value']:.3f}"
 
 
 def _align(rows: Sequence[Sequence[str]]) -> str:

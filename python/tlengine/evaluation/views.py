@@ -143,10 +143,13 @@ class TaskView:
         """A copy of the backbone that is the caller's; see the contract."""
         if self._view.loaded is None:
             raise InputError(
-                "the data are features, without a backbone", hint="compare images or texts instead"
+                f"the view {self.name!r} has no backbone to take",
+                hint="compare images or texts, by a strategy that reads the contents of the backbone's view",
             )
         from tlengine.features import load_backbone, random_backbone
+        from tlengine.features.forward import choose_device
 
-        loaded = self._view.loaded
+        loaded, device = self._view.loaded, choose_device(device)
         found = load_backbone(loaded, device=device) if isinstance(loaded, str) else loaded.copy()
+        found.module.to(device)
         return random_backbone(found, seed=seed) if weights == "random" else found

@@ -24,6 +24,8 @@ from tlengine.plugins.contracts import Fitted, Job, Kind, Matrix, Record, Rows, 
 
 __all__ = ["Worker", "batches", "one_blas_thread", "run_task", "run_tasks"]
 
+CHECKPOINTS = "checkpoints"
+"""The folder below ``--out`` that strategies may write to."""
 SAMPLE = 500
 """Training rows that the training accuracy is measured on, at the most."""
 VOTES = 1e-3
@@ -41,7 +43,8 @@ class Worker:
         """What a task may see."""
         roles = self.setup.plan.roles(task)
         view = TaskView(self.setup.views[task.view], self.setup.ground, roles)
-        return Job(view, roles, task.seed)
+        folder = self.setup.folder and self.setup.folder / CHECKPOINTS / self.setup.key(task)
+        return Job(view, roles, task.seed, folder)
 
 
 def batches(tasks: Sequence[Task]) -> Iterator[list[Task]]:

@@ -11,6 +11,7 @@ from .forward import available_devices as available_devices
 from .images import ImagePreprocess as ImagePreprocess
 from .images import decode_image as decode_image
 from .random_weights import random_backbone as random_backbone
+from .random_weights import untrained_name as untrained_name
 from .raw import RAW_DIM as RAW_DIM
 from .raw import RawPreprocess as RawPreprocess
 from .raw import load_raw as load_raw

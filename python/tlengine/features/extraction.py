@@ -141,10 +141,9 @@ def _checked_contents(
             f"{ds.name} holds {ds.modality}, backbone {bb.name!r} takes {bb.modality}",
             hint="features need no backbone" if ds.contents is None else "choose another --backbone",
         )
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}", hint="use 1 or more")
-    if workers is not None and workers < 0:
-        raise InputError(f"workers is {workers}", hint="use 0 or more")
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value is not None and not (isinstance(value, int | np.integer) and value >= least):
+            raise InputError(f"{name} is {value!r:.40}", hint=f"use a whole number, {least} or more")
     return ds.contents
 
 

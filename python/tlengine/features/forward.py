@@ -32,12 +32,14 @@ def choose_device(name: str) -> str:
     """``name``, or for ``"auto"`` the best there is: cuda, mps, cpu.
 
     Raises:
-        BackboneError: a device that this machine, or this build of torch, does not have.
+        BackboneError: no name, or a device that this machine, or this build of torch, does not have.
 
     >>> choose_device("cpu")
     'cpu'
     """
     present = available_devices()
+    if not isinstance(name, str):
+        raise BackboneError(f"a {type(name).__name__} names no device", hint=f"devices: {', '.join(present)}")
     if name == "auto":
         return present[0]
     kind, _, number = name.partition(":")
@@ -71,7 +73,7 @@ class Forward:
     """
 
     def __init__(self, backbone: Backbone, device: str, precision: str) -> None:
-        if precision not in PRECISIONS:
+        if not isinstance(precision, str) or precision not in PRECISIONS:
             raise InputError(f"precision {precision!r}", hint=f"use one of {', '.join(PRECISIONS)}")
         self._backbone = backbone
         self._device = torch.device(device)

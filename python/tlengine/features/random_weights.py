@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tlengine.features.backbone import Backbone
 
-__all__ = ["random_backbone"]
+__all__ = ["random_backbone", "untrained_name"]
 
 _RESETS = ("reset_parameters", "_reset_parameters")
 _ONES = re.compile(r"(^|[._])(weight|gamma|scale|running_var)\d*$")
@@ -76,7 +76,7 @@ def random_backbone(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed is {seed!r}", hint="use a whole number, 0 or more")
     other = backbone.copy()
-    other.name = f"{backbone.name}~random{seed or ''}"
+    other.name = untrained_name(backbone.name, seed)
     devices = {tensor.device for tensor in (*other.module.parameters(), *other.module.buffers())}
     with _drawing(seed):
         _draw(other)
@@ -86,6 +86,15 @@ def random_backbone(
         other.module.to(devices.pop())
     other.module.eval().requires_grad_(False)
     return other
+
+
+def untrained_name(name: str, seed: int = 0) -> str:
+    """What :func:`random_backbone` calls the network of a seed.
+
+    >>> untrained_name("mine"), untrained_name("mine", 2)
+    ('mine~random', 'mine~random2')
+    """
+    return f"{name}~random{seed or ''}"
 
 
 @contextmanager

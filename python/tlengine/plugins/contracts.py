@@ -28,7 +28,6 @@ __all__ = [
     "Job",
     "Kind",
     "Matrix",
-    "Needs",
     "Record",
     "Role",
     "Roles",
@@ -71,7 +70,8 @@ class Task:
         strategy: its name.
         budget: labels per class.
         seed, fold: the resample.
-        part: ``"fit"``, ``"inner:2"`` for an inner fold that is a task of its own, or ``"refit"``.
+        part: ``"fit"``; ``"refit"`` for the model that is kept; ``"inner:2"`` for an inner fold as a task of
+            its own, which a plan knows and ``compare`` does not ask for.
     """
 
     view: str
@@ -95,7 +95,7 @@ class Roles:
             or ``((train, select),)`` where the user's validation rows are used; () where nothing can be held
             out.
         select: the user's validation rows, where this task may use them.
-        calibrate, unlabelled: rows of these roles, or None.
+        calibrate: rows that the user's own split sets apart for calibration, or None.
 
     >>> roles = Roles(train=np.arange(3), test=np.arange(3, 5), inner=((np.arange(2), np.arange(2, 3)),))
     >>> roles.held.tolist(), roles.labelled.tolist()
@@ -107,10 +107,9 @@ class Roles:
     inner: tuple[tuple[Rows, Rows], ...] = ()
     select: Rows | None = None
     calibrate: Rows | None = None
-    unlabelled: Rows | None = None
 
     def __post_init__(self) -> None:
-        for name in ("train", "test", "select", "calibrate", "unlabelled"):
+        for name in ("train", "test", "select", "calibrate"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
         pairs = tuple((read_only(fit), read_only(held)) for fit, held in self.inner)
         object.__setattr__(self, "inner", pairs)
@@ -125,21 +124,6 @@ class Roles:
         """The rows whose labels a fit may see, sorted."""
         parts = [rows for rows in (self.train, self.select, self.calibrate) if rows is not None]
         return np.unique(np.concatenate(parts))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What a strategy takes of the machine.
-
-    Attributes:
-        threads: threads of one fit; 0 for as many as there are.
-        gpu: whether it runs on the accelerator.
-        exclusive: whether nothing else may run in its process meanwhile, as with torch.
-    """
-
-    threads: int = 0
-    gpu: bool = False
-    exclusive: bool = False
 
 
 class View(Protocol):
@@ -193,21 +177,26 @@ class View(Protocol):
     def backbone(
         self, device: str, *, weights: Literal["pretrained", "random"] = "pretrained", seed: int = 0
     ) -> Backbone:
-        """A copy of the backbone that is the caller's: fine-tuning it changes nobody else's.
+        """A copy of the backbone on ``device``, the caller's own: fine-tuning it changes nobody else's.
 
         Raises:
-            InputError: the data are features.
+            InputError: the view is no backbone's: the data are features, or it is that of a control.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One of several fits: what it may see, the rows, and the seed."""
+    """One of several fits.
+
+    Attributes:
+        view, roles, seed, folder: the arguments of :meth:`Strategy.fit`.
+    """
 
     view: View
     roles: Roles
     seed: int = 0
+    folder: Path | None = None
 
 
 class Fitted(Protocol):
@@ -249,17 +238,16 @@ class Strategy(Protocol):
     """One way to use a backbone, or (a control) to do without.
 
     Attributes:
-        reads: what it takes of a view.
+        reads: what it takes of a view: ``"features"`` alone, or ``"contents"``, which is contents and the
+            backbone as well; they are sent to other processes for strategies that say so.
         seeded: whether the result depends on the seed. Where it does not, equal rows are fitted once and
             count as one draw.
         prior_free: whether the scores do not depend on how frequent each class is among the fitted rows, as
             distances to class means do not; may be left out, then they do, as those of most classifiers.
-        needs: what it takes of the machine.
     """
 
     reads: Literal["features", "contents"]
     seeded: bool
-    needs: Needs
 
     def settings(self) -> Mapping[str, Any]:
         """All that determines a fit beside its rows, its seed and the code of the class: it enters the key.
@@ -270,20 +258,22 @@ class Strategy(Protocol):
         ...
 
     def fit(self, view: View, roles: Roles, *, seed: int, folder: Path | None = None) -> Fitted:
-        """Fit on ``roles.train``, hyper-parameters chosen on ``roles.inner``.
+        """Fit on ``roles.train``, hyper-parameters chosen on ``roles.inner``; the kept model is made by it.
 
         Args:
             view: the rows.
             roles: which rows are for what.
             seed: for strategies that draw.
-            folder: for checkpoints, named by the task's key; None where nothing is kept.
+            folder: for checkpoints: below ``--out``, named by the task's key, so that a later run finds them;
+                it need not exist yet. None where the run keeps nothing.
         """
         ...
 
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
         """One result for each job, in their order; the same as :meth:`fit` one by one, perhaps faster.
 
-        All jobs are on the features of one view; each has its own leave to see labels.
+        It is what a run calls, also for a single job. All jobs are on the features of one view; each has its
+        own leave to see labels.
         """
         ...
 
@@ -356,5 +346,9 @@ class Executor(Protocol):
     """Runs tasks somewhere."""
 
     def run(self, setup: Any, tasks: Sequence[Task]) -> Iterator[Record]:
-        """Each task once, in any order; a fault is a record, never an exception."""
+        """Each task once, in any order; a fault of a task is a record, never an exception.
+
+        Raises:
+            InputError, ResourceError: no task can be run, since ``setup`` cannot be had where they are.
+        """
         ...

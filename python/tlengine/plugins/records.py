@@ -235,24 +235,30 @@ class StrategySpec:
 
     Attributes:
         name: what users write; probes share the names of strategies.
-        make: takes the strategy's settings as keywords, returns a :class:`~.contracts.Strategy`.
+        make: takes the settings that a user gives as keywords, returns a :class:`~.contracts.Strategy`; or
+            one such for each of the modalities.
         role: ``"control"`` for one that borrows nothing from pretraining: strategies are tested against it.
         view: what it reads. ``"backbone"``: each backbone of the run. ``"random"``: each with untrained
-            weights. Else the name of a registered backbone, whatever the backbones of the run.
-        modalities: the data that it can be used on.
+            weights, one network or as many as the setting ``networks`` says. Else the name of a registered
+            backbone, whatever the backbones of the run.
+        modalities: the data that it can be used on, of ``image text features``.
         default: whether it takes part when the user names none.
         spoken: what a sentence calls it, such as ``"a linear probe"``; "" for its name.
         description: one line for people.
 
     Raises:
-        InputError: a name, role or modality that is not allowed, or a ``make`` that cannot be called.
+        InputError: a name, role or modality that is not allowed, a ``make`` that cannot be called, or one
+            for other modalities than those named.
 
     >>> StrategySpec(name="mean", make=dict, role="control", view="raw").view
     'raw'
+    >>> both = StrategySpec(name="terms", make={"image": dict, "text": list}, modalities=("image", "text"))
+    >>> both.maker("text")
+    <class 'list'>
     """
 
     name: str
-    make: Callable[..., Strategy] = field(repr=False)
+    make: Callable[..., Strategy] | Mapping[str, Callable[..., Strategy]] = field(repr=False, hash=False)
     role: Role = "strategy"
     view: str = "backbone"
     modalities: tuple[str, ...] = ("image", "text", "features")
@@ -263,13 +269,29 @@ class StrategySpec:
     def __post_init__(self) -> None:
         _check_name("strategy", self.name)
         fix = "pass a class of strategies, or a function that makes one"
-        _check_callable(f"strategy {self.name!r}", "make", self.make, fix)
+        makers = self.make.values() if isinstance(self.make, Mapping) else [self.make]
+        for maker in makers:
+            _check_callable(f"strategy {self.name!r}", "make", maker, fix)
         if self.role not in ("strategy", "control"):
             raise InputError(f"strategy {self.name!r}: role {self.role!r}", hint="'strategy' or 'control'")
         if strange := set(self.modalities) - {"image", "text", "features"}:
             raise InputError(
                 f"strategy {self.name!r}: modality {min(strange)!r}", hint="use image, text, features"
             )
+        if isinstance(self.make, Mapping) and set(self.make) != set(self.modalities):
+            raise InputError(
+                f"strategy {self.name!r}: make is for {', '.join(self.make)}, modalities are "
+                f"{', '.join(self.modalities)}",
+                hint="give one function for each of the modalities",
+            )
+
+    def maker(self, modality: str) -> Callable[..., Strategy]:
+        """What makes the strategy for data of ``modality``, one of ``modalities``."""
+        return self.make[modality] if isinstance(self.make, Mapping) else self.make
+
+
+Null = Callable[[Sequence[Any], Sequence[Any], Sequence[Any], Any], Mapping[str, Any]]
+"""Takes true codes, probabilities and row numbers, each a list with an array for each draw, and all units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,15 +301,21 @@ class MetricSpec:
     Attributes:
         name: what users write.
         score: takes codes (m,) and probabilities (m, K), returns a number.
-        greater_is_better: whether more is better.
+        greater_is_better: whether more is better; tables say where less is.
         influence: takes the same, returns what each row adds to the deviation of the metric (m,), to first
             order, adding up to 0; None for a jackknife that leaves out one unit at a time.
         decisions: ``"prior_free"`` where the decision counts and is to be argmax p_k / pi_k, pi the class
             shares of the fitted rows; the probabilities given are then p_k / pi_k, normalised.
         interval: whether an interval is shown.
+        null: for a metric that chance alone moves off its ideal, which is shown in place of an interval. It
+            takes codes, probabilities and row numbers, lists with an array for each draw, and (n,) the unit
+            of every row of the run; it returns ``{"expected": ..., "high": ...}``: mean and 95 % upper value
+            if the probabilities were right.
         share: a proportion, which gets Wilson's guard: ``"rows"`` where every row weighs the same,
             ``"classes"`` where every class does; None for any other number.
         limits: the least and the greatest value that it can have; intervals end there.
+        label: what tables call it; "" for its name.
+        percent: whether tables show it in per cent.
         description: one line for people.
 
     Raises:
@@ -306,8 +334,11 @@ class MetricSpec:
     )
     decisions: Literal["natural", "prior_free"] = "natural"
     interval: bool = True
+    null: Null | None = field(default=None, repr=False)
     share: Literal["rows", "classes"] | None = None
     limits: tuple[float, float] = (float("-inf"), float("inf"))
+    label: str = ""
+    percent: bool = False
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -316,6 +347,9 @@ class MetricSpec:
         _check_callable(f"metric {self.name!r}", "score", self.score, fix)
         if self.influence is not None:
             _check_callable(f"metric {self.name!r}", "influence", self.influence, fix)
+        if self.null is not None:
+            fix = "pass a function of lists (codes, probabilities, row numbers) and of units"
+            _check_callable(f"metric {self.name!r}", "null", self.null, fix)
         if self.decisions not in ("natural", "prior_free"):
             raise InputError(
                 f"metric {self.name!r}: decisions {self.decisions!r}", hint="'natural' or 'prior_free'"

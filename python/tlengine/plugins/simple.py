@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError
-from tlengine.plugins.contracts import Fitted, Job, Kind, Needs, Roles, Rows, Scores, View
+from tlengine.plugins.contracts import Fitted, Job, Kind, Roles, Rows, Scores, View
 
 __all__ = ["Scorer", "SimpleStrategy"]
 
@@ -26,15 +26,15 @@ class SimpleStrategy:
     scores to calibrate by and to be chosen by. It cannot be saved.
 
     Attributes:
-        reads, scores, seeded, prior_free, needs: as in :class:`~.contracts.Strategy`; by default features,
-            logits, not seeded, scores that follow the class shares, nothing special.
+        reads, seeded, prior_free: as in :class:`~.contracts.Strategy`; by default features, not seeded, and
+            scores that follow the class shares.
+        scores: the kind of scores that are returned, as in :class:`~.contracts.Fitted`; by default logits.
     """
 
     reads: Literal["features", "contents"] = "features"
     scores: Literal["logits", "votes"] = "logits"
     seeded: bool = False
     prior_free: bool = False
-    needs: Needs = Needs()
 
     def learn(self, view: View, rows: Rows, seed: int) -> Scorer:
         """Learn from ``rows``, whose labels are ``view.codes(rows)``; return what scores others."""
@@ -60,7 +60,7 @@ class SimpleStrategy:
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
         """One after the other."""
         for job in jobs:
-            yield self.fit(job.view, job.roles, seed=job.seed)
+            yield self.fit(job.view, job.roles, seed=job.seed, folder=job.folder)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -17,6 +17,7 @@ from tlengine import _core
 from tlengine.data.units import content_digests, unit_index
 from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
 from tlengine.probes.arrays import check_finite
+from tlengine.probes.grid_arguments import check_settings, checked_seeds
 from tlengine.probes.grid_jobs import Draws, Job, Key, batches
 from tlengine.probes.grid_journal import Finished, Journal, Record
 from tlengine.probes.inputs import as_features
@@ -106,6 +107,8 @@ def probe_grid(
     """
     from tqdm import tqdm
 
+    chosen = checked_seeds(seeds)
+    check_settings(Cs=Cs, cv=cv, test_size=test_size, tol=tol, max_iter=max_iter, resume=resume)
     arrays = {name: as_features(X) for name, X in _named(features, "X").items()}
     labels = {
         name: np.unique(check_labels(y), return_inverse=True)[1] for name, y in _named(targets, "y").items()
@@ -113,7 +116,6 @@ def probe_grid(
     budgets = _budgets(budgets)
     _check(arrays, labels, budgets, test_size)
     values = regularisation_grid(Cs)
-    chosen = list(range(seeds)) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
     units = _units(arrays, groups, keys)
     told = hashlib.blake2b(units.tobytes(), digest_size=16).hexdigest()
     settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter, told]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tlengine.errors import HeadFormatError, InputError
 from tlengine.probes.container import configuration, decode_labels, locate, plain, read, write
 
-__all__ = ["PretrainedMixin", "from_pretrained", "saves_itself"]
+__all__ = ["PretrainedMixin", "from_pretrained", "kept_tensors", "saves_itself"]
 
 _HOMES = dict.fromkeys(
     (
@@ -73,9 +73,8 @@ class PretrainedMixin:
                 hint="register it as a ProbeSpec with save= and load=, see docs/plugins.md",
             )
         check_is_fitted(self)
-        tensors = {name: getattr(self, name) for name in self._tensors}
         labels = getattr(self, "classes_")  # noqa: B009 - mypy: a mixin
-        return write(directory, _configuration(self, dict(metadata or {})), tensors, labels)
+        return write(directory, _configuration(self, dict(metadata or {})), kept_tensors(self), labels)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str]) -> Self:
@@ -160,6 +159,11 @@ def saves_itself(estimator: Any) -> bool:
     kind = type(estimator)
     home = _HOMES.get(kind.__name__)
     return home is not None and getattr(import_module(home), kind.__name__) is kind
+
+
+def kept_tensors(estimator: PretrainedMixin) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a fitted probe that are saved, by name."""
+    return {name: getattr(estimator, name) for name in estimator._tensors}
 
 
 def _home(config: Mapping[str, Any], model: Path) -> type[Any]:

@@ -21,29 +21,15 @@ from tlengine.reports.text import (
 __all__ = ["accuracy_table", "metrics_table", "training_table", "use_table"]
 
 MISSING = {"value": "–", "interval": "", "mark": ""}
-METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "log_loss": "log-loss",
-    "ece": "calibration error",
-    "macro_f1": "macro F1",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "top5": "in the top 5",
-    "brier": "Brier score",
-}
-"""What to call metrics; others have their own name."""
-SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "top5")
-"""Metrics that people read in per cent."""
 
 
 def accuracy_table(document: Document, cells: Cells, rows: Sequence[Row]) -> dict[str, Any]:
-    """One row for each strategy, one column for each budget: test accuracy and its interval."""
-    notes = Footnotes()
+    """One row for each strategy, one column for each budget: the first metric, accuracy, and its interval."""
+    first, notes = document["metrics"][0], Footnotes()
 
     def cell(pair: tuple[str, str], budget: Any) -> dict[str, str]:
-        record = cells.get((*pair, budget), {}).get("accuracy")
-        return MISSING if record is None else _metric(record, notes)
+        record = cells.get((*pair, budget), {}).get(first["name"])
+        return MISSING if record is None else _metric(first, record, notes)
 
     return {**_by_budget(document, cells, rows, cell), "notes": notes.entries}
 
@@ -76,23 +62,27 @@ def _by_budget(
 def metrics_table(document: Document, cells: Cells, rows: Sequence[Row]) -> dict[str, Any]:
     """At the largest budget: the difference to the control that is hardest for it, and every other metric."""
     budget = document["configuration"]["budgets"][-1]
-    names = [name for name in document["configuration"]["metrics"] if name != "accuracy"]
+    metrics = document["metrics"][1:]
     gains, notes = gains_of(document, budget), Footnotes()
     shown = []
     for row in rows:
         cell = cells.get((*row.pair, budget), {})
-        found = [MISSING if name not in cell else _metric(cell[name], notes) for name in names]
+        found = [MISSING if m["name"] not in cell else _metric(m, cell[m["name"]], notes) for m in metrics]
         gain = [_gain(gains.get(row.pair), notes)] if gains else []
         shown.append(_shown(row, [*gain, *found]))
-    heads = [METRICS.get(name, name) for name in names]
+    nulls = {name for cell in cells.values() for name, record in cell.items() if "null" in record}
     return {
-        "heads": [{"text": text, "small": ""} for text in [*(["difference"] if gains else []), *heads]],
+        "heads": [*([{"text": "difference", "small": ""}] if gains else []), *map(_head, metrics)],
         "rows": shown,
         "notes": notes.entries,
         "largest": "all labels" if budget == "all" else f"{budget} labels per class",
         "compared": bool(gains),
-        "calibrated": any("null" in r for cell in cells.values() for r in cell.values()),
+        "nulls": ", ".join(m["label"] for m in metrics if m["name"] in nulls),
     }
+
+
+def _head(metric: Mapping[str, Any]) -> dict[str, str]:
+    return {"text": metric["label"], "small": "" if metric["greater_is_better"] else "less is better"}
 
 
 def use_table(document: Document, rows: Sequence[Row]) -> dict[str, Any]:
@@ -119,12 +109,12 @@ def _shown(row: Row, cells: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     return {"name": row.name, "look": row.look, "cells": list(cells)}
 
 
-def _metric(record: Mapping[str, Any], notes: Footnotes) -> dict[str, str]:
+def _metric(metric: Mapping[str, Any], record: Mapping[str, Any], notes: Footnotes) -> dict[str, str]:
     """A value with its interval, or what a perfectly calibrated model would show, or why there is neither."""
     value, low, high = record["value"], record["low"], record["high"]
     if value is None:
         return {"value": "–", "interval": "", "mark": notes.mark(record.get("reason"))}
-    share = record["metric"] in SHARES
+    share = metric["percent"]
     text = percent(value) if share else f"{value:.3f}"
     null = record.get("null")
     if isinstance(null, dict) and {"expected", "high"} <= null.keys():

@@ -17,12 +17,18 @@ def as_values(values: npt.ArrayLike) -> FloatArray:
     """(m,) or (J, m) finite float64.
 
     Raises:
-        EmptyInputError, NonFiniteError, ShapeMismatchError: anything else.
+        InputError: what is not numbers.
+        EmptyInputError, NonFiniteError, ShapeMismatchError: no, infinite or unevenly many of them.
 
     >>> as_values([True, False]).tolist()
     [1.0, 0.0]
     """
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"values are no numbers: {error}", hint="pass an array of them, or of True and False"
+        ) from None
     if array.ndim not in (1, 2):
         raise ShapeMismatchError(
             f"values of shape {array.shape}", hint="pass (m,) for one draw, or (J, m) for J draws"

@@ -7,7 +7,9 @@ none, units are left out one at a time (:func:`jackknife`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ from tlengine.errors import InputError
 from tlengine.plugins.records import MetricSpec
 from tlengine.statistics import ranking
 from tlengine.statistics.calibration import LEAST, log_loss
-from tlengine.statistics.calibration_error import expected_calibration_error
+from tlengine.statistics.calibration_error import ece_null, expected_calibration_error
 from tlengine.statistics.outcomes import Outcome
 
 __all__ = ["ACCURACY", "BALANCED_ACCURACY", "METRICS", "influence", "jackknife", "score", "scores"]
@@ -24,6 +26,8 @@ __all__ = ["ACCURACY", "BALANCED_ACCURACY", "METRICS", "influence", "jackknife",
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 TOP = 5
+NULL_DRAWS = 199
+"""Sets of labels that a calibrated model's calibration error is drawn from."""
 
 
 def _hits(codes: Codes, proba: FloatArray) -> FloatArray:
@@ -97,6 +101,12 @@ def _macro_f1_influence(codes: Codes, proba: FloatArray) -> FloatArray:
     return np.asarray(each / (either > 0).sum())
 
 
+def _ece_null(
+    codes: Sequence[Codes], proba: Sequence[FloatArray], rows: Sequence[Codes], units: Codes
+) -> dict[str, Any]:
+    return asdict(ece_null(codes, proba, rows=rows, draws=NULL_DRAWS))
+
+
 METRICS: Mapping[str, MetricSpec] = {
     spec.name: spec
     for spec in (
@@ -105,6 +115,7 @@ METRICS: Mapping[str, MetricSpec] = {
             score=lambda codes, proba: float(_hits(codes, proba).mean()),
             influence=lambda codes, proba: _deviations(_hits(codes, proba)),
             share="rows",
+            percent=True,
             description="share of rows whose most probable class is the true one",
         ),
         MetricSpec(
@@ -113,6 +124,8 @@ METRICS: Mapping[str, MetricSpec] = {
             influence=_balanced_influence,
             decisions="prior_free",
             share="classes",
+            label="balanced accuracy",
+            percent=True,
             description="mean recall of the classes, decided as if all were equally frequent",
         ),
         MetricSpec(
@@ -121,6 +134,7 @@ METRICS: Mapping[str, MetricSpec] = {
             greater_is_better=False,
             influence=lambda codes, proba: _deviations(_losses(codes, proba)),
             limits=(0.0, float("inf")),
+            label="log-loss",
             description="minus the logarithm of the true class's probability, in nats",
         ),
         MetricSpec(
@@ -129,6 +143,8 @@ METRICS: Mapping[str, MetricSpec] = {
             greater_is_better=False,
             interval=False,
             limits=(0.0, 1.0),
+            null=_ece_null,
+            label="calibration error",
             description="gap between confidence and accuracy over 15 bins; biased upward, see its null",
         ),
         MetricSpec(
@@ -136,6 +152,8 @@ METRICS: Mapping[str, MetricSpec] = {
             score=_macro_f1,
             influence=_macro_f1_influence,
             limits=(0.0, 1.0),
+            label="macro F1",
+            percent=True,
             description="mean over classes of the harmonic mean of precision and recall",
         ),
         MetricSpec(
@@ -143,6 +161,7 @@ METRICS: Mapping[str, MetricSpec] = {
             score=ranking.auroc,
             influence=ranking.auroc_influence,
             limits=(0.0, 1.0),
+            label="AUROC",
             description="area under the ROC curve, each class against the rest, mean over classes",
         ),
         MetricSpec(
@@ -150,6 +169,7 @@ METRICS: Mapping[str, MetricSpec] = {
             score=ranking.average_precision,
             influence=ranking.average_precision_influence,
             limits=(0.0, 1.0),
+            label="average precision",
             description="average precision, each class against the rest, mean over classes",
         ),
         MetricSpec(
@@ -157,6 +177,8 @@ METRICS: Mapping[str, MetricSpec] = {
             score=lambda codes, proba: float(_top_hits(codes, proba).mean()),
             influence=lambda codes, proba: _deviations(_top_hits(codes, proba)),
             share="rows",
+            label="in the top 5",
+            percent=True,
             description="share of rows whose true class is among the five most probable",
         ),
         MetricSpec(
@@ -165,6 +187,7 @@ METRICS: Mapping[str, MetricSpec] = {
             greater_is_better=False,
             influence=lambda codes, proba: _deviations(_squares(codes, proba)),
             limits=(0.0, 2.0),
+            label="Brier score",
             description="squared distance of the probabilities from the truth, summed over classes",
         ),
     )

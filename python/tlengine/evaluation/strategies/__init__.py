@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from tlengine.evaluation.strategies.base import read_scores
 from tlengine.evaluation.strategies.estimators import EstimatorStrategy
-from tlengine.evaluation.strategies.logistic import LogisticStrategy, StatsStrategy, TfidfStrategy
+from tlengine.evaluation.strategies.logistic import LogisticStrategy, TfidfStrategy
 from tlengine.evaluation.strategies.ridge import RidgeStrategy
 from tlengine.evaluation.strategies.similarity import CentroidStrategy, NeighborsStrategy
 
@@ -20,7 +20,6 @@ __all__ = [
     "LogisticStrategy",
     "NeighborsStrategy",
     "RidgeStrategy",
-    "StatsStrategy",
     "TfidfStrategy",
     "read_scores",
 ]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Needs, Roles, Rows, Scores, View
+from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Roles, Rows, Scores, View
 from tlengine.probes import offered_scores, own_scores
 from tlengine.statistics import calibrate, log_loss, probabilities
 
@@ -126,7 +126,6 @@ class Tuned:
 
     reads: Literal["features", "contents"] = "features"
     seeded = False
-    needs = Needs()
     kind: Kind = "logits"
     reading: Reading = "decision_function"
 
@@ -167,7 +166,7 @@ class Tuned:
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
         """One after the other."""
         for job in jobs:
-            yield self.fit(job.view, job.roles, seed=job.seed)
+            yield self.fit(job.view, job.roles, seed=job.seed, folder=job.folder)
 
     def finish(self, view: View, rows: Rows, chosen: Candidate, held: Scores | None, kind: Kind) -> Fitted:
         """Fits all training rows with what was chosen."""
@@ -185,8 +184,12 @@ class Tuned:
             chosen=chosen,
             held_out=held,
             converged=bool(np.all(getattr(classifier, "converged_", True))),
-            nbytes=_nbytes(classifier),
+            nbytes=self.nbytes(classifier),
         )
+
+    def nbytes(self, classifier: Any) -> int | None:
+        """Bytes of the tensors that would be kept of a fitted classifier; None where nothing tells them."""
+        return own_bytes(classifier)
 
     def held_scores(
         self, view: View, rows: Rows, held: Rows, candidates: Sequence[Candidate]
@@ -206,7 +209,15 @@ class Tuned:
         return [loss(kind, each, codes, labels) for each in scores]
 
 
-def _nbytes(classifier: Any) -> int | None:
-    """Bytes of the arrays that it learnt."""
-    arrays = [value for value in vars(classifier).values() if isinstance(value, np.ndarray)]
-    return sum(array.nbytes for array in arrays) or None
+def own_bytes(classifier: Any) -> int | None:
+    """Bytes of the tensors that a probe of tlengine keeps; None for any other classifier.
+
+    >>> from tlengine.probes import NearestCentroidProbe
+    >>> own_bytes(NearestCentroidProbe().fit(np.eye(2, 3, dtype=np.float32), [0, 1])), own_bytes(object())
+    (48, None)
+    """
+    from tlengine.probes.persistence import kept_tensors, saves_itself
+
+    if not saves_itself(classifier):
+        return None
+    return sum(np.asarray(tensor).nbytes for tensor in kept_tensors(classifier).values())

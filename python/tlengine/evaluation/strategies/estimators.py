@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tlengine.evaluation.strategies.base import ArrayFitted, Candidate, Tuned
+import numpy as np
+
+from tlengine.evaluation.strategies.base import ArrayFitted, Candidate, Tuned, own_bytes
 from tlengine.plugins import ProbeSpec
 from tlengine.plugins.contracts import Fitted, Kind, Rows, Scores, View
 
@@ -66,6 +68,19 @@ class EstimatorStrategy(Tuned):
         assert isinstance(found, ArrayFitted)
         found.wrap = self._kept
         return found
+
+    def nbytes(self, classifier: Any) -> int | None:
+        """Bytes of the arrays that are kept, where tlengine or the spec keeps it; else None."""
+        found = own_bytes(classifier)
+        if found is not None or self.spec.save is None:
+            return found
+        try:
+            arrays, _ = self.spec.save(classifier)
+            return sum(np.asarray(array).nbytes for array in arrays.values())
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # it costs the size alone here; who keeps the model is told why it cannot be
+            return None
 
     def _kept(self, classifier: Any) -> Any:
         from tlengine.probes.persistence import saves_itself

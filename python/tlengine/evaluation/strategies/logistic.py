@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.evaluation.strategies.base import pad, unseen
-from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Needs, Roles, Rows, Scores, View
+from tlengine.plugins.contracts import Codes, Fitted, Job, Kind, Matrix, Roles, Rows, Scores, View
 
-__all__ = ["LogisticStrategy", "StatsStrategy", "TfidfStrategy"]
+__all__ = ["LogisticStrategy", "TfidfStrategy"]
 
 GRID = np.logspace(-3, 3.5, 14)
 """C times the scale of the features."""
@@ -31,7 +31,6 @@ class LogisticStrategy:
 
     reads: Literal["features", "contents"] = "features"
     seeded = False
-    needs = Needs()
 
     def settings(self) -> Mapping[str, Any]:
         """The grid and the tolerances."""
@@ -104,17 +103,6 @@ class TfidfStrategy(LogisticStrategy):
         from tlengine.probes.tfidf import idf, weigh
 
         return partial(weigh, weights=idf(problem.view.features(problem.roles.train)))
-
-
-class StatsStrategy(LogisticStrategy):
-    """The probe of the control ``stats``: texts, whose rows are counts of terms, are weighed by rarity."""
-
-    def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
-        """All jobs are on one view, of texts or of images."""
-        from tlengine.features.stats import STATS_DIMS
-
-        counts = jobs[0].view.matrix().shape[1] == STATS_DIMS["text"]
-        return TfidfStrategy().fit_many(jobs) if counts else super().fit_many(jobs)
 
 
 @dataclass(kw_only=True, eq=False)

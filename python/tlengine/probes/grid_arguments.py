@@ -1,0 +1,67 @@
+"""What ``probe_grid`` is asked for, refused with a way out before anything is fitted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tlengine.errors import InputError
+
+__all__ = ["check_settings", "checked_seeds"]
+
+
+def checked_seeds(seeds: Any) -> list[int]:
+    """Which seeds: those given, or as many as a whole number says.
+
+    Raises:
+        InputError: neither.
+
+    >>> checked_seeds(2), checked_seeds([7])
+    ([0, 1], [7])
+    """
+    if _is_whole(seeds, 0):
+        return list(range(seeds))
+    listed = isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)
+    given: list[Any] = list(seeds) if listed else [None]
+    if not all(_is_whole(seed, 0) for seed in given):
+        raise InputError(f"seeds are {seeds!r:.40}", hint="say how many, or which: seeds=5, seeds=[0, 1]")
+    return [int(seed) for seed in given]
+
+
+def check_settings(*, Cs: Any, cv: Any, test_size: Any, tol: Any, max_iter: Any, resume: Any) -> None:
+    """Refuse what is of another kind; ranges are looked at where the numbers are used.
+
+    Raises:
+        InputError: it is.
+    """
+    if not (_is_whole(Cs, 1) or _are_numbers(Cs)):
+        raise InputError(f"Cs are {Cs!r:.40}", hint="say how many, or which: Cs=12, Cs=[0.1, 1.0]")
+    if not (cv is None or _is_whole(cv, 2)):
+        raise InputError(f"cv={cv!r:.40}", hint="a number of folds, 2 or more, or None")
+    if not _is_number(test_size):
+        raise InputError(f"test_size={test_size!r:.40}; it must be between 0 and 1")
+    if not (_is_number(tol) and tol > 0):
+        raise InputError(f"tol={tol!r:.40}", hint="a number above 0")
+    if not _is_whole(max_iter, 1):
+        raise InputError(f"max_iter={max_iter!r:.40}", hint="a whole number, 1 or more")
+    if not isinstance(resume, str | os.PathLike | None):
+        raise InputError(f"resume is a {type(resume).__name__}, no path", hint="pass the path of a file")
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= int(value) < 2**31
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _are_numbers(values: Any) -> bool:
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return array.ndim == 1 and not isinstance(values, str | bytes)
