@@ -49,17 +49,19 @@ def summarise(cells: Sequence[Cell], metrics: Mapping[str, MetricSpec], units: R
                 raise
             except BaseException as error:  # not defined here, or a plugin that exits: it costs itself
                 record = {"value": None, "low": None, "high": None, "reason": reason(error), "level": LEVEL}
-            extra = {"null": _null(draws)} if metric.name == "ece" and record["value"] is not None else {}
+            extra = (
+                {"null": _null(draws, units)} if metric.name == "ece" and record["value"] is not None else {}
+            )
             found.append(
                 {**cell.name, "labels": round(cell.labels, 1), "metric": metric.name, **record, **extra}
             )
     return found
 
 
-def _null(draws: Sequence[Outcome]) -> dict[str, float]:
+def _null(draws: Sequence[Outcome], units: Rows) -> dict[str, Any]:
     """What a perfectly calibrated model would show on these rows."""
     codes, proba, rows = zip(*((o.truth, o.proba, o.rows) for o in draws), strict=True)
-    return asdict(ece_null(codes, proba, rows=rows, draws=ECE_DRAWS))
+    return asdict(ece_null(codes, proba, rows=rows, units=units, draws=ECE_DRAWS))
 
 
 def against_controls(cells: Sequence[Cell], units: Rows) -> list[dict[str, Any]]:

@@ -287,6 +287,9 @@ class MetricSpec:
         interval: whether an interval is shown.
         share: a proportion, which gets Wilson's guard: ``"rows"`` where every row weighs the same,
             ``"classes"`` where every class does; None for any other number.
+        made_of: ``"rows"`` for a mean of what each row gives; ``"classes"`` where classes weigh, each of
+            which then needs enough rows for an interval; ``"ranks"`` where it compares rows with one
+            another, which is done within each fold, as models of different folds are not on one scale.
         limits: the least and the greatest value that it can have; intervals end there.
         description: one line for people.
 
@@ -307,6 +310,7 @@ class MetricSpec:
     decisions: Literal["natural", "prior_free"] = "natural"
     interval: bool = True
     share: Literal["rows", "classes"] | None = None
+    made_of: Literal["rows", "classes", "ranks"] = "classes"
     limits: tuple[float, float] = (float("-inf"), float("inf"))
     description: str = ""
 
@@ -322,6 +326,10 @@ class MetricSpec:
             )
         if self.share not in (None, "rows", "classes"):
             raise InputError(f"metric {self.name!r}: share {self.share!r}", hint="'rows', 'classes' or None")
+        if self.made_of not in ("rows", "classes", "ranks"):
+            raise InputError(
+                f"metric {self.name!r}: made_of {self.made_of!r}", hint="'rows', 'classes' or 'ranks'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
