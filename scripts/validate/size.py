@@ -273,6 +273,8 @@ def main() -> int:
         broken += print_few(max(200, options.nulls // 2), options.seed)
         broken += print_outcomes(options.nulls, options.seed)
         print_power(max(100, options.nulls // 8), options.seed)
+    else:
+        print("NOT RUN: few groups, outcomes, power.\n")
     for fault in broken:
         print(f"broken: {fault}", file=sys.stderr)
     return int(bool(broken))

@@ -8,6 +8,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from scripts.validate import __main__ as main
 from scripts.validate import coverage, size
 
 from tlengine.statistics import interval
@@ -71,6 +72,15 @@ def test_nothing_differs_on_average_in_an_uneven_world():
     assert first.mean() == pytest.approx(second.mean(), abs=0.012)
     by_group = np.bincount(unit, weights=first) / np.bincount(unit)
     assert by_group.std() > 1.1 * (np.bincount(unit, weights=second) / np.bincount(unit)).std()
+
+
+def test_the_page_says_with_which_options_a_table_was_made(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- size: begin -->old<!-- size: end -->")
+    monkeypatch.setattr(main, "PAGE", page)
+    main.put("size", "a table", ["--cells", "2/4"])
+    assert "with `--cells 2/4`." in page.read_text()
+    assert "old" not in page.read_text()
 
 
 def test_a_part_of_the_cells_says_that_it_is_one(capsys):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 __all__ = ["BINS", "EceNull", "confidence_bins", "ece_null", "expected_calibration_error"]
 
 FloatArray = npt.NDArray[np.float64]
+GROUPED = "rows share groups, and what a perfect model would show is that of independent rows; no p-value"
 BINS = 15
 """Equal-width bins of confidence."""
 
@@ -118,7 +119,7 @@ def ece_null(
         expected=float(simulated.mean()),
         high=float(np.quantile(simulated, 0.95)),
         p_value=None if grouped else float((1 + (simulated >= least).sum()) / (draws + 1)),
-        reason="rows of one group are not independent" if grouped else None,
+        reason=GROUPED if grouped else None,
     )
 
 
