@@ -148,7 +148,9 @@ class Classes:
     mean of the pool is known as well from fewer rows of each.
 
     Args:
-        spread: of draws on the latent scale. grouped: whether groups have effects. seed: of the pool.
+        spread: of draws on the latent scale: by how much more the true class is ahead, and where draws are
+            ``skewed`` a preference for some classes, which can only harm. seed: of the pool.
+        grouped: whether groups have effects.
         gap: by how much the true class is ahead, of each strategy. shares: of the classes.
         group: share of groups in the latent variance. patients: whether a group is of one class.
     """
@@ -165,11 +167,15 @@ class Classes:
         shares: tuple[float, ...] = (0.5, 0.3, 0.2),
         group: float = GROUP,
         patients: bool = False,
+        skewed: bool = False,
     ):
         self.spread, self.grouped, self.gap = spread, grouped, gap
         self.shares, self.group, self.patients = np.array(shares), group, patients
         rng = np.random.default_rng(seed)
-        self.moves = [rng.normal(size=(self.POOL, len(shares))) * spread for _ in gap]
+        k = len(shares)
+        self.moves = [rng.normal(size=(self.POOL, k, 1)) * np.eye(k) * spread for _ in gap]
+        if skewed:
+            self.moves = [np.tile(rng.normal(size=(self.POOL, 1, k)) * spread, (1, k, 1)) for _ in gap]
         self._seed = seed
         self._truth: dict[tuple[str, int, bool], Floats] = {}
 
@@ -189,11 +195,17 @@ class Classes:
         found = self._truth[key]
         return float(found[picked[0] % len(found)] if alone else found.mean())
 
+    def skewness(self, metric: MetricSpec) -> float:
+        """Of what a metric of the first strategy is in the draws of the pool."""
+        self.truth(metric, 0, np.arange(2))
+        each = self._truth[metric.name, 0, False]
+        return float(((each - each.mean()) ** 3).mean() / each.std() ** 3)
+
     def _measured(
         self, metric: MetricSpec, side: int, move: Floats, n: int, rng: np.random.Generator
     ) -> float:
         truth = rng.choice(len(self.shares), n, p=self.shares)
-        noise = rng.standard_normal((n, len(self.shares)), dtype=np.float32) + move
+        noise = rng.standard_normal((n, len(self.shares)), dtype=np.float32) + move[truth]
         return score(metric, self._outcome(np.arange(n), truth, noise, side))
 
     def _outcome(self, rows: Rows, truth: Rows, noise: Floats, side: int) -> Outcome:
@@ -219,7 +231,9 @@ class Classes:
                 fixed += (rng.normal(size=(design.unit.max() + 1, k)) * self.group**0.5)[design.unit]
             outcomes = []
             for test, draw in zip(tests, picked, strict=True):
-                noise = fixed[test] + rng.normal(size=(len(test), k)) * left + self.moves[side][draw]
+                noise = (
+                    fixed[test] + rng.normal(size=(len(test), k)) * left + self.moves[side][draw][truth[test]]
+                )
                 outcomes.append(self._outcome(test, truth[test], noise, side))
             found.append(outcomes)
         return found, picked
