@@ -18,10 +18,10 @@ __all__ = [
 ]
 
 INTERVAL_UNITS = 5.0
-"""Units of equal size that those of an interval must be as good as."""
+"""Units of equal size that those of an interval must be as good as: it spans most of the scale with fewer."""
 TEST_UNITS = 2.2
-"""The same of a paired test, which asks for less: what both sides have in common cancels, and the variance is
-at least that of Agresti & Min. Two equal units, or one that outweighs all others, reject too often."""
+"""The same of a paired test, which is read for its p-value and keeps its level with fewer. Two equal units, or
+one that outweighs all others, reject too often."""
 LEAST_UNITS = 200
 """Test units that the mean of values that are no proportions (log-loss, say) needs."""
 LEAST_IN_CLASS = 5
