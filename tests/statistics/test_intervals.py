@@ -233,7 +233,7 @@ def test_a_ranking_that_is_nearly_perfect_has_no_interval():
     x = rng.normal(size=1_050) + 3.0 * truth
     p = 1 / (1 + np.exp(-3 * (x - 1.5)))
     o = Outcome.of(np.arange(1_050), truth, np.stack([1 - p, p], 1), counts=[1, 1])
-    assert "lacks 1.2 units" in estimate(METRICS["auroc"], [o], np.arange(1_050)).reason
+    assert "lacks 2.3 test units" in estimate(METRICS["auroc"], [o], np.arange(1_050)).reason
 
 
 def test_few_groups_that_are_alike_are_no_certainty():

@@ -79,7 +79,7 @@ def estimate(metric: MetricSpec, seeds: Sequence[Outcome], units: Units, *, leve
         reason = f"{metric.name} has no interval"
         return Estimate(value=float(np.mean(values)), low=None, high=None, reason=reason, level=level)
     cells = cells_of(metric, seeds, units)
-    spread, classes = Spread.of(cells), classes_of(metric, seeds, units)
+    spread, classes = Spread.of(cells), classes_of(metric, seeds, units, cells)
     why = _reason(cells.value, spread, metric.share) or few_of(metric, cells.value, seeds, units, classes)
     if not np.isfinite(cells.each).all():
         why = f"{metric.name} is not defined without some of the test rows"

@@ -20,8 +20,8 @@ __all__ = [
 INTERVAL_UNITS = 5.0
 """Units of equal size that those of an interval must be as good as: it spans most of the scale with fewer."""
 TEST_UNITS = 2.2
-"""The same of a paired test, which is read for its p-value and keeps its level with fewer. Two equal units, or
-one that outweighs all others, reject too often."""
+"""The same of a paired test, which is read for its p-value and keeps its level with fewer. Two equal units,
+or one that outweighs all others, reject too often."""
 LEAST_UNITS = 200
 """Test units that the mean of values that are no proportions (log-loss, say) needs."""
 LEAST_IN_CLASS = 5
@@ -31,8 +31,9 @@ RARE = 20
 LEAST_EVENTS = 5
 """Units with an error that the interval of a loss needs, which is mostly its errors; and units of each class
 that are right for a mean over classes that is no proportion, which hangs on them."""
-LEAST_MISPLACED = 3.0
-"""Units of the rarest class times what a ranking lacks of 1, which its interval needs."""
+LEAST_MISPLACED = 6.0
+"""What a ranking lacks of 1, times the units of each class or its others where they are fewer, added up: its
+interval needs so much. Of two classes it is twice the units of the rarer one that are out of place."""
 ROUNDING = 1e-12
 """Relative standard error that is none."""
 
