@@ -226,6 +226,17 @@ def test_ranks_are_averaged_over_the_folds_where_they_are_defined():
         score(METRICS["auroc"], one)
 
 
+def test_a_fold_in_which_a_plugins_ranking_raises_is_left_out():
+    def area(codes, proba):
+        if len(np.unique(codes)) < 2:
+            raise ValueError("one class")
+        return METRICS["auroc"].score(codes, proba)
+
+    two = Outcome.of(np.arange(4), np.array([0, 1, 0, 1]), np.eye(2)[[0, 1, 0, 1]], counts=[1, 1])
+    one = Outcome.of(np.arange(4, 6), np.array([1, 1]), np.eye(2)[[0, 1]], counts=[1, 1])
+    assert score(MetricSpec(name="area", score=area, made_of="ranks"), pool([two, one])) == 1.0
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("share", "all"), ("made_of", "pairs"), ("decisions", "odd"), ("influence", 3), ("name", "No Name")],

@@ -247,6 +247,14 @@ def _score(metric: MetricSpec, codes: Codes, proba: FloatArray) -> float:
     return float(metric.score(_frozen(codes), _frozen(proba)))
 
 
+def _or_nan(metric: MetricSpec, codes: Codes, proba: FloatArray) -> float:
+    """NaN where it raises, as a plugin's may for rows of one class."""
+    try:
+        return _score(metric, codes, proba)
+    except Exception:
+        return float("nan")
+
+
 def _folds(
     metric: MetricSpec, codes: Codes, proba: FloatArray, fold: Codes
 ) -> list[tuple[npt.NDArray[np.bool_], float]]:
@@ -254,7 +262,7 @@ def _folds(
     every = [fold == f for f in np.unique(fold)]
     if metric.made_of != "ranks" or len(every) == 1:
         return [(np.ones(len(codes), dtype=bool), 1.0)]
-    defined = [kept for kept in every if np.isfinite(_score(metric, codes[kept], proba[kept]))]
+    defined = [kept for kept in every if np.isfinite(_or_nan(metric, codes[kept], proba[kept]))]
     rows = sum(int(kept.sum()) for kept in defined)
     return [(kept, float(kept.sum()) / rows) for kept in defined]
 
