@@ -9,6 +9,7 @@ import datetime
 import io
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.validate import coverage, headline, mutations, shuffled, size
@@ -26,10 +27,12 @@ class Tee(io.StringIO):
         return super().write(text)
 
 
-def put(name: str, table: str) -> None:
-    """Replace what stands between the marks of this name."""
+def put(name: str, table: str, given: Sequence[str]) -> None:
+    """Replace what stands between the marks of this name, and say with which options it was run."""
     start, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    body = f"{start}\n\nRun on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}.\n\n{table.strip()}\n\n{end}"
+    how = f" with `{' '.join(given)}`" if given else ""
+    run = f"Run on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}{how}."
+    body = f"{start}\n\n{run}\n\n{table.strip()}\n\n{end}"
     page, found = re.subn(
         f"{re.escape(start)}.*?{re.escape(end)}", lambda _: body, PAGE.read_text(), flags=re.S
     )
@@ -51,7 +54,7 @@ def main() -> int:
         sys.argv[1:] = given
         with contextlib.redirect_stdout(Tee()) as table:
             broken |= run()
-        put(name, table.getvalue())
+        put(name, table.getvalue(), given)
     return broken
 
 

@@ -5,8 +5,8 @@ import pytest
 from tlengine.evaluation.sentences import answer
 
 SPOKEN = {"probe": "a linear probe", "raw": "a probe on pixels", "stats": "a probe on statistics"}
-RAW = {"control": "raw", "effect": 0.2}
-STATS = {"control": "stats", "effect": 0.1}
+RAW = {"control": "raw", "effect": 0.2, "p_adjusted": 0.001}
+STATS = {"control": "stats", "effect": 0.1, "p_adjusted": 0.001}
 
 
 def facts(**changed):
@@ -43,16 +43,22 @@ USE = "Use net with a linear probe: 90.0 % test accuracy (95 % interval 85.0 to 
         ),
         (
             {"outcome": "none", "effect": 0.001, "low": -0.01, "high": 0.012, "margin": 0.011,
-             "helps_up_to": None},
-            f"{USE}. Transfer makes no difference against the controls raw and stats: "
-            "+0.1 points to a probe on statistics (-1.0 to +1.2); any difference is below 1.1 points.",
+             "helps_up_to": None, "controls": [RAW, {**STATS, "effect": 0.001}]},
+            f"{USE}. Transfer makes no difference against a probe on statistics: +0.1 points (-1.0 to +1.2); "
+            "it loses to no control by more than 1.1 points, and gains 20.0 over a probe on pixels.",
+        ),
+        (
+            {"outcome": "none", "effect": 0.001, "low": -0.01, "high": 0.012, "margin": 0.011,
+             "helps_up_to": None, "controls": [{**STATS, "effect": 0.001}]},
+            f"{USE}. Transfer makes no difference against the control stats: +0.1 points (-1.0 to +1.2); "
+            "any difference is below 1.1 points.",
         ),
         (
             {"outcome": "undecided", "effect": 0.03, "low": -0.01, "high": 0.07, "margin": 0.06,
              "helps_up_to": 20, "settled_by": "some 900 test samples would show a difference of 3.0 points"},
             f"{USE}. Whether transfer helps against a probe on statistics is open: +3.0 points "
-            "(-1.0 to +7.0); any difference is below 6.0 points; some 900 test samples would show a "
-            "difference of 3.0 points. Transfer helps up to 20 labels per class.",
+            "(-1.0 to +7.0); it loses to no control by more than 6.0 points; some 900 test samples would "
+            "show a difference of 3.0 points. Transfer helps up to 20 labels per class.",
         ),
         (
             {"strategy": "raw", "backbone": "raw", "role": "control", "outcome": "negative", "effect": -0.1,

@@ -51,6 +51,19 @@ def test_one_control_that_is_not_beaten_is_enough_not_to_be_positive():
     assert found.low < 0 < found.high, "the control that is shown is the one that leaves it open"
 
 
+def test_none_hangs_on_the_control_over_which_least_can_be_gained():
+    """A tight 0.0 against one decides it, and no sentence says so of another that is beaten by far."""
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    world.control("stats", 0.9, 0.9)
+    found = verdict(world)
+    assert (found.outcome, found.control) == ("none", "stats")
+    assert "makes no difference against stats" in found.answer
+    assert "any difference" not in found.answer
+    assert "over a probe on raw samples" in found.answer
+
+
 def test_a_loss_to_any_control_is_negative_and_the_control_is_recommended():
     world = World.of()
     world.add("probe", 0.7, 0.7)

@@ -41,6 +41,9 @@ def test_the_margin_where_no_difference_is_shown(document, outcome):
     document["verdict"].update(outcome=outcome, margin=0.043, settled_by="some 700 test samples")
     found = facts(document)
     shown = ("4.3 points", "some 700 test samples")
+    assert found.get("Any loss is below") == (shown if outcome in ("none", "undecided") else None)
+    document["verdict"]["controls"] = document["verdict"]["controls"][:1]
+    found = facts(document)
     assert found.get("Any difference is below") == (shown if outcome in ("none", "undecided") else None)
 
 

@@ -73,6 +73,15 @@ def test_every_metric_that_shows_its_null_is_named(document):
     assert metrics_table(*parts(document))["nulls"] == "log-loss, calibration error"
 
 
+def test_a_null_of_independent_rows_says_so_where_rows_share_groups(document):
+    for record in document["summary"]:
+        if record["metric"] == "ece":
+            record["null"]["reason"] = "rows share groups"
+    table = metrics_table(*parts(document))
+    assert of(table, "raw")["cells"][3]["mark"]
+    assert "rows share groups" in [note["text"] for note in table["notes"]]
+
+
 def test_the_difference_names_its_control(document):
     table = metrics_table(*parts(document))
     assert of(table, "probe")["cells"][0]["value"] == "+20.0 (raw)"

@@ -78,3 +78,14 @@ def test_the_simulated_ece_equals_the_definition():
     labels = (uniform[0] >= proba[:, 0]).astype(int)
     found = ece_null([codes], [proba], draws=1, seed=0)
     assert found.expected == pytest.approx(expected_calibration_error(labels, proba), abs=1e-9)
+
+
+def test_rows_of_a_group_have_no_p_value_and_the_reason_is_said():
+    codes, proba = two_classes(100, 1)
+    rows = np.arange(100, 200)
+    by_row = ece_null([codes], [proba], rows=[rows], units=np.arange(300), draws=99)
+    grouped = ece_null([codes], [proba], rows=[rows], units=np.arange(300) // 10, draws=99)
+    assert by_row.p_value is not None
+    assert by_row.reason is None
+    assert (grouped.ece, grouped.expected, grouped.p_value) == (by_row.ece, by_row.expected, None)
+    assert grouped.reason.startswith("rows share groups")

@@ -21,6 +21,8 @@ def a_test(effect, se, *, df=1_000.0, draws=10, draw=0.0, units=1_000, reason=No
         draws=draws,
         units=units,
         effective_units=float(units),
+        grouped=0.0,
+        entries=units * draws,
         observations=float(units),
     )
     test = PairedTest(
@@ -121,6 +123,20 @@ def test_what_would_settle_it_names_test_rows_where_they_are_missing():
     assert found.difference == MARGIN
     assert found.test_units == pytest.approx(800 * (0.015 * 2.8 / 0.02) ** 2, rel=0.003)
     assert found.draws is None
+
+
+def test_what_would_settle_it_looks_at_one_undecided_test_at_a_time():
+    """A noisy gain that is sure asks for nothing, and lends its noise to no other control."""
+    sure, undecided = a_test(0.30, 0.03), a_test(0.004, 0.012)
+    both = decide([sure, undecided])
+    assert both.outcome == "undecided"
+    assert both.settled_by == decide([undecided]).settled_by
+
+
+def test_what_would_settle_it_is_asked_for_the_test_that_needs_most():
+    near, far = a_test(0.0, 0.015), a_test(0.0, 0.03)
+    assert decide([near, far]).settled_by == decide([far]).settled_by
+    assert decide([far, near]).settled_by.test_units > decide([near]).settled_by.test_units
 
 
 def test_what_would_settle_it_names_draws_where_they_are_missing():

@@ -6,8 +6,8 @@ from sklearn import metrics as sk
 
 from tlengine.errors import InputError
 from tlengine.plugins.records import MetricSpec
-from tlengine.statistics import METRICS, Outcome, score, scores
-from tlengine.statistics.metrics import influence, jackknife
+from tlengine.statistics import METRICS, Outcome, pool, score, scores
+from tlengine.statistics.metrics import blocks, influence, jackknife
 
 WITH_INFLUENCE = [name for name, spec in METRICS.items() if spec.influence is not None]
 
@@ -162,17 +162,84 @@ def test_the_jackknife_adds_up_to_nothing_for_unequal_units(name):
     assert jackknife(spec, codes, p, unit).sum() == pytest.approx(0, abs=1e-15)
 
 
-def test_the_jackknife_bears_units_that_a_metric_needs():
+def test_the_jackknife_says_where_a_metric_needs_a_unit():
     codes = np.array([0, 0, 0, 1])
     p = np.array([[0.9, 0.1], [0.3, 0.7], [0.8, 0.2], [0.4, 0.6]])
     spec = MetricSpec(name="area", score=METRICS["auroc"].score)
-    each = jackknife(spec, codes, p, np.arange(4))
-    assert np.isfinite(each).all()
+    assert np.isnan(jackknife(spec, codes, p, np.arange(4))).all()
     assert jackknife(spec, codes, p, np.zeros(4, int)).tolist() == [0] * 4
 
 
+def test_blocks_are_at_most_200_and_hold_whole_units():
+    units = np.repeat(np.arange(700), 3)
+    found = blocks(units, np.arange(1_500))
+    tested = found[:1_500]
+    assert len(np.unique(tested)) == 200
+    assert all(len(np.unique(tested[units[:1_500] == u])) == 1 for u in range(500))
+    assert blocks(units, np.arange(300)).tolist() == units.tolist()
+
+
+@pytest.mark.parametrize("what", ["codes", "proba"])
+def test_a_metric_cannot_change_what_it_is_given(what):
+    def rude(codes, proba):
+        (codes if what == "codes" else proba)[::-1].sort(axis=0)
+        return 0.5
+
+    codes, p = rows(seed=13, n=30)
+    o = Outcome.of(np.arange(30), codes, p.astype(np.float32), counts=[1, 1, 1, 1])
+    before = o.truth.copy(), o.proba.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        score(MetricSpec(name="rude", score=rude), o)
+    with pytest.raises(ValueError, match="read-only"):
+        influence(MetricSpec(name="rude", score=hits, influence=rude), o, np.arange(30))
+    assert (o.truth == before[0]).all()
+    assert (o.proba == before[1]).all()
+
+
+def constant_folds(positives=(6, 8, 10, 12, 14)):
+    """Groups of 20 held out in turn; the probability is the share of the others, the same for every row."""
+    folds = []
+    for f, k in enumerate(positives):
+        share = (sum(positives) - k) / 80
+        truth = np.repeat([1, 0], [k, 20 - k])
+        proba = np.tile([1 - share, share], (20, 1))
+        folds.append(Outcome.of(np.arange(20 * f, 20 * f + 20), truth, proba, counts=[1 - share, share]))
+    return pool(folds)
+
+
+def test_a_constant_classifier_ranks_nothing_whatever_its_folds():
+    """Over the folds together the area were .34: the fold with most positives has the least probability."""
+    o = constant_folds()
+    assert METRICS["auroc"].score(o.truth, o.proba) < 0.4
+    assert score(METRICS["auroc"], o) == 0.5
+    assert influence(METRICS["auroc"], o, np.arange(100)).sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_ranks_are_averaged_over_the_folds_where_they_are_defined():
+    a = Outcome.of(np.arange(4), np.array([0, 1, 0, 1]), np.eye(2)[[0, 1, 0, 1]], counts=[1, 1])
+    b = Outcome.of(np.arange(4, 6), np.array([0, 1]), np.eye(2)[[1, 0]], counts=[1, 1])
+    one = Outcome.of(np.arange(6, 9), np.array([1, 1, 1]), np.eye(2)[[0, 0, 1]], counts=[1, 1])
+    whole = pool([a, b, one])
+    assert score(METRICS["auroc"], whole) == pytest.approx(4 / 6)
+    assert influence(METRICS["auroc"], whole, np.arange(9))[6:].tolist() == [0, 0, 0]
+    with pytest.raises(InputError, match="auroc is nan"):
+        score(METRICS["auroc"], one)
+
+
+def test_a_fold_in_which_a_plugins_ranking_raises_is_left_out():
+    def area(codes, proba):
+        if len(np.unique(codes)) < 2:
+            raise ValueError("one class")
+        return METRICS["auroc"].score(codes, proba)
+
+    two = Outcome.of(np.arange(4), np.array([0, 1, 0, 1]), np.eye(2)[[0, 1, 0, 1]], counts=[1, 1])
+    one = Outcome.of(np.arange(4, 6), np.array([1, 1]), np.eye(2)[[0, 1]], counts=[1, 1])
+    assert score(MetricSpec(name="area", score=area, made_of="ranks"), pool([two, one])) == 1.0
+
+
 @pytest.mark.parametrize(
-    ("field", "value"), [("share", "all"), ("decisions", "odd"), ("influence", 3), ("name", "No Name")]
+    ("field", "value"),
+    [("share", "all"), ("made_of", "pairs"), ("decisions", "odd"), ("influence", 3), ("name", "No Name")],
 )
 def test_a_metric_with_a_fault_is_an_error(field, value):
     with pytest.raises(InputError, match="metric"):

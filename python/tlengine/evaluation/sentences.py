@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tlengine.statistics.decisions import ALPHA
+
 __all__ = ["answer"]
 
 Facts = Mapping[str, Any]
@@ -59,15 +61,32 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
     if facts["outcome"] == "negative":
         worse = f"{-points:.1f} points worse than {name}{interval}"
         return f"Transfer is negative: {'it' if subject == 'It' else subject} is {worse}"
-    margin = (
-        "" if facts["margin"] is None else f"; any difference is below {100 * facts['margin']:.1f} points"
-    )
     if facts["outcome"] == "none":
-        return (
-            f"Transfer makes no difference against {names}: {points:+.1f} points to {name}{interval}{margin}"
-        )
+        against = f"Transfer makes no difference against {names if len(controls) == 1 else name}"
+        return f"{against}: {points:+.1f} points{interval}{_margin(facts)}{_gains(facts, spoken)}"
     settle = f"; {facts['settled_by']}" if facts["settled_by"] else ""
-    return f"Whether transfer helps against {name} is open: {points:+.1f} points{interval}{margin}{settle}"
+    found = f"{points:+.1f} points{interval}{_margin(facts)}"
+    return f"Whether transfer helps against {name} is open: {found}{settle}"
+
+
+def _margin(facts: Facts) -> str:
+    """What no difference exceeds; of several controls what no loss does, as one may be beaten by more."""
+    if facts["margin"] is None:
+        return ""
+    margin = f"{100 * facts['margin']:.1f} points"
+    if len(facts["controls"]) == 1:
+        return f"; any difference is below {margin}"
+    return f"; it loses to no control by more than {margin}"
+
+
+def _gains(facts: Facts, spoken: Mapping[str, str]) -> str:
+    """The controls that are beaten nevertheless."""
+    others = [
+        c for c in facts["controls"] if (c["control"], c["effect"]) != (facts["control"], facts["effect"])
+    ]
+    beaten = [c for c in others if c["effect"] > 0 and c["p_adjusted"] < ALPHA]
+    gains = [f"{100 * c['effect']:.1f} over {spoken.get(c['control'], c['control'])}" for c in beaten]
+    return f", and gains {' and '.join(gains)}" if gains else ""
 
 
 def _labels(facts: Facts) -> str:

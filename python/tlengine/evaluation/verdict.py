@@ -60,9 +60,11 @@ class Verdict:
             ``p_adjusted`` is Holm's over the controls for a loss; a gain has to be shown against each of
             them, which needs no adjustment.
         control, effect, low, high, p_value, p_adjusted: of the control that the outcome hangs on: of those
-            that are lost to, else of those that are not beaten, the hardest to beat; None without.
+            that are lost to, else of those that are not beaten, the hardest to beat; for "none" the one over
+            which least can be gained; None without.
         transfer: what is chosen among the strategies, ``{backbone, strategy}``; None where there is none.
-        margin: any difference is below it: the smallest margin at which the outcome would be "none".
+        margin: the smallest margin at which the outcome would be "none": no loss to any control is above it;
+            against a single control, any difference is below it.
         settled_by: for "undecided", what would settle it, in words.
         by_budget: ``{budget, labels, outcome, effect, control, accuracy, chance}``, the smallest first;
             chance is that of balanced accuracy, one over the classes tested.
@@ -133,7 +135,13 @@ class Judged:
 
     @property
     def hardest(self) -> int:
-        """The control that the outcome hangs on: of those lost to, else of those not beaten, the hardest."""
+        """The control that the outcome hangs on: of those lost to, else of those not beaten, the hardest.
+
+        "None" hangs on the one over which least can be gained.
+        """
+        if self.decision is not None and self.decision.outcome == "none":
+            upper = [np.inf if limit is None else limit for limit in self.decision.upper]
+            return int(np.argmin(upper))
         adjusted = self.decision.p_adjusted if self.decision else ()
         found = list(zip(adjusted, (test for _, test in self.tests), strict=True))
         lost = [i for i, (p, test) in enumerate(found) if p < ALPHA and test.effect < 0]

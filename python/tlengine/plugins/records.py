@@ -313,6 +313,9 @@ class MetricSpec:
             if the probabilities were right.
         share: a proportion, which gets Wilson's guard: ``"rows"`` where every row weighs the same,
             ``"classes"`` where every class does; None for any other number.
+        made_of: ``"rows"`` for a mean of what each row gives; ``"classes"`` where classes weigh, each of
+            which then needs enough rows for an interval; ``"ranks"`` where it compares rows with one
+            another, which is done within each fold, as models of different folds are not on one scale.
         limits: the least and the greatest value that it can have; intervals end there.
         label: what tables call it; "" for its name.
         percent: whether tables show it in per cent.
@@ -336,6 +339,7 @@ class MetricSpec:
     interval: bool = True
     null: Null | None = field(default=None, repr=False)
     share: Literal["rows", "classes"] | None = None
+    made_of: Literal["rows", "classes", "ranks"] = "classes"
     limits: tuple[float, float] = (float("-inf"), float("inf"))
     label: str = ""
     percent: bool = False
@@ -356,6 +360,10 @@ class MetricSpec:
             )
         if self.share not in (None, "rows", "classes"):
             raise InputError(f"metric {self.name!r}: share {self.share!r}", hint="'rows', 'classes' or None")
+        if self.made_of not in ("rows", "classes", "ranks"):
+            raise InputError(
+                f"metric {self.name!r}: made_of {self.made_of!r}", hint="'rows', 'classes' or 'ranks'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

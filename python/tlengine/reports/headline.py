@@ -64,7 +64,8 @@ def _facts(document: Document) -> list[dict[str, str]]:
         found.append(_gain(verdict))
         if verdict["outcome"] in ("none", "undecided") and verdict["margin"] is not None:
             note = str(verdict.get("settled_by") or "the smallest margin that these data support")
-            found.append(_fact("Any difference is below", f"{100 * verdict['margin']:.1f} points", note))
+            label = "Any difference is below" if len(verdict["controls"]) == 1 else "Any loss is below"
+            found.append(_fact(label, f"{100 * verdict['margin']:.1f} points", note))
         found.append(_reach(verdict))
     return [*found, _labels(verdict), _time(document)]
 

@@ -119,7 +119,7 @@ def _metric(metric: Mapping[str, Any], record: Mapping[str, Any], notes: Footnot
     null = record.get("null")
     if isinstance(null, dict) and {"expected", "high"} <= null.keys():
         perfect = f"perfect: {null['expected']:.3f}, ≤ {null['high']:.3f}"
-        return {"value": text, "interval": perfect, "mark": ""}
+        return {"value": text, "interval": perfect, "mark": notes.mark(null.get("reason"))}
     if low is None or high is None:
         return {"value": text, "interval": "–", "mark": notes.mark(record.get("reason"))}
     return {"value": text, "interval": interval(low, high) if share else f"{low:.3f}–{high:.3f}", "mark": ""}

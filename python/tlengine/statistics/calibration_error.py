@@ -16,6 +16,7 @@ import numpy.typing as npt
 __all__ = ["BINS", "EceNull", "confidence_bins", "ece_null", "expected_calibration_error"]
 
 FloatArray = npt.NDArray[np.float64]
+GROUPED = "rows share groups, and what a perfect model would show is that of independent rows; no p-value"
 BINS = 15
 """Equal-width bins of confidence."""
 
@@ -58,13 +59,17 @@ class EceNull:
     Attributes:
         ece: what was found, averaged over the draws.
         expected, high: the mean and the 95 % upper value if the probabilities were right.
-        p_value: how often it would be as large, (1 + #{>=}) / (B + 1).
+        p_value: how often it would be as large, (1 + #{>=}) / (B + 1). None where rows share a unit: the null
+            draws every row by itself, and errors of a group go together, so ``expected`` and ``high`` are
+            then those of as many independent rows, and too low.
+        reason: why there is no p-value.
     """
 
     ece: float
     expected: float
     high: float
-    p_value: float
+    p_value: float | None
+    reason: str | None = None
 
 
 def ece_null(
@@ -72,6 +77,7 @@ def ece_null(
     proba: Sequence[npt.ArrayLike],
     *,
     rows: Sequence[npt.NDArray[np.integer[Any]]] | None = None,
+    units: npt.NDArray[np.intp] | None = None,
     draws: int = 999,
     seed: int = 0,
     bins: int = BINS,
@@ -85,6 +91,7 @@ def ece_null(
         codes: for each draw, (m,) true class numbers.
         proba: for each draw, (m, K) probabilities.
         rows: for each draw, (m,) row numbers; None where draws share no row.
+        units: (n,) the unit of every row number; default: each row is one.
         draws: how many sets of labels.
         seed: of the labels.
         bins: as in :func:`expected_calibration_error`.
@@ -106,12 +113,19 @@ def ece_null(
             simulated[start : start + step] += _simulated_ece(c, uniform[:, at], bins)
     simulated /= len(confidence)
     least = float(ece) - 1e-12
+    grouped = units is not None and rows is not None and _share_units(units, rows)
     return EceNull(
         ece=float(ece),
         expected=float(simulated.mean()),
         high=float(np.quantile(simulated, 0.95)),
-        p_value=float((1 + (simulated >= least).sum()) / (draws + 1)),
+        p_value=None if grouped else float((1 + (simulated >= least).sum()) / (draws + 1)),
+        reason=GROUPED if grouped else None,
     )
+
+
+def _share_units(units: npt.NDArray[np.intp], rows: Sequence[npt.NDArray[np.integer[Any]]]) -> bool:
+    tested = np.unique(np.concatenate(rows))
+    return len(np.unique(units[tested])) < len(tested)
 
 
 def _places(

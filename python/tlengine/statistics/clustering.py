@@ -91,6 +91,8 @@ class Spread:
         between: s^2 / J, the variance of the mean were the J values alone known.
         third: the third cumulant of the mean, from units.
         draws, units: how many there are. effective_units: as good as so many of equal size.
+        grouped: how much units are groups: 0 where each is one row, near 1 where they are many.
+        entries: how many values were found.
         observations: as many independent ones as would have this variance from units.
     """
 
@@ -102,6 +104,8 @@ class Spread:
     draws: int
     units: int
     effective_units: float
+    grouped: float
+    entries: int
     observations: float
 
     @property
@@ -177,6 +181,8 @@ class Spread:
             draws=n_draws,
             units=len(share),
             effective_units=float(1.0 / (share**2).sum()),
+            grouped=_grouped(cells, share, present),
+            entries=len(own),
             observations=_observations(unit, alone, len(share), len(own)),
         )
 
@@ -194,6 +200,14 @@ def _tail(distance: float, variance: float, df: float) -> float:
 def _inflated(sums: FloatArray, share: FloatArray) -> FloatArray:
     """Sums of deviations over the square root of what their own mean leaves of them; alone, they are 0."""
     return np.asarray(sums / np.sqrt(np.where(share < 1 - 1e-12, 1.0 - share, 1.0)))
+
+
+def _grouped(cells: Cells, share: FloatArray, present: npt.NDArray[np.bool_]) -> float:
+    """One less the variance of the mean were rows independent, over that were the rows of a unit equal."""
+    n_draws = len(cells.values)
+    pairs = np.bincount(cells.unit * n_draws + cells.draw, minlength=len(present) * n_draws)
+    rows = pairs.reshape(-1, n_draws).max(axis=1)[present]
+    return float(1.0 - (share**2 / rows).sum() / (share**2).sum())
 
 
 def _unit_df(unit: float, alone: float, share: FloatArray, size: FloatArray) -> float:

@@ -57,8 +57,9 @@ class Decision:
         p_adjusted: Holm's, one for each control.
         lower: the lower 90 % limit (95 % one-sided) against each control, None where there is none.
         upper: the upper limit against each control at the level of Holm's first step.
-        margin: the smallest margin at which the outcome would be "none": "any difference is below it". None
-            where no interval can be had.
+        margin: the smallest margin at which the outcome would be "none": no loss to any control is above it,
+            nor the gain over the one of the least upper limit; against a single control, any difference is
+            below it. None where no interval can be had.
         settled_by: for "undecided", what would settle it.
     """
 
@@ -100,7 +101,7 @@ def decide(tests: Sequence[PairedTest], *, margin: float = MARGIN, alpha: float 
         lower=lower,
         upper=upper,
         margin=_smallest_margin(lower, upper),
-        settled_by=_settlement(tests, margin) if found == "undecided" else None,
+        settled_by=_settlement(tests, margin, alpha) if found == "undecided" else None,
     )
 
 
@@ -127,17 +128,31 @@ def _smallest_margin(lower: Sequence[float | None], upper: Sequence[float | None
     return max(0.0, *below, min(above))
 
 
-def _settlement(tests: Sequence[PairedTest], margin: float) -> Settlement | None:
-    """For the test that is furthest from being settled.
+def _settlement(tests: Sequence[PairedTest], margin: float, alpha: float) -> Settlement | None:
+    """For the undecided test that is furthest from being settled.
 
     Where a difference of the margin would be found already, what was seen is smaller and still not nothing:
     then that is what is to be found.
     """
     known = [test for test in tests if test.reason is None]
-    if not known:
-        return None
-    spread = max(known, key=lambda t: t.spread.variance).spread
-    seen = min(abs(test.effect) for test in known)
+    open_ones = [test for test in known if not _settled(test, margin, alpha)] or known
+    found = [_settlement_of(test.spread, abs(test.effect), margin) for test in open_ones]
+    return max(found, key=_asked_for) if found else None
+
+
+def _settled(test: PairedTest, margin: float, alpha: float) -> bool:
+    """Whether a test by itself shows a gain, or that there is less than the margin either way."""
+    equal = test.above(-margin) < alpha and test.below(margin) < alpha
+    return equal or (test.effect > 0 and test.p_value < alpha)
+
+
+def _asked_for(settlement: Settlement) -> tuple[float, float]:
+    """More for what is further away; what no number settles is furthest."""
+    units, draws = settlement.test_units, settlement.draws
+    return float("inf") if units is None else units, float("inf") if draws is None else draws
+
+
+def _settlement_of(spread: Spread, seen: float, margin: float) -> Settlement:
     difference = seen if _finds(spread, max(margin, seen)) else max(margin, seen)
     units = draws = None
     if _finds(spread.scaled(units=MOST), difference):

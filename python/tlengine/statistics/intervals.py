@@ -1,14 +1,19 @@
 """Intervals of what was measured, over draws of training rows and test units (see :mod:`.clustering`).
 
 Proportions get Wilson's interval (JASA 1927) at the number of independent observations that their variance
-speaks of. Other means are skewed: theirs is Student's, mended for skewness (Hall, "On the removal of skewness
-by transformation", JRSS B 1992), and there is none where there are few units.
+speaks of. Few groups that are alike say little of how groups differ, and few errors little of how alike rows
+of a group are. So where units are groups the likeness of their rows is drawn towards one half, and the
+interval is never shorter than with a part of a group more, half of whose rows are right (Agresti & Coull, The
+American Statistician 1998, who add rows). A mean over classes has Satterthwaite's degrees of freedom.
+
+Other means are skewed: theirs is Student's, mended for skewness (Hall, "On the removal of skewness by
+transformation", JRSS B 1992), and there is none where there are few units or errors (:mod:`.limits`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,20 +21,21 @@ import numpy.typing as npt
 
 from tlengine.plugins.records import MetricSpec
 from tlengine.statistics.arrays import as_draws
+from tlengine.statistics.classes import ClassUnits, class_df, classes_of, few_of
 from tlengine.statistics.clustering import Cells, Spread, quantile
-from tlengine.statistics.metrics import influence, score
+from tlengine.statistics.limits import INTERVAL_UNITS, few_units, no_mean
+from tlengine.statistics.metrics import blocks, influence, score
 from tlengine.statistics.outcomes import Outcome
 
-__all__ = ["LEAST_UNITS", "LEVEL", "Estimate", "cells_of", "estimate", "interval"]
+__all__ = ["LEVEL", "Estimate", "cells_of", "estimate", "interval"]
 
 Units = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
 LEVEL = 0.95
-LEAST_UNITS = 200
-"""Test units from which the interval of a mean that is no proportion (log-loss, say) keeps its level, for a
-skewness up to 12: losses of a classifier that is right in 98 % of the rows."""
-LEAST_EFFECTIVE = 5.0
-"""Units of equal size that those of the test must be as good as."""
+PSEUDO = 0.25
+"""So much of a group is added where units are groups."""
+PRIOR = 2.0
+"""So many errors are taken to be half alike within groups, beside those that are seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +79,14 @@ def estimate(metric: MetricSpec, seeds: Sequence[Outcome], units: Units, *, leve
         reason = f"{metric.name} has no interval"
         return Estimate(value=float(np.mean(values)), low=None, high=None, reason=reason, level=level)
     cells = cells_of(metric, seeds, units)
+    spread, classes = Spread.of(cells), classes_of(metric, seeds, units, cells)
+    why = _reason(cells.value, spread, metric.share) or few_of(metric, cells.value, seeds, units, classes)
+    if not np.isfinite(cells.each).all():
+        why = f"{metric.name} is not defined without some of the test rows"
+    if metric.share == "classes":
+        spread = replace(spread, unit_df=min(spread.unit_df, class_df(classes)))
     limits = (0.0, 1.0) if metric.share else metric.limits
-    return _estimate(cells, metric.share, limits, _most(metric, seeds, units), level)
+    return _estimate(cells.value, spread, metric.share, limits, _most(spread, metric, classes), level, why)
 
 
 def cells_of(metric: MetricSpec, seeds: Sequence[Outcome], units: Units) -> Cells:
@@ -84,6 +96,8 @@ def cells_of(metric: MetricSpec, seeds: Sequence[Outcome], units: Units) -> Cell
         InputError: the metric is not defined on these rows.
     """
     values = np.array([score(metric, outcome) for outcome in seeds])
+    if metric.influence is None:
+        units = blocks(units, np.unique(np.concatenate([outcome.rows for outcome in seeds])))
     each = [influence(metric, outcome, units) for outcome in seeds]
     own = [units[outcome.rows] for outcome in seeds]
     if metric.share == "classes":
@@ -134,57 +148,76 @@ def interval(
     cells, flat = as_draws(values, units=units, draws=draws)
     share: Literal["rows"] | None = "rows" if np.isin(flat, (0.0, 1.0)).all() else None
     limits = (0.0, 1.0) if share else (-np.inf, np.inf)
-    return _estimate(cells, share, limits, float(len(np.unique(cells.unit))), level)
+    spread = Spread.of(cells)
+    return _estimate(
+        cells.value, spread, share, limits, float(spread.units), level, _reason(cells.value, spread, share)
+    )
 
 
 def _estimate(
-    cells: Cells, share: str | None, limits: tuple[float, float], most: float, level: float
+    value: float,
+    spread: Spread,
+    share: str | None,
+    limits: tuple[float, float],
+    most: float,
+    level: float,
+    reason: str | None,
 ) -> Estimate:
-    spread, value = Spread.of(cells), cells.value
-    reason = _reason(spread, share)
+    quantile(1.0, level)  # a level that is none is an error, whatever the reason
     if reason is not None:
         return Estimate(value=value, low=None, high=None, reason=reason, level=level)
-    if share is None:
-        low, high = _hall(value, spread, level)
-    else:
-        low, high = _wilson(value, spread, most, most * len(cells.each) / spread.units, level)
+    low, high = _hall(value, spread, level) if share is None else _proportion(value, spread, most, level)
     return Estimate(value=value, low=max(limits[0], low), high=min(limits[1], high), level=level)
 
 
-def _reason(spread: Spread, share: str | None) -> str | None:
+def _reason(value: float, spread: Spread, share: str | None) -> str | None:
     """Why there is no interval, or None."""
-    if spread.units == 1:
-        return "all test rows belong to one unit"
-    if spread.effective_units < LEAST_EFFECTIVE - 1e-9:
-        return (
-            f"the {spread.units} test units are as good as {spread.effective_units:.1f} of equal size; "
-            f"an interval needs {LEAST_EFFECTIVE:.0f}"
-        )
-    if share is None and spread.units < LEAST_UNITS:
-        return f"{spread.units} test units; an interval of a mean needs {LEAST_UNITS}"
-    if share is None and spread.variance == 0:
-        return "no two test rows differ from one another"
-    return None
+    found = few_units(spread, INTERVAL_UNITS, "an interval")
+    return found or (no_mean(value, spread, "an interval") if share is None else None)
 
 
-def _most(metric: MetricSpec, seeds: Sequence[Outcome], units: Units) -> float:
+def _most(spread: Spread, metric: MetricSpec, classes: Sequence[ClassUnits]) -> float:
     """Independent observations where nothing varies: units, harmonically over classes where those weigh."""
-    rows, at = np.unique(np.concatenate([o.rows for o in seeds]), return_index=True)
     if metric.share != "classes":
-        return float(len(np.unique(units[rows])))
-    truth = np.concatenate([o.truth for o in seeds])[at]
-    counts = np.array([len(np.unique(units[rows[truth == c]])) for c in np.unique(truth)])
-    return float(len(counts) ** 2 / (1.0 / counts).sum())
+        return float(spread.units)
+    return len(classes) ** 2 / sum(1.0 / each.units for each in classes)
 
 
-def _wilson(p: float, spread: Spread, none: float, most: float, level: float) -> tuple[float, float]:
-    """Wilson's interval at n = p (1 - p) / V, with Student's quantile; n is ``none`` where V is none."""
+def _proportion(p: float, spread: Spread, most: float, level: float) -> tuple[float, float]:
+    """Wilson's interval, and where units are groups at least that with a part of a group more."""
+    low, high = _wilson(p, spread, most, level)
+    if not spread.grouped:
+        return low, high
+    units, more = spread.effective_units, PSEUDO * spread.grouped
+    centre = (units * p + more / 2) / (units + more)
+    z = quantile(spread.df, level)
+    reach = (spread.reach(level) ** 2 + z * z * more * (p - 0.5) ** 2 / (units + 1) ** 2) ** 0.5
+    return min(low, centre - reach), max(high, centre + reach)
+
+
+def _wilson(p: float, spread: Spread, most: float, level: float) -> tuple[float, float]:
+    """At n = p (1 - p) / V, with Student's quantile; n is ``most`` where V is none."""
     z = quantile(spread.df, level)
     variance = (spread.reach(level) / z) ** 2
-    n = min(most, p * (1 - p) / variance) if variance > 0 else none
+    n = most
+    if variance > 0:
+        n = min(most * spread.entries / spread.units, p * (1 - p) / variance)
+    if spread.grouped and (variance > 0 or p in (0, 1)):
+        n = min(_alike(p, spread, most), n if variance > 0 else np.inf)
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     reach = (z * z * (p * (1 - p) / n + z * z / (4 * n * n))) ** 0.5 / (1 + z * z / n)
     return min(p, centre - reach), max(p, centre + reach)
+
+
+def _alike(p: float, spread: Spread, most: float) -> float:
+    """Rows over their design effect, the likeness of the rows of a group drawn towards one half."""
+    size = 1.0 / (1.0 - spread.grouped)
+    rows, likeness = most * size, 0.0
+    errors = min(p, 1 - p) * rows
+    if errors > 0:
+        likeness = min(1.0, max(0.0, (spread.unit * rows / (p * (1 - p)) - 1.0) / (size - 1.0)))
+    likeness = (likeness * errors + PRIOR / 2) / (errors + PRIOR)
+    return rows / (1.0 + (size - 1.0) * likeness)
 
 
 def _hall(value: float, spread: Spread, level: float) -> tuple[float, float]:

@@ -2,7 +2,11 @@
 
 A metric is a :class:`~tlengine.plugins.records.MetricSpec`. Its influence function says what each row adds to
 the metric's deviation, to first order, and adds up to 0; the intervals are made of it. Where a metric brings
-none, units are left out one at a time (:func:`jackknife`).
+none, units are left out one at a time (:func:`jackknife`), or block by block where there are many.
+
+A metric that compares rows with one another is scored within each fold, since models of different folds are
+not on one scale, and averaged with the rows of the folds as weights; a fold where it is not defined is left
+out.
 """
 
 from __future__ import annotations
@@ -21,13 +25,15 @@ from tlengine.statistics.calibration import LEAST, log_loss
 from tlengine.statistics.calibration_error import ece_null, expected_calibration_error
 from tlengine.statistics.outcomes import Outcome
 
-__all__ = ["ACCURACY", "BALANCED_ACCURACY", "METRICS", "influence", "jackknife", "score", "scores"]
+__all__ = ["ACCURACY", "BALANCED_ACCURACY", "METRICS", "blocks", "influence", "jackknife", "score", "scores"]
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 TOP = 5
 NULL_DRAWS = 199
 """Sets of labels that a calibrated model's calibration error is drawn from."""
+BLOCKS = 200
+"""So many calls of a metric without an influence function are enough for its variance."""
 
 
 def _hits(codes: Codes, proba: FloatArray) -> FloatArray:
@@ -104,7 +110,7 @@ def _macro_f1_influence(codes: Codes, proba: FloatArray) -> FloatArray:
 def _ece_null(
     codes: Sequence[Codes], proba: Sequence[FloatArray], rows: Sequence[Codes], units: Codes
 ) -> dict[str, Any]:
-    return asdict(ece_null(codes, proba, rows=rows, draws=NULL_DRAWS))
+    return asdict(ece_null(codes, proba, rows=rows, units=units, draws=NULL_DRAWS))
 
 
 METRICS: Mapping[str, MetricSpec] = {
@@ -112,6 +118,7 @@ METRICS: Mapping[str, MetricSpec] = {
     for spec in (
         MetricSpec(
             name="accuracy",
+            made_of="rows",
             score=lambda codes, proba: float(_hits(codes, proba).mean()),
             influence=lambda codes, proba: _deviations(_hits(codes, proba)),
             share="rows",
@@ -130,6 +137,7 @@ METRICS: Mapping[str, MetricSpec] = {
         ),
         MetricSpec(
             name="log_loss",
+            made_of="rows",
             score=log_loss,
             greater_is_better=False,
             influence=lambda codes, proba: _deviations(_losses(codes, proba)),
@@ -139,6 +147,7 @@ METRICS: Mapping[str, MetricSpec] = {
         ),
         MetricSpec(
             name="ece",
+            made_of="rows",
             score=expected_calibration_error,
             greater_is_better=False,
             interval=False,
@@ -158,6 +167,7 @@ METRICS: Mapping[str, MetricSpec] = {
         ),
         MetricSpec(
             name="auroc",
+            made_of="ranks",
             score=ranking.auroc,
             influence=ranking.auroc_influence,
             limits=(0.0, 1.0),
@@ -166,6 +176,7 @@ METRICS: Mapping[str, MetricSpec] = {
         ),
         MetricSpec(
             name="average_precision",
+            made_of="ranks",
             score=ranking.average_precision,
             influence=ranking.average_precision_influence,
             limits=(0.0, 1.0),
@@ -174,6 +185,7 @@ METRICS: Mapping[str, MetricSpec] = {
         ),
         MetricSpec(
             name="top5",
+            made_of="rows",
             score=lambda codes, proba: float(_top_hits(codes, proba).mean()),
             influence=lambda codes, proba: _deviations(_top_hits(codes, proba)),
             share="rows",
@@ -183,6 +195,7 @@ METRICS: Mapping[str, MetricSpec] = {
         ),
         MetricSpec(
             name="brier",
+            made_of="rows",
             score=lambda codes, proba: float(_squares(codes, proba).mean()),
             greater_is_better=False,
             influence=lambda codes, proba: _deviations(_squares(codes, proba)),
@@ -208,7 +221,7 @@ def score(metric: MetricSpec, outcome: Outcome) -> float:
     >>> score(ACCURACY, o)
     0.5
     """
-    value = float(metric.score(outcome.truth, outcome.seen_as(metric.decisions)))
+    value = _value(metric, outcome.truth, outcome.seen_as(metric.decisions), outcome.fold)
     if not np.isfinite(value):
         raise InputError(
             f"{metric.name} is {value} on {len(outcome.rows)} test rows of "
@@ -237,37 +250,106 @@ def influence(metric: MetricSpec, outcome: Outcome, units: Codes) -> FloatArray:
     """
     proba = outcome.seen_as(metric.decisions)
     if metric.influence is None:
-        return jackknife(metric, outcome.truth, proba, units[outcome.rows])
-    return np.asarray(metric.influence(outcome.truth, proba), dtype=np.float64)
+        return jackknife(metric, outcome.truth, proba, units[outcome.rows], fold=outcome.fold)
+    each = np.zeros(len(outcome.rows))
+    for kept, weight in _folds(metric, outcome.truth, proba, outcome.fold):
+        own = metric.influence(_frozen(outcome.truth[kept]), _frozen(proba[kept]))
+        each[kept] = weight * np.asarray(own, dtype=np.float64)
+    return each
 
 
-def jackknife(metric: MetricSpec, codes: Codes, proba: FloatArray, units: Codes) -> FloatArray:
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What a metric is given, which it cannot change."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _score(metric: MetricSpec, codes: Codes, proba: FloatArray) -> float:
+    return float(metric.score(_frozen(codes), _frozen(proba)))
+
+
+def _or_nan(metric: MetricSpec, codes: Codes, proba: FloatArray) -> float:
+    """NaN where it raises, as a plugin's may for rows of one class."""
+    try:
+        return _score(metric, codes, proba)
+    except Exception:
+        return float("nan")
+
+
+def _folds(
+    metric: MetricSpec, codes: Codes, proba: FloatArray, fold: Codes
+) -> list[tuple[npt.NDArray[np.bool_], float]]:
+    """The parts that are scored, as rows, each with its weight: all rows where they are on one scale."""
+    every = [fold == f for f in np.unique(fold)]
+    if metric.made_of != "ranks" or len(every) == 1:
+        return [(np.ones(len(codes), dtype=bool), 1.0)]
+    defined = [kept for kept in every if np.isfinite(_or_nan(metric, codes[kept], proba[kept]))]
+    rows = sum(int(kept.sum()) for kept in defined)
+    return [(kept, float(kept.sum()) / rows) for kept in defined]
+
+
+def _value(metric: MetricSpec, codes: Codes, proba: FloatArray, fold: Codes) -> float:
+    parts = _folds(metric, codes, proba, fold)
+    if not parts:
+        return float("nan")
+    return sum(weight * _score(metric, codes[kept], proba[kept]) for kept, weight in parts)
+
+
+def blocks(units: Codes, rows: Codes) -> Codes:
+    """(n,) units as they are left out together: at most ``BLOCKS``, of units that are far apart.
+
+    Args:
+        units: (n,) the unit of every row of the data set.
+        rows: those that are tested.
+    """
+    tested = np.unique(units[rows])
+    if len(tested) <= BLOCKS:
+        return units
+    block = np.zeros(int(units.max()) + 1, dtype=np.intp)
+    block[np.random.default_rng(0).permutation(tested)] = np.arange(len(tested)) % BLOCKS
+    return block[units]
+
+
+def jackknife(
+    metric: MetricSpec, codes: Codes, proba: FloatArray, units: Codes, *, fold: Codes | None = None
+) -> FloatArray:
     """Influence by leaving out one unit at a time, shared equally by the unit's rows.
 
-    Miller, "The jackknife - a review", Biometrika 1974. A unit that the metric is not defined without adds
-    nothing. It costs one call of the metric a unit.
+    Miller, "The jackknife - a review", Biometrika 1974. It costs one call of the metric a unit: make
+    :func:`blocks` where there are many.
 
     Args:
         metric: any.
         codes: (m,) true classes.
         proba: (m, K) probabilities.
         units: (m,) the unit of each of these rows.
+        fold: (m,) the fold of each; default: one.
+
+    Returns:
+        (m,) influences; NaN where the metric is not defined, or fails, without some unit.
 
     >>> codes, proba = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
     >>> jackknife(METRICS["accuracy"], codes, proba, np.arange(4)).round(3).tolist()
     [0.062, -0.188, 0.062, 0.062]
     """
-    whole = metric.score(codes, proba)
+    fold = np.zeros(len(codes), dtype=np.intp) if fold is None else fold
+    whole = _value(metric, codes, proba, fold)
     _, unit = np.unique(units, return_inverse=True)
     size = np.bincount(unit)
     if len(size) == 1:
         return np.zeros(len(codes))
-    change = np.zeros(len(size))
-    for u in range(len(size)):
-        kept = unit != u
-        change[u] = whole - metric.score(codes[kept], proba[kept])
-    change[~np.isfinite(change)] = 0.0
+    change = np.array([whole - _without(metric, codes, proba, fold, unit == u) for u in range(len(size))])
     shares = size / len(codes)
     each = change * (1.0 - shares)
     each -= shares * each.sum()
     return np.asarray((each / size)[unit])
+
+
+def _without(metric: MetricSpec, codes: Codes, proba: FloatArray, fold: Codes, left_out: Codes) -> float:
+    """The metric of the other rows; NaN where it raises, as a plugin's may for rows of one class."""
+    kept = ~left_out
+    try:
+        return _value(metric, codes[kept], proba[kept], fold[kept])
+    except Exception:
+        return float("nan")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -97,6 +97,16 @@ class Outcome:
     def correct(self) -> FloatArray:
         """(m,) 1.0 where the prediction is right."""
         return np.asarray(self.predicted == self.truth, dtype=np.float64)
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> Outcome:
+        """The same of some of its rows.
+
+        Args:
+            kept: (m,) which.
+        """
+        return replace(
+            self, rows=self.rows[kept], truth=self.truth[kept], proba=self.proba[kept], fold=self.fold[kept]
+        )
 
     def seen_as(self, decisions: Decisions) -> FloatArray:
         """(m, K) the probabilities that a metric of such decisions is given."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import ShapeMismatchError
-from tlengine.plugins.records import MetricSpec
 from tlengine.statistics.arrays import as_draws, as_values
 from tlengine.statistics.clustering import Cells, Spread
 from tlengine.statistics.intervals import LEVEL, cells_of
+from tlengine.statistics.limits import TEST_UNITS, few_units, no_mean, no_variance
 from tlengine.statistics.metrics import ACCURACY
 from tlengine.statistics.outcomes import Outcome
 
@@ -26,11 +25,6 @@ __all__ = ["PairedTest", "interval_at", "paired_outcomes", "paired_test"]
 
 FloatArray = npt.NDArray[np.float64]
 Units = npt.NDArray[np.intp]
-ONE_UNIT = "all test rows belong to one unit"
-NO_VARIANCE = "no two test rows differ from one another"
-LEAST_EFFECTIVE = 2.2
-"""Units of equal size that those of the test must be as good as: two equal ones, or one that outweighs all
-others, leave a test of 5 % with 8 to 10 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,21 +90,18 @@ def paired_outcomes(
     control: Sequence[Outcome],
     units: Units,
     *,
-    metric: MetricSpec = ACCURACY,
     level: float = LEVEL,
 ) -> PairedTest:
-    """Compare two strategies on the same draws and test rows.
+    """Compare the accuracy of two strategies on the same draws and test rows.
 
     Args:
         strategy: the outcome of each distinct draw, its folds pooled.
         control: likewise; a draw has the same test rows on both sides, in any order.
         units: (n,) the unit of every row of the data set.
-        metric: what is compared.
         level: of the interval.
 
     Raises:
         ShapeMismatchError: other test rows or another number of draws.
-        InputError: the metric is not defined on these rows.
 
     >>> def outcome(right):
     ...     rows, proba = np.arange(40), np.stack([right, 1 - right], axis=1)
@@ -122,11 +113,11 @@ def paired_outcomes(
     if len(strategy) != len(control):
         raise ShapeMismatchError(f"{len(strategy)} draws of one side, {len(control)} of the other")
     orders = [_matching(a, b) for a, b in zip(strategy, control, strict=True)]
-    first, second = cells_of(metric, strategy, units), cells_of(metric, control, units)
+    first, second = cells_of(ACCURACY, strategy, units), cells_of(ACCURACY, control, units)
     starts = np.cumsum([0, *(len(order) for order in orders)])
     order = np.concatenate([o + start for o, start in zip(orders, starts, strict=False)])
     cells = replace(first, values=first.values - second.values, each=first.each - second.each[order])
-    return _tested(cells, _weights(metric.share, strategy), level)
+    return _tested(cells, np.bincount(cells.draw).astype(np.float64), level)
 
 
 def paired_test(
@@ -147,6 +138,10 @@ def paired_test(
         draws: (m,) the training set of each value, where the test rows differ between them; ``units`` must
             then say which values belong to one row.
         level: of the interval.
+
+    Returns:
+        The test. Values other than 0 and 1 are tested from 200 test units on, as :func:`.intervals.interval`
+        has it; where nothing can be said, ``reason`` says why and ``p_value`` is 1.
 
     Raises:
         InputError: values that are empty, draws without units, or a level that is not between 0 and 1.
@@ -197,21 +192,12 @@ def _matching(a: Outcome, b: Outcome) -> Units:
     return place
 
 
-def _weights(share: Literal["rows", "classes"] | None, outcomes: Sequence[Outcome]) -> FloatArray | None:
-    """(J,) as good as so many rows of equal weight is each draw; None where the metric is no proportion."""
-    if share is None:
-        return None
-    if share == "rows":
-        return np.array([len(o.rows) for o in outcomes], dtype=np.float64)
-    counts = [np.unique(o.truth, return_counts=True)[1] for o in outcomes]
-    return np.array([len(c) ** 2 / (1.0 / c).sum() for c in counts])
-
-
 def _tested(cells: Cells, rows: FloatArray | None, level: float) -> PairedTest:
     spread, effect = Spread.of(cells), cells.value
     if rows is not None:
         spread = replace(spread, unit=max(spread.unit, _agresti_min(cells, rows, spread)))
-    reason = _reason(spread)
+    unproportional = no_mean(effect, spread, "a test") if rows is None else no_variance(effect, spread)
+    reason = few_units(spread, TEST_UNITS, "a test") or unproportional
     test = PairedTest(
         effect=effect,
         low=None,
@@ -228,18 +214,6 @@ def _tested(cells: Cells, rows: FloatArray | None, level: float) -> PairedTest:
     if found is None:
         return test
     return replace(test, low=found[0], high=found[1], p_value=min(1.0, 2 * spread.tail(abs(effect))))
-
-
-def _reason(spread: Spread) -> str | None:
-    """Why nothing can be said, or None."""
-    if spread.units == 1:
-        return ONE_UNIT
-    if spread.effective_units < LEAST_EFFECTIVE:
-        return (
-            f"the {spread.units} test units are as good as {spread.effective_units:.1f} of equal size; "
-            f"a test needs {LEAST_EFFECTIVE}"
-        )
-    return NO_VARIANCE if spread.variance == 0 else None
 
 
 def _agresti_min(cells: Cells, rows: FloatArray, spread: Spread) -> float:
