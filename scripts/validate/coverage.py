@@ -399,7 +399,7 @@ def main() -> int:
         broken += print_hard("Coverage of losses with few errors", SURE, ("log_loss", "brier"), runs, seed)
         broken += print_few_groups(runs, seed)
         broken += print_few_draws(runs, seed)
-        print_skewed(runs // 2, seed)
+        print_skewed(runs, seed)
     else:
         print("NOT RUN: other metrics, rare classes, few errors, few groups, few draws, skewed draws.\n")
     for fault in broken:

@@ -129,6 +129,8 @@ def test_the_calibration_error_stands_beside_that_of_a_calibrated_model(world):
     assert 0 < null["expected"] <= null["high"]
     assert 0 < null["p_value"] <= 1
     assert (found[0]["low"], found[0]["high"]) == (None, None)
+    [grouped] = summarise(world.cells[:1], {"ece": METRICS["ece"]}, world.plan.units // 4)
+    assert (grouped["value"], grouped["null"]["p_value"]) == (found[0]["value"], None)
     others = [r for r in summarise(world.cells[:1], METRICS, world.plan.units) if r["metric"] != "ece"]
     assert not any("null" in record for record in others)
 
