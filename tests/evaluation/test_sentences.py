@@ -15,7 +15,7 @@ def facts(**changed):
         "accuracy": 0.9, "accuracy_low": 0.85, "accuracy_high": 0.93, "accuracy_reason": None,
         "picked": [{"times": 5, "of": 5}], "controls": [RAW, STATS], "control": "stats", "effect": 0.1,
         "low": 0.05, "high": 0.15, "transfer": {"backbone": "net", "strategy": "probe"}, "margin": 0.14,
-        "settled_by": None, "labels_needed": "all", "helps_up_to": "all",
+        "missing": [], "settled_by": None, "labels_needed": "all", "helps_up_to": "all",
     }  # fmt: skip
     return found | changed
 
@@ -52,6 +52,17 @@ USE = "Use net with a linear probe: 90.0 % test accuracy (95 % interval 85.0 to 
              "helps_up_to": None, "controls": [{**STATS, "effect": 0.001}]},
             f"{USE}. Transfer makes no difference against the control stats: +0.1 points (-1.0 to +1.2); "
             "any difference is below 1.1 points.",
+        ),
+        (
+            {"outcome": "undecided", "missing": ["rcf"], "margin": None, "settled_by": "a result of rcf",
+             "helps_up_to": None},
+            f"{USE}. Whether transfer helps is open, for the control rcf has no result: +10.0 points "
+            "(+5.0 to +15.0) against a probe on statistics.",
+        ),
+        (
+            {"outcome": "undecided", "controls": [], "control": None, "missing": ["raw", "stats"],
+             "helps_up_to": None},
+            f"{USE}. Whether transfer helps is open, for the controls raw and stats have no result.",
         ),
         (
             {"outcome": "undecided", "effect": 0.03, "low": -0.01, "high": 0.07, "margin": 0.06,

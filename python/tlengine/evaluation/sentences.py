@@ -49,7 +49,7 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
     """Does borrowing from pretraining help, and against what?"""
     controls: Sequence[Facts] = facts["controls"]
     if not controls:
-        return ""
+        return f"Whether transfer helps is open, for {_gone(facts)}" if facts["missing"] else ""
     names = _controls(list(dict.fromkeys(c["control"] for c in controls)))
     own = facts["transfer"]
     same = all(own[name] == facts[name] for name in ("backbone", "strategy"))
@@ -64,9 +64,16 @@ def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
     if facts["outcome"] == "none":
         against = f"Transfer makes no difference against {names if len(controls) == 1 else name}"
         return f"{against}: {points:+.1f} points{interval}{_margin(facts)}{_gains(facts, spoken)}"
+    if facts["missing"]:
+        found = f"{points:+.1f} points{interval} against {name}"
+        return f"Whether transfer helps is open, for {_gone(facts)}: {found}"
     settle = f"; {facts['settled_by']}" if facts["settled_by"] else ""
     found = f"{points:+.1f} points{interval}{_margin(facts)}"
     return f"Whether transfer helps against {name} is open: {found}{settle}"
+
+
+def _gone(facts: Facts) -> str:
+    return f"{_controls(facts['missing'])} {'has' if len(facts['missing']) == 1 else 'have'} no result"
 
 
 def _margin(facts: Facts) -> str:

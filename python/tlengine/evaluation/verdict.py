@@ -221,15 +221,15 @@ def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
 def _tested(judged: Judged) -> dict[str, Any]:
     """What the tests at the largest budget say, and the words for it."""
     if not judged.tests or judged.decision is None:
-        return {"scope": "", "controls": []}
+        return {"scope": "", "controls": [], "missing": judged.missing}
     decision, found = judged.decision, judged.shown
-    hardest = found[judged.hardest]
+    hardest, whole = found[judged.hardest], not judged.missing
     return {
         "controls": found,
         "missing": judged.missing,
         **{name: hardest[name] for name in ("control", "effect", "low", "high", "p_value", "p_adjusted")},
-        "margin": decision.margin,
-        "settled_by": _settled(decision, grouped=judged.choice.kept.setup.ground.groups is not None),
+        "margin": decision.margin if whole else None,
+        "settled_by": _settled(judged) if whole else f"a result of {' and '.join(judged.missing)}",
         "scope": _scope(judged),
     }
 
@@ -242,10 +242,11 @@ def _scope(judged: Judged) -> str:
     return test.scope
 
 
-def _settled(decision: Decision, *, grouped: bool) -> str | None:
-    found = decision.settled_by
+def _settled(judged: Judged) -> str | None:
+    found = judged.decision.settled_by if judged.decision else None
     if found is None:
         return None
+    grouped = judged.choice.kept.setup.ground.groups is not None
     ways = []
     if found.test_units is not None:
         ways.append(f"some {found.test_units:,} test {'groups' if grouped else 'samples'}")
@@ -274,7 +275,7 @@ def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
         "labels": round(kept.labels, 1),
         "outcome": judged.outcome,
         **{name: tested.get(name) for name in ("control", "effect", "low", "high")},
-        "margin": None if judged.decision is None else judged.decision.margin,
+        "margin": None if judged.decision is None or judged.missing else judged.decision.margin,
         "accuracy": accuracy.value,
         "balanced_accuracy": balanced.value,
         "chance": _chance(draws),
