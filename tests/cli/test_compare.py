@@ -168,7 +168,8 @@ def test_what_was_named_and_failed_ends_with_one(tl, features, tmp_path, plant, 
     assert f"warning: features with picky failed in the step fit{where}: " in err
     assert "too many rows" in err
     assert err.endswith(
-        "error: what was asked for failed: features with picky\nhint: the rest is done, see above\n"
+        "error: what was asked for has no result: features with picky: RuntimeError: too many rows\n"
+        "hint: the rest is done\n"
     )
     assert "Use features with nearest centroids" in text
     document = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -181,7 +182,7 @@ def test_a_control_that_was_named_and_failed_ends_with_one(tl, texts, plant, use
     code, text, err = compare_texts(tl, texts, "--controls", "raw,void")
     assert code == 1
     assert "warning: void failed in the step extract: " in err
-    assert "error: what was asked for failed: void" in err
+    assert "error: what was asked for has no result: void" in err
     assert "Use " in text
 
 
@@ -206,7 +207,7 @@ def test_a_gate_is_told_beside_what_failed(tl, features, plant, use):  # noqa: F
     code, _, err = tl(*arguments)
     assert code == 1
     assert "gate not met: accuracy" in err
-    assert "error: what was asked for failed: features with picky" in err
+    assert "error: what was asked for has no result: features with picky" in err
 
 
 def test_settings_go_to_the_strategy_that_they_name(tl, features, texts):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.naive_bayes import GaussianNB
 from torch import nn
 
@@ -114,7 +115,8 @@ def test_the_same_seeds_give_the_same_numbers(digits):
 
 def test_the_table_has_a_line_for_each_strategy_and_budget(run):
     lines = run.table().splitlines()
-    assert len(lines) == 1 + 6 * 2
+    assert len(lines) == 1 + 6 * 2 + 1
+    assert lines[-1] == f"* recommended: {run.verdict.backbone} {run.verdict.strategy}"
     assert run.verdict.strategy + "*" in run.table()
 
 
@@ -406,3 +408,27 @@ def test_one_strategy_budget_and_metric_need_no_list(digits):
 def test_seeds_are_a_number_of_them(digits, seeds):
     with pytest.raises(InputError, match="seeds; at least 1"):
         compare(digits, budgets=[5], seeds=seeds, progress=False)
+
+
+def test_a_budget_beyond_all_labels_is_all_labels():
+    """Else a line of 1,000 labels per class would stand beside its copy of all 26, and be recommended."""
+    data, X0 = world(0, n=90)
+    with pytest.warns(TlengineWarning, match="no class has more than 24 labels .* the budget 1000"):
+        run = compare(
+            data, controls={"raw": X0}, strategies=["centroid"], budgets=[5, 1000], seeds=1, progress=False
+        )
+    assert run.document["configuration"]["budgets"] == [5, "all"]
+
+
+def test_a_run_whose_strategies_all_failed_says_that_and_not_that_a_control_is_missing():
+    class Fails(LinearDiscriminantAnalysis):
+        def fit(self, X, y):
+            raise RuntimeError("not today")
+
+    data, X0 = world(0, n=90)
+    run = compare(
+        data, controls={"raw": X0}, strategies=[("fails", Fails())], budgets=["all"], seeds=1, progress=False
+    )
+    assert run.verdict.answer.endswith("Whether transfer helps is open, for no strategy has a result.")
+    assert run.verdict.missing == []
+    assert run.table().splitlines()[-1] == "no result: features fails: RuntimeError: not today"

@@ -8,10 +8,15 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 
-from tlengine.errors import InputError, UnknownNameError
+from tlengine.errors import InputError, PluginError, UnknownNameError
 from tlengine.evaluation import participants as module
 from tlengine.evaluation.participants import array_controls, participants, spoken_names
-from tlengine.evaluation.strategies import EstimatorStrategy, LogisticStrategy, TfidfStrategy
+from tlengine.evaluation.strategies import (
+    CentroidStrategy,
+    EstimatorStrategy,
+    LogisticStrategy,
+    TfidfStrategy,
+)
 from tlengine.plugins import SimpleStrategy, StrategySpec
 
 
@@ -165,3 +170,18 @@ def test_settings_that_nobody_takes_are_refused(settings: Any, says: str) -> Non
 def test_controls_given_as_arrays_are_fitted_by_the_registered_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, StrategySpec(name="probe", make=Sized))
     assert isinstance(array_controls({"raw": np.zeros((3, 1))}, {})["raw"].strategy, Sized)
+
+
+def test_a_strategy_is_tried_before_it_is_a_plugin() -> None:
+    class Near(CentroidStrategy):
+        pass
+
+    spec = StrategySpec(name="near", make=Near)
+    found = participants(["ridge", spec], (), "features")
+    assert list(found) == ["ridge", "near"]
+    assert isinstance(found["near"].strategy, Near)
+    assert (found["near"].asked, found["near"].plugin) == (True, None)
+    with pytest.raises(InputError, match="a strategy is named 'knn', which is a registered strategy"):
+        participants([StrategySpec(name="knn", make=Near)], (), "features")
+    with pytest.raises(PluginError, match=r"^strategy 'near' cannot be made: TypeError"):
+        participants([StrategySpec(name="near", make=lambda: len(3))], (), "features")  # type: ignore[arg-type]

@@ -8,8 +8,9 @@ import pytest
 from tests.evaluation.made import Named, World, held
 from tlengine.data.resamples import make_resamples
 from tlengine.documents import plain
+from tlengine.evaluation.sentences import FIRST, SELECTED
 from tlengine.evaluation.setup import Chosen
-from tlengine.evaluation.verdict import FIRST, SELECTED, Verdict, judge
+from tlengine.evaluation.verdict import Verdict, judge
 
 SPOKEN = {"probe": "a linear probe", "raw": "a probe on raw samples"}
 

@@ -278,3 +278,15 @@ def test_checkpoints_have_a_folder_that_a_later_run_finds(tmp_path: Path) -> Non
     records = list(run_tasks(Worker(replace(setup, folder=tmp_path)), tasks_for(setup, [5])))
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {record.key for record in records}
     assert not any(record.failed for record in run_tasks(Worker(setup), tasks_for(setup, [5])))
+
+
+def test_an_author_sees_the_traceback_of_a_fit_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    setup = setup_of(X, CODES, {"spoilt": Spoilt(fit=raises)})
+    task = tasks_for(setup, [5])[0]
+    assert run_task(Worker(setup), task).failed
+    assert "Traceback" not in capfd.readouterr().err
+    monkeypatch.setenv("TLENGINE_STRICT_PLUGINS", "1")
+    assert run_task(Worker(setup), task).failed
+    assert "in raises" in capfd.readouterr().err

@@ -77,6 +77,31 @@ def test_probabilities_come_before_margins():
     np.testing.assert_allclose(np.exp(scores), fitted.predict_proba(X), rtol=1e-12)
 
 
+def test_probabilities_that_are_rounded_to_zero_are_told_by_the_decisions():
+    """Far from the border, LDA's probabilities are 0 and 1 for every row: none would be surer than another,
+    and a temperature would give all of them the same share."""
+    rng = np.random.default_rng(0)
+    codes = np.arange(90) % 3
+    X = rng.normal(size=(90, 2)) + 40 * np.eye(3)[codes, :2]
+    fitted = LinearDiscriminantAnalysis().fit(X, codes)
+    assert (np.sort(fitted.predict_proba(X), axis=1)[:, :2] < 1e-15).all()
+    _, scores = offered_scores(fitted, X, [0, 1, 2], 3)
+    margins = fitted.decision_function(X)
+    np.testing.assert_allclose(
+        scores - scores.max(axis=1, keepdims=True), margins - margins.max(axis=1, keepdims=True), atol=1e-6
+    )
+
+
+def test_probabilities_of_single_precision_are_normalised():
+    """Naive Bayes on many float32 columns loses what its exponents have before the point."""
+    rng = np.random.default_rng(0)
+    codes = np.arange(200) % 5
+    X = (100 * rng.normal(size=(200, 500)) + 30 * codes[:, None]).astype(np.float32)
+    fitted = GaussianNB().fit(X, codes)
+    _, scores = offered_scores(fitted, X, np.arange(5), 5)
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, rtol=1e-6)
+
+
 def test_a_probability_of_zero_is_a_small_one():
     _, scores = offered_scores(says(proba=[[1.0, 0.0, 0.0]]), np.zeros((1, 1)), [0, 1, 2], 4)
     assert scores[0, :3].tolist() == [0.0, np.log(1e-15), np.log(1e-15)]

@@ -152,8 +152,8 @@ def command(
     ]:
         if gate:
             say(f"gate not met: {gate}")
-        who = ", ".join(dict.fromkeys(_who(failed) for failed in missed))
-        raise click.exceptions.Exit(fail(f"what was asked for failed: {who}", "the rest is done, see above"))
+        found = "; ".join(f"{_who(failed)}: {failed['error']}" for failed in missed)
+        raise click.exceptions.Exit(fail(f"what was asked for has no result: {found}", "the rest is done"))
     if gate:
         raise GateNotMet(gate)
 

@@ -29,7 +29,7 @@ from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.views import Ground
 from tlengine.options import refuse_unknown
 from tlengine.plugins import notify, resolve
-from tlengine.plugins.contracts import Executor
+from tlengine.plugins.contracts import Budget, Executor
 
 if TYPE_CHECKING:
     from tlengine.features.cache import CacheLike
@@ -75,8 +75,8 @@ def compare(
             ``"features"``) are compared with the controls that are given as arrays.
         backbones: a backbone or its name, or several; None for the installed default of the modality.
         strategies: a name or several among ``knn probe ridge centroid svm preval`` and those of plugins,
-            scikit-learn classifiers, or a list of ``(name, classifier)``; None for the first four and those
-            of plugins that take part by default.
+            scikit-learn classifiers, or a list of ``(name, classifier)``, or a ``tl.StrategySpec``; None for
+            the first four and those of plugins that take part by default.
         controls: a name or several among ``raw stats rcf random`` and those of plugins; None for the first
             three (``rcf`` for images alone) and those of plugins by default; () for none. For features,
             arrays (n, d) by name, and None for none.
@@ -128,7 +128,7 @@ def compare(
             dataset, backbones, strategies, controls, settings, cache, progress, extraction, ledger
         )
         plan = _plan(samples, chosen, seeds)
-        sizes = asked or fitting_budgets(samples.y, [r.train for r in plan.resamples], DEFAULT_BUDGETS)
+        sizes = _sizes(asked, samples, plan)
         setup = _setup(dataset, samples, plan, chosen, out)
         tasks = tasks_of(setup, names, sizes)
         if not tasks:
@@ -274,6 +274,19 @@ def _plan(samples: Samples, chosen: Mapping[str, Chosen], seeds: int) -> Plan:
     )  # fmt: skip
     _warn(plan)
     return plan
+
+
+def _sizes(asked: Sequence[Budget] | None, samples: Samples, plan: Plan) -> Sequence[Budget]:
+    """The budgets that are asked for, or the default ones; those beyond all labels are all labels."""
+    parts = [r.train for r in plan.resamples]
+    if asked is None:
+        return fitting_budgets(samples.y, parts, DEFAULT_BUDGETS)
+    most = max(int(np.bincount(plan.codes[rows]).max()) for rows in parts)
+    large = [budget for budget in asked if budget != "all" and budget > most]
+    if large:
+        note = f"no class has more than {most} labels to train on: for the budget {large[0]} all are used"
+        warnings.warn(note, TlengineWarning, stacklevel=3)
+    return parse_budgets(["all" if budget in large else budget for budget in asked])
 
 
 def _warn(plan: Plan) -> None:

@@ -30,7 +30,8 @@ def participants(
     """The strategies and controls of a run, by name.
 
     Args:
-        named: names, estimators, or ``(name, estimator)``; None for the default strategies.
+        named: names, estimators, ``(name, estimator)``, or a ``StrategySpec``; None for the default
+            strategies.
         controls: names; None for the default controls, () for none.
         modality: of the data; by default, what cannot be used on it is left out.
         settings: of strategies and controls by their names.
@@ -125,9 +126,7 @@ def _defaults(role: Role, modality: str) -> list[str]:
 def _chosen(
     thing: Any, modality: str, settings: Settings, *, asked: bool, what: str = "strategies"
 ) -> Chosen:
-    registered: StrategySpec | ProbeSpec = (
-        resolve_strategy(thing) if isinstance(thing, str) else _estimator(thing, what)
-    )
+    registered = resolve_strategy(thing) if isinstance(thing, str) else _passed(thing, what)
     given = dict(settings.get(registered.name, {}))
     if isinstance(registered, ProbeSpec):
         if given:
@@ -140,16 +139,16 @@ def _chosen(
         return Chosen(name=registered.name, strategy=strategy, asked=asked, plugin=plugin)
     if modality not in registered.modalities or (modality == "features" and registered.view != "backbone"):
         raise InputError(
-            f"{thing!r} is not for {modality} data",
+            f"{registered.name!r} is not for {modality} data",
             hint=f"it is for {', '.join(registered.modalities)}"
             if modality != "features"
             else "features have no contents to read; give arrays: controls={'raw': X0}",
         )
     networks = _networks(given) if registered.view == "random" else 1
-    made = _made(registered, modality, given)
+    plugin = owner(registered.name, "strategy") if isinstance(thing, str) else None
     return Chosen(
-        name=registered.name, strategy=made, role=registered.role, view=registered.view, asked=asked,
-        networks=networks, plugin=owner(registered.name, "strategy"),
+        name=registered.name, strategy=_made(registered, modality, given), role=registered.role,
+        view=registered.view, asked=asked, networks=networks, plugin=plugin,
     )  # fmt: skip
 
 
@@ -181,7 +180,8 @@ def _made(spec: StrategySpec, modality: str, given: Mapping[str, Any]) -> Strate
         InputError: it has no such settings.
         PluginError: it cannot be made, or what is made is none.
     """
-    owner = f"strategy {spec.name!r} of plugin {origin(spec.name, 'strategy')}"
+    known = spec.name in strategies()
+    owner = f"strategy {spec.name!r}" + (f" of plugin {origin(spec.name, 'strategy')}" if known else "")
     try:
         with contained():
             made = spec.maker(modality)(**given)
@@ -192,7 +192,7 @@ def _made(spec: StrategySpec, modality: str, given: Mapping[str, Any]) -> Strate
             shown = ", ".join(f"{key}={value!r:.40}" for key, value in given.items())
             raise InputError(
                 f"{spec.name!r} does not take {shown}: {reason(error)}",
-                hint=f"leave it out, or see what plugin {origin(spec.name, 'strategy')} says of its settings",
+                hint=f"leave it out, or see what {owner} says of its settings",
             ) from error
         raise PluginError(f"{owner} cannot be made: {reason(error)}") from error
     missing = [n for n in ("reads", "seeded", "settings", "fit", "fit_many") if not hasattr(made, n)]
@@ -204,9 +204,23 @@ def _made(spec: StrategySpec, modality: str, given: Mapping[str, Any]) -> Strate
     return made
 
 
+def _passed(thing: Any, what: str) -> StrategySpec | ProbeSpec:
+    """A record of what a user passes: a record, or a classifier."""
+    spec = thing if isinstance(thing, StrategySpec) else _estimator(thing, what)
+    try:
+        resolve_strategy(spec.name)
+    except UnknownNameError:
+        return spec
+    kind = "a strategy" if isinstance(spec, StrategySpec) else "an estimator"
+    raise InputError(
+        f"{kind} is named {spec.name!r}, which is a registered strategy",
+        hint="give it another name" + ("" if isinstance(spec, StrategySpec) else ": (name, estimator)"),
+    )
+
+
 def _estimator(thing: Any, what: str) -> ProbeSpec:
     try:
-        spec = as_probe_spec(thing)
+        return as_probe_spec(thing)
     except InputError as error:
         raise InputError(
             f"{what} hold a {type(thing).__name__}, which is no name and no classifier: {error.message}",
@@ -214,14 +228,6 @@ def _estimator(thing: Any, what: str) -> ProbeSpec:
             if what == "strategies"
             else "for instance raw,stats; for features, arrays by name: controls={'raw': X0}",
         ) from None
-    try:
-        resolve_strategy(spec.name)
-    except UnknownNameError:
-        return spec
-    raise InputError(
-        f"an estimator is named {spec.name!r}, which is a registered strategy",
-        hint="give it another name: (name, estimator)",
-    )
 
 
 def _add(found: dict[str, Chosen], chosen: Chosen) -> None:

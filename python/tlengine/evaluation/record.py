@@ -151,7 +151,7 @@ def load_run(path: str | os.PathLike[str]) -> RunResult:
     """Read a ``run.json``, or that of the folder which ``compare --out`` wrote.
 
     Raises:
-        InputError: ``path`` is no path.
+        InputError: ``path`` is no path, or a folder with the fits of a run that was not saved.
         FileNotFoundError: nothing is there.
         RunFormatError: not a run document of tlengine, or one of another version.
     """
@@ -160,6 +160,11 @@ def load_run(path: str | os.PathLike[str]) -> RunResult:
     file = Path(path)
     if file.is_dir():
         file = file / "run.json"
+        if not file.exists() and (file.parent / "journal.jsonl").exists():
+            raise InputError(
+                f"{file.parent} has the fits of a run, and no run.json",
+                hint="compare(out=...) keeps the fits; run.save(folder) writes the rest",
+            )
     if file.stat().st_size > _LIMIT:
         raise RunFormatError(f"{file}: {file.stat().st_size} bytes; the limit is {_LIMIT}")
     try:

@@ -7,7 +7,10 @@ from typing import Any
 
 from tlengine.statistics.decisions import ALPHA
 
-__all__ = ["answer"]
+__all__ = ["FIRST", "SELECTED", "answer"]
+
+SELECTED = "cross-validation inside the training part, resample by resample"
+FIRST = "nothing: no strategy has predictions for rows that were held out, so the first is taken"
 
 Facts = Mapping[str, Any]
 
@@ -21,12 +24,12 @@ def answer(facts: Facts, spoken: Mapping[str, str]) -> str:
     """
     way = _way(facts["backbone"], facts["strategy"], spoken)
     score = f"{100 * facts['accuracy']:.1f} % test accuracy{_interval(facts)}"
-    first = (
-        f"Use no pretrained network: {spoken.get(facts['strategy'], facts['strategy'])} reaches {score}"
-        if facts["role"] == "control"
-        else f"Use {way}: {score}"
-    )
-    parts = [first + _picked(facts), _transfer(facts, spoken), _labels(facts)]
+    whose = _picked(facts)
+    if facts["role"] == "control":
+        name = spoken.get(facts["strategy"], facts["strategy"])
+        way = f"no pretrained network, but {name}" if whose else "no pretrained network"
+        whose = whose or f"{name} reaches "
+    parts = [f"Use {way}: {whose}{score}", _transfer(facts, spoken), _labels(facts)]
     return " ".join(f"{part}." for part in parts if part)
 
 
@@ -41,13 +44,18 @@ def _interval(facts: Facts) -> str:
 
 
 def _picked(facts: Facts) -> str:
+    """Whose the accuracy is, where it is not that of one strategy, chosen everywhere."""
+    if facts["selected_on"] == FIRST:
+        return "the first that is named, as no row could be held out to choose by: "
     times, of = facts["picked"][0]["times"], facts["picked"][0]["of"]
-    return "" if times == of else f", picked in {times} of {of} resamples"
+    return "" if times == of else f"picked in {times} of {of} resamples, and what was picked has "
 
 
 def _transfer(facts: Facts, spoken: Mapping[str, str]) -> str:
     """Does borrowing from pretraining help, and against what?"""
     controls: Sequence[Facts] = facts["controls"]
+    if facts["transfer"] is None:
+        return "Whether transfer helps is open, for no strategy has a result"
     if not controls:
         return f"Whether transfer helps is open, for {_gone(facts)}" if facts["missing"] else ""
     names = _controls(list(dict.fromkeys(c["control"] for c in controls)))

@@ -19,7 +19,8 @@ _LAST = "vs hardest control"
 def summary_table(document: Record) -> str:
     """One line per strategy and budget of a run document.
 
-    The recommended strategy is marked with ``*``; a dash stands where no interval can be had.
+    The recommended strategy is marked with ``*``; a dash stands where no interval can be had. What failed
+    is named below.
     """
     values: dict[Key, dict[str, Record]] = {}
     for record in document["summary"]:
@@ -38,7 +39,17 @@ def summary_table(document: Record) -> str:
         _LAST,
     )
     rows = [_row(key, found, document["metrics"], gains.get(key), best) for key, found in values.items()]
-    return _align([head, *rows])
+    return "\n".join([_align([head, *rows]), *_notes(document, f"{best[0]} {best[1]}")])
+
+
+def _notes(document: Record, best: str) -> list[str]:
+    """What the star means, and what has no line."""
+    found = [f"* recommended: {best}"] if document["summary"] else []
+    for failed in document["failed"]:
+        who = " ".join(part for part in (failed["backbone"], failed["strategy"]) if part)
+        if failed["step"] in ("extract", "fit"):
+            found.append(f"no result: {who}: {failed['error']}")
+    return found
 
 
 def _row(

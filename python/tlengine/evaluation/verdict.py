@@ -17,6 +17,7 @@ import numpy as np
 from tlengine.evaluation.cells import Cell
 from tlengine.evaluation.choice import Choice, choose
 from tlengine.evaluation.comparisons import controls_for, numbers
+from tlengine.evaluation.sentences import FIRST, SELECTED, answer
 from tlengine.plugins.contracts import Budget, Rows
 from tlengine.statistics import (
     Decision,
@@ -36,8 +37,6 @@ __all__ = ["Judged", "Verdict", "judge"]
 CLOSE = 0.01
 """How near to the final balanced accuracy "labels needed" means."""
 TEST = "paired difference of accuracies, variance over test units and over draws of training rows"
-SELECTED = "cross-validation inside the training part, resample by resample"
-FIRST = "nothing: no strategy has predictions for rows that were held out, so the first is taken"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +117,13 @@ class Judged:
     transfer: Choice | None
     tests: tuple[tuple[Cell, PairedTest], ...] = ()
     decision: Decision | None = None
+    present: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> list[str]:
-        """Controls of the run that have no result here."""
-        met = {control.strategy for control, _ in self.tests}
+        """Controls of the run that have no result here; ``present`` have one."""
         every = (self.transfer or self.choice).kept.setup.strategies.values()
-        return [one.name for one in every if one.role == "control" and one.name not in met]
+        return [one.name for one in every if one.role == "control" and one.name not in self.present]
 
     @property
     def outcome(self) -> Answer:
@@ -202,20 +201,21 @@ def judge(
         "selected_on": SELECTED if final.choice.looked else FIRST,
         **_tested(final),
     }
-    from tlengine.evaluation.sentences import answer
-
     return Verdict(answer=answer(facts, spoken), **facts), final.choice
 
 
 def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
     strategies = [cell for cell in cells if cell.role != "control"]
+    present = frozenset(cell.strategy for cell in cells if cell.role == "control")
     choice, transfer = choose(cells), choose(strategies) if strategies else None
     if transfer is None:
-        return Judged(budget=budget, choice=choice, transfer=None)
+        return Judged(budget=budget, choice=choice, transfer=None, present=present)
     met = {id(c): c for cell in transfer.picks.values() for c in controls_for(cell, cells)}
     tests = tuple((c, paired_outcomes(transfer.draws, c.draws, units)) for c in met.values())
     decision = decide([test for _, test in tests]) if tests else None
-    return Judged(budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision)
+    return Judged(
+        budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision, present=present
+    )
 
 
 def _tested(judged: Judged) -> dict[str, Any]:

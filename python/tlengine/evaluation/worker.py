@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.views import TaskView
 from tlengine.plugins.containment import contained, reason
 from tlengine.plugins.contracts import Fitted, Job, Kind, Matrix, Record, Rows, Task
+from tlengine.settings import flag
 
 __all__ = ["Worker", "batches", "one_blas_thread", "run_task", "run_tasks"]
 
@@ -252,5 +254,7 @@ def _number(value: Any, name: str) -> Any:
 
 
 def _failure(worker: Worker, task: Task, error: BaseException) -> Record:
+    if flag("TLENGINE_STRICT_PLUGINS"):
+        traceback.print_exception(error)
     message = error.message if isinstance(error, TlengineError) else reason(error)
     return Record(task=task, key=worker.setup.key(task), error=message, hint=getattr(error, "hint", None))
