@@ -288,3 +288,13 @@ def test_fewer_groups_than_folds_give_as_many_resamples_as_there_are_groups(n):
     plan = make_resamples(np.arange(120) % 3, seeds=2, groups=np.arange(120) // 3 % n)
     assert len(plan.resamples) == 2 * n
     assert all(len(r.test) and len(r.train) for r in plan.resamples)
+
+
+def test_who_names_one_group_for_each_class_is_told_that_groups_stay_together():
+    y = np.array(["cat", "dog"] * 20)
+    with pytest.raises(SingleClassError) as caught:
+        make_resamples(y, groups=np.array(["one"] * 40))
+    assert "rows of one group, or of equal content, stay together" in str(caught.value)
+    with pytest.raises(SingleClassError) as caught:
+        make_resamples(np.array(["cat"] * 40))
+    assert "group" not in str(caught.value)

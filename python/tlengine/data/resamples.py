@@ -225,8 +225,10 @@ class _Builder:
         sizes = np.bincount(self.codes, minlength=len(self.classes))
         counts = {str(c): int(n) for c, n in zip(self.classes, sizes, strict=True)}
         shown = ", ".join(f"{name!r} ({count})" for name, count in list(counts.items())[:5])
+        shared = len(np.unique(self.units)) < len(self.units)
+        apart = "; rows of one group, or of equal content, stay together and count as one" if shared else ""
         raise SingleClassError(
             f"{int(usable.sum())} usable class of {len(counts)}: {shown or 'none'}",
-            hint="two classes of at least 3 different samples each are needed",
+            hint=f"two classes of at least 3 different samples each are needed{apart}",
             counts=counts,
         )
