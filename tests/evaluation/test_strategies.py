@@ -316,10 +316,6 @@ class Reversed(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> Any:
         return self.inside.predict_proba(X)[:, ::-1]
 
-    def decision_function(self, X: Any) -> Any:
-        found = self.inside.decision_function(X)
-        return -found if found.ndim == 1 else found[:, ::-1]
-
 
 def with_estimator(thing: Any, X: np.ndarray, codes: np.ndarray, roles: Roles) -> tuple[Any, ArrayView]:
     view = ArrayView(X, codes, roles)

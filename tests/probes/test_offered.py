@@ -77,19 +77,24 @@ def test_probabilities_come_before_margins():
     np.testing.assert_allclose(np.exp(scores), fitted.predict_proba(X), rtol=1e-12)
 
 
-def test_probabilities_that_are_rounded_to_zero_are_told_by_the_decisions():
-    """Far from the border, LDA's probabilities are 0 and 1 for every row: none would be surer than another,
-    and a temperature would give all of them the same share."""
+def test_the_least_probabilities_keep_what_they_say():
+    """Far from the border LDA gives the other classes 1e-15 and less: with a floor there, no row would be
+    surer than another, and a temperature would give all of them the same share."""
     rng = np.random.default_rng(0)
     codes = np.arange(90) % 3
-    X = rng.normal(size=(90, 2)) + 40 * np.eye(3)[codes, :2]
+    X = rng.normal(size=(90, 2)) + 15 * np.eye(3)[codes, :2]
     fitted = LinearDiscriminantAnalysis().fit(X, codes)
     assert (np.sort(fitted.predict_proba(X), axis=1)[:, :2] < 1e-15).all()
     _, scores = offered_scores(fitted, X, [0, 1, 2], 3)
     margins = fitted.decision_function(X)
     np.testing.assert_allclose(
-        scores - scores.max(axis=1, keepdims=True), margins - margins.max(axis=1, keepdims=True), atol=1e-6
+        scores - scores.max(axis=1, keepdims=True), margins - margins.max(axis=1, keepdims=True), rtol=1e-6
     )
+
+
+def test_a_probability_of_zero_is_no_more_than_the_least_of_its_row():
+    _, scores = offered_scores(says(proba=[[1.0, 1e-40, 0.0]]), np.zeros((1, 1)), [0, 1, 2], 3)
+    assert scores[0].tolist() == [0.0, np.log(1e-40), np.log(1e-40)]
 
 
 def test_probabilities_of_single_precision_are_normalised():

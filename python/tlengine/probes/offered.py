@@ -21,8 +21,6 @@ _FIX = "fit a classifier that keeps the classes of y in classes_, as scikit-lear
 _SUM = 0.25
 """How far the probabilities of a row may be from adding up to 1, before they are normalised: exponentials of
 sums in single precision, as naive Bayes makes of float32 rows, lose so much."""
-_SAME = 1e-6
-"""How far probabilities may be from the softmax of the decisions that they are made of."""
 
 
 def offered_scores(
@@ -35,10 +33,9 @@ def offered_scores(
 ) -> tuple[Literal["logits", "votes"], Scores]:
     """What a fitted classifier says of rows, by the best of what it offers.
 
-    ``predict_proba`` becomes log-probabilities (``"logits"``, to be calibrated by a temperature), of at least
-    log 1e-15, unless they are the softmax of decisions, which tell more; else ``decision_function`` is taken
-    as it is, where two classes share a column s as -s/2 and s/2, whose softmax is the logistic function of s;
-    else ``predict`` becomes a vote (``"votes"``).
+    ``predict_proba`` becomes log-probabilities (``"logits"``, to be calibrated by a temperature), a 0 at most
+    log 1e-15; else ``decision_function`` is taken as it is, where two classes share a column s as -s/2 and
+    s/2, whose softmax is the logistic function of s; else ``predict`` becomes a vote (``"votes"``).
     What it offers is asked of the fitted object, so that it does not matter how it was made.
 
     Args:
@@ -93,8 +90,7 @@ def own_scores(
     classes = np.asarray(_classes(owner, fitted))
     shape = len(X), len(classes)
     if hasattr(fitted, "predict_proba"):
-        shares = _shares(owner, fitted.predict_proba(X), shape)
-        return "logits", _logs(fitted, X, shares)
+        return "logits", _logs(_shares(owner, fitted.predict_proba(X), shape))
     if hasattr(fitted, "decision_function"):
         return "logits", _margins(owner, fitted.decision_function(X), shape)
     return "votes", _votes(owner, fitted.predict(X), shape[0], classes)
@@ -145,20 +141,15 @@ def _shares(owner: str, found: Any, shape: tuple[int, int]) -> Scores:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def _logs(fitted: Any, X: npt.NDArray[np.floating[Any]], shares: Scores) -> Scores:
-    """Log-probabilities: those of 0 are all alike, but decisions whose softmax they are tell them apart."""
-    logs = np.log(np.maximum(shares, LEAST_SHARE))
-    lost = shares < LEAST_SHARE
-    if not lost.any() or not hasattr(fitted, "decision_function"):
-        return np.asarray(logs)
-    try:
-        margins = _margins("", fitted.decision_function(X), shares.shape)
-    except InputError:  # of another shape, as those of pairs of classes
-        return np.asarray(logs)
-    exact = margins - margins.max(axis=1, keepdims=True)
-    exact -= np.log(np.exp(exact).sum(axis=1, keepdims=True))
-    same = np.abs(np.exp(exact) - shares).max() < _SAME
-    return np.where(lost, exact, logs) if same else np.asarray(logs)
+def _logs(shares: Scores) -> Scores:
+    """Log-probabilities.
+
+    However small one is, it says how sure the others are. A 0 (no vote, say) does not: it counts as the least
+    of its row, and as no more than ``LEAST_SHARE``.
+    """
+    positive = shares > 0
+    least = np.minimum(np.where(positive, shares, 1.0).min(axis=1, keepdims=True), LEAST_SHARE)
+    return np.asarray(np.log(np.where(positive, shares, least)))
 
 
 def _margins(owner: str, found: Any, shape: tuple[int, int]) -> Scores:
