@@ -55,7 +55,7 @@ MUTATIONS = (
     Mutation(
         "the choice looks at the test",
         "evaluation/choice.py",
-        "return min(close, key=lambda cell: cell.inner[place][1])",
+        "return min(close, key=lambda cell: cell.inner[place].log_loss)",
         "return max(cells, key=lambda cell: cell.outcome(place).correct.mean())",
         ("choice",),
     ),
@@ -97,8 +97,8 @@ MUTATIONS = (
     Mutation(
         "probabilities are not calibrated",
         "evaluation/cells.py",
-        "probabilities(record.kind, record.scores, value),",
-        "probabilities(record.kind, record.scores, 1.0),",
+        "probabilities(record.kind, record.scores, record.calibration)",
+        "probabilities(record.kind, record.scores, 1.0)",
         ("cells",),
     ),
     Mutation(
@@ -132,9 +132,37 @@ MUTATIONS = (
     Mutation(
         "an edited line of a journal is believed",
         "evaluation/journal.py",
-        'found["sum"] != _sum(json.dumps(facts, sort_keys=True)) or ',
-        "",
+        'whole = found["sum"] == _sum(json.dumps(facts, sort_keys=True))',
+        "whole = True",
         ("journal",),
+    ),
+    Mutation(
+        "a control that failed does not count",
+        "evaluation/verdict.py",
+        'if self.decision is None or (self.missing and self.decision.outcome != "negative"):',
+        "if self.decision is None:",
+        ("verdict",),
+    ),
+    Mutation(
+        "a fit may change the rows of others",
+        "evaluation/worker.py",
+        "self.fitted.scores(self.job.view, rows.copy())",
+        "self.fitted.scores(self.job.view, rows)",
+        ("worker",),
+    ),
+    Mutation(
+        "the code of a strategy is not told",
+        "evaluation/identity.py",
+        'told = [teller.tell(type(strategy), "its class"), teller.tell(settings, "settings")]',
+        'told = [teller.tell(settings, "settings")]',
+        ("identity",),
+    ),
+    Mutation(
+        "distances to class means are divided by the class shares",
+        "evaluation/cells.py",
+        "counts = np.minimum(counts, 1)",
+        "pass",
+        ("cells",),
     ),
     Mutation(
         "a gain over one control is enough",
