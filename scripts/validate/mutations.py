@@ -55,8 +55,8 @@ MUTATIONS = (
     Mutation(
         "the choice looks at the test",
         "evaluation/choice.py",
-        "return min(close, key=lambda cell: cell.inner[place].log_loss)",
-        "return max(cells, key=lambda cell: cell.outcome(place).correct.mean())",
+        "min(found, key=lambda cell: cell.inner[place].log_loss)",
+        "max(able, key=lambda cell: cell.outcome(place).correct.mean())",
         ("choice",),
     ),
     Mutation(

@@ -8,9 +8,12 @@ import pytest
 from tests.evaluation.made import Named, World, held
 from tlengine.data.resamples import make_resamples
 from tlengine.documents import plain
+from tlengine.evaluation.choice import choose
 from tlengine.evaluation.sentences import FIRST, SELECTED
 from tlengine.evaluation.setup import Chosen
 from tlengine.evaluation.verdict import Verdict, judge
+from tlengine.statistics import estimate
+from tlengine.statistics.metrics import ACCURACY
 
 SPOKEN = {"probe": "a linear probe", "raw": "a probe on raw samples"}
 
@@ -368,3 +371,19 @@ def test_chance_is_that_of_the_classes_tested():
     assert found.by_budget[0]["chance"] == 0.5
     assert found.by_budget[0]["balanced_accuracy"] == 0.5
     assert found.labels_needed is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "other", "longer"), [(400, 0.9, True), (400, 0.6, False), (1200, 0.9, False)]
+)
+def test_the_interval_of_a_contested_choice_over_folds_is_longer(rows: int, other: float, longer: bool):
+    """Rows that favour a strategy in one fold are test rows of the others."""
+    world = World.of(rows=rows)
+    world.add("probe", 0.9, 0.9)
+    world.add("knn", other, other, luck=1)
+    found = verdict(world)
+    alone = estimate(ACCURACY, choose(world.cells).draws, world.plan.units)
+    assert choose(world.cells).contested is (other == 0.9)
+    assert found.accuracy == alone.value
+    ratio = (found.accuracy_high - found.accuracy_low) / (alone.high - alone.low)
+    assert ratio == pytest.approx(1.3 if longer else 1.0)

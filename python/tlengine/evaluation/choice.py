@@ -22,10 +22,12 @@ class Choice:
     Attributes:
         picks: the cell of each resample that says something new.
         judged_only: cells without held-out scores, which could not take part.
+        contested: whether in some resample another cell was within a standard error of the best.
     """
 
     picks: dict[Place, Cell]
     judged_only: tuple[Cell, ...] = ()
+    contested: bool = False
 
     @property
     def counts(self) -> list[tuple[Cell, int]]:
@@ -65,11 +67,13 @@ def choose(cells: Sequence[Cell]) -> Choice:
     rest = tuple(cell for cell in cells if cell not in able)
     if not able:
         return Choice(picks=dict.fromkeys(places, first), judged_only=rest[1:])
-    return Choice(picks={place: _pick(able, place) for place in places}, judged_only=rest)
+    close = {place: _close(able, place) for place in places}
+    picks = {place: min(found, key=lambda cell: cell.inner[place].log_loss) for place, found in close.items()}
+    return Choice(picks=picks, judged_only=rest, contested=any(len(found) > 1 for found in close.values()))
 
 
-def _pick(cells: Sequence[Cell], place: Place) -> Cell:
+def _close(cells: Sequence[Cell], place: Place) -> list[Cell]:
+    """Those whose held-out accuracy is within a standard error of the best."""
     best = max((cell.inner[place] for cell in cells), key=lambda held: held.accuracy)
     error = float(np.sqrt(best.accuracy * (1 - best.accuracy) / best.rows))
-    close = [cell for cell in cells if cell.inner[place].accuracy >= best.accuracy - error]
-    return min(close, key=lambda cell: cell.inner[place].log_loss)
+    return [cell for cell in cells if cell.inner[place].accuracy >= best.accuracy - error]

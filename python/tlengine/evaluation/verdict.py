@@ -9,7 +9,7 @@ every control.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from tlengine.evaluation.sentences import FIRST, SELECTED, answer
 from tlengine.plugins.contracts import Budget, Rows
 from tlengine.statistics import (
     Decision,
+    Estimate,
     Outcome,
     PairedTest,
     decide,
@@ -36,6 +37,9 @@ __all__ = ["Judged", "Verdict", "judge"]
 
 CLOSE = 0.01
 """How near to the final balanced accuracy "labels needed" means."""
+CONTESTED = 1.3
+"""How much longer the interval of a contested choice over folds is than that of one strategy, so that it
+holds in 95 %. Simulated: docs/validation.md."""
 TEST = "paired difference of accuracies, variance over test units and over draws of training rows"
 
 
@@ -180,8 +184,8 @@ def judge(
     by_budget = {b: [c for c in cells if c.budget == b] for b in budgets}
     judged = [_judge_one(found, b, units) for b, found in by_budget.items() if found]
     final = judged[-1]
-    draws, kept = final.choice.draws, final.choice.kept
-    accuracy = estimate(ACCURACY, draws, units)
+    kept = final.choice.kept
+    accuracy = _of_choice(final.choice, units)
     facts: dict[str, Any] = {
         "outcome": final.outcome,
         "backbone": kept.view,
@@ -202,6 +206,24 @@ def judge(
         **_tested(final),
     }
     return Verdict(answer=answer(facts, spoken), **facts), final.choice
+
+
+def _of_choice(choice: Choice, units: Rows) -> Estimate:
+    """The accuracy of a way of choosing, with its interval.
+
+    Rows that make one cell look better in a fold are test rows of the other folds. So where cells are close,
+    the accuracies of what is picked hang together over the folds of a draw.
+    """
+    found = estimate(ACCURACY, choice.draws, units)
+    if (
+        not choice.contested
+        or choice.kept.setup.plan.kind != "folds"
+        or found.low is None
+        or found.high is None
+    ):
+        return found
+    low, high = (found.value + CONTESTED * (limit - found.value) for limit in (found.low, found.high))
+    return replace(found, low=max(0.0, low), high=min(1.0, high))
 
 
 def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
