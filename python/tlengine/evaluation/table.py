@@ -48,7 +48,8 @@ def _notes(document: Record, best: str) -> list[str]:
     for failed in document["failed"]:
         who = " ".join(part for part in (failed["backbone"], failed["strategy"]) if part)
         if failed["step"] in ("extract", "fit"):
-            found.append(f"no result: {who}: {failed['error']}")
+            where = f" at {', '.join(map(str, failed['budgets']))}" if failed["budgets"] else ""
+            found.append(f"no result: {who}{where}: {failed['error']}")
     return found
 
 
