@@ -62,6 +62,7 @@ class _Solved(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: i
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.input_tags.sparse = True
         return tags
 
     def _solve(self, train: Any, Cs: Any, splits: Any = (), patience: int | None = None) -> ProbePath:
@@ -87,7 +88,8 @@ class OneC(_Solved):
         """Solves the probe.
 
         Args:
-            X: (n, d) features; float32 is solved in float32, anything else in float64.
+            X: (n, d) features, also sparse (never filled); float32 is solved in float32, anything else
+                in float64.
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels.
             sample_weight: (n,) weights, 0 or more; a weight of 2 equals repeating the row.
 
@@ -95,7 +97,7 @@ class OneC(_Solved):
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
         """
         C = check_positive("C", self.C)
-        train = training_set(self, X, y, sample_weight, multilabel=True)
+        train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
         path = self._solve(train, C)
         self.coef_, self.intercept_ = path.coef_[0], path.intercept_[0]
         for name in self._certificate:
@@ -136,7 +138,7 @@ class PathOfCs(_Solved):
         """Solves every C in every fold and on all rows.
 
         Args:
-            X: (n, d) features.
+            X: (n, d) features, also sparse.
             y: (n,) class labels or (n, L) of 0 and 1.
             sample_weight: as :meth:`LinearProbe.fit`.
             groups: (n,) rows of one group (a person, copies of one sample) are never on both sides of a
@@ -150,7 +152,7 @@ class PathOfCs(_Solved):
         self._check_scoring()
         check_groups(groups, y)
         Cs = regularisation_grid(self.Cs)
-        train = training_set(self, X, y, sample_weight, multilabel=True)
+        train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
         path = self._solve(train, Cs, fold_rows(self.cv, train, groups), self.patience)
         self.Cs_ = path.Cs
         self.scores_ = np.stack([self._score(fold) for fold in path.folds])

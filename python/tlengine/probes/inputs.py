@@ -12,6 +12,7 @@ from tlengine.data.tensors import is_tensor, numpy_array
 from tlengine.errors import InputError, ShapeMismatchError
 from tlengine.probes.arrays import check_finite
 from tlengine.probes.labels import check_labels, encode_indicators, encode_labels, is_multilabel
+from tlengine.probes.sparse import as_csr, check_finite_numbers, is_sparse, row_count
 from tlengine.probes.weights import ClassWeight, check_weights, weights_of_classes
 
 __all__ = [
@@ -28,7 +29,7 @@ class TrainingSet:
     """Checked training data without the rows of weight zero.
 
     Attributes:
-        X: (n, d) float32 or float64, row-major.
+        X: (n, d) float32 or float64, row-major; or a ``csr_array`` of them.
         labels: (n,) uint32, positions in ``classes``; or (n, L) bool, which labels each row has.
         classes: (K,) sorted labels as the user wrote them, or the columns of Y, ``arange(L)``.
         sample_weight: (n,) float64, as given.
@@ -36,7 +37,7 @@ class TrainingSet:
         known: sorted labels of the input, those of dropped rows too; None where no row was dropped.
     """
 
-    X: npt.NDArray[Any]
+    X: Any
     labels: npt.NDArray[Any]
     classes: npt.NDArray[Any]
     sample_weight: npt.NDArray[np.float64]
@@ -71,11 +72,12 @@ class TrainingSet:
 
 
 def training_set(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, *, multilabel: bool = False
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, multilabel: bool = False, sparse: bool = False
 ) -> TrainingSet:
     """Checks X, y and sample_weight as scikit-learn does; drops the rows of weight zero.
 
-    ``n_features_in_`` is set on the estimator, if there is one. With ``multilabel`` y may be (n, L).
+    ``n_features_in_`` is set on the estimator, if there is one. With ``multilabel`` y may be (n, L);
+    with ``sparse`` X may be a sparse matrix.
 
     Raises:
         ValueError: shapes that do not fit (scikit-learn's own messages).
@@ -89,17 +91,15 @@ def training_set(
         who = type(estimator).__name__ if estimator else "a probe"
         raise InputError(f"{who} requires y to be passed, but the target y is None")
     X = (
-        as_features(X)
+        as_features(X, sparse=sparse)
         if estimator is None
-        else validate_data(
-            estimator, _dense(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
+        else validate_data(estimator, _plain(X, sparse=sparse), **_accepted(sparse=sparse))
     )
     several = multilabel and is_multilabel(y)
     y = numpy_array(y, "Y") if several else check_labels(y)
-    if len(y) != len(X):
-        raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {len(X)}")
-    X = np.require(X, requirements=["C", "ALIGNED"])
+    if len(y) != row_count(X):
+        raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {row_count(X)}")
+    X = _aligned(X)
     weight = check_weights(sample_weight, X)
     rows = known = None
     if not weight.all():
@@ -113,40 +113,55 @@ def training_set(
     return TrainingSet(X, labels, classes, weight, rows, known)
 
 
-def as_features(X: Any) -> npt.NDArray[Any]:
-    """X as (n, d) float32 or float64, row-major; not yet checked for NaN."""
+def as_features(X: Any, *, sparse: bool = False) -> Any:
+    """X as (n, d) float32 or float64, row-major, or a ``csr_array``; not yet checked for NaN."""
     from sklearn.utils import check_array
 
-    checked: npt.NDArray[Any] = check_array(
-        _dense(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-    )
-    return np.require(checked, requirements=["C", "ALIGNED"])
+    return _aligned(check_array(_plain(X, sparse=sparse), **_accepted(sparse=sparse)))
 
 
-def _dense(X: Any) -> Any:
+def _accepted(*, sparse: bool) -> dict[str, Any]:
+    """What scikit-learn is to check and make of X."""
+    return {
+        "accept_sparse": "csr" if sparse else False,
+        "dtype": [np.float64, np.float32],
+        "order": "C",
+        "ensure_all_finite": False,
+    }
+
+
+def _aligned(X: Any) -> Any:
+    return X if is_sparse(X) else np.require(X, requirements=["C", "ALIGNED"])
+
+
+def _plain(X: Any, *, sparse: bool = False) -> Any:
     """Tensors become arrays; 16-bit numbers float32, not float64: nothing is lost, the solver is faster."""
+    if sparse and is_sparse(X):
+        return as_csr(X)
     if is_tensor(X):
         X = numpy_array(X, "X")
     is_half = isinstance(X, np.ndarray) and (X.dtype == np.float16 or X.dtype.name == "bfloat16")
     return X.astype(np.float32) if is_half else X
 
 
-def check_features(estimator: Any, X: Any) -> npt.NDArray[Any]:
-    """X for prediction, checked against what the estimator was fitted on.
+def check_features(estimator: Any, X: Any) -> Any:
+    """X for prediction, checked against what the estimator was fitted on; sparse where its tags say so.
 
     Raises:
         NotFittedError, ValueError: as scikit-learn.
         NonFiniteError: NaN or infinity, with row and column.
     """
+    from sklearn.utils import get_tags
     from sklearn.utils.validation import check_is_fitted, validate_data
 
     check_is_fitted(estimator)
-    X = validate_data(
-        estimator, _dense(X), dtype=[np.float64, np.float32], order="C", reset=False, ensure_all_finite=False
-    )
-    check_finite(X, "X")
-    checked: npt.NDArray[Any] = X
-    return checked
+    sparse = get_tags(estimator).input_tags.sparse
+    X = validate_data(estimator, _plain(X, sparse=sparse), reset=False, **_accepted(sparse=sparse))
+    if is_sparse(X):
+        check_finite_numbers(X)
+    else:
+        check_finite(X, "X")
+    return X
 
 
 def check_positive(name: str, values: Any, *, zero: bool = False) -> npt.NDArray[np.float64]:

@@ -14,6 +14,7 @@ from tlengine import _core
 from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
 from tlengine.probes.inputs import TrainingSet, check_positive, training_set
+from tlengine.probes.sparse import as_problem
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
@@ -88,7 +89,7 @@ def probe_path(
     float64 input in float64. Memory: one centred copy of X and O(K d) besides; no n x K array.
 
     Args:
-        X: (n, d) features.
+        X: (n, d) features; a sparse matrix is solved as it is, never filled.
         y: (n,) class labels; or (n, L), 0 and 1 for each label: all labels are solved together, each with a
             binomial loss.
         Cs: values of C; an integer n means ``logspace(-6, 5, n)``, unlike scikit-learn's (-4, 4).
@@ -115,7 +116,7 @@ def probe_path(
     ((3, 1, 5), True)
     """
     head = check_multi_class(multi_class)
-    train = training_set(None, X, y, sample_weight, multilabel=True)
+    train = training_set(None, X, y, sample_weight, multilabel=True, sparse=True)
     splits = fold_rows(folds, train)
     if patience is not None and not splits:
         raise InputError(f"patience={patience} without held-out rows", hint="pass folds=5 as well")
@@ -167,11 +168,12 @@ def solve(
     goal = target(train.labels, len(train.classes), head)
     tasks: list[Any] = [(*goal, train.weight(class_weight), None)]
     for rows, test in splits:
-        held_out = np.zeros(len(train.X))
+        held_out = np.zeros(len(train.labels))
         held_out[test] = train.sample_weight[test]
         tasks.append((*goal, train.weight(class_weight, rows), held_out))
-    (found,) = _core.solve_paths(
-        [(train.X, None, tasks)], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
+    solver, problem = as_problem(train.X, tasks)
+    (found,) = solver(
+        [problem], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
         threads=num_threads(n_jobs), patience=patience,
     )  # fmt: skip
     Cs = Cs[np.sort(np.argsort(Cs, kind="stable")[: len(found[0]["objective"])])]
@@ -363,9 +365,9 @@ def _numbered(
 
     if n_folds < 2:
         raise InputError(f"{n_folds} folds; at least 2 are needed")
-    codes = np.zeros(len(train.X), dtype=np.intp) if train.multilabel else train.labels.astype(np.intp)
+    codes = np.zeros(len(train.labels), dtype=np.intp) if train.multilabel else train.labels.astype(np.intp)
     if groups is None and train.multilabel:
-        return list(KFold(min(n_folds, len(train.X)), shuffle=True, random_state=0).split(train.X))
+        return list(KFold(min(n_folds, len(codes)), shuffle=True, random_state=0).split(codes))
     if groups is None and np.bincount(codes).min() >= n_folds:
         return list(StratifiedKFold(n_folds).split(train.X, codes))
     pairs = inner_folds(codes, np.arange(len(codes)) if groups is None else groups, n_folds)

@@ -17,7 +17,7 @@ __all__ = ["ClassWeight", "check_weights", "weights_of_classes"]
 ClassWeight = Mapping[Any, float] | str | None
 
 
-def check_weights(sample_weight: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def check_weights(sample_weight: Any, X: Any) -> npt.NDArray[np.float64]:
     """One float64 weight per row of X, 0 or more and not all zero; ones for None.
 
     Raises:
@@ -26,7 +26,7 @@ def check_weights(sample_weight: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.flo
     from sklearn.utils.validation import _check_sample_weight
 
     if sample_weight is None:
-        return np.ones(len(X))
+        return np.ones(X.shape[0])
     check_finite(np.asarray(sample_weight, dtype=np.float64).reshape(-1, 1), "sample_weight")
     if not np.any(np.asarray(sample_weight)):
         raise InputError("every sample weight is zero", hint="give some rows a positive weight")

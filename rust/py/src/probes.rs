@@ -34,7 +34,9 @@ pub(crate) type TaskArrays<'py> = (
 type ProblemArrays<'py, T> =
     (PyReadonlyArray2<'py, T>, Option<PyReadonlyArray1<'py, i64>>, Vec<TaskArrays<'py>>);
 
-fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> PyResult<Task<'a>> {
+pub(crate) fn task<'a>(
+    (loss, columns, target, weight, held_out): &'a TaskArrays<'_>,
+) -> PyResult<Task<'a>> {
     Ok(Task {
         loss: match loss.as_str() {
             "softmax" => Loss::Softmax,
@@ -68,11 +70,21 @@ fn solve<'py, T: pass::Element + Element>(
             Some(rows) => Selection::of_rows(values, d, rows.as_slice()?),
             None => Selection::new(values, d),
         };
-        borrowed.push((matrix.map_err(|error| to_python(py, error))?, tasks));
+        borrowed.push((matrix.map_err(|error| to_python(py, error))?.into(), tasks));
     }
-    let found = interruptible(py, threads, |run| probes::solve_many(&borrowed, options, run))?;
+    solve_all(py, &borrowed, options, threads)
+}
+
+/// Solves problems whose arrays were checked; a list with a dictionary per task for each of them.
+pub(crate) fn solve_all<'py, T: pass::Element + Element>(
+    py: Python<'py>,
+    problems: &[Problem<'_, T>],
+    options: &Options,
+    threads: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    let found = interruptible(py, threads, |run| probes::solve_many(problems, options, run))?;
     let all = PyList::empty(py);
-    for (paths, (x, tasks)) in found.into_iter().zip(&borrowed) {
+    for (paths, (x, tasks)) in found.into_iter().zip(problems) {
         let paths = paths.into_iter().zip(tasks.iter());
         let dicts: PyResult<Vec<_>> =
             paths.map(|(path, task)| to_dict(py, path, task.columns, x.columns())).collect();

@@ -16,7 +16,7 @@
 //! A class whose curvature is below a part of 1e-7 of all has no best intercept and no part in q: rows of it, if
 //! there are any, add less than that part to the loss.
 
-use super::data::{Design, Source};
+use super::design::Design;
 use super::pass::{Evaluation, Pass, Point, Purpose, Task};
 use super::scaling::{Scaling, intercept_step};
 use crate::error::Result;
@@ -78,7 +78,7 @@ pub(crate) fn certify<T: Element>(
 ) -> Result<Vec<Certificate>> {
     let exact = design.exact();
     let widest = points.iter().map(|point| tasks[point.task].columns).max().unwrap_or(1);
-    let pass = Pass::new(&exact, tasks, COLUMNS.max(widest))?;
+    let pass = Pass::new(&*exact, tasks, COLUMNS.max(widest))?;
     let group = (COLUMNS / widest).max(1);
     let penalty = vec![1.0; exact.stride()];
     let mut certificates = Vec::with_capacity(points.len());

@@ -83,6 +83,20 @@ pub trait Source<T>: Sync {
     fn block<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<T>) -> &'s [T];
 }
 
+impl<T, S: Source<T>> Source<T> for &S {
+    fn stride(&self) -> usize {
+        (**self).stride()
+    }
+
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn block<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<T>) -> &'s [T] {
+        (**self).block(range, scratch)
+    }
+}
+
 /// Rows per block for a stride: as many as fit the cache, at least 16, a multiple of 16.
 pub fn block_rows<T>(stride: usize) -> usize {
     let fitting = BLOCK_BYTES / (stride * size_of::<T>());
@@ -92,9 +106,9 @@ pub fn block_rows<T>(stride: usize) -> usize {
 /// `X` with the weighted mean subtracted and each column divided by a power of two.
 ///
 /// Both leave the problem as it is: the intercept is free, so `b' = b + W mu` absorbs the mean, and
-/// the penalty of a scaled column is scaled with it ([`Design::penalty`]).
+/// the penalty of a scaled column is scaled with it ([`DenseDesign::penalty`]).
 #[derive(Debug)]
-pub struct Design<'a, T> {
+pub struct DenseDesign<'a, T> {
     original: Selection<'a, T>,
     mean: Vec<f64>,
     scale: Vec<f64>,
@@ -105,7 +119,7 @@ pub struct Design<'a, T> {
     start: usize,
 }
 
-impl<'a, T: Element> Design<'a, T> {
+impl<'a, T: Element> DenseDesign<'a, T> {
     /// Centres (only if `centre`: the intercept must be free) and copies `x`.
     ///
     /// `weight` has one entry per row. Fails on the first NaN or infinity in `x`.
@@ -187,7 +201,7 @@ impl<'a, T: Element> Design<'a, T> {
     }
 }
 
-impl<T: Element> Source<T> for Design<'_, T> {
+impl<T: Element> Source<T> for DenseDesign<'_, T> {
     fn stride(&self) -> usize {
         self.stride
     }
@@ -316,7 +330,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         let x: Vec<f32> = (0..60).map(|i| 1e4 + (i * 7 % 13) as f32).collect();
         let design =
-            Design::new(Selection::new(&x, 3).unwrap(), &[1.0; 20], true, Run::new(2, &stop))
+            DenseDesign::new(Selection::new(&x, 3).unwrap(), &[1.0; 20], true, Run::new(2, &stop))
                 .unwrap();
         let mut scratch = Vec::new();
         let block = design.block(0..20, &mut scratch);
@@ -339,7 +353,7 @@ mod tests {
         }
         let stop = AtomicBool::new(false);
         let last = Selection::of_rows(&x, 1, &[0, 3]).unwrap();
-        let error = Design::new(last, &[1.0; 2], true, Run::new(1, &stop));
+        let error = DenseDesign::new(last, &[1.0; 2], true, Run::new(1, &stop));
         assert!(matches!(error, Err(Error::NonFinite { row: 3, column: 0, .. })));
     }
 
@@ -348,7 +362,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         let x = [1.0, 2.0, f64::INFINITY, f64::NAN];
         let error =
-            Design::new(Selection::new(&x, 2).unwrap(), &[1.0; 2], true, Run::new(1, &stop));
+            DenseDesign::new(Selection::new(&x, 2).unwrap(), &[1.0; 2], true, Run::new(1, &stop));
         assert!(matches!(error, Err(Error::NonFinite { row: 1, column: 0, .. })));
     }
 }

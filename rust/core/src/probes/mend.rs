@@ -1,7 +1,7 @@
 //! Solutions on their way out: certified as they are handed over, and solved again where that fails.
 
 use super::certificate::{Certificate, ExactPoint, certify};
-use super::data::{Design, Source};
+use super::design::Design;
 use super::pass::Task;
 use super::path::{PathSolver, Solved};
 use super::scaling::Scaling;
@@ -106,7 +106,7 @@ fn solve_again<T: Element>(
     failed: &[usize],
     run: Run<'_>,
 ) -> Result<()> {
-    let penalty = vec![1.0; Source::<T>::stride(design)];
+    let penalty = vec![1.0; design.stride()];
     let mut solvers = Vec::with_capacity(failed.len());
     for &i in failed {
         let shape = (penalty.as_slice(), design.reach());
@@ -124,7 +124,7 @@ fn solve_again<T: Element>(
         )?;
         solvers.push((found[i].task, solver));
     }
-    drive(&design.exact(), tasks, &mut solvers, run, |_| ())?;
+    drive(&*design.exact(), tasks, &mut solvers, run, |_| ())?;
     for ((_, solver), &i) in solvers.iter().zip(failed) {
         let Some(solved) = solver.solved().first() else { continue };
         let task = &tasks[found[i].task];
@@ -145,7 +145,7 @@ pub(super) fn unscale<T: Element>(
     x: &[f64],
     scale: &[f64],
 ) -> (Vec<T>, Vec<f64>) {
-    let (stride, columns) = (Source::<T>::stride(design), task.columns);
+    let (stride, columns) = (design.stride(), task.columns);
     let d = design.mean().len();
     let (w, b) = x.split_at(columns * stride);
     let softmax = task.loss == Loss::Softmax;
@@ -173,7 +173,7 @@ pub(super) fn unscale<T: Element>(
 
 /// The point of a rounded solution in the centred, unscaled coordinates of [`Design::exact`].
 fn exact_point<T: Element>(design: &Design<'_, T>, found: &Draft<T>) -> ExactPoint {
-    let (stride, d) = (Source::<T>::stride(design), design.mean().len());
+    let (stride, d) = (design.stride(), design.mean().len());
     let (coefficients, intercepts) = &found.point;
     let mut w = vec![0.0; intercepts.len() * stride];
     let mut b = intercepts.clone();

@@ -11,6 +11,7 @@
 mod certificate;
 pub mod data;
 mod dense;
+mod design;
 mod early_stop;
 pub mod lbfgs;
 mod logits;
@@ -20,11 +21,14 @@ pub mod path;
 mod ridge;
 mod scaling;
 mod solve;
+mod sparse;
 
 pub use crate::simd::pass::Loss;
 pub use certificate::Certificate;
 pub use data::Selection;
+pub use design::Features;
 pub use logits::logits;
 pub use pass::{Target, Task};
 pub use ridge::{RidgePath, RidgeTask, ridge_path};
 pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths};
+pub use sparse::Csr;

@@ -1,6 +1,6 @@
 //! One problem along its path of C: warm starts, carried curvature, and when to stop.
 
-use super::data::Design;
+use super::design::Design;
 use super::lbfgs::{Iterate, Minimiser, Progress};
 use super::pass::{Evaluation, Purpose, Task};
 use super::scaling::{Scaling, intercept_step};

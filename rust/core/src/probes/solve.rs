@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 
 use super::certificate::Certificate;
-use super::data::{Design, Selection, Source, lock};
+use super::data::lock;
+use super::design::{Design, Features};
 use super::early_stop::EarlyStop;
 use super::mend::{Draft, finish, unscale};
-use super::pass::{Pass, Point, Purpose, Target, Task};
+use super::pass::{Operand, Pass, Point, Purpose, Target, Task};
 use super::path::{PathSolver, cold_start};
 use super::scaling::Scaling;
 use crate::error::{Error, Result};
@@ -51,29 +52,34 @@ pub struct Solution<T> {
 pub type Path<T> = Vec<Solution<T>>;
 
 /// Solves every task for every C.
-pub fn solve_paths<T: Element>(
-    x: Selection<'_, T>,
+pub fn solve_paths<'a, T: Element>(
+    x: impl Into<Features<'a, T>>,
     tasks: &[Task<'_>],
     options: &Options,
     run: Run<'_>,
 ) -> Result<Vec<Path<T>>> {
+    let x = x.into();
     check(x, tasks, options)?;
     let mut weight = vec![0.0; x.rows()];
     for task in tasks {
         weight.iter_mut().zip(task.weight).for_each(|(sum, weight)| *sum += weight);
     }
     let design = Design::new(x, &weight, options.intercept, run)?;
+    let operand = design.scaled();
+    let depth = operand.work() / x.columns();
     let order = ascending(&options.cs);
     let cs: Vec<f64> = order.iter().map(|&i| options.cs[i]).collect();
     let mut solvers = Vec::with_capacity(tasks.len());
     for (index, task) in tasks.iter().enumerate() {
         let shape = (design.penalty(), design.reach());
         let mut scaling = Scaling::new(task, shape, options.intercept);
+        // A sparse pass is as long as one over so few filled rows.
+        scaling.rows = scaling.rows.min(depth);
         // A held-out loss belongs to a solution that a pass has seen; whether anybody watches it, to end
         // the path early, changes no solution.
         scaling.unseen = task.held_out.is_empty();
         let start = cold_start(task, &design, options.intercept);
-        let tolerance = target(&design, task, options.tolerance);
+        let tolerance = target(&*operand, task, options.tolerance);
         let solver = PathSolver::new(
             task.loss,
             scaling,
@@ -85,7 +91,7 @@ pub fn solve_paths<T: Element>(
         solvers.push((index, solver));
     }
     let mut stop = EarlyStop::new(options.patience, options.tolerance, tasks);
-    drive(&design, tasks, &mut solvers, run, |solvers| stop.watch(solvers))?;
+    drive(&*operand, tasks, &mut solvers, run, |solvers| stop.watch(solvers))?;
     let mut found = Vec::new();
     for (task, solver) in solvers {
         for (&c, solved) in cs.iter().zip(solver.into_solved()) {
@@ -98,14 +104,17 @@ pub fn solve_paths<T: Element>(
 
 /// What the solver aims at: small problems in double precision are solved as far as double precision
 /// goes, which costs next to nothing and makes a weight of two the same as a repeated row.
-fn target<T: Element>(design: &Design<'_, T>, task: &Task<'_>, tolerance: f64) -> f64 {
+fn target<T: Element>(x: &dyn Operand<T>, task: &Task<'_>, tolerance: f64) -> f64 {
     const SMALL: usize = 1 << 18;
-    let work = Source::<T>::rows(design) * Source::<T>::stride(design) * task.columns;
-    if size_of::<T>() == 8 && work <= SMALL { tolerance.min(1e-18) } else { tolerance }
+    if size_of::<T>() == 8 && x.work() * task.columns <= SMALL {
+        tolerance.min(1e-18)
+    } else {
+        tolerance
+    }
 }
 
 /// A problem with an X of its own, for [`solve_many`].
-pub type Problem<'a, T> = (Selection<'a, T>, &'a [Task<'a>]);
+pub type Problem<'a, T> = (Features<'a, T>, &'a [Task<'a>]);
 
 /// Solves many independent problems, as many at a time as there are threads, which they share.
 pub fn solve_many<T: Element>(
@@ -125,15 +134,15 @@ pub fn solve_many<T: Element>(
 
 /// Feeds solvers until all are finished; each round is one pass for all that are still at work, and
 /// `after` sees them at the end of it.
-pub(crate) fn drive<T: Element, S: Source<T>>(
-    source: &S,
+pub(crate) fn drive<T: Element>(
+    x: &dyn Operand<T>,
     tasks: &[Task<'_>],
     solvers: &mut [(usize, PathSolver<T>)],
     run: Run<'_>,
     mut after: impl FnMut(&mut [(usize, PathSolver<T>)]),
 ) -> Result<()> {
     let columns = solvers.iter().map(|(task, _)| tasks[*task].columns).sum();
-    let pass = Pass::new(source, tasks, columns)?;
+    let pass = Pass::new(x, tasks, columns)?;
     pass.with_threads(run, |evaluate| {
         loop {
             let asked: Vec<(usize, Vec<f64>, Purpose)> = solvers
@@ -146,9 +155,9 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
             }
             let points: Vec<Point<'_>> = asked
                 .iter()
-                .map(|(i, x, purpose)| {
+                .map(|(i, at, purpose)| {
                     let task = solvers[*i].0;
-                    let (w, b) = x.split_at(tasks[task].columns * source.stride());
+                    let (w, b) = at.split_at(tasks[task].columns * x.stride());
                     Point { task, w, b, purpose: *purpose }
                 })
                 .collect();
@@ -167,7 +176,7 @@ fn ascending(cs: &[f64]) -> Vec<usize> {
     order
 }
 
-fn check<T: Element>(x: Selection<'_, T>, tasks: &[Task<'_>], options: &Options) -> Result<()> {
+fn check<T: Element>(x: Features<'_, T>, tasks: &[Task<'_>], options: &Options) -> Result<()> {
     let bad = |message: String| Err(Error::Invalid(message));
     if let Some(c) = options.cs.iter().find(|c| !(c.is_finite() && **c > 0.0)) {
         return bad(format!("C={c}; it must be positive and finite"));
@@ -207,6 +216,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
+    use crate::probes::data::Selection;
     use crate::simd::pass::Loss;
 
     /// 60 rows of three columns, and their classes 0, 1 and 2.

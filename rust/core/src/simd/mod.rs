@@ -17,6 +17,8 @@ pub mod pass;
 mod prefetch;
 pub mod products;
 pub mod rotation;
+#[cfg(feature = "probes")]
+pub mod sparse;
 pub mod vectorised;
 
 pub use isa::Isa;

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Entry, Evaluation, Pass, Purpose, Round, Target, Task};
-use crate::probes::data::Source;
+use super::{Block, Entry, Evaluation, Pass, Purpose, Round, Target, Task};
 use crate::simd::pass::{Element, Loss, LossBlock, padded};
 use crate::simd::vectorised::{sum_of, update};
 
@@ -22,7 +21,7 @@ pub(super) struct Scratch<T> {
     inverse_roots: Vec<f64>,
 }
 
-impl<T: Element, S: Source<T>> Pass<'_, T, S> {
+impl<T: Element> Pass<'_, T> {
     pub(super) fn add_block(
         &self,
         block: usize,
@@ -30,16 +29,16 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
         scratch: &mut Scratch<T>,
         sums: &mut [Evaluation],
     ) {
-        let rows = block * self.block..((block + 1) * self.block).min(self.source.rows());
-        let (stride, ld) = (self.source.stride(), padded(rows.len()));
+        let rows = block * self.block..((block + 1) * self.block).min(self.operand.rows());
+        let ld = padded(rows.len());
         let mut buffer = std::mem::take(&mut scratch.x);
-        let x = self.source.block(rows.clone(), &mut buffer);
+        let x = self.operand.read(rows, &mut buffer);
         let mut logits = std::mem::take(&mut scratch.logits);
         logits.resize(round.bias.len() * ld, T::default());
-        self.kernels.products(x, stride, &round.w, &round.bias, &mut logits, ld);
+        self.operand.products(self.kernels, &x, (&round.w, &round.bias), &mut logits, ld);
         for (entry, sum) in round.entries.iter().zip(sums) {
             let logits = &mut logits[entry.first * ld..(entry.first + entry.columns) * ld];
-            self.add_entry(entry, x, rows.clone(), logits, scratch, sum);
+            self.add_entry(entry, &x, logits, scratch, sum);
         }
         scratch.logits = logits;
         scratch.x = buffer;
@@ -48,14 +47,13 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
     fn add_entry(
         &self,
         entry: &Entry,
-        x: &[T],
-        rows: Range<usize>,
+        x: &Block<'_, T>,
         logits: &mut [T],
         scratch: &mut Scratch<T>,
         sum: &mut Evaluation,
     ) {
-        let task = &self.tasks[entry.task];
-        let (stride, ld) = (self.source.stride(), padded(rows.len()));
+        let (task, rows) = (&self.tasks[entry.task], x.rows.clone());
+        let ld = padded(rows.len());
         scratch.describe(task, rows.clone(), ld, entry.purpose != Purpose::Gradient);
         let mut block = LossBlock {
             logits,
@@ -72,9 +70,10 @@ impl<T: Element, S: Source<T>> Pass<'_, T, S> {
         for (sum, residuals) in sum.gradient.1.iter_mut().zip(logits.chunks(ld)) {
             *sum += sum_all(&residuals[..rows.len()]);
         }
-        self.kernels.outer(x, stride, logits, ld, &mut sum.gradient.0, false);
+        self.operand.outer(self.kernels, x, logits, ld, &mut sum.gradient.0, false);
         if entry.purpose == Purpose::Curvature {
-            self.kernels.outer(x, stride, &scratch.curvature, ld, &mut sum.curvature.0, true);
+            let curvature = &mut sum.curvature.0;
+            self.operand.outer(self.kernels, x, &scratch.curvature, ld, curvature, true);
         }
         if entry.purpose != Purpose::Gradient {
             for (sum, spread) in sum.curvature.1.iter_mut().zip(scratch.curvature.chunks(ld)) {

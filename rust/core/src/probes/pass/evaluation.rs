@@ -48,12 +48,12 @@ impl Evaluation {
         }
     }
 
-    pub(super) fn reset(&mut self, entry: &Entry, stride: usize, loss: Loss) {
+    pub(super) fn reset(&mut self, entry: &Entry, wide: usize, loss: Loss) {
         let zero = |values: &mut Vec<f64>, length: usize| {
             values.clear();
             values.resize(length, 0.0);
         };
-        let (k, wide) = (entry.columns, entry.columns * stride);
+        let k = entry.columns;
         self.loss = 0.0;
         zero(&mut self.gradient.0, wide);
         zero(&mut self.gradient.1, k);

@@ -6,18 +6,19 @@
 
 mod block;
 mod evaluation;
+mod operand;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use block::Scratch;
 pub use evaluation::{Evaluation, MAX_INTERCEPT_HESSIAN};
+pub use operand::{Block, Filled, Operand};
 
-use super::data::{Source, block_rows, lock};
+use super::data::lock;
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::pass::{Element, Loss, PassKernels};
-use crate::simd::vectorised::update;
 
 /// Chunks of blocks at most: enough for the threads of a large machine.
 const MAX_CHUNKS: usize = 16;
@@ -114,9 +115,9 @@ struct Entry {
     purpose: Purpose,
 }
 
-/// Evaluates tasks on a source of rows.
-pub struct Pass<'a, T: 'static, S> {
-    source: &'a S,
+/// Evaluates tasks on an X.
+pub struct Pass<'a, T: 'static> {
+    operand: &'a dyn Operand<T>,
     tasks: &'a [Task<'a>],
     kernels: &'static PassKernels<T>,
     block: usize,
@@ -126,15 +127,16 @@ pub struct Pass<'a, T: 'static, S> {
     scratch: Mutex<Vec<Scratch<T>>>,
 }
 
-impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
-    /// A pass over `source`, whose rows the tasks describe; at most `columns` are stacked in a round.
-    pub fn new(source: &'a S, tasks: &'a [Task<'a>], columns: usize) -> Result<Self> {
-        let block = block_rows::<T>(source.stride());
-        let blocks = source.rows().div_ceil(block);
-        let bytes = columns * source.stride() * size_of::<f64>();
-        let chunks = blocks.div_ceil(2).clamp(1, MAX_CHUNKS).min((CHUNK_BYTES / bytes).max(4));
+impl<'a, T: Element> Pass<'a, T> {
+    /// A pass over `operand`, whose rows the tasks describe; at most `columns` are stacked in a round.
+    pub fn new(operand: &'a dyn Operand<T>, tasks: &'a [Task<'a>], columns: usize) -> Result<Self> {
+        let block = operand.block_rows();
+        let blocks = operand.rows().div_ceil(block);
+        let bytes = operand.width(columns) * size_of::<f64>();
+        let most = MAX_CHUNKS.min(operand.chunks()).min((CHUNK_BYTES / bytes).max(4));
+        let chunks = blocks.div_ceil(2).clamp(1, most.max(1));
         Ok(Self {
-            source,
+            operand,
             tasks,
             kernels: T::kernels()?,
             block,
@@ -154,7 +156,7 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
         // Below this many products per thread, waking it costs more than it does.
         const WORTH: usize = 1 << 19;
         let columns: usize = self.tasks.iter().map(|task| task.columns).sum();
-        let work = self.source.rows() * self.source.stride() * columns;
+        let work = self.operand.work() * columns;
         let threads = run.threads().min(self.chunks.len()).min(work / WORTH + 1);
         run.team(
             threads,
@@ -174,16 +176,15 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
         round.w.clear();
         round.bias.clear();
         round.entries.clear();
+        let mut first = 0;
         for point in points {
             let columns = self.tasks[point.task].columns;
-            let first = round.bias.len();
-            let start = round.w.len();
-            round.w.resize(start + point.w.len(), T::default());
-            update(&mut round.w[start..], point.w, point.w, |w, value, _| *w = T::of(value));
-            round.bias.extend(point.b.iter().map(|&value| T::of(value)));
             let (task, purpose) = (point.task, point.purpose);
             round.entries.push(Entry { task, first, columns, purpose });
+            first += columns;
         }
+        let Round { w, bias, .. } = &mut *round;
+        self.operand.arrange(points, w, bias);
         self.next.store(0, Ordering::Relaxed);
     }
 
@@ -203,12 +204,11 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
 
     fn sum_chunk(&self, chunk: usize, round: &Round<T>, scratch: &mut Scratch<T>, run: Run<'_>) {
         let mut sums = lock(&self.chunks[chunk]);
-        let stride = self.source.stride();
         sums.resize_with(round.entries.len(), Evaluation::default);
         for (sum, entry) in sums.iter_mut().zip(&round.entries) {
-            sum.reset(entry, stride, self.tasks[entry.task].loss);
+            sum.reset(entry, self.operand.width(entry.columns), self.tasks[entry.task].loss);
         }
-        let blocks = self.source.rows().div_ceil(self.block);
+        let blocks = self.operand.rows().div_ceil(self.block);
         let (first, last) =
             (chunk * blocks / self.chunks.len(), (chunk + 1) * blocks / self.chunks.len());
         for block in first..last {
@@ -226,6 +226,7 @@ impl<'a, T: Element, S: Source<T>> Pass<'a, T, S> {
                 total.add(sum);
             }
         }
+        total.iter_mut().for_each(|sum| self.operand.settle(sum));
         total
     }
 }

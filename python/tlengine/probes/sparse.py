@@ -1,0 +1,95 @@
+"""Sparse X as the core takes it: CSR, checked, columns ascending, each place once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tlengine import _core
+from tlengine.errors import DtypeError, InputError, NonFiniteError, ShapeMismatchError
+
+__all__ = ["as_csr", "as_problem", "check_finite_numbers", "is_sparse", "row_count"]
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is a matrix or array of ``scipy.sparse``."""
+    from scipy.sparse import issparse
+
+    return bool(issparse(X))
+
+
+def row_count(X: Any) -> int:
+    """The number of rows: ``len`` of a sparse matrix is an error."""
+    return int(X.shape[0]) if is_sparse(X) else len(X)
+
+
+def as_csr(X: Any) -> Any:
+    """A sparse X of any format as a ``csr_array`` of float32 or float64; not copied where it is one.
+
+    Half precision becomes float32, any other real type but float32 becomes float64. Numbers at the same
+    place are summed; zeros that are stored count as zeros.
+
+    Raises:
+        DtypeError: not real numbers.
+        ShapeMismatchError: not two axes.
+        InputError: indices that are out of range or do not fit together.
+
+    >>> from scipy.sparse import coo_array
+    >>> X = as_csr(coo_array(([1, 2, 4], ([0, 0, 1], [1, 1, 0])), shape=(2, 3)))
+    >>> X.data.tolist(), X.indices.tolist(), X.indptr.tolist()
+    ([3.0, 4.0], [1, 0], [0, 1, 2])
+    """
+    from scipy.sparse import csr_array
+
+    if X.dtype.kind not in "biuf":
+        raise DtypeError(f"X has dtype {X.dtype}, not real numbers", hint="pass floats")
+    if X.ndim != 2:
+        raise ShapeMismatchError(f"X has shape {X.shape}; it needs rows and columns")
+    narrow = X.dtype == np.float32 or X.dtype == np.float16
+    X = _checked(X)
+    found = X.astype(np.float32 if narrow else np.float64, copy=False).tocsr()
+    # Made anew: what a matrix remembers about its order may be older than its arrays.
+    found = csr_array((found.data, found.indices, found.indptr), shape=found.shape)
+    if not found.has_canonical_format:
+        found = found.copy()
+        found.sum_duplicates()
+    return found
+
+
+def _checked(X: Any) -> Any:
+    """The same numbers, the user's object untouched, with indices that SciPy may follow."""
+    try:
+        if X.format in ("csr", "csc", "bsr"):
+            X = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+            X.check_format(full_check=True)
+        elif X.format == "coo":
+            X = type(X)((X.data, (X.row, X.col)), shape=X.shape)
+    except ValueError as error:
+        raise InputError(f"X is no valid sparse matrix: {error}", hint="build it from its entries") from error
+    return X
+
+
+def check_finite_numbers(X: Any) -> None:
+    """Names the first NaN or infinity of a ``csr_array``, if there is one.
+
+    Raises:
+        NonFiniteError: with row and column.
+    """
+    wrong = np.flatnonzero(~np.isfinite(X.data))
+    if not len(wrong):
+        return
+    row = int(np.searchsorted(X.indptr, wrong[0], side="right")) - 1
+    column = int(X.indices[wrong[0]])
+    raise NonFiniteError(
+        f"X contains NaN or infinity: {X.data[wrong[0]]} at row {row}, column {column}",
+        hint="drop or impute these rows", row=row, column=column,
+    )  # fmt: skip
+
+
+def as_problem(X: Any, tasks: list[Any]) -> tuple[Any, Any]:
+    """The core's solver for this X, dense or sparse, and the problem as it takes it."""
+    if not is_sparse(X):
+        return _core.solve_paths, (X, None, tasks)
+    arrays = (np.ascontiguousarray(X.data), np.ascontiguousarray(X.indices), X.indptr.astype(np.int64))
+    return _core.solve_paths_sparse, (*arrays, X.shape[1], tasks)
