@@ -247,7 +247,7 @@ def mean_scores(
     [0.6, 0.8]
     """
     values = np.stack([fold.values for fold in folds])
-    empty = np.isnan(values).all(axis=1)
+    empty = np.asarray(np.isnan(values).all(axis=1))
     if empty.all() or np.isnan(means := values[~empty].mean(axis=0)).all():
         raise InputError(
             f"scoring={scoring.name!r} gave no score at any C: {_first(folds, Cs)}",
