@@ -113,7 +113,7 @@ class Rows(Buffer):
 def solve_paths(
     problems: Sequence[
         tuple[
-            npt.NDArray[Any],
+            npt.NDArray[Any] | tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.int64], int],
             npt.NDArray[np.intp] | None,
             Sequence[
                 tuple[str, int, npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
@@ -131,31 +131,6 @@ def solve_paths(
     """For each problem (X, its rows or all, tasks that share them) and each task, the solutions for every C.
 
     Only for the smallest ones where ``patience`` ended the path.
-    """
-
-def solve_paths_sparse(
-    problems: Sequence[
-        tuple[
-            npt.NDArray[Any],
-            npt.NDArray[np.int32] | npt.NDArray[np.int64],
-            npt.NDArray[np.int64],
-            int,
-            Sequence[
-                tuple[str, int, npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
-            ],
-        ]
-    ],
-    cs: Sequence[float],
-    *,
-    tol: float,
-    max_iter: int,
-    fit_intercept: bool,
-    threads: int,
-    patience: int | None = None,
-) -> list[list[dict[str, npt.NDArray[Any]]]]:
-    """As ``solve_paths``, X given as the data, indices, indptr and number of columns of a CSR matrix.
-
-    Columns ascend within each row.
     """
 
 def solution_logits(

@@ -255,12 +255,16 @@ def test_a_broken_matrix_is_refused():
         LinearProbe().fit(X, y).predict(X[:, :30])
 
 
-@pytest.mark.parametrize("indices", [[0, -1], [0, 5], [2**40, 0]])
+@pytest.mark.parametrize("indices", [[0, -1], [0, 5], [2**31 - 1, 0]])
 def test_the_core_follows_no_index_out_of_x(indices):
     task = ("logistic", 1, np.array([[1, -1]], np.int8), np.ones(2), None)
-    problem = (np.ones(2), np.array(indices), np.array([0, 1, 2]), 5, [task])
+    X = (np.ones(2), np.array(indices, np.int32), np.array([0, 1, 2]), 5)
     with pytest.raises(ShapeMismatchError, match="column"):
-        _core.solve_paths_sparse([problem], [1.0], tol=1e-4, max_iter=9, fit_intercept=True, threads=1)
+        _core.solve_paths([(X, None, [task])], [1.0], tol=1e-4, max_iter=9, fit_intercept=True, threads=1)
+    with pytest.raises(InputError, match="row numbers"):
+        _core.solve_paths(
+            [(X, np.arange(2), [task])], [1.0], tol=1e-4, max_iter=9, fit_intercept=True, threads=1
+        )
 
 
 def test_a_matrix_without_a_number_gives_the_class_shares():

@@ -40,12 +40,14 @@ class PretrainedMixin:
 
     A class lists what ``fit`` learns: ``_tensors`` maps each array attribute to its axes (two tensors
     that share an axis name must agree in length; ``"features"`` is ``n_features_in_`` and
-    ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold.
+    ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold, ``_may_lack`` the
+    arrays in which a NaN says that there is no number.
     ``classes_``, ``n_features_in_`` and ``feature_names_in_`` are kept for every class.
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     _scalars: ClassVar[tuple[str, ...]] = ()
+    _may_lack: ClassVar[tuple[str, ...]] = ()
 
     def save_pretrained(
         self, directory: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None
@@ -192,5 +194,6 @@ def _check_tensors(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):
             raise HeadFormatError(f"{model}: {name} has shape {array.shape}; expected {axes} with {sizes}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        missing = np.isnan(array) if name in kind._may_lack else False
+        if array.dtype.kind == "f" and not (np.isfinite(array) | missing).all():
             raise HeadFormatError(f"{model}: {name} contains NaN or infinity")

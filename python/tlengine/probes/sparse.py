@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tlengine import _core
 from tlengine.errors import DtypeError, InputError, NonFiniteError, ShapeMismatchError
 
-__all__ = ["as_csr", "as_problem", "check_finite_numbers", "is_sparse", "row_count"]
+__all__ = ["as_core", "as_csr", "check_finite_numbers", "is_sparse", "row_count"]
 
 
 def is_sparse(X: Any) -> bool:
@@ -87,9 +86,15 @@ def check_finite_numbers(X: Any) -> None:
     )  # fmt: skip
 
 
-def as_problem(X: Any, tasks: list[Any]) -> tuple[Any, Any]:
-    """The core's solver for this X, dense or sparse, and the problem as it takes it."""
+def as_core(X: Any) -> Any:
+    """X as the core takes it: as it is, or data, indices, indptr and number of columns of a ``csr_array``.
+
+    Raises:
+        InputError: more columns than 32 bits can number.
+    """
     if not is_sparse(X):
-        return _core.solve_paths, (X, None, tasks)
-    arrays = (np.ascontiguousarray(X.data), np.ascontiguousarray(X.indices), X.indptr.astype(np.int64))
-    return _core.solve_paths_sparse, (*arrays, X.shape[1], tasks)
+        return X
+    if X.shape[1] > np.iinfo(np.int32).max:
+        raise InputError(f"X has {X.shape[1]} columns", hint=f"use at most {np.iinfo(np.int32).max}")
+    indices = np.ascontiguousarray(X.indices, dtype=np.int32)
+    return np.ascontiguousarray(X.data), indices, np.ascontiguousarray(X.indptr, dtype=np.int64), X.shape[1]

@@ -7,9 +7,9 @@ mod cache;
 mod call;
 mod errors;
 mod hashing;
+mod matrix;
 mod neighbors;
 mod probes;
-mod sparse;
 mod views;
 
 use pyo3::prelude::*;
@@ -28,9 +28,7 @@ mod _core {
     #[pymodule_export]
     use super::neighbors::{NeighborIndex, faster_than_float32, instruction_sets, neighbor_vote};
     #[pymodule_export]
-    use super::probes::{solution_logits, solve_paths, solve_ridge};
-    #[pymodule_export]
-    use super::sparse::solve_paths_sparse;
+    use super::probes::{solution_logits, solve_paths, solve_ridge, watch_paths};
     #[pymodule_export]
     use super::views::Rows;
 

@@ -7,12 +7,13 @@ use numpy::{
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tlengine_core::probes::{
-    self, Loss, Options, Path, Problem, RidgeTask, Selection, Target, Task,
+    self, Finished, Loss, Options, Problem, RidgeTask, Selection, Solution, Target, Task, Watch,
 };
 use tlengine_core::simd::pass;
 
-use crate::call::{interruptible, promptly};
+use crate::call::{interruptible, promptly, watched};
 use crate::errors::to_python;
+use crate::matrix::Matrix;
 
 /// The target of a task: class numbers, or signs of shape (columns, n).
 #[derive(FromPyObject)]
@@ -32,11 +33,9 @@ pub(crate) type TaskArrays<'py> = (
 
 /// A problem as Python hands it over: X, which of its rows (None: all), and the tasks that share them.
 type ProblemArrays<'py, T> =
-    (PyReadonlyArray2<'py, T>, Option<PyReadonlyArray1<'py, i64>>, Vec<TaskArrays<'py>>);
+    (Matrix<'py, T>, Option<PyReadonlyArray1<'py, i64>>, Vec<TaskArrays<'py>>);
 
-pub(crate) fn task<'a>(
-    (loss, columns, target, weight, held_out): &'a TaskArrays<'_>,
-) -> PyResult<Task<'a>> {
+fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> PyResult<Task<'a>> {
     Ok(Task {
         loss: match loss.as_str() {
             "softmax" => Loss::Softmax,
@@ -50,6 +49,7 @@ pub(crate) fn task<'a>(
         },
         weight: weight.as_slice()?,
         held_out: held_out.as_ref().map_or(Ok(&[] as &[f64]), |held_out| held_out.as_slice())?,
+        start: None,
     })
 }
 
@@ -65,29 +65,15 @@ fn solve<'py, T: pass::Element + Element>(
         .collect::<PyResult<_>>()?;
     let mut borrowed: Vec<Problem<'_, T>> = Vec::with_capacity(problems.len());
     for ((x, rows, _), tasks) in problems.iter().zip(&tasks) {
-        let (values, d) = (x.as_slice()?, x.shape()[1]);
-        let matrix = match rows {
-            Some(rows) => Selection::of_rows(values, d, rows.as_slice()?),
-            None => Selection::new(values, d),
-        };
-        borrowed.push((matrix.map_err(|error| to_python(py, error))?.into(), tasks));
+        let matrix = x.features(rows.as_ref())?;
+        borrowed.push((matrix.map_err(|error| to_python(py, error))?, tasks));
     }
-    solve_all(py, &borrowed, options, threads)
-}
-
-/// Solves problems whose arrays were checked; a list with a dictionary per task for each of them.
-pub(crate) fn solve_all<'py, T: pass::Element + Element>(
-    py: Python<'py>,
-    problems: &[Problem<'_, T>],
-    options: &Options,
-    threads: usize,
-) -> PyResult<Bound<'py, PyList>> {
-    let found = interruptible(py, threads, |run| probes::solve_many(problems, options, run))?;
+    let found = interruptible(py, threads, |run| probes::solve_many(&borrowed, options, run))?;
     let all = PyList::empty(py);
-    for (paths, (x, tasks)) in found.into_iter().zip(problems) {
+    for (paths, (x, tasks)) in found.into_iter().zip(&borrowed) {
         let paths = paths.into_iter().zip(tasks.iter());
         let dicts: PyResult<Vec<_>> =
-            paths.map(|(path, task)| to_dict(py, path, task.columns, x.columns())).collect();
+            paths.map(|(path, task)| to_dict(py, &path, task.columns, x.columns())).collect();
         all.append(PyList::new(py, dicts?)?)?;
     }
     Ok(all)
@@ -95,7 +81,7 @@ pub(crate) fn solve_all<'py, T: pass::Element + Element>(
 
 fn to_dict<'py, T: pass::Element + Element>(
     py: Python<'py>,
-    path: Path<T>,
+    path: &[Solution<T>],
     columns: usize,
     d: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
@@ -123,7 +109,8 @@ fn to_dict<'py, T: pass::Element + Element>(
 }
 
 /// Solves problems, each rows of an X with the tasks that share them, for every C; see
-/// `tlengine.probes.probe_path`. All X have the same type.
+/// `tlengine.probes.probe_path`. All X have the same type; one may be sparse: data, indices (int32, ascending
+/// within a row), indptr (int64) and number of columns of a CSR matrix.
 #[pyfunction]
 #[pyo3(signature = (problems, cs, *, tol, max_iter, fit_intercept, threads, patience=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
@@ -138,7 +125,8 @@ pub fn solve_paths<'py>(
     patience: Option<usize>,
 ) -> PyResult<Bound<'py, PyList>> {
     let (tolerance, max_iterations, intercept) = (tol, max_iter, fit_intercept);
-    let options = Options { cs, tolerance, max_iterations, intercept, patience };
+    let options =
+        Options { cs, tolerance, max_iterations, intercept, patience, before: Vec::new() };
     match problems.extract::<Vec<ProblemArrays<'py, f32>>>() {
         Ok(problems) => solve(py, &problems, &options, threads),
         Err(_) => {
@@ -146,6 +134,71 @@ pub fn solve_paths<'py>(
             solve(py, &problems, &options, threads)
         }
     }
+}
+
+/// Where a task starts: coefficients (columns, d) and intercepts (columns,), for X as it is.
+type StartArrays<'py> = (PyReadonlyArray2<'py, f64>, PyReadonlyArray1<'py, f64>);
+
+/// As `solve_paths` for one problem, while somebody watches: `look(solved, C, passes, gap, finished)` is called
+/// about every 50 ms and at the end, with the new solutions as (task, place of C, dictionary). It says whether
+/// that is enough. True is returned where every C was solved.
+#[pyfunction]
+#[pyo3(signature = (x, tasks, cs, *, tol, max_iter, fit_intercept, threads, look, patience=None, before=Vec::new(), starts=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
+pub fn watch_paths<'py>(
+    py: Python<'py>,
+    x: Bound<'py, PyAny>,
+    tasks: Vec<TaskArrays<'py>>,
+    cs: Vec<f64>,
+    tol: f64,
+    max_iter: usize,
+    fit_intercept: bool,
+    threads: usize,
+    look: Py<PyAny>,
+    patience: Option<usize>,
+    before: Vec<f64>,
+    starts: Option<Vec<StartArrays<'py>>>,
+) -> PyResult<bool> {
+    let (tolerance, max_iterations, intercept) = (tol, max_iter, fit_intercept);
+    let options = Options { cs, tolerance, max_iterations, intercept, patience, before };
+    let mut borrowed: Vec<Task<'_>> = tasks.iter().map(task).collect::<PyResult<_>>()?;
+    for (task, (w, b)) in borrowed.iter_mut().zip(starts.iter().flatten()) {
+        task.start = Some((w.as_slice()?, b.as_slice()?));
+    }
+    match x.extract::<Matrix<'py, f32>>() {
+        Ok(x) => watch_as(py, &x, &borrowed, &options, threads, &look),
+        Err(_) => watch_as::<f64>(py, &x.extract()?, &borrowed, &options, threads, &look),
+    }
+}
+
+fn watch_as<'py, T: pass::Element + Element>(
+    py: Python<'py>,
+    x: &Matrix<'py, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    threads: usize,
+    look: &Py<PyAny>,
+) -> PyResult<bool> {
+    let matrix = x.features(None)?.map_err(|error| to_python(py, error))?;
+    let d = matrix.columns();
+    let watch = Watch::default();
+    let columns: Vec<usize> = tasks.iter().map(|task| task.columns).collect();
+    let tell = |py: Python<'_>| {
+        let (at, finished) = watch.look();
+        let finished = finished.into_iter().map(|Finished { task, place, solution }| {
+            Ok((task, place, to_dict(py, &[solution], columns[task], d)?))
+        });
+        let finished: Vec<_> = finished.collect::<PyResult<_>>()?;
+        look.call1(py, (at.solved, at.c, at.passes, at.gap, finished))?.is_truthy(py)
+    };
+    let done = watched(py, threads, tell, |run| {
+        probes::solve_watched(matrix, tasks, options, &watch, run)
+    });
+    // What was certified before Ctrl-C, or before somebody had enough, is handed over all the same.
+    let told = tell(py);
+    let is_complete = done?.is_some();
+    told?;
+    Ok(is_complete)
 }
 
 /// The logits (n_C, K, n) of solutions for chosen rows of X.

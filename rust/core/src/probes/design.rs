@@ -59,17 +59,18 @@ pub enum Design<'a, T> {
 }
 
 impl<'a, T: Element> Design<'a, T> {
-    /// Centres only if `centre`: the intercept must be free.
+    /// Centres only if `centre`: the intercept must be free. Turns a dense X into its principal axes if
+    /// `turn`; a sparse one would be filled.
     ///
     /// `weight` has one entry per row. Fails on the first NaN or infinity in `x`.
     pub fn new(
         x: impl Into<Features<'a, T>>,
         weight: &[f64],
-        centre: bool,
+        (centre, turn): (bool, bool),
         run: Run<'_>,
     ) -> Result<Self> {
         Ok(match x.into() {
-            Features::Dense(x) => Self::Dense(DenseDesign::new(x, weight, centre, run)?),
+            Features::Dense(x) => Self::Dense(DenseDesign::new(x, weight, (centre, turn), run)?),
             Features::Sparse(x) => Self::Sparse(SparseDesign::new(x, weight, centre, run)?),
         })
     }
@@ -95,11 +96,19 @@ impl<'a, T: Element> Design<'a, T> {
         }
     }
 
-    /// What each column was divided by.
-    pub fn scale(&self) -> &[f64] {
+    /// Coefficients and intercepts for the original rows, as the solvers see them: one vector, padded.
+    pub fn placed(&self, w: &[f64], b: &[f64], run: Run<'_>) -> Result<Vec<f64>> {
         match self {
-            Self::Dense(design) => design.scale(),
-            Self::Sparse(design) => &design.scale,
+            Self::Dense(design) => design.placed(w, b, run),
+            Self::Sparse(design) => design.placed(w, b),
+        }
+    }
+
+    /// Padded coefficients of this design, for the centred rows as they were.
+    pub fn original_coefficients(&self, w: &[f64], run: Run<'_>) -> Result<Vec<f64>> {
+        match self {
+            Self::Dense(design) => design.original_coefficients(w, run),
+            Self::Sparse(design) => Ok(design.original_coefficients(w)),
         }
     }
 

@@ -8,6 +8,7 @@
 //! `lambda = 1 / (C sum s)`. One pass over the data ([`pass`]) evaluates any number of problems that
 //! share X; each problem is minimised by L-BFGS ([`lbfgs`]) along its path of C ([`path`]).
 
+mod axes;
 mod certificate;
 pub mod data;
 mod dense;
@@ -22,6 +23,7 @@ mod ridge;
 mod scaling;
 mod solve;
 mod sparse;
+mod watch;
 
 pub use crate::simd::pass::Loss;
 pub use certificate::Certificate;
@@ -30,5 +32,6 @@ pub use design::Features;
 pub use logits::logits;
 pub use pass::{Target, Task};
 pub use ridge::{RidgePath, RidgeTask, ridge_path};
-pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths};
+pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths, solve_watched};
 pub use sparse::Csr;
+pub use watch::{Finished, Progress, Watch};

@@ -2,9 +2,11 @@
 
 use super::{Centred, Csr};
 use crate::error::Result;
+use crate::memory::filled;
 use crate::parallel::Run;
 use crate::powers::power_of_two_near;
 use crate::simd::pass::{Element, padded};
+use crate::simd::vectorised::{sum_of, update};
 
 /// Rows after which a sum looks whether it is to stop.
 const CHECKED: usize = 1024;
@@ -37,6 +39,27 @@ impl<'a, T: Element> SparseDesign<'a, T> {
         let reach = reach(x, &mean, run)?;
         let ones = vec![1.0; x.columns()];
         Ok(Self { original: x, mean, scale, penalty, reach, inverse, ones })
+    }
+
+    /// Coefficients and intercepts for the original rows, as the solvers see them: one vector, padded.
+    pub fn placed(&self, w: &[f64], b: &[f64]) -> Result<Vec<f64>> {
+        let (d, stride) = (self.mean.len(), self.penalty.len());
+        let mut found = filled(0.0, b.len() * stride, "the starting coefficients")?;
+        for (row, w) in found.chunks_mut(stride).zip(w.chunks(d)) {
+            update(row, w, &self.scale, |to, w, scale| *to = w * scale);
+        }
+        let at_mean = w.chunks(d).map(|row| sum_of(row, &self.mean, |w, mean| w * mean));
+        found.extend(at_mean.zip(b).map(|(moved, b)| b + moved));
+        Ok(found)
+    }
+
+    /// Padded coefficients of this design, for the centred rows as they were.
+    pub fn original_coefficients(&self, w: &[f64]) -> Vec<f64> {
+        let mut found = w.to_vec();
+        for row in found.chunks_mut(self.penalty.len()) {
+            update(row, &self.inverse, &self.inverse, |w, inverse, _| *w *= inverse);
+        }
+        found
     }
 
     /// What is multiplied in the type of X.
