@@ -31,8 +31,10 @@ SMALL = {"rows": 200, "classes": 5, "count": 1000, "part": 50}
 
 def save(data: features.Data, folder: Path) -> Path:
     """Where a peer's process finds the features."""
+    from scipy.sparse import issparse, save_npz
+
     folder.mkdir(exist_ok=True)
-    np.save(folder / "X.npy", data[0])
+    save_npz(folder / "X.npz", data[0]) if issparse(data[0]) else np.save(folder / "X.npy", data[0])
     np.save(folder / "y.npy", data[1])
     return folder
 
@@ -119,6 +121,20 @@ def path_ratios(folder: Path) -> Iterator[Ratio]:
             yield from against(work, ours, peers.logistic_loop, args, floor=floor, target=60, least=least)
             if name == "text" and Cs is DINO:
                 yield from against(work, ours, peers.logistic_warm, args, floor=8, target=20, least=least)
+
+
+def sparse_ratios(folder: Path) -> Iterator[Ratio]:
+    """A path on TF-IDF as it is, beside scikit-learn's two solvers that take sparse X for many classes."""
+    data = features.tfidf()
+    if data is None:
+        print("skipped: the texts are not at hand")
+        return
+    Cs = np.array([0.1, 1.0, 10.0, 100.0])
+    args = (save(data, folder / "tfidf"), Cs.tolist(), goals(data, Cs))
+    ours = partial(probe_path, *data, Cs)
+    work = "4-point path, sparse TF-IDF"
+    yield from against(work, ours, peers.logistic_warm, args, floor=2, target=5)
+    yield from against(work, ours, peers.logistic_loop, args, floor=1, target=2, solver="newton-cg")
 
 
 def large_ratios(folder: Path) -> Iterator[Ratio]:
@@ -212,7 +228,10 @@ def small_ratios(folder: Path) -> Iterator[Ratio]:
         )
 
 
-GROUPS = [in_folder(group) for group in (fit_ratios, path_ratios, ridge_ratios, small_ratios, large_ratios)]
+GROUPS = [
+    in_folder(group)
+    for group in (fit_ratios, path_ratios, sparse_ratios, ridge_ratios, small_ratios, large_ratios)
+]
 """Everything that `make bench-check` asserts."""
 
 

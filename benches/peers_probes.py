@@ -19,8 +19,11 @@ TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    """X (n, d) float32 and y (n,)."""
-    return np.load(folder / "X.npy"), np.load(folder / "y.npy")
+    """X (n, d) float32, sparse where it was, and y (n,)."""
+    from scipy.sparse import load_npz
+
+    sparse = folder / "X.npz"
+    return load_npz(sparse) if sparse.exists() else np.load(folder / "X.npy"), np.load(folder / "y.npy")
 
 
 def objective(coef: Any, intercept: Any, X: Any, y: Any, C: float) -> float:

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from tlengine import _core
-from tlengine.errors import DtypeError, InputError, NonFiniteError, ShapeMismatchError
+from tlengine.errors import DtypeError, InputError, NonFiniteError, RunFormatError, ShapeMismatchError
 from tlengine.probes import (
     KNeighborsProbe,
     LinearProbe,
@@ -140,10 +140,12 @@ def test_folds_are_scored_on_the_rows_held_out():
         assert fold.accuracy_[1] == pytest.approx(alone.score(X[test], y[test]), abs=0.02)
 
 
+@pytest.mark.filterwarnings("ignore::tlengine.errors.GridEdgeWarning")  # three values of C are not the point
 @pytest.mark.parametrize("make", [
     lambda: LinearProbeCV([0.1, 1, 10], cv=3, tol=1e-7),
     lambda: LinearProbeCV([0.1, 1, 10], cv=3, tol=1e-7, multi_class="ovr"),
     lambda: LinearProbeCV([0.1, 1, 10], cv=3, tol=1e-7, class_weight="balanced"),
+        lambda: LinearProbeCV([0.1, 1, 10], cv=3, tol=1e-7, scoring="f1_macro"),
     lambda: LinearSVMProbeCV([0.1, 1, 10], cv=3, tol=1e-7),
 ])  # fmt: skip
 def test_cross_validation_with_groups_and_weights_is_that_of_the_filled_x(make):
@@ -292,6 +294,16 @@ def test_other_probes_refuse_and_say_how(make):
     X, y = texts(n=60, d=40)
     with pytest.raises(TypeError, match="toarray"):
         make().fit(X, y)
+
+
+def test_a_path_goes_on_where_it_was_for_the_same_entries_alone(tmp_path):
+    X, y = texts(n=60, d=40)
+    first = probe_path(X, y, [0.1, 1.0], resume=tmp_path / "path")
+    again = probe_path(X, y, [0.1, 1.0, 10.0], resume=tmp_path / "path")
+    np.testing.assert_array_equal(again.coef_[:2], first.coef_)
+    X.data[3] *= 2
+    with pytest.raises(RunFormatError, match="other data"):
+        probe_path(X, y, [0.1, 1.0], resume=tmp_path / "path")
 
 
 def test_a_saved_probe_predicts_sparse_rows(tmp_path):

@@ -91,7 +91,7 @@ def training_set(
         who = type(estimator).__name__ if estimator else "a probe"
         raise InputError(f"{who} requires y to be passed, but the target y is None")
     X = (
-        as_features(X, sparse=sparse)
+        _features(X, sparse=sparse)
         if estimator is None
         else validate_data(estimator, _plain(X, sparse=sparse), **_accepted(sparse=sparse))
     )
@@ -113,8 +113,13 @@ def training_set(
     return TrainingSet(X, labels, classes, weight, rows, known)
 
 
-def as_features(X: Any, *, sparse: bool = False) -> Any:
-    """X as (n, d) float32 or float64, row-major, or a ``csr_array``; not yet checked for NaN."""
+def as_features(X: Any) -> npt.NDArray[Any]:
+    """X as (n, d) float32 or float64, row-major; not yet checked for NaN."""
+    checked: npt.NDArray[Any] = _features(X, sparse=False)
+    return checked
+
+
+def _features(X: Any, *, sparse: bool) -> Any:
     from sklearn.utils import check_array
 
     return _aligned(check_array(_plain(X, sparse=sparse), **_accepted(sparse=sparse)))

@@ -79,10 +79,11 @@ class TfidfStrategy(LogisticStrategy):
     """The same on hashed counts of terms, with inverse document frequencies of the training rows."""
 
     def matrix(self, view: View, roles: Roles) -> Matrix:
-        """(n, d) term frequencies weighed by what is rare among the training rows."""
+        """(n, d) sparse term frequencies weighed by what is rare among the training rows."""
         from tlengine.probes.tfidf import idf, weigh
 
-        return weigh(view.matrix(), idf(view.features(roles.train)))
+        found: Any = weigh(view.matrix(), idf(view.features(roles.train)))
+        return found
 
     def scale(self, view: View) -> float:
         """Of rows of length 1, far from each other, whatever the lengths of the texts."""
@@ -130,6 +131,12 @@ class _Problem:
         # Rows of other classes are held out alone; `tasks` has them count for nothing.
         labels = np.minimum(np.searchsorted(known, codes), len(known) - 1)
         return cls(view=view, roles=roles, X=X, rows=rows, codes=codes, known=known, labels=labels, C=C)
+
+    def chosen_rows(self) -> tuple[Any, Rows | None]:
+        """The rows as the core takes them: by number where X is dense; of a sparse X a copy."""
+        from tlengine.probes.sparse import as_core, is_sparse
+
+        return (as_core(self.X[self.rows]), None) if is_sparse(self.X) else (self.X, self.rows)
 
     def tasks(self, *, choosing: bool) -> list[Any]:
         """The fit on all training rows, and where C is chosen those on inner parts."""
@@ -185,7 +192,7 @@ def _solve(
         return []
     from tlengine.probes.paths import solve_problems
 
-    asked = [(p.X, p.rows, p.tasks(choosing=patience is not None)) for p in problems]
+    asked = [(*p.chosen_rows(), p.tasks(choosing=patience is not None)) for p in problems]
     return solve_problems(asked, Cs, tol=tol, patience=patience)
 
 
