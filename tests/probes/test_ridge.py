@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeClassifier
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, get_scorer
 from sklearn.model_selection import KFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tlengine.data.folds import inner_folds
-from tlengine.errors import EmptyInputError, InputError, NonFiniteError, ShapeMismatchError
+from tlengine.errors import EmptyInputError, InputError, NonFiniteError, ScoringWarning, ShapeMismatchError
 from tlengine.probes import RidgeProbe, RidgeProbeCV, ridge_cv, ridge_path
 
 
@@ -74,6 +74,82 @@ def test_predictions_in_blocks_are_those_of_one(several, monkeypatch):
     monkeypatch.setattr(ridge_cv, "_BYTES", 1)
     parts = RidgeProbeCV([0.1, 1.0, 10.0], scoring="accuracy").fit(X, Y).scores_
     np.testing.assert_array_equal(whole, parts)
+
+
+def _by_hand(scorer, X, y, alphas, pairs, weight=None):
+    """(folds, alphas) of a scorer on refits."""
+    found = np.zeros((len(pairs), len(alphas)))
+    for fold, (rows, held) in enumerate(pairs):
+        for i, alpha in enumerate(alphas):
+            probe = RidgeProbe(alpha).fit(
+                X[rows], y[rows], sample_weight=None if weight is None else weight[rows]
+            )
+            further = {} if weight is None else {"sample_weight": weight[held]}
+            found[fold, i] = get_scorer(scorer)(probe, X[held], y[held], **further)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("f1_macro", kind) for kind in ("two", "ten", "several")),
+        *(("average_precision", kind) for kind in ("two", "ten", "several")),
+        *(("balanced_accuracy", kind) for kind in ("two", "ten")),
+        *(("roc_auc", kind) for kind in ("two", "several")),
+    ],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_any_scorer_on_folds_is_that_of_refits(digits, several, name, kind, weighted):
+    X, alphas, pairs = several[0][:300], [1.0, 1e3, 1e6], list(KFold(3).split(np.zeros(300)))
+    y = {"two": digits[1] % 2, "ten": digits[1], "several": several[1]}[kind][:300]
+    weight = np.arange(300) % 3 + 1.0 if weighted else None
+    probe = RidgeProbeCV(alphas, cv=pairs, scoring=name).fit(X, y, sample_weight=weight)
+    expected = _by_hand(name, X, y, alphas, pairs, weight)
+    np.testing.assert_allclose(probe.scores_, expected, atol=1e-12)
+    assert probe.alpha_ == alphas[expected.mean(axis=0).argmax()]
+
+
+@pytest.mark.parametrize("kind", ["two", "ten", "several"])
+def test_any_scorer_sees_the_scores_of_rows_left_out(digits, several, kind):
+    X, alphas = several[0][:50], [1.0, 1e4]
+    y = {"two": digits[1] % 2, "ten": digits[1], "several": several[1]}[kind][:50]
+    left_out = np.stack(
+        [
+            [
+                RidgeProbe(a).fit(np.delete(X, i, 0), np.delete(y, i, 0)).decision_function(X[i : i + 1])[0]
+                for i in range(50)
+            ]
+            for a in alphas
+        ]
+    )
+    seen = []
+
+    def scorer(probe, X, y):
+        seen.append((probe.decision_function(X), y))
+        return float(len(seen))
+
+    probe = RidgeProbeCV(alphas, scoring=scorer).fit(X, y)
+    np.testing.assert_allclose([scores for scores, _ in seen], left_out, atol=1e-8)
+    np.testing.assert_array_equal([truth for _, truth in seen], [y, y])
+    assert probe.scores_.tolist() == [[1.0, 2.0]]
+    assert probe.alpha_ == 1e4
+
+
+def test_a_scorer_without_a_number_is_said():
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 2
+    with pytest.raises(InputError, match=r"no score at any alpha.*predict_proba"):
+        RidgeProbeCV([1.0, 2.0], scoring="neg_log_loss").fit(X, y)
+    with pytest.raises(InputError, match="macro_f1"):
+        RidgeProbeCV([1.0, 2.0], scoring="macro_f1").fit(X, y)
+    with pytest.warns(ScoringWarning, match="1 of 2 values of alpha"):
+        probe = RidgeProbeCV([1.0, 2.0], scoring=_fails_first()).fit(X, y)
+    assert probe.alpha_ == 2.0
+    assert np.isnan(probe.scores_).tolist() == [[True, False]]
+
+
+def _fails_first():
+    calls = iter([np.nan, 0.5])
+    return lambda probe, X, y: next(calls)
 
 
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_mean_squared_error"])
