@@ -171,7 +171,7 @@ def test_what_is_no_column_per_label(probe, given, error, message):
 def test_probes_of_one_label_per_row_say_which_take_several():
     for given in (Y, pd.DataFrame(Y, columns=NAMES), Y.tolist()):
         with pytest.raises(
-            ShapeMismatchError, match=r"NearestCentroidProbe takes one label per row[\s\S]*ridge"
+            ShapeMismatchError, match=r"NearestCentroidProbe takes one label per row[\s\S]*all probes but"
         ):
             tl.NearestCentroidProbe().fit(X, given)
 
