@@ -13,7 +13,7 @@ from tlengine.errors import (
     ShapeMismatchError,
     SingleClassError,
 )
-from tlengine.probes import LinearProbeCV, grid, grid_journal, probe_grid
+from tlengine.probes import LinearProbeCV, grid_journal, grid_logistic, probe_grid
 from tlengine.probes.grid_jobs import Draws, Key
 
 
@@ -179,10 +179,11 @@ def test_other_groups_are_another_journal(task, tmp_path):
         probe_grid(X, y, seeds=1, Cs=[1.0], groups=np.arange(300) // 2, resume=tmp_path / "j", progress=False)
 
 
+@pytest.mark.filterwarnings("ignore:the chosen C")
 def test_an_interrupted_grid_is_resumed(task, tmp_path, monkeypatch):
     journal = tmp_path / "grid.jsonl"
     whole = probe_grid(**task, budgets=[2, 4], seeds=3)
-    solve, calls = grid._core.solve_paths, []
+    solve, calls = grid_logistic._core.solve_paths, []
 
     def fail_at_third(*args, **kwargs):
         calls.append(len(args[0]))
@@ -190,9 +191,11 @@ def test_an_interrupted_grid_is_resumed(task, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return solve(*args, **kwargs)
 
-    monkeypatch.setattr(grid._core, "solve_paths", fail_at_third)
+    monkeypatch.setattr(grid_logistic.LogisticJobs, "most", 6)
+    monkeypatch.setattr(grid_logistic._core, "solve_paths", fail_at_third)
     with pytest.raises(KeyboardInterrupt):
         probe_grid(**task, budgets=[2, 4], seeds=3, resume=journal)
+    assert len(journal.read_text().splitlines()) == 1 + 6 + 6, "what was solved before is kept"
     journal.write_text(journal.read_text() + '[["all", "di')
     assert probe_grid(**task, budgets=[2, 4], seeds=3, resume=journal).records == whole.records
     before = len(calls)
@@ -243,9 +246,9 @@ def test_a_damaged_line_costs_its_own_job(task, tmp_path, monkeypatch, damage):
     spoilt = damage(lines[1])
     assert spoilt != lines[1]
     journal.write_bytes(b"\n".join([lines[0], spoilt, *lines[2:]]))
-    solve, solved = grid._core.solve_paths, []
+    solve, solved = grid_logistic._core.solve_paths, []
     monkeypatch.setattr(
-        grid._core, "solve_paths", lambda jobs, *a, **k: solved.append(len(jobs)) or solve(jobs, *a, **k)
+        grid_logistic._core, "solve_paths", lambda jobs, *a, **k: solved.append(len(jobs)) or solve(jobs, *a, **k)
     )
     assert probe_grid(**options).records == whole
     assert probe_grid(**options).records == whole
@@ -255,7 +258,7 @@ def test_a_damaged_line_costs_its_own_job(task, tmp_path, monkeypatch, damage):
 def test_one_writer_at_a_time(task, tmp_path, monkeypatch):
     journal = tmp_path / "grid.jsonl"
     options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}
-    solve, refused = grid._core.solve_paths, []
+    solve, refused = grid_logistic._core.solve_paths, []
 
     def meanwhile(*args, **kwargs):
         if not refused:
@@ -264,7 +267,7 @@ def test_one_writer_at_a_time(task, tmp_path, monkeypatch):
             refused.append(caught.value.hint)
         return solve(*args, **kwargs)
 
-    monkeypatch.setattr(grid._core, "solve_paths", meanwhile)
+    monkeypatch.setattr(grid_logistic._core, "solve_paths", meanwhile)
     whole = probe_grid(**options).records
     assert refused == ["wait for it, or choose another file"]
     assert probe_grid(**options).records == whole, "the file is free again"

@@ -20,6 +20,7 @@ __all__ = [
     "check_scoring",
     "held_out_scores",
     "mean_scores",
+    "score_of",
     "solved_probe",
 ]
 
@@ -224,6 +225,12 @@ def _score(scorer: Scorer, probe: Any, X: Any, y: Any, further: dict[str, Any]) 
     except (TypeError, ValueError):
         return f"it returned a {type(found).__name__}, not a number"
     return score if np.isfinite(score) else f"it returned {score}"
+
+
+def score_of(scoring: Scoring, probe: Any, X: Any, y: Any) -> float | str:
+    """The score of a fitted estimator, or why there is none."""
+    assert scoring.scorer is not None, "the solver counts this score itself"
+    return _score(scoring.scorer, probe, X, y, {})
 
 
 def mean_scores(
