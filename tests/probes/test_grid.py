@@ -248,7 +248,9 @@ def test_a_damaged_line_costs_its_own_job(task, tmp_path, monkeypatch, damage):
     journal.write_bytes(b"\n".join([lines[0], spoilt, *lines[2:]]))
     solve, solved = grid_logistic._core.solve_paths, []
     monkeypatch.setattr(
-        grid_logistic._core, "solve_paths", lambda jobs, *a, **k: solved.append(len(jobs)) or solve(jobs, *a, **k)
+        grid_logistic._core,
+        "solve_paths",
+        lambda jobs, *a, **k: solved.append(len(jobs)) or solve(jobs, *a, **k),
     )
     assert probe_grid(**options).records == whole
     assert probe_grid(**options).records == whole

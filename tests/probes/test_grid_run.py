@@ -22,31 +22,48 @@ OPTIONS = {"Cs": [0.1, 1.0], "cv": 3, "progress": False}
 
 KILLED = """
 import os, signal, sys, numpy as np, tlengine as tl
+from tlengine.probes import grid_logistic, grid_run
 rng = np.random.default_rng(0)
-X = rng.normal(size=(20_000, 256)).astype("f4")
-y = (X @ rng.normal(size=(256, 20))).argmax(axis=1)
-told = []
+X = rng.normal(size=(4_000, 64)).astype("f4")
+y = (X @ rng.normal(size=(64, 20))).argmax(axis=1)
+when, number = sys.argv[2], int(sys.argv[3])
+told, solved, solve = [], [], grid_logistic._core.solve_paths
 def count(record):
     told.append(record)
-    if len(told) == int(sys.argv[2]):
+    if when == "told" and len(told) == number:
         os.kill(os.getpid(), signal.SIGKILL)
+def solve_paths(problems, *args, **kwargs):
+    if when == "solving" and len(solved) >= number:
+        print(len(solved), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    solved.extend(problems)
+    return solve(problems, *args, **kwargs)
+if when == "solving":
+    grid_run.LOSS, grid_logistic.LogisticJobs.most = 0.0, 1  # every job counts as a long one
+grid_logistic._core.solve_paths = solve_paths
 layers = {f"layer{i}": np.roll(X, i, axis=1).copy() for i in range(4)}
 tl.probe_grid(layers, y, budgets=[5, 10, "all"], seeds=3, Cs=[1e-3], cv=None, resume=sys.argv[1],
               callback=count, progress=False)
 """
 
 
-@pytest.mark.parametrize("number", [3, 24, 25])
-def test_a_kill_in_the_middle_keeps_what_was_told(tmp_path, number):
-    """24 small jobs, then 12 large ones, each a batch of its own."""
-    file = tmp_path / "grid.jsonl"
-    done = subprocess.run([sys.executable, "-c", KILLED, file, str(number)], check=False)
-    assert done.returncode == -signal.SIGKILL
-    lines = [json.loads(line) for line in file.read_text().splitlines()[1:]]
-    assert len(lines) >= number
-    assert [key[3] for _, (key, _) in lines[:24]] == ([5] * 12 + [10] * 12)[: len(lines)]
-    if number == 25:
-        assert len(lines) <= 28, "large jobs are told of one by one, or a few"
+def killed(file, when, number):
+    """The budgets of the jobs in the file, and what was printed; 24 small jobs come first, then 12 large."""
+    command = [sys.executable, "-c", KILLED, str(file), when, str(number)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return [json.loads(line)[1][0][3] for line in file.read_text().splitlines()[1:]], done.stdout
+
+
+def test_a_kill_in_the_middle_keeps_what_was_told(tmp_path):
+    budgets, _ = killed(tmp_path / "grid.jsonl", "told", 25)
+    assert len(budgets) >= 25
+    assert budgets == ([5] * 12 + [10] * 12 + ["all"] * 12)[: len(budgets)]
+
+
+def test_a_kill_in_a_large_job_loses_that_job_alone(tmp_path):
+    budgets, solved = killed(tmp_path / "grid.jsonl", "solving", 25)
+    assert len(budgets) == int(solved) == 25
 
 
 def test_ctrl_c_keeps_what_is_finished_and_a_second_call_does_the_rest(tmp_path, monkeypatch):

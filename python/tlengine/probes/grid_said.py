@@ -44,7 +44,7 @@ class SaidFolder(MutableMapping[Key, Said]):
     def __getitem__(self, key: Key) -> Said:
         path = self._path(key)
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 return Said(found["rows"], found["values"], str(found["kind"]))  # type: ignore[arg-type]
         except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
             raise RunFormatError(

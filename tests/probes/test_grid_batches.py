@@ -1,0 +1,76 @@
+"""Batches are as large as half a second allows, whatever a product costs on this machine."""
+
+import numpy as np
+import pytest
+
+from tlengine.probes.grid_batches import LOSS, Costs, Pace, batches, smallest_first
+from tlengine.probes.grid_jobs import Draws, Key
+from tlengine.probes.grid_targets import Target
+
+ARRAYS = {"narrow": np.zeros((1000, 4)), "wide": np.zeros((1000, 4000), np.float32)}
+TARGET = Target(np.arange(1000, dtype=np.uint32) % 5, np.arange(5))
+DRAWS = {"y": Draws("y", TARGET.codes, None, 0.25)}
+
+
+def priced(solutions=1):
+    return Costs(ARRAYS, {"y": TARGET}, DRAWS, solutions)
+
+
+def keys(features="narrow", seeds=100, budget=10):
+    return [Key(features, "y", seed, budget) for seed in range(seeds)]
+
+
+def test_a_cost_is_rows_times_columns_times_classes_times_solutions():
+    costs = priced(66)
+    assert costs.of(Key("wide", "y", 0, 10)) == 50 * 4000 * 5 * 66
+    assert costs.of(Key("narrow", "y", 0, "all")) == 1000 * 4 * 5 * 66
+    assert costs.size(Key("wide", "y", 0, 10)) == 50 * 4000 * 4
+
+
+def test_tiny_jobs_share_batches_and_each_is_in_one():
+    found = list(batches(keys(), lambda key: 0, priced(), Pace()))
+    assert [len(batch) for batch in found] == [64, 36]
+    assert [key for batch in found for key in batch] == keys()
+
+
+def test_jobs_of_another_kind_are_in_another_batch():
+    mixed = [*keys(seeds=3), *keys("wide", seeds=3)]
+    assert [len(b) for b in batches(mixed, lambda key: key.features, priced(), Pace())] == [3, 3]
+
+
+def test_a_large_job_is_a_batch_of_its_own():
+    assert [len(b) for b in batches(keys("wide", 3, "all"), lambda key: 0, priced(2000), Pace())] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("each", [1e-11, 1e-9, 1e-7])
+def test_batches_come_to_take_as_long_as_they_may(each):
+    """Each product takes ``each`` seconds, which the first batch cannot know."""
+    pace, costs, taken = Pace(), priced(100), []
+    for batch in batches(keys("wide", 2000), lambda key: 0, costs, pace, jobs=1000):
+        cost = sum(map(costs.of, batch))
+        taken.append((len(batch), cost * each))
+        pace.told(cost, cost * each)
+    assert sum(count for count, _ in taken) == 2000
+    late = taken[len(taken) // 2 : -1]
+    assert all(count == 1 or seconds < 1.5 * LOSS for count, seconds in late)
+    one = costs.of(keys("wide")[0]) * each
+    assert all(seconds > LOSS / 2 - one or count == 1000 for count, seconds in late)
+
+
+def test_batches_are_bounded_in_memory():
+    large = {"X": np.zeros((20_000, 1000), np.float32)}
+    target = Target(np.arange(20_000, dtype=np.uint32) % 2, np.arange(2))
+    costs = Costs(large, {"y": target}, {"y": Draws("y", target.codes, None, 0.25)})
+    pace = Pace()
+    pace.told(1e15, 1e-3)
+    found = list(batches([Key("X", "y", seed, "all") for seed in range(9)], lambda key: 0, costs, pace))
+    assert [len(batch) for batch in found] == [3, 3, 3]
+
+
+def test_small_budgets_first_and_features_that_share_a_draw_together():
+    places = [Key(f, t, s, b) for f in ("wide", "narrow") for t in "ba" for s in (1, 0) for b in ("all", 3)]
+    ordered = smallest_first(places, ARRAYS)
+    assert [key.budget for key in ordered] == [3] * 8 + ["all"] * 8
+    assert set(ordered) == set(places)
+    first = ordered[:4]
+    assert len({ARRAYS[key.features].dtype for key in first}) == 1
