@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,16 @@ from tlengine.errors import InputError
 from tlengine.probes.grid_arguments import check_data, check_settings, checked_budgets, checked_seeds
 from tlengine.probes.grid_batches import Costs, smallest_first
 from tlengine.probes.grid_estimators import EstimatorJobs
+from tlengine.probes.grid_identity import identity_of, rows_digest, scorer_identity
 from tlengine.probes.grid_jobs import Draws, Key
 from tlengine.probes.grid_journal import Journal
 from tlengine.probes.grid_logistic import LogisticJobs
 from tlengine.probes.grid_notes import Notes, warn_of_edges
-from tlengine.probes.grid_probes import LOGISTIC, check_unused, identity_of, read_probe, scorer_identity
+from tlengine.probes.grid_probes import LOGISTIC, check_unused, read_probe
 from tlengine.probes.grid_records import Predictions, ProbeGrid, Record
 from tlengine.probes.grid_run import Keeper, run_jobs
 from tlengine.probes.grid_scores import check_scorings
-from tlengine.probes.grid_splits import Parts, check_apart, read_splits
+from tlengine.probes.grid_splits import check_apart, read_splits
 from tlengine.probes.grid_targets import Target, read_targets
 from tlengine.probes.inputs import as_features
 from tlengine.probes.paths import regularisation_grid
@@ -33,9 +34,7 @@ from tlengine.settings import num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
 
-Arrays = dict[str, npt.NDArray[Any]]
-
-TEST_SIZE = 0.25
+_TEST_SIZE = 0.25
 
 
 def probe_grid(
@@ -48,7 +47,7 @@ def probe_grid(
     Cs: int | npt.ArrayLike = 12,
     cv: int | None = 5,
     scoring: Any = None,
-    test_size: float = TEST_SIZE,
+    test_size: float = _TEST_SIZE,
     split: Any = None,
     groups: npt.ArrayLike | None = None,
     keys: npt.ArrayLike | None = None,
@@ -102,7 +101,8 @@ def probe_grid(
             each record), with ``resume`` in the folder ``RESUME.predictions``.
         resume: a file to which finished records are appended, after half a second of work or one job; a
             second call with the same data and settings takes up where the first was interrupted.
-        callback: called with each finished record, when it is in the file; what it raises ends the grid.
+        callback: called with each record that this call finishes, in that order, when it is in the file;
+            what it raises ends the grid.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
         progress: show a bar on stderr where that is a terminal; it moves by the estimated work.
 
@@ -118,7 +118,6 @@ def probe_grid(
     >>> len(found.records), found.records[0]["features"], found.records[0]["budget"]
     (8, 'a', 10)
     """
-    chosen = checked_seeds(seeds)
     check_settings(
         Cs=Cs, cv=cv, test_size=test_size, tol=tol, max_iter=max_iter, resume=resume, callback=callback,
         predictions=predictions,
@@ -129,85 +128,90 @@ def probe_grid(
             estimator, {"Cs": (Cs, 12), "cv": (cv, 5), "tol": (tol, 1e-4), "max_iter": (max_iter, 1000)}
         )
         cv = None
+    values, predictions, notes = regularisation_grid(Cs), bool(predictions), Notes()
+    data = _read(features, targets, budgets, seeds, cv, test_size, split, groups, keys)
+    told: list[Any] = []
+    if resume is not None:
+        told = [values.tolist(), cv, test_size, tol, max_iter, *data.told, *_told(estimator, scorings)]
+    judged: dict[str, Any] = {"scorings": scorings, "predictions": predictions, "notes": notes}
+    threads = num_threads(n_jobs)
+    jobs: LogisticJobs | EstimatorJobs
+    if estimator is None:
+        core = {"tol": tol, "max_iter": max_iter, "threads": threads}
+        jobs = LogisticJobs(data.arrays, data.targets, data.draws, values, **judged, settings=core)
+    else:
+        jobs = EstimatorJobs(estimator, data.arrays, data.targets, data.draws, **judged, threads=threads)
+    costs = Costs(
+        data.arrays, data.targets, data.draws, 1 if estimator is not None else len(values) * (1 + (cv or 0))
+    )
+    codes = {name: y.codes for name, y in data.targets.items()}
+    with (
+        Journal(resume, data.arrays, codes, told, predictions=predictions) as done,
+        Keeper(done, costs, data.places, progress=progress, callback=callback) as keep,
+    ):
+        todo = [place for place in data.places if place not in done.records]
+        run_jobs(jobs, smallest_first(todo, data.arrays), costs, keep)
+    records = tuple(record for place in data.places for record in done.records[place])
+    if estimator is None and cv:
+        warn_of_edges(records, values, stacklevel=3)
+    notes.say(stacklevel=3)
+    numbered = [(place, i) for place in data.places for i in range(len(done.records[place]))]
+    said = Predictions(numbered, done.said, data.targets) if predictions else None
+    return ProbeGrid(records, {name: y.classes for name, y in data.targets.items()}, said)
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """What is probed: arrays and targets by name, the draws of each target, the places of all jobs.
+
+    ``told`` is by what a later call knows it again, besides the arrays and codes themselves.
+    """
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    targets: Mapping[str, Target]
+    draws: Mapping[str, Draws]
+    places: Sequence[Key]
+    told: list[Any]
+
+
+def _read(
+    features: Any,
+    targets: Any,
+    budgets: Any,
+    seeds: Any,
+    cv: int | None,
+    test_size: float,
+    split: Any,
+    groups: Any,
+    keys: Any,
+) -> _Data:
+    """Checked data; the unit of each row is by the user's groups and keys, or by the rows of all features."""
+    chosen, allowed = checked_seeds(seeds), checked_budgets(budgets)
     arrays = {name: as_features(X) for name, X in _named(features, "X").items()}
     labels = read_targets(_named(targets, "y"))
-    budgets = checked_budgets(budgets)
-    check_data(arrays, labels, budgets, test_size)
-    units, splits = _units_and_splits(arrays, labels, chosen, split, test_size, groups, keys)
+    check_data(arrays, labels, allowed, test_size)
+    n = len(next(iter(arrays.values())))
+    digests = content_digests(*arrays.values()) if keys is None else np.asarray(keys, dtype=np.uint8)
+    units, splits = unit_index(n, groups=groups, keys=digests), None
+    if split is not None:
+        if test_size != _TEST_SIZE:
+            raise InputError(
+                f"test_size={test_size} beside a split of your own", hint="leave one of them out"
+            )
+        splits = read_splits(split, labels, chosen)
+        check_apart(splits, groups, unit_index(n, keys=digests))
     draws = {
         name: Draws(name, y.codes, cv, test_size, units, None if splits is None else splits[name])
         for name, y in labels.items()
     }
-    values, notes, threads = regularisation_grid(Cs), Notes(), num_threads(n_jobs)
-    jobs: LogisticJobs | EstimatorJobs
-    common: dict[str, Any] = {"scorings": scorings, "predictions": bool(predictions), "notes": notes}
-    if estimator is None:
-        core = {"tol": tol, "max_iter": max_iter, "threads": threads}
-        jobs = LogisticJobs(arrays, labels, draws, values, **common, settings=core)
-    else:
-        jobs = EstimatorJobs(estimator, arrays, labels, draws, **common, threads=threads)
-    told: list[Any] = []
-    if resume is not None:
-        parts = [values.tolist(), cv, test_size, tol, max_iter, _digest(units, splits)]
-        told = [sorted(arrays), *parts, *_identities(labels, estimator, scorings)]
-    solutions = 1 if estimator is not None else len(values) * (1 + (cv or 0))
-    costs = Costs(arrays, labels, draws, solutions)
-    places = [Key(*place) for place in product(arrays, labels, chosen, budgets)]
-    codes = {name: y.codes for name, y in labels.items()}
-    with (
-        Journal(resume, arrays, codes, told, predictions=bool(predictions)) as done,
-        Keeper(done, costs, places, progress=progress, callback=callback) as keep,
-    ):
-        todo = [place for place in places if place not in done.records]
-        run_jobs(jobs, smallest_first(todo, arrays), costs, keep)
-    records = tuple(record for place in places for record in done.records[place])
-    if estimator is None and cv:
-        warn_of_edges(records, values, stacklevel=3)
-    notes.say(stacklevel=3)
-    said = None
-    if predictions:
-        numbered = [(place, i) for place in places for i in range(len(done.records[place]))]
-        said = Predictions(numbered, done.said, labels)
-    return ProbeGrid(records, {name: y.classes for name, y in labels.items()}, said)
+    names = [[name, y.classes.tolist()] for name, y in sorted(labels.items())]
+    places = [Key(*place) for place in product(arrays, labels, chosen, allowed)]
+    return _Data(arrays, labels, draws, places, [sorted(arrays), str(names), rows_digest(units, splits)])
 
 
-def _units_and_splits(
-    arrays: Arrays,
-    labels: Mapping[str, Target],
-    seeds: Sequence[int],
-    split: Any,
-    test_size: float,
-    groups: npt.ArrayLike | None,
-    keys: npt.ArrayLike | None,
-) -> tuple[npt.NDArray[np.intp], dict[str, dict[int, Parts]] | None]:
-    """The unit of each row, by groups and keys or by the rows of all features; the user's split."""
-    n = len(next(iter(arrays.values())))
-    digests = content_digests(*arrays.values()) if keys is None else np.asarray(keys, dtype=np.uint8)
-    units = unit_index(n, groups=groups, keys=digests)
-    if split is None:
-        return units, None
-    if test_size != TEST_SIZE:
-        raise InputError(f"test_size={test_size} beside a split of your own", hint="leave one of them out")
-    splits = read_splits(split, labels, seeds)
-    check_apart(splits, groups, unit_index(n, keys=digests))
-    return units, splits
-
-
-def _digest(units: npt.NDArray[np.intp], splits: Mapping[str, Mapping[int, Parts]] | None) -> str:
-    digest = hashlib.blake2b(units.tobytes(), digest_size=16)
-    for name, seeds in sorted((splits or {}).items()):
-        for seed, parts in sorted(seeds.items()):
-            for part in parts:
-                digest.update(f"\0{name}\0{seed}\0{len(part)}".encode() + part.tobytes())
-    return digest.hexdigest()
-
-
-def _identities(
-    labels: Mapping[str, Target], estimator: Any, scorings: Mapping[str, Scoring] | None
-) -> list[Any]:
-    """What a later call must share, so that it goes on with the same probes, scores and names of classes."""
+def _told(estimator: Any, scorings: Mapping[str, Scoring] | None) -> list[Any]:
+    """By what a later call knows the probe and the scorers again."""
     return [
-        sorted((name, list(map(str, y.classes.tolist()))) for name, y in labels.items()),
         LOGISTIC if estimator is None else identity_of(estimator, "probe"),
         None if scorings is None else [scorer_identity(*pair) for pair in scorings.items()],
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.errors import InputError
 from tlengine.probes.grid_jobs import Draws, Job, Key
 from tlengine.probes.grid_notes import Notes
 from tlengine.probes.grid_records import Finished, Kind, Said, place
@@ -146,7 +147,12 @@ def _said(probe: Any, target: Target, X: Any) -> tuple[npt.NDArray[Any], Kind]:
         return _of_labels(probe, X)
     kind, scores = own_scores(probe, X)
     order = np.argsort(probe.classes_, kind="stable")
-    known = np.searchsorted(target.classes, np.asarray(probe.classes_)[order])
+    classes = np.asarray(probe.classes_)[order]
+    known = np.minimum(np.searchsorted(target.classes, classes), len(target.classes) - 1)
+    if not (target.classes[known] == classes).all():
+        raise InputError(
+            f"probe {type(probe).__name__!r} has classes_ that were not fitted", hint="keep the classes of y"
+        )
     values = np.full((len(scores), len(target.classes)), -np.inf if kind == "logits" else 0.0)
     values[:, known] = scores[:, order]
     if kind == "votes":
@@ -179,7 +185,13 @@ def _own_scores(
     probe: Any, target: Target, X: Any, y: Any, values: npt.NDArray[Any], kind: Kind, learnt: Any
 ) -> dict[str, float]:
     """Accuracy (of each label, where a row has several), and the log-loss of probabilities."""
-    right = np.asarray(probe.predict(X)) == y
+    answers = np.asarray(probe.predict(X))
+    if answers.shape != y.shape:
+        raise InputError(
+            f"probe {type(probe).__name__!r}: predict has shape {answers.shape}, expected {y.shape}",
+            hint="return a class for each row",
+        )
+    right = answers == y
     scores = {"accuracy": float((right[:, learnt] if target.several else right).mean())}
     if kind == "probabilities":
         if target.several:

@@ -69,7 +69,7 @@ def warn_of_edges(records: Sequence[Mapping[str, Any]], Cs: npt.NDArray[np.float
     if low + high >= _MANY * len(records):
         warnings.warn(
             f"the chosen C is at the edge of the grid in {low + high} of {len(records)} records "
-            f"({low} at {Cs.min():g}, {high} at {Cs.max():g}): Cs is too narrow, or these budgets too small to "
+            f"({low} at {Cs.min():g}, {high} at {Cs.max():g}): Cs is too narrow, or budgets are too small to "
             "choose by",
             GridEdgeWarning,
             stacklevel,
