@@ -179,7 +179,6 @@ def test_other_groups_are_another_journal(task, tmp_path):
         probe_grid(X, y, seeds=1, Cs=[1.0], groups=np.arange(300) // 2, resume=tmp_path / "j", progress=False)
 
 
-@pytest.mark.filterwarnings("ignore:the chosen C")
 def test_an_interrupted_grid_is_resumed(task, tmp_path, monkeypatch):
     journal = tmp_path / "grid.jsonl"
     whole = probe_grid(**task, budgets=[2, 4], seeds=3)
@@ -285,6 +284,19 @@ def test_results_of_another_version_are_not_taken_up(task, tmp_path, monkeypatch
     with pytest.raises(RunFormatError, match=r"was written by tlengine 0\.0\.1, which may solve otherwise"):
         probe_grid(**options)
     assert journal.read_bytes() == before
+
+
+def test_a_file_of_an_older_layout_is_not_taken_up(task, tmp_path):
+    journal = tmp_path / "grid.jsonl"
+    options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}
+    probe_grid(**options)
+    first, *rest = journal.read_text().splitlines(keepends=True)
+    told = json.loads(first)
+    del told["layout"]
+    journal.write_text(json.dumps(told) + "\n" + "".join(rest))
+    with pytest.raises(RunFormatError, match="is of an older build") as caught:
+        probe_grid(**options)
+    assert caught.value.hint == "name another file, or delete this one"
 
 
 def test_a_file_of_somebody_else_stays_as_it_is(task, tmp_path):

@@ -153,7 +153,7 @@ def probe_grid(
         run_jobs(jobs, smallest_first(todo, data.arrays), costs, keep)
     records = tuple(record for place in data.places for record in done.records[place])
     if estimator is None and cv:
-        warn_of_edges(records, values, stacklevel=3)
+        warn_of_edges([done.edges[place] for place in data.places], values, stacklevel=3)
     notes.say(stacklevel=3)
     numbered = [(place, i) for place in data.places for i in range(len(done.records[place]))]
     said = Predictions(numbered, done.said, data.targets) if predictions else None

@@ -52,6 +52,7 @@ class Journal:
         predictions: bool = False,
     ) -> None:
         self.records: dict[Key, list[Record]] = {}
+        self.edges: dict[Key, int] = {}
         in_folder = predictions and path is not None
         self.said: dict[Key, Said] | SaidFolder = SaidFolder(f"{path}.predictions") if in_folder else {}
         self._file: IO[bytes] | None = None
@@ -79,19 +80,24 @@ class Journal:
             raise _foreign(path, first)
         for line in lines[1:]:
             finished = _parsed(line)
-            if finished and not (isinstance(self.said, SaidFolder) and finished[0] not in self.said):
-                self.records[finished[0]] = finished[1]
+            if finished and not (isinstance(self.said, SaidFolder) and finished.key not in self.said):
+                self._remember(finished)
         file.truncate(file.tell() - len(torn))
 
     def add(self, finished: Sequence[Finished]) -> None:
         """Keeps jobs, in the file too."""
-        for key, _, said in finished:
-            if said is not None:
-                self.said[key] = said
+        for one in finished:
+            if one.said is not None:
+                self.said[one.key] = one.said
         if self._file is not None:
-            self._file.write(b"".join(_line(key, records) for key, records, _ in finished))
+            self._file.write(b"".join(map(_line, finished)))
             self._file.flush()
-        self.records.update((key, records) for key, records, _ in finished)
+        for one in finished:
+            self._remember(one)
+
+    def _remember(self, finished: Finished) -> None:
+        self.edges[finished.key] = finished.edge
+        self.records[finished.key] = finished.records
 
     def close(self) -> None:
         """Lets others write."""
@@ -135,16 +141,17 @@ def _foreign(path: str, header: bytes) -> RunFormatError:
     return RunFormatError(f"{path} belongs to other data or settings", hint=hint)
 
 
-def _line(key: Sequence[Any], records: Sequence[Record]) -> bytes:
-    body = json.dumps([key, records])
+def _line(finished: Finished) -> bytes:
+    body = json.dumps([finished.key, finished.records, finished.edge])
     return json.dumps([_sum(body), json.loads(body)]).encode() + b"\n"
 
 
 def _parsed(line: bytes) -> Finished | None:
-    """The records of a line, or None where it is not what was written."""
+    """The job of a line, or None where it is not what was written."""
     try:
-        told, (key, records) = json.loads(line)
-        return Finished(Key(*key), records) if told == _sum(json.dumps([key, records])) else None
+        told, (key, records, edge) = json.loads(line)
+        whole = told == _sum(json.dumps([key, records, edge]))
+        return Finished(Key(*key), records, edge=edge) if whole else None
     except (ValueError, TypeError):
         return None
 

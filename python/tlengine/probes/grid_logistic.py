@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError
+from tlengine.probes.grid_choice import Choice, choose
 from tlengine.probes.grid_jobs import Draws, Job, Key
 from tlengine.probes.grid_notes import Notes
 from tlengine.probes.grid_records import Finished, Said, records_of
@@ -98,9 +99,10 @@ class LogisticJobs:
             solved = [(problem, *self._kept(problem, paths)) for problem, paths in same]
             logits = [self._logits(problem.job, path) for problem, _, path in solved]
             scores = self._scores(self.targets[name], solved, logits)
-            for (problem, Cs, path), columns, values in zip(solved, scores, logits, strict=True):
-                records = records_of(problem.job, {"C": Cs, **columns, "converged": path["converged"]})
-                done.append(Finished(problem.job.key, records, self._said(problem.job, values)))
+            for (problem, chosen, path), columns, values in zip(solved, scores, logits, strict=True):
+                kept = {"C": self.Cs[chosen.kept], **columns, "converged": path["converged"]}
+                said = self._said(problem.job, values)
+                done.append(Finished(problem.job.key, records_of(problem.job, kept), said, chosen.edge))
         return done
 
     def _problem(self, job: Job) -> _Problem:
@@ -125,16 +127,13 @@ class LogisticJobs:
     def _learnt(self, job: Job, rows: Array) -> npt.NDArray[np.bool_]:
         return learnt_labels(job.key.target, self.targets[job.key.target], rows, self.notes)
 
-    def _kept(self, problem: _Problem, paths: Sequence[Columns]) -> tuple[Array, Columns]:
+    def _kept(self, problem: _Problem, paths: Sequence[Columns]) -> tuple[Choice, Columns]:
         """The chosen C, or each C where nothing chooses, and its solution."""
-        kept = slice(None)
+        choice = Choice(slice(None))
         if len(paths) > 1:
-            losses = [
-                fold["held_out_loss"] / cells for fold, cells in zip(paths[1:], problem.cells, strict=True)
-            ]
-            best = int(np.lexsort((self.Cs, np.mean(losses, axis=0)))[0])
-            kept = slice(best, best + 1)
-        return self.Cs[kept], {name: paths[0][name][kept] for name in ("coef", "intercept", "converged")}
+            pairs = zip(paths[1:], problem.cells, strict=True)
+            choice = choose(np.array([fold["held_out_loss"] / cells for fold, cells in pairs]), self.Cs)
+        return choice, {name: paths[0][name][choice.kept] for name in ("coef", "intercept", "converged")}
 
     def _logits(self, job: Job, path: Columns) -> Array:
         """(n_C, K, m) of the test rows."""

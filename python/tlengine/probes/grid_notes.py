@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tlengine.errors import GridEdgeWarning, RareClassWarning, ScoringWarning
 
 __all__ = ["Notes", "warn_of_edges"]
 
-_MANY = 1 / 3
+_MANY = 0.2
 """The share of records from which on a chosen C at the edge of the grid is said."""
 _SHOWN = 8
 
@@ -60,17 +60,19 @@ class Notes:
             warnings.warn(f"{len(texts)} warnings of fits; first {texts[0]}", category, stacklevel)
 
 
-def warn_of_edges(records: Sequence[Mapping[str, Any]], Cs: npt.NDArray[np.float64], stacklevel: int) -> None:
-    """Say how often the chosen C is the smallest or largest of three or more, where that is often."""
-    if len(np.unique(Cs)) < 3 or not records:
-        return
-    chosen = np.array([record["C"] for record in records])
-    low, high = int((chosen == Cs.min()).sum()), int((chosen == Cs.max()).sum())
-    if low + high >= _MANY * len(records):
+def warn_of_edges(edges: Sequence[int], Cs: npt.NDArray[np.float64], stacklevel: int) -> None:
+    """Say how often the held-out loss still falls at the edge of the grid, where that is often.
+
+    Args:
+        edges: of each job, as :class:`~tlengine.probes.grid_records.Finished` has them.
+        Cs: (n_C,).
+        stacklevel: of the warning.
+    """
+    low, high = edges.count(-1), edges.count(1)
+    if low + high and low + high >= _MANY * len(edges):
         warnings.warn(
-            f"the chosen C is at the edge of the grid in {low + high} of {len(records)} records "
-            f"({low} at {Cs.min():g}, {high} at {Cs.max():g}): Cs is too narrow, or budgets are too small to "
-            "choose by",
+            f"the chosen C is at the edge of the grid in {low + high} of {len(edges)} records, and the "
+            f"held-out loss still falls there: {low} at {Cs.min():g}, {high} at {Cs.max():g}; widen Cs",
             GridEdgeWarning,
             stacklevel,
         )

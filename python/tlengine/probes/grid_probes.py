@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,39 +16,14 @@ LOGISTIC = "logistic"
 """The probe that the core solves in batches."""
 
 
-def _svm() -> Any:
-    from tlengine.probes.svm import LinearSVMProbeCV
-
-    return LinearSVMProbeCV()
-
-
-def _ridge() -> Any:
-    from tlengine.probes.ridge import RidgeProbeCV
-
-    return RidgeProbeCV()
-
-
-def _preval() -> Any:
-    from tlengine.probes.preval import PreValProbe
-
-    return PreValProbe()
-
-
-def _knn() -> Any:
-    from tlengine.probes.neighbors import KNeighborsProbe
-
-    return KNeighborsProbe()
-
-
-def _centroid() -> Any:
-    from tlengine.probes.centroid import NearestCentroidProbe
-
-    return NearestCentroidProbe()
-
-
-NAMES: Mapping[str, Callable[[], Any]] = {
-    "svm": _svm, "ridge": _ridge, "preval": _preval, "knn": _knn, "centroid": _centroid,
-}  # fmt: skip
+NAMES: Mapping[str, str] = {
+    "svm": "LinearSVMProbeCV",
+    "ridge": "RidgeProbeCV",
+    "preval": "PreValProbe",
+    "knn": "KNeighborsProbe",
+    "centroid": "NearestCentroidProbe",
+}
+"""Our other probes: those that choose what they need by themselves."""
 
 
 def read_probe(probe: Any) -> Any:
@@ -65,10 +40,14 @@ def read_probe(probe: Any) -> Any:
     >>> read_probe("knn"), read_probe("logistic")
     (KNeighborsProbe(), None)
     """
+    from tlengine import probes
+
     if isinstance(probe, str):
         if probe == LOGISTIC:
             return None
-        return NAMES[probe]() if probe in NAMES else registry.resolve_probe(probe).estimator()
+        return (
+            getattr(probes, NAMES[probe])() if probe in NAMES else registry.resolve_probe(probe).estimator()
+        )
     if isinstance(probe, type):
         raise InputError(f"probe is the class {probe.__name__}", hint=f"pass an instance: {probe.__name__}()")
     if not all(callable(getattr(probe, name, None)) for name in ("fit", "predict", "get_params")):

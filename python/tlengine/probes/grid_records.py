@@ -34,11 +34,19 @@ class Said(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A job that is done: its place, its records, and what they say where that is asked for."""
+    """A job that is done.
+
+    Attributes:
+        key: its place in the grid.
+        records: one, or one for each C.
+        said: what its probes say of the test rows, where that is asked for.
+        edge: -1 where the smallest C was chosen, 1 where the largest was, and held-out rows gain there.
+    """
 
     key: Key
     records: list[Record]
     said: Said | None = None
+    edge: int = 0
 
 
 def place(job: Job) -> Record:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from tlengine.errors import SingleClassError, TlengineError
 from tlengine.probes.grid_notes import Notes
-from tlengine.probes.labels import check_labels, encode_indicators, is_multilabel
+from tlengine.probes.indicators import column_names, encode_indicators, is_multilabel
+from tlengine.probes.labels import check_labels
 
 __all__ = ["Target", "learnt_labels", "read_targets"]
 
@@ -24,7 +25,8 @@ class Target:
 
     Attributes:
         codes: (n,) uint32 positions in ``classes``; or (n, L) bool, which labels each row has.
-        classes: (K,) sorted labels as the user wrote them; or (L,) names or numbers of the columns.
+        classes: (K,) sorted labels as the user wrote them; or (L,) names of the columns of a
+            table, else their numbers.
     """
 
     codes: npt.NDArray[Any]
@@ -78,10 +80,9 @@ def _classes(name: str, y: Any) -> Target:
 
 
 def _indicators(Y: Any) -> Target:
-    codes = encode_indicators(Y)
-    names = getattr(Y, "columns", None)
-    known = names is not None and len(names) == codes.shape[1]
-    return Target(codes, np.asarray(names) if known else np.arange(codes.shape[1]))
+    columns = Y.shape[1] if hasattr(Y, "shape") else len(Y[0])
+    names = column_names(Y, columns)
+    return Target(encode_indicators(Y, names=names), names)
 
 
 def learnt_labels(name: str, target: Target, rows: Rows, notes: Notes) -> npt.NDArray[np.bool_]:
