@@ -219,6 +219,38 @@ def test_budgets_of_any_integers_are_kept(task, tmp_path, budgets):
     assert probe_grid(**task, **options, budgets=budgets, resume=journal).records == found
 
 
+def test_budgets_and_seeds_are_done_once(task):
+    found = probe_grid(**task, budgets=[2, 2], seeds=[3, 3], Cs=[1.0])
+    assert len(found.records) == 4
+
+
+def test_features_and_targets_may_share_a_name(tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    options = {"Cs": [1.0], "seeds": 1, "resume": tmp_path / "g", "progress": False}
+    first, again = (probe_grid({"a": X, "b": X}, {"a": y, "b": 1 - y}, **options) for _ in range(2))
+    assert first.records == again.records
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=6), st.booleans(), st.integers(2, 5), st.integers(0, 99)
+)
+def test_every_fit_has_every_class_and_rare_ones_cost_no_fold(sizes, grouped, cv, seed):
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    groups = np.random.default_rng(seed).integers(0, len(y), len(y)) if grouped else None
+    try:
+        (job,) = Draws("y", y, cv, 0.25, groups).jobs([Key("X", "y", seed, "all")])
+    except InputError:
+        return
+    classes = set(y[job.rows])
+    for fold in range(job.folds.max() + 1):
+        assert set(y[job.rows[job.folds != fold]]) == classes
+    counts = np.bincount(y[job.rows])
+    if not grouped:
+        assert set(job.folds[counts[y[job.rows]] == 1]) <= {-1}
+        assert job.folds.max() + 1 == max(2, min(cv, counts.max()))
+
+
 def test_one_budget_needs_no_list(task):
     for one in ("all", 2):
         found = probe_grid(**task, seeds=1, Cs=[1.0], budgets=one)

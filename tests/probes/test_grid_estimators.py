@@ -164,6 +164,29 @@ def test_a_probe_that_nobody_can_know_again_is_not_resumed(tmp_path):
     assert len(probe_grid(X, Y, probe=probe, **OPTIONS).records) == 1
 
 
+def test_a_fit_that_fails_says_where():
+    class Picky(Failing):
+        def fit(self, X, y):
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no") as caught:
+        probe_grid(X, Y, probe=Picky(), **OPTIONS)
+    assert caught.value.__notes__ == ["at features 'X', target 'y', seed 2, budget all"]
+
+
+def test_answers_of_another_shape_are_refused():
+    class Column(Failing):
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, X):
+            return np.full((len(X), 1), self.classes_[0])
+
+    with pytest.raises(InputError, match=r"predict has shape \(40, 1\), expected \(40,\)"):
+        probe_grid(X, Y, probe=Column(), **OPTIONS)
+
+
 def test_threads_do_not_matter():
     found = [
         probe_grid(X, Y, probe="preval", seeds=2, n_jobs=jobs, progress=False).records for jobs in (1, 3)

@@ -141,9 +141,9 @@ def probe_grid(
         jobs = LogisticJobs(data.arrays, data.targets, data.draws, values, **judged, settings=core)
     else:
         jobs = EstimatorJobs(estimator, data.arrays, data.targets, data.draws, **judged, threads=threads)
-    costs = Costs(
-        data.arrays, data.targets, data.draws, 1 if estimator is not None else len(values) * (1 + (cv or 0))
-    )
+    solutions = 1 if estimator is not None else len(values) * (1 + (cv or 0))
+    reported = 1 if cv or estimator is not None else len(values)
+    costs = Costs(data.arrays, data.targets, data.draws, solutions, reported)
     codes = {name: y.codes for name, y in data.targets.items()}
     with (
         Journal(resume, data.arrays, codes, told, predictions=predictions) as done,

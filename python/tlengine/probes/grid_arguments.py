@@ -17,7 +17,7 @@ __all__ = ["check_data", "check_settings", "checked_budgets", "checked_seeds"]
 
 
 def checked_seeds(seeds: Any) -> list[int]:
-    """Which seeds: those given, or as many as a whole number says.
+    """Which seeds, each once: those given, or as many as a whole number says.
 
     Raises:
         InputError: neither.
@@ -31,7 +31,7 @@ def checked_seeds(seeds: Any) -> list[int]:
     given: list[Any] = list(seeds) if listed else [None]
     if not all(_is_whole(seed, 0) for seed in given):
         raise InputError(f"seeds are {seeds!r:.40}", hint="say how many, or which: seeds=5, seeds=[0, 1]")
-    return [int(seed) for seed in given]
+    return list(dict.fromkeys(int(seed) for seed in given))
 
 
 def checked_budgets(given: Any) -> list[int | str]:

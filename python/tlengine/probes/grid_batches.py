@@ -19,16 +19,21 @@ LOSS = 0.5
 _BYTES = 256 << 20
 _JOBS = 64
 _GROWTH = 4.0
+_TEST = 1 / 16
+"""A solution takes some twenty passes, each of two products; its test takes one product."""
+_LOGIT = 12
+"""A logit of four bytes, stacked, and its exponential."""
 
 
 class Costs:
-    """Products that a job takes for each pass of its solver, by the shape of its data.
+    """What a job takes in time and memory, by the shape of its data.
 
     Args:
         arrays: features by name.
         targets: by name.
         draws: by target.
         solutions: how many each job has: values of C on all rows and in each fold.
+        reported: how many of them are tested.
     """
 
     def __init__(
@@ -37,21 +42,22 @@ class Costs:
         targets: Mapping[str, Target],
         draws: Mapping[str, Draws],
         solutions: int = 1,
+        reported: int = 1,
     ) -> None:
-        self._arrays, self._targets, self._draws, self._solutions = arrays, targets, draws, solutions
-
-    def rows(self, key: Key) -> int:
-        """Rows that the job is fitted on, at the most."""
-        return self._draws[key.target].most(key.budget)
+        self._arrays, self._targets, self._draws = arrays, targets, draws
+        self._solutions, self._reported = solutions, reported
 
     def of(self, key: Key) -> float:
-        """Products of a job."""
-        columns = self._arrays[key.features].shape[1] * self._targets[key.target].columns
-        return float(self.rows(key) * columns * self._solutions)
+        """Products for a pass over the training rows of all solutions, and for the test."""
+        draws, columns = self._draws[key.target], self._targets[key.target].columns
+        rows = draws.most(key.budget) * self._solutions + draws.tested * self._reported * _TEST
+        return float(rows * self._arrays[key.features].shape[1] * columns)
 
     def size(self, key: Key) -> int:
-        """Bytes of its training rows."""
-        return self.rows(key) * int(self._arrays[key.features][:1].nbytes)
+        """Bytes of its training rows, and of the logits of its test rows in all their copies."""
+        draws, columns = self._draws[key.target], self._targets[key.target].columns
+        logits = draws.tested * max(columns, 2) * self._reported * _LOGIT
+        return draws.most(key.budget) * int(self._arrays[key.features][:1].nbytes) + logits
 
 
 class Pace:

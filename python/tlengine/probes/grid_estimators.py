@@ -78,7 +78,11 @@ class EstimatorJobs:
             if self._takes_groups and draws.units is not None:
                 more["groups"] = draws.units[job.rows]
             labels = self.targets[job.key.target].labels(job.rows)
-            probe.fit(self.arrays[job.key.features][job.rows], labels, **more)
+            try:
+                probe.fit(self.arrays[job.key.features][job.rows], labels, **more)
+            except Exception as error:
+                error.add_note(where(job.key))
+                raise
         self.notes.warned(caught, where(job.key))
         return probe
 

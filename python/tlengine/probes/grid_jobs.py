@@ -91,6 +91,13 @@ class Draws:
         strata = self.y.shape[1] + 1 if self.several else int(self.y.max()) + 1
         return len(self.y) if budget == "all" else min(len(self.y), int(budget) * strata)
 
+    @property
+    def tested(self) -> int:
+        """Test rows of a seed, about."""
+        if self.splits is None:
+            return round(len(self.y) * self.test_size)
+        return max(len(test) for _, test in self.splits.values())
+
     def jobs(self, keys: Sequence[Key]) -> Iterator[Job]:
         """The jobs of these places, which are on this target.
 

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -98,18 +97,45 @@ class Keeper:
         self._bar.close()
 
 
-@dataclass
 class _Waiting:
-    """Batches that are solved, in their order, until they are kept."""
+    """Batches that are solved, in their order, until they are scored and kept.
 
-    keep: Callable[[Sequence[Finished]], object]
-    scored: deque[Future[list[Finished]]]
+    Args:
+        jobs: what scores them.
+        beside: where.
+        keep: called with what is finished.
+        pace: told what a batch took.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        beside: ThreadPoolExecutor,
+        keep: Callable[[Sequence[Finished]], object],
+        pace: Pace,
+    ) -> None:
+        self._jobs, self._beside, self._keep, self._pace = jobs, beside, keep, pace
+        self._scored: deque[Future[list[Finished]]] = deque()
+
+    def add(self, batch: Any, found: Any, cost: float, seconds: float) -> None:
+        """Scores what took so long to solve."""
+
+        def score() -> list[Finished]:
+            start = time.perf_counter()
+            finished = self._jobs.score(batch, found)
+            self._pace.told(cost, seconds + time.perf_counter() - start)
+            return finished
+
+        if self._jobs.scores_beside:
+            self._scored.append(self._beside.submit(score))
+        else:
+            self._keep(score())
 
     def flush(self) -> None:
         """Keeps what is scored; waits for what is not."""
-        while self.scored:
-            self.keep(self.scored[0].result())
-            self.scored.popleft()
+        while self._scored:
+            self._keep(self._scored[0].result())
+            self._scored.popleft()
 
 
 def run_jobs(
@@ -125,35 +151,27 @@ def run_jobs(
     pace = Pace()
     rest = batches(keys, jobs.kind, costs, pace, jobs.most)
     with ThreadPoolExecutor(1) as beside:
-        waiting = _Waiting(keep, deque())
+        waiting = _Waiting(jobs, beside, keep, pace)
 
-        def next_batch() -> Future[tuple[list[Key], Any]] | None:
+        def next_batch() -> Future[tuple[float, Any]] | None:
             batch = next(rest, None)
-            return None if batch is None else beside.submit(lambda: (batch, jobs.prepare(batch)))
+            if batch is None:
+                return None
+            return beside.submit(lambda: (sum(map(costs.of, batch)), jobs.prepare(batch)))
 
         ready = next_batch()
         try:
             while ready is not None:
-                batch, problems = ready.result()
+                cost, problems = ready.result()
                 ready = next_batch()
-                cost = sum(map(costs.of, batch))
                 if pace.seconds(cost) > LOSS:
                     waiting.flush()
                 start = time.perf_counter()
                 found = jobs.solve(problems)
                 seconds = time.perf_counter() - start
-                pace.told(cost, seconds)
                 waiting.flush()
-                waiting.scored.append(_score(jobs, problems, found, beside))
-                if seconds > LOSS or not jobs.scores_beside:
+                waiting.add(problems, found, cost, seconds)
+                if seconds > LOSS:
                     waiting.flush()
         finally:
             waiting.flush()
-
-
-def _score(jobs: Jobs, problems: Any, found: Any, beside: ThreadPoolExecutor) -> Future[list[Finished]]:
-    if jobs.scores_beside:
-        return beside.submit(jobs.score, problems, found)
-    done: Future[list[Finished]] = Future()
-    done.set_result(jobs.score(problems, found))
-    return done
