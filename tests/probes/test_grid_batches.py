@@ -49,22 +49,48 @@ def test_jobs_of_another_kind_are_in_another_batch():
 
 
 def test_a_large_job_is_a_batch_of_its_own():
-    assert [len(b) for b in batches(keys("wide", 3, "all"), lambda key: 0, priced(2000), Pace())] == [1, 1, 1]
+    assert [len(b) for b in batches(keys("wide", 3, "all"), lambda key: 0, priced(2000), Pace(8))] == [
+        1,
+        1,
+        1,
+    ]
 
 
-@pytest.mark.parametrize("each", [1e-11, 1e-9, 1e-7])
-def test_batches_come_to_take_as_long_as_they_may(each):
-    """Each product takes ``each`` seconds, which the first batch cannot know."""
-    pace, costs, taken = Pace(), priced(100), []
-    for batch in batches(keys("wide", 2000), lambda key: 0, costs, pace, jobs=1000):
+def worked_off(count, each, threads, alone, solutions=100):
+    """(jobs, seconds) of the later batches where a product takes ``each`` seconds of one thread, which the
+    first batch cannot know; ``alone`` is by how much all threads speed a single job up.
+    """
+    pace, costs, taken = Pace(threads), priced(solutions), []
+    for batch in batches(keys("wide", count), lambda key: 0, costs, pace, jobs=1000):
         cost = sum(map(costs.of, batch))
-        taken.append((len(batch), cost * each))
-        pace.told(cost, cost * each)
-    assert sum(count for count, _ in taken) == 2000
-    late = taken[len(taken) // 2 : -1]
-    assert all(count == 1 or seconds < 1.5 * LOSS for count, seconds in late)
-    one = costs.of(keys("wide")[0]) * each
-    assert all(seconds > LOSS / 2 - one or count == 1000 for count, seconds in late)
+        rounds = -(-len(batch) // threads) / len(batch)
+        taken.append((len(batch), cost * each * (1 / alone if len(batch) == 1 else rounds)))
+        pace.told(cost, len(batch), taken[-1][1])
+    assert sum(jobs for jobs, _ in taken) == count
+    return taken[len(taken) // 2 : -1]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize("each", [3e-10, 1e-9])
+def test_batches_of_quick_jobs_come_to_take_half_a_second(each, threads):
+    late = worked_off(4000, each, threads, alone=threads)
+    for jobs, seconds in late:
+        assert jobs % threads == 0
+        assert seconds < 1.5 * LOSS
+        assert seconds > LOSS / 3 or jobs > 1000 - threads
+
+
+@pytest.mark.parametrize("alone", [1, 4, 16])
+@pytest.mark.parametrize("each", [2e-9, 1e-8])
+def test_each_thread_has_a_job_that_is_over_soon(each, alone):
+    """0.2 s and 1 s: however well 16 threads would share one of them, they are faster with one each."""
+    assert {jobs for jobs, _ in worked_off(1000, each, 16, alone)} == ({32} if each < 5e-9 else {16})
+
+
+@pytest.mark.parametrize("alone", [1, 4, 16])
+def test_a_job_that_takes_longer_is_not_solved_beside_others(alone):
+    """10 s each: so a kill costs one of them."""
+    assert {jobs for jobs, _ in worked_off(100, 1e-7, 16, alone)} == {1}
 
 
 def test_batches_are_bounded_in_memory():
@@ -72,7 +98,7 @@ def test_batches_are_bounded_in_memory():
     target = Target(np.arange(20_000, dtype=np.uint32) % 2, np.arange(2))
     costs = Costs(large, {"y": target}, {"y": Draws("y", target.codes, None, 0.25)})
     pace = Pace()
-    pace.told(1e15, 1e-3)
+    pace.told(1e15, 1, 1e-3)
     found = list(batches([Key("X", "y", seed, "all") for seed in range(9)], lambda key: 0, costs, pace))
     assert [len(batch) for batch in found] == [3, 3, 3]
 

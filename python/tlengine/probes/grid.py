@@ -150,7 +150,7 @@ def probe_grid(
         Keeper(done, costs, data.places, progress=progress, callback=callback) as keep,
     ):
         todo = [place for place in data.places if place not in done.records]
-        run_jobs(jobs, smallest_first(todo, data.arrays), costs, keep)
+        run_jobs(jobs, smallest_first(todo, data.arrays), costs, keep, threads)
     records = tuple(record for place in data.places for record in done.records[place])
     if estimator is None and cv:
         warn_of_edges([done.edges[place] for place in data.places], values, stacklevel=3)

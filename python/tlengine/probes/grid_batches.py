@@ -12,10 +12,12 @@ import numpy.typing as npt
 from tlengine.probes.grid_jobs import Draws, Key
 from tlengine.probes.grid_targets import Target
 
-__all__ = ["LOSS", "Costs", "Pace", "batches", "smallest_first"]
+__all__ = ["LONGEST", "LOSS", "Costs", "Pace", "batches", "smallest_first"]
 
 LOSS = 0.5
-"""Seconds that a batch should take: what is lost where it is cut short."""
+"""Seconds that a batch of quick jobs should take: what is lost where it is cut short."""
+LONGEST = 1.5
+"""Seconds of one thread up to which a job is solved beside others, one on each thread."""
 _BYTES = 256 << 20
 _JOBS = 64
 _GROWTH = 4.0
@@ -61,28 +63,44 @@ class Costs:
 
 
 class Pace:
-    """Seconds for a product, from the batches that were done in this call.
+    """Seconds that one thread takes for a product, from the batches that were done in this call.
 
-    Before the first a product counts as 2 ns, and a batch may cost four times the largest so far.
+    The threads take a job each where there are as many jobs, and share one that is alone, well or badly: the
+    time of a job alone bounds what one thread takes from both sides. Before the first batch a product counts
+    as 2 ns, and a batch of several jobs may cost four times the largest so far.
+
+    Args:
+        threads: that solve a batch.
     """
 
-    def __init__(self) -> None:
-        self._each, self._largest = 2e-9, LOSS / 2e-9 / 8
+    def __init__(self, threads: int = 1) -> None:
+        self.threads, self._each, self._largest = threads, 2e-9, LOSS / 2e-9 / 8
 
-    def seconds(self, cost: float) -> float:
-        """What a job or a batch will take."""
-        return cost * self._each
+    def seconds(self, cost: float, jobs: int = 1) -> float:
+        """What jobs of this cost will take, at the most."""
+        return cost * self._each / min(jobs, self.threads)
 
-    def most(self) -> float:
-        """What a batch of several jobs may cost."""
-        return min(LOSS / self._each, _GROWTH * self._largest)
+    def allows(self, cost: float, largest: float, jobs: int) -> bool:
+        """Whether so many jobs may be a batch: all are done soon, or each thread has one that is.
 
-    def told(self, cost: float, seconds: float) -> None:
+        Args:
+            cost: of all.
+            largest: the cost of the largest.
+            jobs: how many, two at least.
+        """
+        if self.seconds(largest) > LONGEST or cost > _GROWTH * self.threads * self._largest:
+            return False
+        return jobs <= self.threads or self.seconds(cost, jobs) <= LOSS
+
+    def told(self, cost: float, jobs: int, seconds: float) -> None:
         """A batch took so long. Geometric means: one odd batch counts little."""
-        if cost > 0:
-            each = max(seconds, 1e-6) / cost
-            self._each = math.sqrt(self._each * each)
-            self._largest = max(self._largest, cost)
+        if cost <= 0:
+            return
+        least = max(seconds, 1e-6) / cost
+        most = least * self.threads
+        measured = most if jobs >= self.threads else min(max(self._each, least), most)
+        self._each = math.sqrt(self._each * measured)
+        self._largest = max(self._largest, cost / self.threads)
 
 
 def smallest_first(keys: Sequence[Key], arrays: Mapping[str, npt.NDArray[Any]]) -> list[Key]:
@@ -113,7 +131,7 @@ def batches(
     pace: Pace,
     jobs: int = _JOBS,
 ) -> Iterator[list[Key]]:
-    """The keys in batches of one kind that are over in :data:`LOSS` seconds; a larger job has its own.
+    """The keys in batches of one kind that are soon over; a large job has its own.
 
     Args:
         keys: in order.
@@ -122,13 +140,18 @@ def batches(
         pace: asked anew for each batch.
         jobs: at the most.
     """
-    start = 0
+    start, threads = 0, pace.threads
+    most = 1 if jobs == 1 else max(jobs, threads)
     while start < len(keys):
-        most, cost, size, end = pace.most(), 0.0, 0, start
-        for key in islice(keys, start, start + jobs):
-            cost, size = cost + costs.of(key), size + costs.size(key)
-            if end > start and (cost > most or size > _BYTES or kind(key) != kind(keys[start])):
+        cost, largest, size, count = 0.0, 0.0, 0, 0
+        for key in islice(keys, start, start + most):
+            each = costs.of(key)
+            cost, largest, size = cost + each, max(largest, each), size + costs.size(key)
+            fits = size <= _BYTES and pace.allows(cost, largest, count + 1)
+            if count and not (fits and kind(key) == kind(keys[start])):
                 break
-            end += 1
-        yield list(keys[start:end])
-        start = end
+            count += 1
+        if count > threads and start + count < len(keys):
+            count -= count % threads  # no thread waits for another's last job
+        yield list(keys[start : start + count])
+        start += count

@@ -32,8 +32,8 @@ class Jobs(Protocol):
     def kind(self, key: Key) -> Any:
         """What the jobs of a batch have in common."""
 
-    def prepare(self, keys: Sequence[Key]) -> Any:
-        """A batch; on another thread, while the last one is solved."""
+    def prepare(self, keys: Sequence[Key]) -> Sequence[Any]:
+        """A batch, job by job; on another thread, while the last one is solved."""
 
     def solve(self, batch: Any) -> Any:
         """The solutions of a batch."""
@@ -117,13 +117,14 @@ class _Waiting:
         self._jobs, self._beside, self._keep, self._pace = jobs, beside, keep, pace
         self._scored: deque[Future[list[Finished]]] = deque()
 
-    def add(self, batch: Any, found: Any, cost: float, seconds: float) -> None:
+    def add(self, batch: Sequence[Any], found: Any, cost: float, seconds: float) -> None:
         """Scores what took so long to solve."""
+        count = len(batch)
 
         def score() -> list[Finished]:
             start = time.perf_counter()
             finished = self._jobs.score(batch, found)
-            self._pace.told(cost, seconds + time.perf_counter() - start)
+            self._pace.told(cost, count, seconds + time.perf_counter() - start)
             return finished
 
         if self._jobs.scores_beside:
@@ -139,21 +140,25 @@ class _Waiting:
 
 
 def run_jobs(
-    jobs: Jobs, keys: Sequence[Key], costs: Costs, keep: Callable[[Sequence[Finished]], object]
+    jobs: Jobs,
+    keys: Sequence[Key],
+    costs: Costs,
+    keep: Callable[[Sequence[Finished]], object],
+    threads: int = 1,
 ) -> None:
-    """Does all jobs, in this order.
+    """Does all jobs, in this order, on so many threads.
 
     A second thread readies the next batch, and scores the last while the next is solved if that is soon
     over; else a batch is scored and kept before anything else begins. So what a kill costs is one job, or
-    batches of about :data:`~tlengine.probes.grid_batches.LOSS` seconds. On ``KeyboardInterrupt``, and on an
-    error, all that is solved is kept first.
+    batches of at most :data:`~tlengine.probes.grid_batches.LONGEST` seconds or so. On ``KeyboardInterrupt``,
+    and on an error, all that is solved is kept first.
     """
-    pace = Pace()
+    pace = Pace(threads)
     rest = batches(keys, jobs.kind, costs, pace, jobs.most)
     with ThreadPoolExecutor(1) as beside:
         waiting = _Waiting(jobs, beside, keep, pace)
 
-        def next_batch() -> Future[tuple[float, Any]] | None:
+        def next_batch() -> Future[tuple[float, Sequence[Any]]] | None:
             batch = next(rest, None)
             if batch is None:
                 return None
@@ -164,7 +169,7 @@ def run_jobs(
             while ready is not None:
                 cost, problems = ready.result()
                 ready = next_batch()
-                if pace.seconds(cost) > LOSS:
+                if pace.seconds(cost, len(problems)) > LOSS:
                     waiting.flush()
                 start = time.perf_counter()
                 found = jobs.solve(problems)
