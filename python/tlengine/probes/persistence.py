@@ -41,7 +41,8 @@ class PretrainedMixin:
 
     A class lists what ``fit`` learns: ``_tensors`` maps each array attribute to its axes (two tensors
     that share an axis name must agree in length; ``"features"`` is ``n_features_in_`` and
-    ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold.
+    ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold, ``_may_lack`` the
+    arrays in which a NaN says that there is no number.
     ``n_features_in_``, ``feature_names_in_`` and what ``_labels`` names are kept for every class. An axis
     that ends in ``?`` is not there where ``fit`` saw one target.
     """
@@ -49,6 +50,7 @@ class PretrainedMixin:
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     _scalars: ClassVar[tuple[str, ...]] = ()
     _labels: ClassVar[str] = "classes_"
+    _may_lack: ClassVar[tuple[str, ...]] = ()
 
     def save_pretrained(
         self, directory: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None
@@ -196,5 +198,6 @@ def _check_tensors(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):
             raise HeadFormatError(f"{model}: {name} has shape {array.shape}; expected {axes} with {sizes}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        missing = np.isnan(array) if name in kind._may_lack else False
+        if array.dtype.kind == "f" and not (np.isfinite(array) | missing).all():
             raise HeadFormatError(f"{model}: {name} contains NaN or infinity")
