@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.probes.choice import GRID, SHARE
+
 __all__ = ["Choice", "choose"]
 
 Floats = npt.NDArray[np.float64]
-
-_SHARE = 0.01
-"""Of what the best C gains over the worst: a last step that gains less gains nothing."""
 
 
 class Choice(NamedTuple):
@@ -30,9 +29,9 @@ class Choice(NamedTuple):
 def choose(losses: Floats, Cs: Floats) -> Choice:
     """The C of least mean log-loss; of equal ones the smallest.
 
-    At an edge the loss still falls where the last step gains more than its standard error over the folds,
-    and more than 1 % of what the best C gains over the worst. So the loss of data that are separated, which
-    falls towards 0 for ever, does not count.
+    As in :func:`tlengine.probes.choice.choose`, at an edge the loss still falls where the last step gains
+    more than its standard error over the folds, and more than 1 % of what the best C gains over the worst. So
+    the loss of data that are separated, which falls towards 0 for ever, does not count.
 
     Args:
         losses: (folds, n_C) on held-out rows.
@@ -47,9 +46,9 @@ def choose(losses: Floats, Cs: Floats) -> Choice:
     best = int(np.lexsort((Cs, means))[0])
     order = np.argsort(Cs, kind="stable")
     edge = int(Cs[best] == Cs.max()) - int(Cs[best] == Cs.min())
-    if len(np.unique(Cs)) < 3 or not edge:
+    if len(np.unique(Cs)) < GRID or not edge:
         return Choice(slice(best, best + 1))
     steps = losses[:, order[-2 if edge > 0 else 1]] - losses[:, best]
     error = steps.std(ddof=1) / np.sqrt(len(steps)) if len(steps) > 1 else 0.0
-    gains = steps.mean() > max(error, _SHARE * np.ptp(means))
+    gains = steps.mean() > max(error, SHARE * np.ptp(means))
     return Choice(slice(best, best + 1), edge if gains else 0)
