@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlengine.errors import (
+    FeatureScaleWarning,
     InputError,
     LabelError,
     NonFiniteError,
@@ -57,6 +58,35 @@ def test_a_record_equals_the_estimator(task):
 def test_every_c_without_folds(task):
     found = probe_grid(**task, seeds=1, Cs=[1e-3, 1.0], cv=None)
     assert [record["C"] for record in found.records] == [1e-3, 1.0] * 4
+
+
+@pytest.mark.parametrize("Cs", [[1e-4, 1e-2, 1.0, 10.0, 100.0, 1e3], [1e3, 1e-2, 100.0, 1e-4, 10.0, 1.0]])
+def test_patience_ends_paths_and_chooses_as_the_estimator_does(task, monkeypatch, Cs):
+    X, y = task["features"]["all"], task["targets"]["odd"]
+    solve, lengths = grid_logistic._core.solve_paths, []
+
+    def watched(*args, **kwargs):
+        found = solve(*args, **kwargs)
+        lengths.extend(len(paths[0]["objective"]) for paths in found)
+        return found
+
+    monkeypatch.setattr(grid_logistic._core, "solve_paths", watched)
+    (quick,) = probe_grid(X, y, seeds=[7], Cs=Cs, cv=3, progress=False).records
+    (whole,) = probe_grid(X, y, seeds=[7], Cs=Cs, cv=3, patience=None, progress=False).records
+    assert lengths[0] < lengths[1] == 6
+    (job,) = Draws("y", y, 3, 0.25).jobs([Key("X", "y", 7, "all")])
+    splits = [(np.flatnonzero(job.folds != f), np.flatnonzero(job.folds == f)) for f in range(3)]
+    probe = LinearProbeCV(Cs, cv=splits).fit(X[job.rows], y[job.rows])
+    assert quick["C"] == whole["C"] == probe.C_
+    assert quick["accuracy"] == pytest.approx(probe.score(X[job.test], y[job.test]))
+
+
+def test_a_column_of_another_scale_is_named_with_its_features(task):
+    X = task["features"]["all"].copy()
+    X[:, 5] = 1e6 * np.arange(len(X))
+    with pytest.warns(FeatureScaleWarning, match=r"column 'last\[:, 5\]' has") as told:
+        probe_grid({"last": X}, task["targets"]["odd"], seeds=1, Cs=[1e-9], cv=None, progress=False)
+    assert [one.filename for one in told] == [__file__]
 
 
 def test_budgets_are_nested(task):

@@ -209,9 +209,9 @@ def test_what_is_no_probe_is_refused(probe, error, match):
         probe_grid(X, Y, probe=probe, **OPTIONS)
 
 
-@pytest.mark.parametrize("name", ["Cs", "cv", "tol", "max_iter"])
+@pytest.mark.parametrize("name", ["Cs", "cv", "patience", "tol", "max_iter"])
 def test_settings_of_the_logistic_probe_are_refused_beside_another(name):
-    value = {"Cs": [1.0], "cv": 3, "tol": 1e-2, "max_iter": 9}[name]
+    value = {"Cs": [1.0], "cv": 3, "patience": None, "tol": 1e-2, "max_iter": 9}[name]
     with pytest.raises(InputError, match=rf"{name}=.* is of the logistic probe, the probe is RidgeProbeCV"):
         probe_grid(X, Y, probe="ridge", **{name: value}, **OPTIONS)
 

@@ -39,8 +39,8 @@ def test_it_is_not_said_of_the_default_grid_at_a_few_labels():
 def test_it_is_not_said_of_a_few():
     Cs = np.array([0.1, 1.0, 10.0])
     warn_of_edges([0] * 20 + [1] * 4, Cs, 1)
-    with pytest.warns(GridEdgeWarning, match="4 of 20 records, .*: 1 at 0.1, 3 at 10"):
-        warn_of_edges([0] * 16 + [1, -1, 1, 1], Cs, 1)
+    with pytest.warns(GridEdgeWarning, match="5 of 20 records, .*: 1 at 0.1, 4 at 10"):
+        warn_of_edges([0] * 15 + [1, -1, 1, 1, 1], Cs, 1)
 
 
 def test_of_equal_losses_the_smallest_c_is_taken_whatever_the_order():
@@ -53,6 +53,14 @@ def test_an_edge_is_the_smallest_or_the_largest_c_whatever_the_order():
     assert choose(losses, np.array([9.0, 0.1, 1.0])).edge == 1
     assert choose(losses, np.array([0.1, 9.0, 1.0])).edge == -1
     assert choose(losses, np.array([1.0, 9.0, 0.1])).edge == 0
+
+
+def test_where_patience_ended_the_path_the_largest_solved_c_is_no_edge():
+    losses = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.1]])
+    Cs = np.array([100.0, 10.0, 0.1, 1.0])
+    choice = choose(losses[:, [2, 0, 1]], Cs)
+    assert (choice.Cs.tolist(), choice.edge) == ([10.0], 0)
+    assert choose(np.array([[1.0]]), Cs).Cs.tolist() == [0.1]
 
 
 def test_a_step_within_its_error_is_no_gain():

@@ -29,6 +29,7 @@ from tlengine.probes.grid_splits import check_apart, read_splits
 from tlengine.probes.grid_targets import Target, read_targets
 from tlengine.probes.inputs import as_features
 from tlengine.probes.paths import regularisation_grid
+from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.scoring import Scoring
 from tlengine.settings import num_threads
 
@@ -46,6 +47,7 @@ def probe_grid(
     seeds: int | Sequence[int] = 5,
     Cs: int | npt.ArrayLike = 12,
     cv: int | None = 5,
+    patience: int | None = 2,
     scoring: Any = None,
     test_size: float = _TEST_SIZE,
     split: Any = None,
@@ -76,7 +78,8 @@ def probe_grid(
         probe: ``"logistic"``, solved in batches; ``"svm"``, ``"ridge"``, ``"preval"`` (these choose C or
             alpha by themselves), ``"knn"``, ``"centroid"``, or a plugin's, with its defaults; or any
             classifier of scikit-learn's kind, cloned for each job. Where its ``fit`` takes ``groups``, it
-            is told what may not be parted. ``Cs``, ``cv``, ``tol``, ``max_iter`` are of the logistic probe.
+            is told what may not be parted. ``Cs``, ``cv``, ``patience``, ``tol`` and ``max_iter``
+            are of the logistic probe.
         budgets: training labels per class, or ``"all"``; classes with fewer rows give what they have. For
             several labels per row a budget of b is, for each label, b random rows that have it, and b that
             have none; a row that is drawn for one label counts for its others too.
@@ -84,6 +87,8 @@ def probe_grid(
         Cs: as in :func:`tlengine.probes.probe_path`.
         cv: folds inside each budget, or None; fewer, but two at least, where no class has so many rows. A
             class of one row (or group) is in every fit and held out in none, so every fit has every class.
+        patience: the path of a job ends after so many values of C in a row without a better held-out
+            log-loss, as in :func:`tlengine.probes.probe_path`. None, or no ``cv``: all are solved.
         scoring: None for accuracy and log-loss (of probes with probabilities); a name of scikit-learn's
             scorers, a callable ``(estimator, X, y)``, or a list or dict of them, each a column. Where one
             cannot be computed the record has NaN, and a ``ScoringWarning`` says why.
@@ -120,24 +125,34 @@ def probe_grid(
     """
     check_settings(
         Cs=Cs, cv=cv, test_size=test_size, tol=tol, max_iter=max_iter, resume=resume, callback=callback,
-        predictions=predictions,
+        predictions=predictions, patience=patience,
     )  # fmt: skip
     estimator, scorings = read_probe(probe), check_scorings(scoring)
     if estimator is not None:
-        check_unused(
-            estimator, {"Cs": (Cs, 12), "cv": (cv, 5), "tol": (tol, 1e-4), "max_iter": (max_iter, 1000)}
-        )
+        given = {"Cs": (Cs, 12), "cv": (cv, 5), "patience": (patience, 2)}
+        check_unused(estimator, given | {"tol": (tol, 1e-4), "max_iter": (max_iter, 1000)})
         cv = None
     values, predictions, notes = regularisation_grid(Cs), bool(predictions), Notes()
     data = _read(features, targets, budgets, seeds, cv, test_size, split, groups, keys)
     told: list[Any] = []
     if resume is not None:
-        told = [values.tolist(), cv, test_size, tol, max_iter, *data.told, *_told(estimator, scorings)]
+        told = [
+            values.tolist(),
+            cv,
+            patience,
+            test_size,
+            tol,
+            max_iter,
+            *data.told,
+            *_told(estimator, scorings),
+        ]
     judged: dict[str, Any] = {"scorings": scorings, "predictions": predictions, "notes": notes}
     threads = num_threads(n_jobs)
     jobs: LogisticJobs | EstimatorJobs
     if estimator is None:
-        core = {"tol": tol, "max_iter": max_iter, "threads": threads}
+        for name, X in data.arrays.items():
+            warn_of_scales(X, [f"{name}[:, {column}]" for column in range(X.shape[1])])
+        core = {"tol": tol, "max_iter": max_iter, "threads": threads, "patience": patience if cv else None}
         jobs = LogisticJobs(data.arrays, data.targets, data.draws, values, **judged, settings=core)
     else:
         jobs = EstimatorJobs(estimator, data.arrays, data.targets, data.draws, **judged, threads=threads)

@@ -87,6 +87,7 @@ def check_settings(
     resume: Any,
     callback: Any = None,
     predictions: Any = False,
+    patience: Any = None,
 ) -> None:
     """Refuse what is of another kind; ranges are looked at where the numbers are used.
 
@@ -97,6 +98,8 @@ def check_settings(
         raise InputError(f"Cs are {Cs!r:.40}", hint="say how many, or which: Cs=12, Cs=[0.1, 1.0]")
     if not (cv is None or _is_whole(cv, 2)):
         raise InputError(f"cv={cv!r:.40}", hint="a number of folds, 2 or more, or None")
+    if not (patience is None or _is_whole(patience, 1)):
+        raise InputError(f"patience={patience!r:.40}; it must be None or 1 or more")
     if not _is_number(test_size):
         raise InputError(f"test_size={test_size!r:.40}; it must be between 0 and 1")
     if not (_is_number(tol) and tol > 0):

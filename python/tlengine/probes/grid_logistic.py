@@ -54,7 +54,7 @@ class LogisticJobs:
         scorings: by column; None for accuracy and log-loss.
         predictions: whether probabilities are kept.
         notes: told of rare labels and of scorers without a number.
-        settings: ``tol``, ``max_iter`` and ``threads`` of the core.
+        settings: ``tol``, ``max_iter``, ``patience`` and ``threads`` of the core.
     """
 
     most = 64
@@ -100,7 +100,7 @@ class LogisticJobs:
             logits = [self._logits(problem.job, path) for problem, _, path in solved]
             scores = self._scores(self.targets[name], solved, logits)
             for (problem, chosen, path), columns, values in zip(solved, scores, logits, strict=True):
-                kept = {"C": self.Cs[chosen.kept], **columns, "converged": path["converged"]}
+                kept = {"C": chosen.Cs, **columns, "converged": path["converged"]}
                 said = self._said(problem.job, values)
                 done.append(Finished(problem.job.key, records_of(problem.job, kept), said, chosen.edge))
         return done
@@ -129,7 +129,7 @@ class LogisticJobs:
 
     def _kept(self, problem: _Problem, paths: Sequence[Columns]) -> tuple[Choice, Columns]:
         """The chosen C, or each C where nothing chooses, and its solution."""
-        choice = Choice(slice(None))
+        choice = Choice(slice(None), self.Cs)
         if len(paths) > 1:
             pairs = zip(paths[1:], problem.cells, strict=True)
             choice = choose(np.array([fold["held_out_loss"] / cells for fold, cells in pairs]), self.Cs)

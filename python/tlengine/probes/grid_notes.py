@@ -14,7 +14,7 @@ from tlengine.errors import GridEdgeWarning, RareClassWarning, ScoringWarning
 
 __all__ = ["Notes", "warn_of_edges"]
 
-_MANY = 0.2
+_MANY = 0.25
 """The share of records from which on a chosen C at the edge of the grid is said."""
 _SHOWN = 8
 
