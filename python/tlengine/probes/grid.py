@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.units import content_digests, unit_index
-from tlengine.errors import InputError
-from tlengine.probes.grid_arguments import check_data, check_settings, checked_budgets, checked_seeds
+from tlengine.probes.grid_arguments import check_settings
 from tlengine.probes.grid_batches import Costs, smallest_first
+from tlengine.probes.grid_data import TEST_SIZE, read_data
 from tlengine.probes.grid_estimators import EstimatorJobs
-from tlengine.probes.grid_identity import identity_of, rows_digest, scorer_identity
-from tlengine.probes.grid_jobs import Draws, Key
+from tlengine.probes.grid_identity import identity_of, scorer_identity
 from tlengine.probes.grid_journal import Journal
 from tlengine.probes.grid_logistic import LogisticJobs
 from tlengine.probes.grid_notes import Notes, warn_of_edges
@@ -25,17 +20,12 @@ from tlengine.probes.grid_probes import LOGISTIC, check_unused, read_probe
 from tlengine.probes.grid_records import Predictions, ProbeGrid, Record
 from tlengine.probes.grid_run import Keeper, run_jobs
 from tlengine.probes.grid_scores import check_scorings
-from tlengine.probes.grid_splits import check_apart, read_splits
-from tlengine.probes.grid_targets import Target, read_targets
-from tlengine.probes.inputs import as_features
 from tlengine.probes.paths import regularisation_grid
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.scoring import Scoring
 from tlengine.settings import num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
-
-_TEST_SIZE = 0.25
 
 
 def probe_grid(
@@ -49,7 +39,7 @@ def probe_grid(
     cv: int | None = 5,
     patience: int | None = 2,
     scoring: Any = None,
-    test_size: float = _TEST_SIZE,
+    test_size: float = TEST_SIZE,
     split: Any = None,
     groups: npt.ArrayLike | None = None,
     keys: npt.ArrayLike | None = None,
@@ -132,33 +122,28 @@ def probe_grid(
         given = {"Cs": (Cs, 12), "cv": (cv, 5), "patience": (patience, 2)}
         check_unused(estimator, given | {"tol": (tol, 1e-4), "max_iter": (max_iter, 1000)})
         cv = None
-    values, predictions, notes = regularisation_grid(Cs), bool(predictions), Notes()
-    data = _read(features, targets, budgets, seeds, cv, test_size, split, groups, keys)
+    values, predictions, notes, threads = (
+        regularisation_grid(Cs),
+        bool(predictions),
+        Notes(),
+        num_threads(n_jobs),
+    )
+    data = read_data(features, targets, budgets, seeds, cv, test_size, split, groups, keys)
     told: list[Any] = []
     if resume is not None:
-        told = [
-            values.tolist(),
-            cv,
-            patience,
-            test_size,
-            tol,
-            max_iter,
-            *data.told,
-            *_told(estimator, scorings),
-        ]
+        asked = [values.tolist(), cv, patience, test_size, tol, max_iter]
+        told = [*asked, *data.told, *_told(estimator, scorings)]
+    shape = (data.arrays, data.targets, data.draws)
     judged: dict[str, Any] = {"scorings": scorings, "predictions": predictions, "notes": notes}
-    threads = num_threads(n_jobs)
     jobs: LogisticJobs | EstimatorJobs
     if estimator is None:
         for name, X in data.arrays.items():
             warn_of_scales(X, [f"{name}[:, {column}]" for column in range(X.shape[1])])
         core = {"tol": tol, "max_iter": max_iter, "threads": threads, "patience": patience if cv else None}
-        jobs = LogisticJobs(data.arrays, data.targets, data.draws, values, **judged, settings=core)
+        jobs = LogisticJobs(*shape, values, **judged, settings=core)
+        costs = Costs(*shape, len(values) * (1 + (cv or 0)), 1 if cv else len(values))
     else:
-        jobs = EstimatorJobs(estimator, data.arrays, data.targets, data.draws, **judged, threads=threads)
-    solutions = 1 if estimator is not None else len(values) * (1 + (cv or 0))
-    reported = 1 if cv or estimator is not None else len(values)
-    costs = Costs(data.arrays, data.targets, data.draws, solutions, reported)
+        jobs, costs = EstimatorJobs(estimator, *shape, **judged, threads=threads), Costs(*shape)
     codes = {name: y.codes for name, y in data.targets.items()}
     with (
         Journal(resume, data.arrays, codes, told, predictions=predictions) as done,
@@ -166,62 +151,13 @@ def probe_grid(
     ):
         todo = [place for place in data.places if place not in done.records]
         run_jobs(jobs, smallest_first(todo, data.arrays), costs, keep, threads)
-    records = tuple(record for place in data.places for record in done.records[place])
     if estimator is None and cv:
         warn_of_edges([done.edges[place] for place in data.places], values, stacklevel=3)
     notes.say(stacklevel=3)
     numbered = [(place, i) for place in data.places for i in range(len(done.records[place]))]
+    records = tuple(done.records[place][i] for place, i in numbered)
     said = Predictions(numbered, done.said, data.targets) if predictions else None
     return ProbeGrid(records, {name: y.classes for name, y in data.targets.items()}, said)
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """What is probed: arrays and targets by name, the draws of each target, the places of all jobs.
-
-    ``told`` is by what a later call knows it again, besides the arrays and codes themselves.
-    """
-
-    arrays: Mapping[str, npt.NDArray[Any]]
-    targets: Mapping[str, Target]
-    draws: Mapping[str, Draws]
-    places: Sequence[Key]
-    told: list[Any]
-
-
-def _read(
-    features: Any,
-    targets: Any,
-    budgets: Any,
-    seeds: Any,
-    cv: int | None,
-    test_size: float,
-    split: Any,
-    groups: Any,
-    keys: Any,
-) -> _Data:
-    """Checked data; the unit of each row is by the user's groups and keys, or by the rows of all features."""
-    chosen, allowed = checked_seeds(seeds), checked_budgets(budgets)
-    arrays = {name: as_features(X) for name, X in _named(features, "X").items()}
-    labels = read_targets(_named(targets, "y"))
-    check_data(arrays, labels, allowed, test_size)
-    n = len(next(iter(arrays.values())))
-    digests = content_digests(*arrays.values()) if keys is None else np.asarray(keys, dtype=np.uint8)
-    units, splits = unit_index(n, groups=groups, keys=digests), None
-    if split is not None:
-        if test_size != _TEST_SIZE:
-            raise InputError(
-                f"test_size={test_size} beside a split of your own", hint="leave one of them out"
-            )
-        splits = read_splits(split, labels, chosen)
-        check_apart(splits, groups, unit_index(n, keys=digests))
-    draws = {
-        name: Draws(name, y.codes, cv, test_size, units, None if splits is None else splits[name])
-        for name, y in labels.items()
-    }
-    names = [[name, y.classes.tolist()] for name, y in sorted(labels.items())]
-    places = [Key(*place) for place in product(arrays, labels, chosen, allowed)]
-    return _Data(arrays, labels, draws, places, [sorted(arrays), str(names), rows_digest(units, splits)])
 
 
 def _told(estimator: Any, scorings: Mapping[str, Scoring] | None) -> list[Any]:
@@ -230,9 +166,3 @@ def _told(estimator: Any, scorings: Mapping[str, Scoring] | None) -> list[Any]:
         LOGISTIC if estimator is None else identity_of(estimator, "probe"),
         None if scorings is None else [scorer_identity(*pair) for pair in scorings.items()],
     ]
-
-
-def _named(values: Any, name: str) -> dict[str, Any]:
-    return (
-        {str(key): value for key, value in values.items()} if isinstance(values, Mapping) else {name: values}
-    )

@@ -54,6 +54,9 @@ class Draws:
         test_size: share of each class (or of all rows) that is tested.
         units: (n,) rows of one unit stay on one side; None: every row is a unit.
         splits: seed -> (training rows, test rows) from the user, taken as given.
+
+    Attributes:
+        tested: test rows of a seed, about.
     """
 
     def __init__(
@@ -70,6 +73,10 @@ class Draws:
         self.several = y.ndim == 2
         # NumPy sorts small integers by radix: ten times faster.
         self.y = y if self.several else y.astype(np.min_scalar_type(y.max()))
+        self._strata = y.shape[1] + 1 if self.several else int(y.max()) + 1
+        self.tested = (
+            round(len(y) * test_size) if splits is None else max(len(test) for _, test in splits.values())
+        )
         if not self.several and splits is None:
             self._lay_out()
         self._seed = lru_cache(_SEEDS)(self._of_seed)
@@ -88,15 +95,7 @@ class Draws:
 
     def most(self, budget: int | str) -> int:
         """Rows of a draw, at the most."""
-        strata = self.y.shape[1] + 1 if self.several else int(self.y.max()) + 1
-        return len(self.y) if budget == "all" else min(len(self.y), int(budget) * strata)
-
-    @property
-    def tested(self) -> int:
-        """Test rows of a seed, about."""
-        if self.splits is None:
-            return round(len(self.y) * self.test_size)
-        return max(len(test) for _, test in self.splits.values())
+        return len(self.y) if budget == "all" else min(len(self.y), int(budget) * self._strata)
 
     def jobs(self, keys: Sequence[Key]) -> Iterator[Job]:
         """The jobs of these places, which are on this target.
