@@ -318,6 +318,11 @@ def test_a_damaged_line_costs_its_own_job(task, tmp_path, monkeypatch, damage):
     assert solved == [1]
 
 
+def test_a_file_that_cannot_be_opened_is_said(task, tmp_path):
+    with pytest.raises(InputError, match="cannot be opened: No such file or directory"):
+        probe_grid(**task, seeds=1, resume=tmp_path / "no" / "grid.jsonl")
+
+
 def test_one_writer_at_a_time(task, tmp_path, monkeypatch):
     journal = tmp_path / "grid.jsonl"
     options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}

@@ -102,9 +102,9 @@ def probe_grid(
         progress: show a bar on stderr where that is a terminal; it moves by the estimated work.
 
     Raises:
-        InputError and its kind for data that cannot be used, or where another process writes to ``resume``;
-            a group on both sides of ``split``; with ``resume`` a probe or scorer that a later call cannot
-            know again.
+        InputError and its kind for data that cannot be used, or where another process writes to ``resume``,
+            or it cannot be opened; a group on both sides of ``split``; with ``resume`` a probe or scorer that
+            a later call cannot know again.
         RunFormatError where that belongs to other data or settings, or another version of tlengine.
 
     >>> import numpy as np

@@ -13,7 +13,7 @@ import numpy as np
 
 from tlengine import __version__
 from tlengine.documents import lock_file, plain
-from tlengine.errors import RunFormatError
+from tlengine.errors import InputError, RunFormatError
 from tlengine.probes.grid_jobs import Key
 from tlengine.probes.grid_records import Finished, Record, Said
 from tlengine.probes.grid_said import SaidFolder
@@ -38,7 +38,7 @@ class Journal:
         predictions: whether jobs come with what their probes say.
 
     Raises:
-        InputError: another process writes to the file.
+        InputError: another process writes to the file, or it cannot be opened.
         RunFormatError: it belongs to another version, other data or other settings.
     """
 
@@ -58,7 +58,11 @@ class Journal:
         self._file: IO[bytes] | None = None
         if path is None:
             return
-        file = Path(path).open("ab+")  # noqa: SIM115 - open as long as this is
+        try:
+            file = Path(path).open("ab+")  # noqa: SIM115 - open as long as this is
+        except OSError as error:
+            why = f"resume={str(path)!r} cannot be opened: {error.strerror}"
+            raise InputError(why, hint="name a file in a folder that you may write to") from None
         lock_file(file, str(path), "file")
         self._file = file
         try:

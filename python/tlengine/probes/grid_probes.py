@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,12 @@ def read_probe(probe: Any) -> Any:
     >>> read_probe("knn"), read_probe("logistic")
     (KNeighborsProbe(), None)
     """
-    from tlengine import probes
-
     if isinstance(probe, str):
         if probe == LOGISTIC:
             return None
-        return (
-            getattr(probes, NAMES[probe])() if probe in NAMES else registry.resolve_probe(probe).estimator()
-        )
+        if probe in NAMES:
+            return getattr(import_module("tlengine.probes"), NAMES[probe])()
+        return registry.resolve_probe(probe).estimator()
     if isinstance(probe, type):
         raise InputError(f"probe is the class {probe.__name__}", hint=f"pass an instance: {probe.__name__}()")
     if not all(callable(getattr(probe, name, None)) for name in ("fit", "predict", "get_params")):
