@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
 import tlengine as tl
@@ -102,6 +104,18 @@ def test_names_of_arrow_tables_and_of_a_path():
     table = arrow.table({name: Y[:, i] for i, name in enumerate(NAMES)})
     assert tl.RidgeProbe().fit(X, table).classes_.tolist() == NAMES
     assert probe_path(X, pd.DataFrame(Y, columns=NAMES), [1.0]).classes_.tolist() == NAMES
+
+
+@pytest.mark.parametrize("scoring", ["average_precision", "f1_macro", "roc_auc"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_scorers_of_scikit_learn_take_named_labels(probe, scoring, count):
+    """Two names are two classes to the one scorer that asks for the positive one."""
+    table = pd.DataFrame(Y[:, :count], columns=NAMES[:count])
+    if (scoring, count) == ("average_precision", 2):
+        fitted = probe.fit(X, table)
+        assert average_precision_score(table, fitted.decision_function(X)) > 0.8
+    else:
+        assert cross_val_score(probe, X, table, scoring=scoring, cv=3).mean() > 0.6
 
 
 def test_two_columns_of_one_name_are_refused(probe):

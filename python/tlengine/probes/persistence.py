@@ -43,8 +43,8 @@ class PretrainedMixin:
     that share an axis name must agree in length; ``"features"`` is ``n_features_in_`` and
     ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold, ``_may_lack`` the
     arrays in which a NaN says that there is no number.
-    ``n_features_in_``, ``feature_names_in_`` and what ``_labels`` names are kept for every class. An axis
-    that ends in ``?`` is not there where ``fit`` saw one target.
+    ``n_features_in_``, ``feature_names_in_`` and what ``_labels`` names are kept for every class. The axis
+    ``"classes?"`` may be missing where there is one.
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -193,7 +193,8 @@ def _check_tensors(
     sizes = {"features": config["fitted"].get("n_features_in_"), "classes": len(labels)}
     for name, axes in kind._tensors.items():
         array = tensors[name]
-        axes = axes[1:] if axes[:1] == ("targets?",) and array.ndim < len(axes) else axes
+        is_single = axes[0] == "classes?" and array.ndim < len(axes) and len(labels) == 1
+        axes = axes[1:] if is_single else tuple(axis.removesuffix("?") for axis in axes)
         if array.ndim != len(axes) or any(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):
