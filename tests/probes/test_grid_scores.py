@@ -103,6 +103,20 @@ class _Nothing:
 NOTHING = _Nothing()
 
 
+def test_ctrl_c_while_a_scorer_works_loses_nothing_that_is_solved():
+    kept, calls = [], []
+
+    def slow(estimator, X, y):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 0.5
+
+    with pytest.raises(KeyboardInterrupt):
+        probe_grid(X, Y, scoring={"slow": slow}, callback=kept.append, **OPTIONS | {"seeds": 3})
+    assert [record["slow"] for record in kept] == [0.5] * 3
+
+
 def test_another_scorer_is_another_file(tmp_path):
     options = {**OPTIONS, "resume": tmp_path / "g"}
     first = probe_grid(X, Y, scoring=["f1_macro"], **options).records

@@ -115,7 +115,7 @@ class _Waiting:
         pace: Pace,
     ) -> None:
         self._jobs, self._beside, self._keep, self._pace = jobs, beside, keep, pace
-        self._scored: deque[Future[list[Finished]]] = deque()
+        self._scored: deque[Callable[[], list[Finished]]] = deque()
 
     def add(self, batch: Sequence[Any], found: Any, cost: float, seconds: float) -> None:
         """Scores what took so long to solve."""
@@ -127,15 +127,16 @@ class _Waiting:
             self._pace.told(cost, count, seconds + time.perf_counter() - start)
             return finished
 
-        if self._jobs.scores_beside:
-            self._scored.append(self._beside.submit(score))
-        else:
-            self._keep(score())
+        self._scored.append(self._beside.submit(score).result if self._jobs.scores_beside else score)
 
     def flush(self) -> None:
-        """Keeps what is scored; waits for what is not."""
+        """Keeps what is scored; waits for what is not. What Ctrl-C cuts short is left for another call."""
         while self._scored:
-            self._keep(self._scored[0].result())
+            try:
+                self._keep(self._scored[0]())
+            except Exception:
+                self._scored.popleft()
+                raise
             self._scored.popleft()
 
 
@@ -176,7 +177,7 @@ def run_jobs(
                 seconds = time.perf_counter() - start
                 waiting.flush()
                 waiting.add(problems, found, cost, seconds)
-                if seconds > LOSS:
+                if seconds > LOSS or not jobs.scores_beside:
                     waiting.flush()
         finally:
             waiting.flush()
