@@ -8,7 +8,7 @@ import numpy as np
 
 from tlengine.errors import DtypeError, InputError, NonFiniteError, ShapeMismatchError
 
-__all__ = ["as_core", "as_csr", "check_finite_numbers", "is_sparse", "row_count"]
+__all__ = ["as_core", "as_csr", "check_finite_numbers", "is_sparse"]
 
 
 def is_sparse(X: Any) -> bool:
@@ -16,11 +16,6 @@ def is_sparse(X: Any) -> bool:
     from scipy.sparse import issparse
 
     return bool(issparse(X))
-
-
-def row_count(X: Any) -> int:
-    """The number of rows: ``len`` of a sparse matrix is an error."""
-    return int(X.shape[0]) if is_sparse(X) else len(X)
 
 
 def as_csr(X: Any) -> Any:
@@ -42,7 +37,8 @@ def as_csr(X: Any) -> Any:
     from scipy.sparse import csr_array
 
     if X.dtype.kind not in "biuf":
-        raise DtypeError(f"X has dtype {X.dtype}, not real numbers", hint="pass floats")
+        what = "Complex data not supported: " if X.dtype.kind == "c" else ""
+        raise DtypeError(f"{what}X has dtype {X.dtype}, not real numbers", hint="pass floats")
     if X.ndim != 2:
         raise ShapeMismatchError(f"X has shape {X.shape}; it needs rows and columns")
     narrow = X.dtype == np.float32 or X.dtype == np.float16
