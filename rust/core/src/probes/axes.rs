@@ -111,7 +111,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::probes::data::{Design, Source};
+    use crate::probes::data::{DenseDesign, Source};
 
     const D: usize = 20;
 
@@ -130,7 +130,8 @@ mod tests {
         let (x, stop) = (rows(), AtomicBool::new(false));
         let run = Run::new(2, &stop);
         let design =
-            Design::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run).unwrap();
+            DenseDesign::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run)
+                .unwrap();
         let (mut scratch, stride) = (Vec::new(), Source::<f64>::stride(&design));
         let rows = design.block(0..500, &mut scratch);
         let product = |i: usize, j: usize| {
@@ -147,7 +148,8 @@ mod tests {
         let (x, stop) = (rows(), AtomicBool::new(false));
         let run = Run::new(2, &stop);
         let design =
-            Design::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run).unwrap();
+            DenseDesign::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run)
+                .unwrap();
         let w: Vec<f64> = (0..3 * D).map(|i| (i % 7) as f64 - 2.5).collect();
         let placed = design.placed(&w, &[0.5, 1.0, -2.0], run).unwrap();
         let stride = Source::<f64>::stride(&design);
@@ -172,8 +174,8 @@ mod tests {
         let stop = AtomicBool::new(false);
         let run = Run::new(1, &stop);
         let x = Selection::new(&x, D).unwrap();
-        let turned = Design::new(x, &[1.0; 500], (true, true), run).unwrap();
-        let plain = Design::new(x, &[1.0; 500], (true, false), run).unwrap();
+        let turned = DenseDesign::new(x, &[1.0; 500], (true, true), run).unwrap();
+        let plain = DenseDesign::new(x, &[1.0; 500], (true, false), run).unwrap();
         let (mut a, mut b) = (Vec::new(), Vec::new());
         assert_eq!(turned.block(0..500, &mut a), plain.block(0..500, &mut b));
     }
