@@ -82,7 +82,7 @@ class TfidfStrategy(LogisticStrategy):
         """(n, d) sparse term frequencies weighed by what is rare among the training rows."""
         from tlengine.probes.tfidf import idf, weigh
 
-        found: Any = weigh(view.matrix(), idf(view.features(roles.train)))
+        found: Matrix = weigh(view.matrix(), idf(view.features(roles.train)))
         return found
 
     def scale(self, view: View) -> float:
