@@ -20,6 +20,7 @@ mod rows;
 mod skeleton;
 
 use factors::Factors;
+pub(super) use primal::products_of_columns;
 use rows::CentredRows;
 
 use super::data::Selection;
