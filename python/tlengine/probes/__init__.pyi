@@ -24,3 +24,4 @@ from .ridge import ridge_path as ridge_path
 from .svm import LinearSVMProbe as LinearSVMProbe
 from .svm import LinearSVMProbeCV as LinearSVMProbeCV
 from .tfidf import TfidfProbe as TfidfProbe
+from .watching import PathProgress as PathProgress
