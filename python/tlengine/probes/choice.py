@@ -70,7 +70,10 @@ def _warn(C: float, *, smallest: bool, ended_early: bool) -> None:
     if smallest:
         what, way = "smallest of the grid", f"pass Cs down to {C / 1000:g}, say"
     elif ended_early:
-        what, way = "largest before the path was ended early", "patience=None solves all Cs"
+        what, way = (
+            "largest before the path was ended early",
+            "patience=None (or more max_seconds) solves all Cs",
+        )
     else:
         what, way = "largest of the grid", f"pass Cs up to {C * 1000:g}, say"
     warnings.warn(
