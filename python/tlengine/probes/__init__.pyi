@@ -3,6 +3,7 @@ from .centroid import NearestCentroidProbe as NearestCentroidProbe
 from .cpu import cpu_info as cpu_info
 from .grid import ProbeGrid as ProbeGrid
 from .grid import probe_grid as probe_grid
+from .grid_records import Prediction as Prediction
 from .linear import LinearProbe as LinearProbe
 from .linear import LinearProbeCV as LinearProbeCV
 from .neighbors import KNeighborsProbe as KNeighborsProbe
@@ -19,8 +20,9 @@ from .plugged import save_with as save_with
 from .preval import PreValProbe as PreValProbe
 from .ridge import RidgePath as RidgePath
 from .ridge import RidgeProbe as RidgeProbe
-from .ridge import RidgeProbeCV as RidgeProbeCV
 from .ridge import ridge_path as ridge_path
+from .ridge_cv import RidgeProbeCV as RidgeProbeCV
+from .ridge_regressor import RidgeRegressor as RidgeRegressor
 from .svm import LinearSVMProbe as LinearSVMProbe
 from .svm import LinearSVMProbeCV as LinearSVMProbeCV
 from .tfidf import TfidfProbe as TfidfProbe

@@ -59,7 +59,9 @@ class LinearProbe(_LogisticMixin, OneC):
 
     With ``Y`` of shape (n, L), 0 and 1, each row may have any number of labels: every label gets a
     binomial loss of its own, and all are solved together on one copy of X. A label that no training row
-    has (or each) is predicted as such, with probability 1e-9 (or 1 - 1e-9) at the mean of X.
+    has (or each) is predicted as such, with probability 1e-9 (or 1 - 1e-9) at the mean of X. ``score`` is
+    then scikit-learn's subset accuracy, the share of rows with every label right, near 0 for many labels:
+    use a scorer such as ``"average_precision"`` or ``"f1_macro"``.
 
     Args:
         C: inverse strength of the penalty, positive.
@@ -74,7 +76,8 @@ class LinearProbe(_LogisticMixin, OneC):
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
-        classes_: (K,), or ``arange(L)``. ``coef_``: (K, d), or (1, d) for two classes, in the dtype of X.
+        classes_: (K,), or the names of the columns of Y (``arange(L)`` where they have none).
+        coef_: (K, d), or (1, d) for two classes, in the dtype of X.
         intercept_: (K,), or (1,), float64. ``multilabel_``: whether y was (n, L).
         converged_: bool: ``gap_bound_ <= tol * objective_``, in float64 at these coefficients.
         objective_, gap_bound_, gradient_norm_: see :class:`tlengine.probes.ProbePath`.

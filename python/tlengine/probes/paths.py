@@ -14,7 +14,8 @@ import numpy.typing as npt
 from tlengine import _core
 from tlengine.errors import InputError, TimeLimitWarning
 from tlengine.probes.choice import choose
-from tlengine.probes.inputs import TrainingSet, check_positive, training_set
+from tlengine.probes.inputs import TrainingSet, training_set
+from tlengine.probes.parameters import check_positive, check_values
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.scoring import solved_probe
 from tlengine.probes.splits import FOLDS, check_groups, fold_rows
@@ -252,9 +253,7 @@ def solve(
     start: Start | None = None,
 ) -> ProbePath:
     """Solves the path on all rows and on every fold's training rows, sharing each pass over X."""
-    check_positive("tol", tol)
-    if max_iter < 1:
-        raise InputError(f"max_iter={max_iter}; it must be 1 or more")
+    check_values({"tol": tol, "max_iter": max_iter, "fit_intercept": fit_intercept, "n_jobs": n_jobs})
     if patience is not None and not (isinstance(patience, int | np.integer) and patience >= 1):
         raise InputError(f"patience={patience!r}; it must be None or 1 or more")
     goal = target(train.labels, len(train.classes), head)

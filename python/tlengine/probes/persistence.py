@@ -28,6 +28,7 @@ _HOMES = dict.fromkeys(
         "PreValProbe",
         "RidgeProbe",
         "RidgeProbeCV",
+        "RidgeRegressor",
         "TfidfProbe",
     ),
     "tlengine.probes",
@@ -42,11 +43,13 @@ class PretrainedMixin:
     that share an axis name must agree in length; ``"features"`` is ``n_features_in_`` and
     ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold, ``_may_lack`` the
     arrays in which a NaN says that there is no number.
-    ``classes_``, ``n_features_in_`` and ``feature_names_in_`` are kept for every class.
+    ``n_features_in_``, ``feature_names_in_`` and what ``_labels`` names are kept for every class. The axis
+    ``"classes?"`` may be missing where there is one.
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     _scalars: ClassVar[tuple[str, ...]] = ()
+    _labels: ClassVar[str] = "classes_"
     _may_lack: ClassVar[tuple[str, ...]] = ()
 
     def save_pretrained(
@@ -75,7 +78,7 @@ class PretrainedMixin:
                 hint="register it as a ProbeSpec with save= and load=, see docs/plugins.md",
             )
         check_is_fitted(self)
-        labels = getattr(self, "classes_")  # noqa: B009 - mypy: a mixin
+        labels = getattr(self, self._labels)
         return write(directory, _configuration(self, dict(metadata or {})), kept_tensors(self), labels)
 
     @classmethod
@@ -130,7 +133,7 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
         estimator.set_params(**config["params"])
         fitted = {**config["fitted"], "metadata_": config["metadata"], **tensors}
         names = fitted.pop("feature_names_in_", None)
-        vars(estimator).update(fitted, classes_=labels)
+        vars(estimator).update(fitted | {estimator._labels: labels})
     except (KeyError, TypeError, ValueError) as error:
         raise HeadFormatError(f"{model}: configuration that does not fit: {error}") from None
     if names is not None:
@@ -190,6 +193,8 @@ def _check_tensors(
     sizes = {"features": config["fitted"].get("n_features_in_"), "classes": len(labels)}
     for name, axes in kind._tensors.items():
         array = tensors[name]
+        is_single = axes[0] == "classes?" and array.ndim < len(axes) and len(labels) == 1
+        axes = axes[1:] if is_single else tuple(axis.removesuffix("?") for axis in axes)
         if array.ndim != len(axes) or any(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):

@@ -20,6 +20,7 @@ __all__ = [
     "check_scoring",
     "held_out_scores",
     "mean_scores",
+    "score_of",
     "solved_probe",
 ]
 
@@ -227,7 +228,7 @@ def _score(scorer: Scorer, probe: Any, X: Any, y: Any, further: dict[str, Any]) 
 
 
 def mean_scores(
-    scoring: Scoring, folds: Sequence[Scores], Cs: npt.NDArray[np.float64]
+    scoring: Scoring, folds: Sequence[Scores], Cs: npt.NDArray[np.float64], *, name: str = "C"
 ) -> npt.NDArray[np.float64]:
     """The mean over the folds for each C (n_C,), NaN where one of them has no number.
 
@@ -238,6 +239,7 @@ def mean_scores(
         scoring: by what.
         folds: for each fold.
         Cs: (n_C,).
+        name: what they are values of, for messages.
 
     Raises:
         InputError: no C has a score.
@@ -250,30 +252,36 @@ def mean_scores(
     empty = np.asarray(np.isnan(values).all(axis=1))
     if empty.all() or np.isnan(means := values[~empty].mean(axis=0)).all():
         raise InputError(
-            f"scoring={scoring.name!r} gave no score at any C: {_first(folds, Cs)}",
+            f"scoring={scoring.name!r} gave no score at any {name}: {_first(folds, Cs, name)}",
             hint="use fewer folds or another scorer; most often a class is held out in no row of a fold",
         )
     if np.isnan(values).any():
-        what = _left_out(empty, np.isnan(means), Cs)
+        what = _left_out(empty, np.isnan(means), Cs, name)
         warnings.warn(
-            f"scoring={scoring.name!r} gave no score for {what}: {_first(folds, Cs)}",
+            f"scoring={scoring.name!r} gave no score for {what}: {_first(folds, Cs, name)}",
             ScoringWarning,
             stacklevel=4,
         )
     return np.asarray(means)
 
 
-def _first(folds: Sequence[Scores], Cs: npt.NDArray[np.float64]) -> str:
+def _first(folds: Sequence[Scores], Cs: npt.NDArray[np.float64], name: str) -> str:
     number, at, why = next((f, at, why) for f, fold in enumerate(folds) for at, why in fold.reasons.items())
-    return f"fold {number} at C={Cs[at]:g}: {why}"
+    return f"fold {number} at {name}={Cs[at]:g}: {why}"
 
 
 def _left_out(
-    folds: npt.NDArray[np.bool_], without: npt.NDArray[np.bool_], Cs: npt.NDArray[np.float64]
+    folds: npt.NDArray[np.bool_], without: npt.NDArray[np.bool_], Cs: npt.NDArray[np.float64], name: str
 ) -> str:
     parts = []
     if folds.any():
         parts.append(f"{folds.sum()} of {len(folds)} folds, which are left out")
     if without.any():
-        parts.append(f"{without.sum()} of {len(Cs)} values of C, which are not chosen")
+        parts.append(f"{without.sum()} of {len(Cs)} values of {name}, which are not chosen")
     return " and ".join(parts)
+
+
+def score_of(scoring: Scoring, probe: Any, X: Any, y: Any) -> float | str:
+    """The score of a fitted estimator, or why there is none."""
+    assert scoring.scorer is not None, "the solver counts this score itself"
+    return _score(scoring.scorer, probe, X, y, {})
