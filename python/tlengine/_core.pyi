@@ -153,6 +153,28 @@ def solve_ridge(
     predictions: bool,
     threads: int,
 ) -> dict[str, Any]: ...
+def solve_prevalidated(
+    x: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    targets: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint32] | None,
+    alphas: Sequence[float],
+    *,
+    fit_intercept: bool,
+    threads: int,
+) -> dict[str, Any]:
+    """Ridge solutions for all alphas, and the scale and log-loss of their leave-one-out predictions."""
+
+def fit_scales(
+    predictions: npt.NDArray[np.float64],
+    centre: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint32] | None,
+    signs: npt.NDArray[np.float64] | None,
+    share: npt.NDArray[np.float64],
+    threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The best scale of predictions (alphas, columns, n) about their centre, and their log-loss at it."""
+
 def panic_in_a_call(threads: int) -> None:
     """Panic on every thread of a call, so that a test can see that nobody dies of it."""
 

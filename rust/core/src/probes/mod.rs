@@ -20,11 +20,13 @@ pub mod path;
 mod ridge;
 mod scaling;
 mod solve;
+mod temperature;
 
 pub use crate::simd::pass::Loss;
 pub use certificate::Certificate;
 pub use data::Selection;
 pub use logits::logits;
 pub use pass::{Target, Task};
-pub use ridge::{RidgePath, RidgeTask, ridge_path};
+pub use ridge::{Prevalidated, RidgePath, RidgeTask, prevalidated_path, ridge_path};
 pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths};
+pub use temperature::{Fit, Goal, Stored, fit_scales};
