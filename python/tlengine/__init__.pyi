@@ -31,6 +31,7 @@ from .probes import NeighborIndex as NeighborIndex
 from .probes import PreValProbe as PreValProbe
 from .probes import RidgeProbe as RidgeProbe
 from .probes import RidgeProbeCV as RidgeProbeCV
+from .probes import RidgeRegressor as RidgeRegressor
 from .probes import cpu_info as cpu_info
 from .probes import nearest as nearest
 from .probes import probe_grid as probe_grid

@@ -10,7 +10,8 @@ import pytest
 
 import tlengine as tl
 from tlengine.errors import DtypeError, LabelError, ShapeMismatchError
-from tlengine.probes.labels import check_labels, encode_indicators, is_multilabel
+from tlengine.probes.indicators import encode_indicators, is_multilabel
+from tlengine.probes.labels import check_labels
 
 X = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
 TEXT = ["a", "b"] * 4

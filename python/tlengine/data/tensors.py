@@ -25,30 +25,30 @@ def is_tensor(value: Any) -> bool:
 def numpy_array(value: Any, what: str) -> npt.NDArray[Any]:
     """``value`` as a NumPy array: detached, on the CPU, bfloat16 and smaller floats as float32.
 
-    Masked entries become NaN, so that what they hide is not read.
+    Quantised tensors are what they stand for. Masked entries become NaN, so that what they hide is not read.
 
     Args:
-        value: an array of any package, or nested lists.
+        value: an array of any package, nested lists, or a list of tensors.
         what: its name, for messages.
 
     Raises:
         DtypeError: a sparse array, one without values, or objects that are no array.
-        ShapeMismatchError: rows of different length.
+        ShapeMismatchError: rows of different length, a nested tensor.
     """
+    if isinstance(value, list | tuple) and value and is_tensor(value[0]):
+        value = [numpy_array(row, what) for row in value]
     if hasattr(value, "tocsr") or str(getattr(value, "layout", "torch.strided")) != "torch.strided":
         way = "to_dense()" if is_tensor(value) else "toarray()"
         raise DtypeError(f"{what} is a sparse matrix", hint=f"pass {what.rpartition(' ')[2]}.{way}")
     try:
         if is_tensor(value):
-            value = value.detach().cpu()
-            small = value.is_floating_point() and (
-                value.element_size() == 1 or "bfloat16" in str(value.dtype)
-            )
-            return np.asarray((value.float() if small else value).resolve_conj().resolve_neg().numpy())
+            return _from_tensor(value, what)
         if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
             return np.ma.filled(value.astype(np.float64), np.nan)
         array = np.asarray(_on_host(value))
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        if isinstance(error, ShapeMismatchError):
+            raise
         if "inhomogeneous" in str(error):
             raise ShapeMismatchError(
                 f"{what} has rows of different length", hint="give every row the same number of columns"
@@ -59,6 +59,18 @@ def numpy_array(value: Any, what: str) -> npt.NDArray[Any]:
         ) from None
     # float types that NumPy knows through ml_dtypes alone: bfloat16, float8
     return array.astype(np.float32) if "float" in array.dtype.name and array.dtype.kind == "V" else array
+
+
+def _from_tensor(value: Any, what: str) -> npt.NDArray[Any]:
+    if getattr(value, "is_nested", False):
+        raise ShapeMismatchError(
+            f"{what} is a nested tensor", hint="give every row the same number of columns (to_padded_tensor)"
+        )
+    value = value.detach().cpu()
+    if getattr(value, "is_quantized", False):
+        value = value.dequantize()
+    small = value.is_floating_point() and (value.element_size() == 1 or "bfloat16" in str(value.dtype))
+    return np.asarray((value.float() if small else value).resolve_conj().resolve_neg().numpy())
 
 
 def _on_host(value: Any) -> Any:

@@ -19,8 +19,9 @@ from .plugged import save_with as save_with
 from .preval import PreValProbe as PreValProbe
 from .ridge import RidgePath as RidgePath
 from .ridge import RidgeProbe as RidgeProbe
-from .ridge import RidgeProbeCV as RidgeProbeCV
 from .ridge import ridge_path as ridge_path
+from .ridge_cv import RidgeProbeCV as RidgeProbeCV
+from .ridge_regressor import RidgeRegressor as RidgeRegressor
 from .svm import LinearSVMProbe as LinearSVMProbe
 from .svm import LinearSVMProbeCV as LinearSVMProbeCV
 from .tfidf import TfidfProbe as TfidfProbe

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.tensors import numpy_array
-from tlengine.errors import DtypeError, EmptyInputError, NonFiniteError, ShapeMismatchError
+from tlengine.errors import EmptyInputError, NonFiniteError, ShapeMismatchError
+from tlengine.probes.dense import dense_array
 
 __all__ = ["Rows", "as_rows", "check_finite", "check_same_columns"]
 
@@ -21,18 +21,14 @@ def as_rows(array: npt.ArrayLike, name: str, *, allow_empty: bool = False) -> Ro
     Numbers of other types become float32 where that holds each of their values, else float64.
 
     Raises:
-        DtypeError: not real numbers: text, objects, complex numbers, a sparse or masked matrix.
+        DtypeError: not real numbers: text, dates, complex numbers, a sparse matrix.
         ShapeMismatchError: not two axes.
         EmptyInputError: no rows (unless ``allow_empty``) or no columns.
 
     >>> as_rows([[1, 2]], "X").dtype
     dtype('float64')
     """
-    if hasattr(array, "toarray") or isinstance(array, np.ma.MaskedArray):
-        raise DtypeError(f"{name} is a {type(array).__name__}", hint="pass a dense array")
-    values = numpy_array(array, name)
-    if values.dtype.kind not in "biuf":
-        raise DtypeError(f"{name} has dtype {values.dtype}, not real numbers", hint="pass floats")
+    values = dense_array(array, name)
     if values.ndim != 2:
         hint = "reshape(1, -1) makes one row of a vector" if values.ndim == 1 else "flatten each sample"
         raise ShapeMismatchError(f"{name} has shape {values.shape}; it needs rows and columns", hint=hint)

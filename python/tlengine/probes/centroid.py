@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from tlengine.errors import InputError
 from tlengine.probes.arrays import check_finite
 from tlengine.probes.inputs import check_features, training_set
+from tlengine.probes.parameters import check_parameters
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.units import exponent, in_units, times_units
 
@@ -94,9 +95,18 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
         """Class probabilities (m, K): the softmax of the similarities over the temperature."""
         from scipy.special import softmax
 
-        scores = self._scores(check_features(self, X)) / self.temperature
-        found: npt.NDArray[np.float64] = softmax(scores, axis=1)
+        found: npt.NDArray[np.float64] = softmax(self._logits(X), axis=1)
         return found
+
+    def predict_log_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Logarithms of the probabilities (m, K), exact also where they underflow."""
+        from scipy.special import log_softmax
+
+        found: npt.NDArray[np.float64] = log_softmax(self._logits(X), axis=1)
+        return found
+
+    def _logits(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        return self._scores(check_features(self, X)) / self.temperature
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Labels (m,) of the most similar class; ties by the order of ``classes_``."""
@@ -135,8 +145,7 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
     def _check_parameters(self) -> None:
         if self.metric not in ("cosine", "euclidean"):
             raise InputError(f"metric={self.metric!r} is unknown", hint="use cosine or euclidean")
-        if not 0 < self.temperature < float("inf"):
-            raise InputError(f"temperature={self.temperature!r} is not above zero", hint="0.1 is usual")
+        check_parameters(self)
 
 
 def _class_means(rows: npt.NDArray[np.float64], codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

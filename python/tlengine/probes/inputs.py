@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.tensors import is_tensor, numpy_array
 from tlengine.errors import InputError, ShapeMismatchError
 from tlengine.probes.arrays import check_finite
-from tlengine.probes.labels import check_labels, encode_indicators, encode_labels, is_multilabel
+from tlengine.probes.dense import dense
+from tlengine.probes.indicators import column_names, dense_indicators, encode_indicators, is_multilabel
+from tlengine.probes.labels import check_labels, encode_labels
+from tlengine.probes.parameters import check_parameters, check_positive
 from tlengine.probes.weights import ClassWeight, check_weights, weights_of_classes
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "check_features",
     "check_positive",
     "training_set",
+    "validate_features",
 ]
 
 
@@ -30,7 +33,8 @@ class TrainingSet:
     Attributes:
         X: (n, d) float32 or float64, row-major.
         labels: (n,) uint32, positions in ``classes``; or (n, L) bool, which labels each row has.
-        classes: (K,) sorted labels as the user wrote them, or the columns of Y, ``arange(L)``.
+        classes: (K,) sorted labels as the user wrote them, or the names of the columns of Y, ``arange(L)``
+            where they have none.
         sample_weight: (n,) float64, as given.
         rows: (n,) positions in the input, or None when all rows are used.
         known: sorted labels of the input, those of dropped rows too; None where no row was dropped.
@@ -73,7 +77,7 @@ class TrainingSet:
 def training_set(
     estimator: Any, X: Any, y: Any, sample_weight: Any, *, multilabel: bool = False
 ) -> TrainingSet:
-    """Checks X, y and sample_weight as scikit-learn does; drops the rows of weight zero.
+    """Checks X, y, sample_weight and the estimator's parameters; drops the rows of weight zero.
 
     ``n_features_in_`` is set on the estimator, if there is one. With ``multilabel`` y may be (n, L).
 
@@ -82,24 +86,18 @@ def training_set(
         NonFiniteError: NaN or infinity, with row and column.
         LabelError: labels that are missing or continuous.
         SingleClassError: fewer than two classes.
+        InputError: a parameter that is not what its name says.
     """
-    from sklearn.utils.validation import validate_data
-
     if y is None:
         who = type(estimator).__name__ if estimator else "a probe"
         raise InputError(f"{who} requires y to be passed, but the target y is None")
-    X = (
-        as_features(X)
-        if estimator is None
-        else validate_data(
-            estimator, _dense(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
-    )
+    if estimator is not None:
+        check_parameters(estimator)
+    X = as_features(X) if estimator is None else validate_features(estimator, X)
     several = multilabel and is_multilabel(y)
-    y = numpy_array(y, "Y") if several else check_labels(y)
+    table, y = y, dense_indicators(y) if several else check_labels(y)
     if len(y) != len(X):
         raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {len(X)}")
-    X = np.require(X, requirements=["C", "ALIGNED"])
     weight = check_weights(sample_weight, X)
     rows = known = None
     if not weight.all():
@@ -107,10 +105,21 @@ def training_set(
         known = None if several else np.unique(y)
         X, y, weight = X[rows], y[rows], weight[rows]
     if several:
-        labels: npt.NDArray[Any] = encode_indicators(y)
-        return TrainingSet(X, labels, np.arange(labels.shape[1]), weight, rows)
+        names = column_names(table, y.shape[1])
+        indicators = encode_indicators(y, names=names, rows=rows)
+        return TrainingSet(X, indicators, names, weight, rows)
     classes, labels = encode_labels(y, estimator=type(estimator).__name__ if estimator else None)
     return TrainingSet(X, labels, classes, weight, rows, known)
+
+
+def validate_features(estimator: Any, X: Any) -> npt.NDArray[Any]:
+    """:func:`as_features`, whose width and names the estimator keeps."""
+    from sklearn.utils.validation import validate_data
+
+    checked = validate_data(
+        estimator, dense(X, "X"), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+    )
+    return np.require(checked, requirements=["C", "ALIGNED"])
 
 
 def as_features(X: Any) -> npt.NDArray[Any]:
@@ -118,17 +127,9 @@ def as_features(X: Any) -> npt.NDArray[Any]:
     from sklearn.utils import check_array
 
     checked: npt.NDArray[Any] = check_array(
-        _dense(X), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
+        dense(X, "X"), dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
     )
     return np.require(checked, requirements=["C", "ALIGNED"])
-
-
-def _dense(X: Any) -> Any:
-    """Tensors become arrays; 16-bit numbers float32, not float64: nothing is lost, the solver is faster."""
-    if is_tensor(X):
-        X = numpy_array(X, "X")
-    is_half = isinstance(X, np.ndarray) and (X.dtype == np.float16 or X.dtype.name == "bfloat16")
-    return X.astype(np.float32) if is_half else X
 
 
 def check_features(estimator: Any, X: Any) -> npt.NDArray[Any]:
@@ -142,24 +143,13 @@ def check_features(estimator: Any, X: Any) -> npt.NDArray[Any]:
 
     check_is_fitted(estimator)
     X = validate_data(
-        estimator, _dense(X), dtype=[np.float64, np.float32], order="C", reset=False, ensure_all_finite=False
+        estimator,
+        dense(X, "X"),
+        dtype=[np.float64, np.float32],
+        order="C",
+        reset=False,
+        ensure_all_finite=False,
     )
     check_finite(X, "X")
     checked: npt.NDArray[Any] = X
-    return checked
-
-
-def check_positive(name: str, values: Any, *, zero: bool = False) -> npt.NDArray[np.float64]:
-    """Values as a one-dimensional float64 array; all must be finite and above zero.
-
-    Raises:
-        InputError: the first value that is not.
-    """
-    checked = np.atleast_1d(np.asarray(values, dtype=np.float64)).reshape(-1)
-    if not checked.size:
-        raise InputError(f"{name} is empty", hint=f"pass at least one value of {name}")
-    good = np.isfinite(checked) & ((checked >= 0) if zero else (checked > 0))
-    if not good.all():
-        worst = checked[~good][0]
-        raise InputError(f"{name}={worst:g}; it must be {'0 or more' if zero else 'positive'} and finite")
     return checked

@@ -1,4 +1,4 @@
-"""Labels from users as the solvers take them: sorted classes and numbers, or a matrix of 0 and 1."""
+"""One label per row from users, as the solvers take them: sorted classes and numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tlengine.data.scalars import is_missing, plain, short
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import LabelError, ShapeMismatchError, SingleClassError
 
-__all__ = ["check_labels", "encode_indicators", "encode_labels", "is_multilabel"]
+__all__ = ["SEVERAL", "check_labels", "encode_labels", "several_labels"]
 
-_ONE_CLASS = "one class per row is a y of shape (n,)"
+SEVERAL = "several labels per row go through sklearn.preprocessing.MultiLabelBinarizer"
 
 
 def check_labels(y: Any) -> npt.NDArray[Any]:
@@ -39,8 +39,7 @@ def check_labels(y: Any) -> npt.NDArray[Any]:
 
         labels = column_or_1d(labels, warn=True)
     if labels.ndim != 1:
-        hint = "pass one label per row; LinearProbe and LinearSVMProbe take (n, L) of 0 and 1 as well"
-        raise ShapeMismatchError(f"y should be a 1d array, got shape {labels.shape}", hint=hint)
+        raise _not_a_column(y, labels.shape)
     if labels.dtype.kind == "S":
         raise LabelError("y holds bytes", hint='decode them: np.char.decode(y, "utf-8")')
     if labels.dtype.kind not in "OfbiuUT":
@@ -58,16 +57,34 @@ def _as_array(y: Any) -> npt.NDArray[Any]:
         row = int(np.ma.getmaskarray(y).reshape(len(y), -1).any(axis=1).argmax())
         raise _missing(row, "masked")
     if isinstance(y, list | tuple):
-        several = next(
-            (row for row, label in enumerate(y) if isinstance(label, set | frozenset | dict)), None
-        )
+        several = next((row for row, label in enumerate(y) if _holds_labels(label, y[0])), None)
         if several is not None:
-            raise _several(several, y[several])
+            raise several_labels(several, y[several])
         if any(isinstance(label, str) for label in y) and not all(isinstance(label, str) for label in y):
             labels = np.empty(len(y), object)
             labels[:] = [plain(label) for label in y]
             return labels
     return numpy_array(y, "y")
+
+
+def _holds_labels(label: Any, first: Any) -> bool:
+    """Whether an entry is a collection of labels, not a label nor the row of a column."""
+    if isinstance(label, list | tuple):
+        is_row = isinstance(first, list | tuple) and len(label) == len(first)
+        return not is_row or (len(label) > 1 and isinstance(label[0], str))
+    return isinstance(label, set | frozenset | dict)
+
+
+def _not_a_column(y: Any, shape: tuple[int, ...]) -> ShapeMismatchError:
+    if not shape:
+        return ShapeMismatchError(
+            f"y should be a 1d array, got a {type(y).__name__}",
+            hint="pass a list or an array, one label per row",
+        )
+    return ShapeMismatchError(
+        f"y should be a 1d array, got shape {shape}",
+        hint="pass one label per row; the logistic, SVM and ridge probes take (n, L) of 0 and 1 as well",
+    )
 
 
 def _check_whole(labels: npt.NDArray[Any]) -> None:
@@ -87,7 +104,7 @@ def _check_each(labels: npt.NDArray[Any]) -> None:
         if kind == "bytes":
             raise LabelError(f"y holds bytes at row {row}", hint="decode them to text", row=row)
         if kind == "several":
-            raise _several(row, label)
+            raise several_labels(row, label)
         if kind == "number" and not float(label).is_integer():
             raise _continuous(row, label)
         if kind != first:
@@ -114,10 +131,11 @@ def _missing(row: int, label: Any) -> LabelError:
     return LabelError(f"y has no label at row {row}: {label}", hint="leave out such rows", row=row)
 
 
-def _several(row: int, label: Any) -> LabelError:
+def several_labels(row: int, label: Any) -> LabelError:
+    """The error for a collection where one label belongs."""
     return LabelError(
         f"Unknown label type: {short(label)} at row {row} of y is a {type(label).__name__}, not one label",
-        hint="several labels per row go through sklearn.preprocessing.MultiLabelBinarizer",
+        hint=SEVERAL,
         row=row,
     )
 
@@ -125,7 +143,7 @@ def _several(row: int, label: Any) -> LabelError:
 def _continuous(row: int, label: Any) -> LabelError:
     return LabelError(
         f"Unknown label type: continuous ({label} at row {row} of y); these are classifiers",
-        hint="for regression use tlengine.ridge_path",
+        hint="for regression use tlengine.RidgeRegressor",
         row=row,
     )
 
@@ -160,59 +178,3 @@ def encode_labels(
         found = f"one class: {classes.tolist()}" if len(classes) else "no label"
         raise SingleClassError(f"{who} two classes at least; y has {found}", hint="add rows of another class")
     return classes, codes.reshape(-1).astype(np.uint32)
-
-
-def is_multilabel(y: Any) -> bool:
-    """Whether ``y`` has a column per label, two or more.
-
-    >>> is_multilabel([[0, 1], [1, 1]]), is_multilabel([0, 1]), is_multilabel([[0], [1]])
-    (True, False, False)
-    """
-    if isinstance(y, list | tuple):
-        is_nested = all(isinstance(row, list | tuple | np.ndarray) for row in y)
-        return is_nested and max((len(row) for row in y), default=0) > 1
-    shape: tuple[int, ...] = tuple(getattr(y, "shape", ()))
-    return len(shape) == 2 and shape[1] > 1
-
-
-def encode_indicators(Y: Any) -> npt.NDArray[np.bool_]:
-    """Which labels each row has, (n, L), from zeros and ones.
-
-    Raises:
-        LabelError: anything else than 0 and 1, with row and column.
-        SingleClassError: no label differs between rows.
-
-    >>> encode_indicators([[0, 1], [1, 1]]).tolist()
-    [[False, True], [True, True]]
-    """
-    values = numpy_array(Y, "Y")
-    if values.dtype.kind not in "biufO":
-        raise LabelError(f"Y has dtype {values.dtype}; a column per label holds 0 and 1", hint=_ONE_CLASS)
-    if values.dtype.kind == "O":
-        values = _numbers(values)
-    wrong = np.argwhere(~((values == 0) | (values == 1)))
-    if len(wrong):
-        row, column = (int(i) for i in wrong[0])
-        raise LabelError(
-            f"Y has {values[row, column]} at row {row}, label {column}; a column per label holds 0 and 1",
-            hint=_ONE_CLASS,
-            row=row,
-            column=column,
-        )
-    labels: npt.NDArray[np.bool_] = values.astype(bool)
-    if not len(labels) or (labels == labels[0]).all():
-        raise SingleClassError(
-            "every row has the same labels, one class in each column: nothing to learn",
-            hint="add rows with other labels",
-        )
-    return labels
-
-
-def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Objects as float64, NaN where a cell is missing or no number."""
-
-    def number(value: Any) -> float:
-        return float(value) if isinstance(value, bool | int | float | np.number | np.bool_) else np.nan
-
-    found: npt.NDArray[np.float64] = np.vectorize(number, otypes=[np.float64])(values)
-    return found

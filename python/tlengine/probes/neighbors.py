@@ -20,6 +20,7 @@ from tlengine.errors import InputError
 from tlengine.probes.arrays import Rows, as_rows, check_same_columns
 from tlengine.probes.inputs import check_features, training_set
 from tlengine.probes.labels import encode_labels
+from tlengine.probes.parameters import check_parameters
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.units import (
     Exponents,
@@ -334,6 +335,7 @@ class KNeighborsProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # type:
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Keeps the rows ``X`` (n, d) and the labels ``y`` (n,), and prepares the search."""
+        check_parameters(self)
         _check_vote((self.k,), (self.temperature,))
         train = training_set(self, X, y, None)
         self.classes_, self.labels_ = train.classes, train.labels

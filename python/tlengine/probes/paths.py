@@ -13,7 +13,8 @@ import numpy.typing as npt
 from tlengine import _core
 from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
-from tlengine.probes.inputs import TrainingSet, check_positive, training_set
+from tlengine.probes.inputs import TrainingSet, training_set
+from tlengine.probes.parameters import check_positive, check_values
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
@@ -159,9 +160,7 @@ def solve(
     n_jobs: int | None,
 ) -> ProbePath:
     """Solves the path on all rows and on every fold's training rows, sharing each pass over X."""
-    check_positive("tol", tol)
-    if max_iter < 1:
-        raise InputError(f"max_iter={max_iter}; it must be 1 or more")
+    check_values({"tol": tol, "max_iter": max_iter, "fit_intercept": fit_intercept, "n_jobs": n_jobs})
     if patience is not None and not (isinstance(patience, int | np.integer) and patience >= 1):
         raise InputError(f"patience={patience!r}; it must be None or 1 or more")
     goal = target(train.labels, len(train.classes), head)

@@ -28,6 +28,7 @@ _HOMES = dict.fromkeys(
         "PreValProbe",
         "RidgeProbe",
         "RidgeProbeCV",
+        "RidgeRegressor",
         "TfidfProbe",
     ),
     "tlengine.probes",
@@ -41,11 +42,13 @@ class PretrainedMixin:
     A class lists what ``fit`` learns: ``_tensors`` maps each array attribute to its axes (two tensors
     that share an axis name must agree in length; ``"features"`` is ``n_features_in_`` and
     ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold.
-    ``classes_``, ``n_features_in_`` and ``feature_names_in_`` are kept for every class.
+    ``n_features_in_``, ``feature_names_in_`` and what ``_labels`` names are kept for every class. An axis
+    that ends in ``?`` is not there where ``fit`` saw one target.
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     _scalars: ClassVar[tuple[str, ...]] = ()
+    _labels: ClassVar[str] = "classes_"
 
     def save_pretrained(
         self, directory: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None
@@ -73,7 +76,7 @@ class PretrainedMixin:
                 hint="register it as a ProbeSpec with save= and load=, see docs/plugins.md",
             )
         check_is_fitted(self)
-        labels = getattr(self, "classes_")  # noqa: B009 - mypy: a mixin
+        labels = getattr(self, self._labels)
         return write(directory, _configuration(self, dict(metadata or {})), kept_tensors(self), labels)
 
     @classmethod
@@ -128,7 +131,7 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
         estimator.set_params(**config["params"])
         fitted = {**config["fitted"], "metadata_": config["metadata"], **tensors}
         names = fitted.pop("feature_names_in_", None)
-        vars(estimator).update(fitted, classes_=labels)
+        vars(estimator).update(fitted | {estimator._labels: labels})
     except (KeyError, TypeError, ValueError) as error:
         raise HeadFormatError(f"{model}: configuration that does not fit: {error}") from None
     if names is not None:
@@ -188,6 +191,7 @@ def _check_tensors(
     sizes = {"features": config["fitted"].get("n_features_in_"), "classes": len(labels)}
     for name, axes in kind._tensors.items():
         array = tensors[name]
+        axes = axes[1:] if axes[:1] == ("targets?",) and array.ndim < len(axes) else axes
         if array.ndim != len(axes) or any(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -12,17 +12,18 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from tlengine import _core
-from tlengine.errors import EmptyInputError, InputError, ResourceError, ShapeMismatchError
+from tlengine.errors import ResourceError
 from tlengine.probes.bases import LinearClassifierMixin
-from tlengine.probes.inputs import TrainingSet, as_features, check_positive, training_set
-from tlengine.probes.paths import FOLDS, check_groups, fold_rows
+from tlengine.probes.inputs import TrainingSet, as_features, training_set
+from tlengine.probes.parameters import check_parameters, check_positive, check_values
 from tlengine.probes.persistence import PretrainedMixin
+from tlengine.probes.targets import check_targets
 from tlengine.probes.weights import ClassWeight, check_weights
 from tlengine.settings import num_threads
 
-__all__ = ["RidgePath", "RidgeProbe", "RidgeProbeCV", "ridge_path"]
+__all__ = ["ALPHAS", "RidgePath", "RidgeProbe", "ridge_path", "signs", "solve_classifier"]
 
-_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 3, 25))
+ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 3, 25))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +47,7 @@ class RidgePath:
 def ridge_path(
     X: npt.ArrayLike,
     Y: npt.ArrayLike,
-    alphas: npt.ArrayLike = _ALPHAS,
+    alphas: npt.ArrayLike = ALPHAS,
     *,
     sample_weight: npt.ArrayLike | None = None,
     fit_intercept: bool = True,
@@ -77,26 +78,12 @@ def ridge_path(
     >>> path.coef_[0].round(4).tolist(), bool(path.loo_error_[0, 0] < 1e-12)
     ([[1.0, 2.0, 3.0]], True)
     """
-    X = as_features(X)
-    outputs = np.asarray(Y, dtype=np.float64)
-    outputs = outputs.reshape(len(outputs), -1) if outputs.ndim else outputs.reshape(1, 1)
-    if len(outputs) != len(X):
-        raise ShapeMismatchError(f"Y has {len(outputs)} rows, X has {len(X)}")
-    if not outputs.size:
-        raise EmptyInputError(f"Y has shape {outputs.shape}; nothing to fit")
+    check_values({"alphas": alphas, "fit_intercept": fit_intercept, "n_jobs": n_jobs})
     penalties = check_positive("alpha", alphas, zero=True)
-    weight = check_weights(sample_weight, X)
-    kept = weight > 0
-    found = _core.solve_ridge(
-        np.ascontiguousarray(X[kept]) if not kept.all() else X,
-        np.ascontiguousarray((outputs if kept.all() else outputs[kept]).T),
-        weight[kept],
-        None,
-        penalties.tolist(),
-        fit_intercept=fit_intercept,
-        leave_one_out=True,
-        predictions=False,
-        threads=num_threads(n_jobs),
+    X = as_features(X)
+    outputs = check_targets(Y, len(X), "Y")
+    found = solve_outputs(
+        X, outputs, check_weights(sample_weight, X), penalties, fit_intercept=fit_intercept, n_jobs=n_jobs
     )
     return RidgePath(
         alphas=penalties,
@@ -107,13 +94,38 @@ def ridge_path(
     )
 
 
+def solve_outputs(
+    X: npt.NDArray[Any],
+    outputs: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64],
+    alphas: npt.NDArray[np.float64],
+    *,
+    fit_intercept: bool,
+    n_jobs: int | None,
+    leave_one_out: bool = True,
+) -> dict[str, Any]:
+    """The core's ridge path on outputs (n, m), over the rows of positive weight."""
+    kept = weight > 0
+    return _core.solve_ridge(
+        X if kept.all() else np.ascontiguousarray(X[kept]),
+        np.ascontiguousarray((outputs if kept.all() else outputs[kept]).T),
+        weight[kept],
+        None,
+        alphas.tolist(),
+        fit_intercept=fit_intercept,
+        leave_one_out=leave_one_out,
+        predictions=False,
+        threads=num_threads(n_jobs),
+    )
+
+
 def signs(train: TrainingSet) -> npt.NDArray[np.float64]:
-    """Targets of a ridge classifier: (K, n) of +1 and -1, or (1, n) for two classes.
+    """Targets of a ridge classifier: (K, n) of +1 and -1, (1, n) for two classes, (L, n) for several labels.
 
     Raises:
         ResourceError: they would not fit into this machine's memory.
     """
-    if len(train.classes) == 2:
+    if len(train.classes) == 2 and not train.multilabel:
         return np.where(train.labels == 1, 1.0, -1.0).reshape(1, -1)
     needed, memory = 24 * len(train.classes) * len(train.labels), _memory()
     if needed > memory:
@@ -122,6 +134,8 @@ def signs(train: TrainingSet) -> npt.NDArray[np.float64]:
             f"{needed / 2**30:.0f} GB, this machine has {memory / 2**30:.0f} GB",
             hint="LinearProbe, KNeighborsProbe and NearestCentroidProbe hold nothing of rows by classes",
         )
+    if train.multilabel:
+        return np.where(train.labels.T, 1.0, -1.0)
     one_hot = train.labels[None, :] == np.arange(len(train.classes))[:, None]
     return np.where(one_hot, 1.0, -1.0)
 
@@ -141,14 +155,17 @@ def solve_classifier(
     leave_one_out: bool = False,
     predictions: bool = False,
 ) -> dict[str, Any]:
-    """The core's ridge path on the signs of the classes, over the rows of positive weight."""
+    """The core's ridge path on the signs of the classes or labels, over the rows of positive weight.
+
+    There is no ``accuracy`` for several labels per row, where the highest column means nothing.
+    """
     rows = np.flatnonzero(weight)
     everything = len(rows) == len(weight)
     return _core.solve_ridge(
         train.X if everything else np.ascontiguousarray(train.X[rows]),
         np.ascontiguousarray(signs(train)[:, rows]),
         weight[rows],
-        train.labels[rows],
+        None if train.multilabel else train.labels[rows],
         alphas.tolist(),
         fit_intercept=fit_intercept,
         leave_one_out=leave_one_out,
@@ -157,8 +174,21 @@ def solve_classifier(
     )
 
 
-class RidgeProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RidgeClassifierMixin(LinearClassifierMixin):
+    """A linear classifier that takes several labels per row."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class RidgeProbe(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Ridge regression on +1/-1 targets as a classifier, like scikit-learn's ``RidgeClassifier``.
+
+    With ``Y`` of shape (n, L), 0 and 1, each row may have any number of labels; each label is a column of
+    targets of its own, and all share one factorisation. ``score`` is then scikit-learn's subset accuracy,
+    see :class:`LinearProbe`.
 
     Args:
         alpha: penalty, 0 or more; at 0 the solution of least norm.
@@ -167,8 +197,9 @@ class RidgeProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
-        classes_: (K,). ``coef_``: (K, d), or (1, d) for two classes, in the dtype of X.
-        intercept_: (K,), or (1,), float64. ``rank_``: directions in which X varies.
+        classes_: (K,), or the names of the columns of Y, ``arange(L)`` where they have none.
+        coef_: (K, d), or (1, d) for two classes, in the dtype of X. ``intercept_``: (K,), or (1,), float64.
+        multilabel_: whether y was (n, L). ``rank_``: directions in which X varies.
 
     >>> import numpy as np
     >>> RidgeProbe(alpha=0.1).fit([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]).predict([[0.2], [2.9]])
@@ -179,7 +210,7 @@ class RidgeProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type
         "coef_": ("columns", "features"),
         "intercept_": ("columns",),
     }
-    _scalars: ClassVar[tuple[str, ...]] = ("rank_",)
+    _scalars: ClassVar[tuple[str, ...]] = ("rank_", "multilabel_")
 
     def __init__(
         self,
@@ -199,14 +230,15 @@ class RidgeProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type
 
         Args:
             X: (n, d) features.
-            y: (n,) class labels.
+            y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels.
             sample_weight: (n,) weights, 0 or more; a weight of 2 equals repeating the row.
 
         Raises:
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
         """
+        check_parameters(self)
         alpha = check_positive("alpha", self.alpha, zero=True)
-        train = training_set(self, X, y, sample_weight)
+        train = training_set(self, X, y, sample_weight, multilabel=True)
         found = solve_classifier(
             train,
             alpha,
@@ -214,136 +246,7 @@ class RidgeProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type
             fit_intercept=self.fit_intercept,
             n_jobs=self.n_jobs,
         )
-        self.classes_ = train.classes
+        self.classes_, self.multilabel_ = train.classes, train.multilabel
         self.coef_, self.intercept_ = found["coef"][0], found["intercept"][0]
         self.rank_ = int(found["rank"])
         return self
-
-
-class RidgeProbeCV(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A ridge classifier with alpha chosen by exact leave-one-out or by folds.
-
-    The alpha with the best mean score wins, among equal scores the largest.
-
-    Args:
-        alphas: penalties to choose from, 0 or more.
-        cv: None for exact leave-one-out at no extra cost, a number of stratified folds, a splitter, or an
-            iterable of (train, test) index arrays.
-        scoring: ``"neg_mean_squared_error"`` on the +1/-1 targets, or ``"accuracy"``.
-        class_weight: None, ``"balanced"`` or {label: weight}.
-        fit_intercept: whether there is an intercept.
-        n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
-
-    Attributes:
-        alpha_: the chosen penalty. ``alphas_``: (n_alphas,) all of them.
-        scores_: (n_folds, n_alphas); one row for leave-one-out.
-        classes_, coef_, intercept_, rank_: as :class:`RidgeProbe`, at ``alpha_`` on all rows.
-
-    >>> from sklearn.datasets import load_digits
-    >>> X, y = load_digits(return_X_y=True)
-    >>> probe = RidgeProbeCV(alphas=[1.0, 100.0]).fit(X[:1000], y[:1000])
-    >>> probe.alpha_, round(probe.score(X[1000:], y[1000:]), 2)
-    (100.0, 0.89)
-    """
-
-    _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "coef_": ("columns", "features"),
-        "intercept_": ("columns",),
-        "alphas_": ("alphas",),
-        "scores_": ("folds", "alphas"),
-    }
-    _scalars: ClassVar[tuple[str, ...]] = ("alpha_", "rank_")
-
-    def __init__(
-        self,
-        alphas: npt.ArrayLike = _ALPHAS,
-        *,
-        cv: Any = None,
-        scoring: str = "neg_mean_squared_error",
-        class_weight: ClassWeight = None,
-        fit_intercept: bool = True,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.alphas = alphas
-        self.cv = cv
-        self.scoring = scoring
-        self.class_weight = class_weight
-        self.fit_intercept = fit_intercept
-        self.n_jobs = n_jobs
-
-    def fit(
-        self,
-        X: npt.ArrayLike,
-        y: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-    ) -> Self:
-        """Solves every alpha.
-
-        Args:
-            X: (n, d) features.
-            y: (n,) class labels.
-            sample_weight: as :meth:`RidgeProbe.fit`.
-            groups: (n,) rows of one group (a person, copies of one sample) are never on both sides of a
-                fold; with ``cv=None`` 5 folds of whole groups stand in for leaving out one row.
-
-        Raises:
-            InputError: no class has two groups; and as :meth:`RidgeProbe.fit`.
-            ShapeMismatchError: not one group for each row.
-        """
-        if self.scoring not in ("neg_mean_squared_error", "accuracy"):
-            raise InputError(f"scoring={self.scoring!r}", hint="use 'neg_mean_squared_error' or 'accuracy'")
-        alphas = check_positive("alpha", self.alphas, zero=True)
-        check_groups(groups, y)
-        train = training_set(self, X, y, sample_weight)
-        folds = FOLDS if self.cv is None and groups is not None else self.cv
-        found = solve_classifier(
-            train,
-            alphas,
-            train.weight(self.class_weight),
-            fit_intercept=self.fit_intercept,
-            n_jobs=self.n_jobs,
-            leave_one_out=folds is None,
-        )
-        self.classes_, self.alphas_ = train.classes, alphas
-        pairs = fold_rows(folds, train, groups)
-        self.scores_ = self._fold_scores(train, alphas, pairs) if pairs else self._loo_scores(found)
-        mean = self.scores_.mean(axis=0)
-        ties = np.flatnonzero(mean >= mean.max() - 1e-12 * max(1.0, abs(mean.max())))
-        best = int(ties[np.argmax(alphas[ties])])
-        self.alpha_ = float(alphas[best])
-        self.coef_, self.intercept_ = found["coef"][best].copy(), found["intercept"][best].copy()
-        self.rank_ = int(found["rank"])
-        return self
-
-    def _loo_scores(self, found: dict[str, Any]) -> npt.NDArray[np.float64]:
-        scores = found["accuracy"] if self.scoring == "accuracy" else -found["error"].mean(axis=1)
-        return np.asarray(scores).reshape(1, -1)
-
-    def _fold_scores(
-        self, train: TrainingSet, alphas: npt.NDArray[np.float64], pairs: Sequence[tuple[Any, Any]]
-    ) -> npt.NDArray[np.float64]:
-        scores = []
-        for rows, test in pairs:
-            weight = train.weight(self.class_weight, rows)
-            found = solve_classifier(
-                train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs
-            )
-            fitted = train.X[test] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
-            scores.append(self._score(fitted, signs(train)[:, test], train.sample_weight[test]))
-        return np.stack(scores)
-
-    def _score(
-        self,
-        fitted: npt.NDArray[Any],
-        targets: npt.NDArray[np.float64],
-        weight: npt.NDArray[np.float64],
-    ) -> npt.NDArray[np.float64]:
-        """(n_alphas,) from predictions (n_alphas, n, columns) and targets (columns, n)."""
-        if self.scoring == "accuracy":
-            one = fitted.shape[2] == 1
-            predicted = fitted[:, :, 0] > 0 if one else fitted.argmax(axis=2)
-            row_scores = predicted == (targets[0] > 0 if one else targets.argmax(axis=0))
-        else:
-            row_scores = -((fitted - targets.T) ** 2).mean(axis=2)
-        return np.asarray(np.average(row_scores, axis=1, weights=weight))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.probes.arrays import check_finite
+from tlengine.probes.dense import dense_array
 
 __all__ = ["ClassWeight", "check_weights", "weights_of_classes"]
 
@@ -21,16 +22,22 @@ def check_weights(sample_weight: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.flo
     """One float64 weight per row of X, 0 or more and not all zero; ones for None.
 
     Raises:
-        NonFiniteError: NaN or infinity. InputError: all are zero. ValueError: negative, or of another length.
+        NonFiniteError: NaN or infinity. InputError: all are zero. DtypeError: no numbers.
+        ValueError: negative, or of another length.
     """
     from sklearn.utils.validation import _check_sample_weight
 
     if sample_weight is None:
         return np.ones(len(X))
-    check_finite(np.asarray(sample_weight, dtype=np.float64).reshape(-1, 1), "sample_weight")
-    if not np.any(np.asarray(sample_weight)):
+    given = dense_array(sample_weight, "sample_weight").astype(np.float64)
+    check_finite(given.reshape(-1, 1), "sample_weight")
+    if not given.any():
         raise InputError("every sample weight is zero", hint="give some rows a positive weight")
-    return np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
+    return np.asarray(
+        _check_sample_weight(
+            given if given.ndim else given.item(), X, dtype=np.float64, ensure_non_negative=True
+        )
+    )
 
 
 def weights_of_classes(
