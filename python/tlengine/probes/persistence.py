@@ -191,7 +191,8 @@ def _check_tensors(
     sizes = {"features": config["fitted"].get("n_features_in_"), "classes": len(labels)}
     for name, axes in kind._tensors.items():
         array = tensors[name]
-        axes = axes[1:] if axes[:1] == ("targets?",) and array.ndim < len(axes) else axes
+        lacks_some = array.ndim < len(axes)
+        axes = tuple(axis.rstrip("?") for axis in axes if not (lacks_some and axis.endswith("?")))
         if array.ndim != len(axes) or any(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):

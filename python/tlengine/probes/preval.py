@@ -38,8 +38,8 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
     ``softmax(m + f / temperature)``; for every alpha the temperature minimises the log-loss of the
     leave-one-out predictions (a convex problem in one number), and the alpha with the least log-loss wins.
 
-    With ``Y`` of shape (n, L), 0 and 1, each label is a pair of classes of its own, and one temperature serves
-    all of them.
+    With ``Y`` of shape (n, L), 0 and 1, each label is a pair of classes of its own, and one temperature
+    serves all of them.
 
     There is no ``sample_weight``: leaving out a row of weight 2 is not leaving out one of two equal rows.
 
@@ -52,8 +52,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
     Attributes:
         alpha_, temperature_: what was chosen. ``alphas_``: (n_alphas,).
         scores_: (n_alphas,) minus the log-loss of the leave-one-out predictions, each at its temperature.
-        classes_: (K,), or the names of the L columns of Y. ``multilabel_``: whether y was (n, L). ``coef_``: (K, d), or (1, d) for two classes, in the dtype of X; ``intercept_``: (K,),
-            or (1,), float64: scaled, so that ``decision_function`` gives logits.
+        classes_: (K,), or the names of the L columns of Y. ``multilabel_``: whether y was (n, L).
+        coef_: (K, d), or (1, d) for two classes, in the dtype of X; ``intercept_``: (K,), or (1,), float64:
+            scaled, so that ``decision_function`` gives logits.
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
@@ -87,9 +88,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         """Solves every alpha and its temperature.
 
         Args:
-            X: (n, d) features. Memory beside the targets (n, K) float64: O(d^2), and 112 bytes a row and alpha;
-                with several labels per row, or ``groups``, the predictions (n, K) of as many alphas as fit
-                into 256 MB, at least one.
+            X: (n, d) features. Memory beside the targets (n, K) float64: O(d^2), and 112 bytes a row and
+                alpha; with several labels per row, or ``groups``, the predictions (n, K) of as many alphas
+                as fit into 256 MB, at least one.
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels: one temperature for
                 all of them, at the least mean log-loss.
             groups: (n,) rows of one group (a person, copies of one sample) do not vouch for each other:
@@ -115,7 +116,7 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         self.multilabel_ = train.multilabel
         self.alpha_, self.temperature_ = float(alphas[best]), float(1 / scales[best])
         coef, centre, scale = found["coef"][best], found["centre"], scales[best]
-        # A column by itself stands for one class and, negated, for the other: their logits differ by twice its own.
+        # A column by itself stands for one class and, negated, for the other: logits differ by twice its own.
         twice = 2.0 if len(centre) == 1 or train.multilabel else 1.0
         self.coef_ = (twice * scale * coef).astype(coef.dtype)
         self.intercept_ = twice * (scale * (found["intercept"][best] - centre) + centre)
@@ -155,7 +156,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         group = max(1, _BYTES // goal.nbytes)
         fits = [
             _core.fit_scales(
-                self._held_out(train, alphas[first : first + group], used, pairs, len(goal))[:, :, held],
+                np.ascontiguousarray(
+                    self._held_out(train, alphas[first : first + group], used, pairs, len(goal))[:, :, held]
+                ),
                 found["centre"],
                 train.labels[used[held]] if _is_softmax(train) else None,
                 None if _is_softmax(train) else np.ascontiguousarray(goal[:, held]),
@@ -225,11 +228,11 @@ def _folds(train: TrainingSet, used: npt.NDArray[np.intp], groups: npt.ArrayLike
 
 
 def _is_softmax(train: TrainingSet) -> bool:
-    """Whether the columns are classes that exclude each other; else each is one label, or the second of two."""
+    """Whether the columns are classes that exclude each other; else each is a pair of classes."""
     return not train.multilabel and len(train.classes) > 2
 
 
 def _targets(train: TrainingSet, used: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """+1 and -1 for each column and row used."""
     goal = signs(train)
-    return goal if len(used) == goal.shape[1] else np.ascontiguousarray(goal[:, used])
+    return np.ascontiguousarray(goal if len(used) == goal.shape[1] else goal[:, used])
