@@ -195,6 +195,13 @@ class NeighborIndex:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of ``X``."""
+    @staticmethod
+    def restore(
+        X: FloatArray, metric: str, precision: str, codes: npt.NDArray[np.uint8]
+    ) -> NeighborIndex | None:
+        """The index of ``X`` with these codes; None where an index made here is the better one."""
+    def codes(self) -> npt.NDArray[np.uint8]:
+        """What ``restore`` takes: the codes that were made so far, and all that goes with them."""
     def search(
         self, Q: FloatArray | None, k: int, threads: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

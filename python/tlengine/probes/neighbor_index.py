@@ -136,7 +136,7 @@ class NeighborIndex:
         [[0]]
         """
         options = {name: self._options[name] for name in ("metric", "precision")}
-        IndexFile.write(path, np.asarray(self._rows), self._ready().codes(), options, overwrite=overwrite)
+        IndexFile.write(path, self._rows, self._ready().codes(), options, overwrite=overwrite)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, n_jobs: int | None = None) -> Self:
@@ -186,8 +186,9 @@ class NeighborIndex:
         most = self.shape[0] - (Q is None)
         if not 1 <= k <= most:
             raise InputError(f"k={k} is not between 1 and {most}, the rows to choose from", hint="lower k")
+        codes = self._ready()
         if Q is None:
-            return self._scored(self._ready().search(None, k, threads), self._size)
+            return self._scored(codes.search(None, k, threads), self._size)
         queries = as_rows(Q, "Q", allow_empty=True)
         check_same_columns(queries, self._rows)
         if not len(queries):
@@ -199,10 +200,10 @@ class NeighborIndex:
             queries = queries.astype(np.float64)
         if self._options["metric"] != "euclidean":
             size = unusual_exponents(queries)
-            return self._scored(self._ready().search(in_units(queries, size), k, threads), size)
+            return self._scored(codes.search(in_units(queries, size), k, threads), size)
         far = exponent(queries, axis=1)[:, 0] - self._size > _FAR
         if not far.any():
-            return self._scored(self._ready().search(in_units(queries, self._size), k, threads), self._size)
+            return self._scored(codes.search(in_units(queries, self._size), k, threads), self._size)
         ids, scores = np.tile(np.arange(k), (len(queries), 1)), np.empty((len(queries), k))
         if not far.all():
             ids[~far], scores[~far] = self.search(queries[~far], k, n_jobs=threads)

@@ -88,13 +88,14 @@ class KNeighborsProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # type:
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Class probabilities (m, K), rows sum to 1, or that of each label, (m, L): all above zero."""
-        k = min(self.k, len(self.rows_))
-        index, found = self._ready(), self.nearest(X, k)
+        check_vote((self.k,), (self.temperature,))
+        found = self.nearest(X)
+        index, ks, temperatures = self._ready(), (found[0].shape[1],), (self.temperature,)
 
         def shares(labels: npt.NDArray[np.uint32], classes: int) -> npt.NDArray[np.float64]:
-            return vote_shares(index, found, labels, classes, (k,), (self.temperature,), n_jobs=self.n_jobs)[
-                0, 0
-            ]
+            votes = vote_shares(index, found, labels, classes, ks, temperatures, n_jobs=self.n_jobs)
+            of_all: npt.NDArray[np.float64] = votes[0, 0]
+            return of_all
 
         if not self.multilabel_:
             return shares(self.labels_, len(self.classes_))

@@ -7,6 +7,7 @@ mod cache;
 mod call;
 mod errors;
 mod hashing;
+mod mapped;
 mod neighbors;
 mod probes;
 mod temperature;

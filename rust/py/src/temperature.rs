@@ -4,6 +4,7 @@ use numpy::{
     Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
     PyUntypedArrayMethods,
 };
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tlengine_core::probes::{self, Fit, Goal, RidgeTask, Selection, Stored};
@@ -29,7 +30,7 @@ pub fn solve_prevalidated<'py>(
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let task = RidgeTask {
-        targets: targets.as_slice()?,
+        targets: rows_of(&targets)?,
         weight: weight.as_slice()?,
         labels: labels.as_ref().map_or(Ok(&[] as &[u32]), |labels| labels.as_slice())?,
         alphas: &alphas,
@@ -79,7 +80,7 @@ pub fn fit_scales<'py>(
 ) -> PyResult<Scales<'py>> {
     let goal = match (&labels, &signs) {
         (Some(labels), _) => Goal::Classes(labels.as_slice()?),
-        (None, Some(signs)) => Goal::Signs(signs.as_slice()?),
+        (None, Some(signs)) => Goal::Signs(rows_of(signs)?),
         (None, None) => Goal::Signs(&[]),
     };
     let stored = Stored {
@@ -88,6 +89,9 @@ pub fn fit_scales<'py>(
         goal,
         share: share.as_slice()?,
     };
+    if !predictions.is_c_contiguous() {
+        return Err(PyValueError::new_err("predictions are not column by column"));
+    }
     let expected = [predictions.shape()[0], stored.centre.len(), stored.share.len()];
     if predictions.shape() != expected {
         let error =
@@ -96,6 +100,14 @@ pub fn fit_scales<'py>(
     }
     let fits = interruptible(py, threads, |run| probes::fit_scales(&stored, run))?;
     Ok(arrays(py, &fits))
+}
+
+/// The numbers of an array row by row; one in Fortran's order has them in another.
+fn rows_of<'a>(array: &'a PyReadonlyArray2<'_, f64>) -> PyResult<&'a [f64]> {
+    if !array.is_c_contiguous() {
+        return Err(PyValueError::new_err("targets are not row by row"));
+    }
+    Ok(array.as_slice()?)
 }
 
 fn arrays<'py>(py: Python<'py>, fits: &[Fit]) -> Scales<'py> {

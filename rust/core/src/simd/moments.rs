@@ -4,7 +4,6 @@
 //! A tile is eight rows, class by class; logits are `base + scale * move`.
 #![expect(clippy::needless_range_loop, reason = "plain loops over fixed arrays become vectors")]
 
-use super::Kernels;
 use super::kernels::multiversion;
 
 /// Rows of a tile.
@@ -161,6 +160,7 @@ fn ln_1p(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Kernels;
 
     #[test]
     fn exp_and_ln_1p_are_those_of_the_library() {
