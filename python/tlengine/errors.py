@@ -29,6 +29,8 @@ __all__ = [
     "DecodeError",
     "DtypeError",
     "EmptyInputError",
+    "FeatureScaleWarning",
+    "GridEdgeWarning",
     "HeadFormatError",
     "ImageTooLargeError",
     "InputError",
@@ -40,8 +42,10 @@ __all__ = [
     "PluginError",
     "PluginWarning",
     "RangeError",
+    "RareClassWarning",
     "ResourceError",
     "RunFormatError",
+    "ScoringWarning",
     "ShapeMismatchError",
     "SingleClassError",
     "TlengineError",
@@ -287,3 +291,19 @@ class KeyConflictWarning(TlengineWarning):
 
 class PluginWarning(TlengineWarning):
     """A plugin was skipped."""
+
+
+class GridEdgeWarning(TlengineWarning):
+    """The chosen value of a hyper-parameter is the smallest or largest that was tried."""
+
+
+class FeatureScaleWarning(TlengineWarning):
+    """A column of features is larger than the others by orders of magnitude."""
+
+
+class RareClassWarning(TlengineWarning):
+    """Held-out rows of classes that a fold cannot learn do not count in the choice."""
+
+
+class ScoringWarning(TlengineWarning):
+    """A scorer gave no number for some held-out rows, so they do not count in the choice."""

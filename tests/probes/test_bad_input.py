@@ -164,7 +164,7 @@ def test_no_neighbours(data, k):
         KNeighborsProbe(k=k).fit(*data)
 
 
-@pytest.mark.parametrize("head", ["logistic", "one-vs-rest", "svm"])
+@pytest.mark.parametrize("head", ["logistic", "one-vs-rest", "svm", "ridge", "ridge-cv"])
 def test_several_labels_with_bad_features(data, head):
     X, y = data
     Y = np.eye(3, dtype=int)[y]

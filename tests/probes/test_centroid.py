@@ -121,3 +121,20 @@ def test_saved(tmp_path):
     probe = tl.NearestCentroidProbe(metric="euclidean").fit(X, y)
     other = tl.from_pretrained(probe.save_pretrained(tmp_path / "centroid"))
     np.testing.assert_array_equal(other.predict_proba(X), probe.predict_proba(X))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_log_probabilities_are_exact_where_probabilities_underflow(metric):
+    rng = np.random.default_rng(0)
+    X, y = (
+        np.vstack([rng.normal(size=(5, 4)) * 1e-3 + shift for shift in 5 * np.eye(4)[:3]]),
+        np.repeat([0, 1, 2], 5),
+    )
+    probe = tl.NearestCentroidProbe(metric=metric, temperature=1.0).fit(X, y)
+    np.testing.assert_allclose(np.exp(probe.predict_log_proba(X)), probe.predict_proba(X), atol=1e-15)
+    sharp = tl.NearestCentroidProbe(metric=metric, temperature=1e-6).fit(X, y)
+    logits = sharp.similarities(X) / 1e-6
+    found = sharp.predict_log_proba(X)
+    assert (sharp.predict_proba(X) == 0).any()
+    np.testing.assert_allclose(found, logits - logits.max(axis=1, keepdims=True), rtol=1e-9, atol=1e-6)
+    assert sharp.predict_log_proba(X).shape == (15, 3)

@@ -40,10 +40,11 @@ def test_path_of_one(digits):
 def test_cross_validation_chooses_the_best_mean_score(digits):
     X, y = (part[:400] for part in digits)
     for scoring in ("neg_log_loss", "accuracy"):
-        cv = LinearProbeCV(Cs=[1.0, 1e-5, 1e-3], cv=4, scoring=scoring).fit(X, y)
-        assert cv.scores_.shape == (4, 3)
+        Cs = [1.0, 1e-5, 100.0, 1e-3]
+        cv = LinearProbeCV(Cs=Cs, cv=4, scoring=scoring, patience=None).fit(X, y)
+        assert cv.scores_.shape == (4, 4)
         assert cv.Cs_[cv.scores_.mean(axis=0).argmax()] == cv.C_
-        np.testing.assert_array_equal(cv.coef_, probe_path(X, y, [1.0, 1e-5, 1e-3]).coef_[cv.Cs_ == cv.C_][0])
+        np.testing.assert_array_equal(cv.coef_, probe_path(X, y, Cs).coef_[cv.Cs_ == cv.C_][0])
         assert cv.converged_.all()
 
 
@@ -122,8 +123,8 @@ def test_prediction_refuses_nan(digits):
 
 
 def test_unknown_scoring(digits):
-    with pytest.raises(InputError, match="scoring='f1'"):
-        LinearProbeCV(scoring="f1").fit(*digits)
+    with pytest.raises(InputError, match=r"scoring='f1_marco'(.|\n)*f1_macro"):
+        LinearProbeCV(scoring="f1_marco").fit(*digits)
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ SPARSE = type("Sparse", (), {"toarray": None, "shape": (3, 3)})()
         (np.eye(3), np.array([["a"]]), {"k": 1}, DtypeError),
         (np.eye(3), np.eye(3) * 1j, {"k": 1}, DtypeError),
         (np.eye(3), SPARSE, {"k": 1}, DtypeError),
-        (np.eye(3), np.ma.masked_array(np.eye(3)), {"k": 1}, DtypeError),
+        (np.eye(3), np.ma.masked_array(np.eye(3), np.eye(3)), {"k": 1}, NonFiniteError),
     ],
 )
 def test_bad_input(Q, X, options, error):
@@ -374,7 +374,7 @@ def test_many_classes():
         (["a", "a", "a"], SingleClassError),
         ([0.1, 0.2, 0.3], LabelError),
         ([0, 1], ShapeMismatchError),
-        ([["a", "b"], ["b", "b"], ["c", "a"]], ShapeMismatchError),
+        ([["a", "b"], ["b", "b"], ["c", "a"]], LabelError),
         (np.array(["a", None, "b"], dtype=object), LabelError),
         ([0.0, 1.0, np.nan], LabelError),
     ],

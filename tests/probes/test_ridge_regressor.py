@@ -188,3 +188,25 @@ def test_bad_input(change, error, message):
     fitted = {name: arguments.pop(name) for name in ("X", "y", "sample_weight") if name in arguments}
     with pytest.raises(error, match=message):
         tl.RidgeRegressor(**arguments).fit(**fitted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"coef_": np.zeros(10)},
+        {"coef_": np.zeros((2, 10))},
+        {"coef_": np.zeros((3, 9))},
+        {"coef_": np.zeros((1, 3, 10))},
+        {"intercept_": np.array(0.0)},
+        {"intercept_": np.zeros(2)},
+        {"loo_error_": np.zeros((1, 2))},
+        {"loo_error_": np.zeros((2, 3))},
+        {"coef_": np.full((3, 10), np.nan)},
+    ],
+)
+def test_a_model_whose_shapes_do_not_agree_is_refused(tmp_path, data, change):
+    model = tl.RidgeRegressor([1.0]).fit(*data)
+    for name, array in change.items():
+        setattr(model, name, array)
+    with pytest.raises(HeadFormatError):
+        tl.from_pretrained(model.save_pretrained(tmp_path))

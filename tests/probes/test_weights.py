@@ -9,7 +9,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.utils.class_weight import compute_class_weight
 
 import tlengine as tl
-from tlengine.errors import InputError
+from tlengine.errors import InputError, RareClassWarning
 from tlengine.probes.weights import weights_of_classes
 
 PROBES = [
@@ -105,7 +105,9 @@ def test_a_draw_of_the_rows_may_lack_a_class():
 def test_a_class_that_a_fold_lacks_may_be_named():
     y = np.array(["a", "b"] * 29 + ["c", "c"])
     folds = [(np.arange(0, 58), np.arange(58, 60)), (np.arange(20, 60), np.arange(0, 20))]
-    probe = tl.LinearProbeCV(Cs=2, cv=folds, class_weight={"a": 2.0, "c": 3.0}).fit(X, y)
+    with pytest.warns(RareClassWarning, match="2 held-out rows do not count.*'c'"):
+        probe = tl.LinearProbeCV(Cs=2, cv=folds, class_weight={"a": 2.0, "c": 3.0}).fit(X, y)
+    assert probe.scores_.shape == (1, 2)
     assert probe.classes_.tolist() == ["a", "b", "c"]
 
 

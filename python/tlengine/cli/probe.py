@@ -56,9 +56,11 @@ __all__ = ["command"]
 )
 @click.option(
     "--patience",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
     metavar="N",
-    help="End the path after N values of C in a row without a better log-loss. [default: solve all]",
+    help="End the path after N values of C in a row without a better log-loss; 0 solves all.",
 )
 @click.option(
     "--out",
@@ -75,7 +77,7 @@ def command(
     groups: Path | None,
     n_Cs: int,
     folds: int,
-    patience: int | None,
+    patience: int,
     out: Path | None,
     min_accuracy: float | None,
     options: DataOptions,
@@ -89,14 +91,14 @@ def command(
     \b
     tlengine probe features.npz --Cs 45 --json
     tlengine probe X.npy --labels y.npy --groups patients.npy
-    tlengine probe features.npz --Cs 45 --patience 3 --out model/
+    tlengine probe features.npz --Cs 45 --patience 0 --out model/
 
     Each C comes with its certificate: the objective, how far at most it is above the optimum (gap_bound), the
     norm of its gradient, the passes over the data that it took, and whether it converged.
     """
     dataset = _open(data, labels, groups, options)
     features = open_features(dataset, backbone, options, keep=out is not None)
-    document, probe = fit_path(features, n_Cs, folds, patience)
+    document, probe = fit_path(features, n_Cs, folds, patience or None)
     for note in document["notes"]:
         say(f"note: {note}", quiet=options.quiet)
     if out is not None:
@@ -130,7 +132,7 @@ def _open(data: str, labels: Path | None, groups: Path | None, options: DataOpti
 
 
 def fit_path(
-    features: Features, n_Cs: int, n_folds: int, patience: int | None = None
+    features: Features, n_Cs: int, n_folds: int, patience: int | None = 2
 ) -> tuple[dict[str, Any], LinearProbeCV]:
     """The path on the training rows, as the command's document, and the probe."""
     import numpy as np

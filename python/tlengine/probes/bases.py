@@ -9,11 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from tlengine.probes.inputs import check_features, check_positive, training_set
-from tlengine.probes.paths import Head, ProbePath, check_groups, fold_rows, regularisation_grid, solve
+from tlengine.errors import UnknownOptionError
+from tlengine.options import refuse_unknown
+from tlengine.probes.choice import choose
+from tlengine.probes.inputs import TrainingSet, check_features, check_positive, training_set
+from tlengine.probes.paths import Head, ProbePath, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
+from tlengine.probes.scales import warn_of_scales
+from tlengine.probes.scoring import OWN, check_scoring, held_out_scores, mean_scores
+from tlengine.probes.splits import check_groups, fold_rows
 
 __all__ = ["LinearClassifierMixin", "OneC", "PathOfCs"]
+
+IDLE = 0.05
+"""Standard deviation of logits or margins below which log-losses differ by some 0.05**2 / 8."""
 
 _COEFFICIENTS = {"coef_": ("columns", "features"), "intercept_": ("columns",)}
 
@@ -83,19 +92,31 @@ class OneC(_Solved):
     )  # fmt: skip
     _scalars: ClassVar[tuple[str, ...]] = (*_certificate, "multilabel_")
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        **unknown: Any,
+    ) -> Self:
         """Solves the probe.
+
+        A ``FeatureScaleWarning`` names a column that is larger than the others by orders of magnitude.
 
         Args:
             X: (n, d) features; float32 is solved in float32, anything else in float64.
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels.
             sample_weight: (n,) weights, 0 or more; a weight of 2 equals repeating the row.
+            **unknown: there are no others; ``groups`` for one are refused, as a probe of one C has no folds.
 
         Raises:
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
+            UnknownOptionError: another argument, also a ``TypeError``.
         """
+        _refuse(type(self).__name__, unknown)
         C = check_positive("C", self.C)
         train = training_set(self, X, y, sample_weight, multilabel=True)
+        warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
         path = self._solve(train, C)
         self.coef_, self.intercept_ = path.coef_[0], path.intercept_[0]
         for name in self._certificate:
@@ -104,10 +125,11 @@ class OneC(_Solved):
 
 
 class PathOfCs(_Solved):
-    """A probe whose C is chosen: ``fit`` for a class with the parameters ``Cs``, ``cv`` and ``patience``."""
+    """A probe whose C is chosen: ``fit`` for a class with ``Cs``, ``cv``, ``scoring`` and ``patience``."""
 
     Cs: int | npt.ArrayLike
     cv: Any
+    scoring: Any
     patience: int | None
     _certificate: ClassVar[tuple[str, ...]] = (
         "objective_", "gap_bound_", "gradient_norm_", "separable_", "n_iter_", "n_passes_",
@@ -118,13 +140,27 @@ class PathOfCs(_Solved):
         **dict.fromkeys(("Cs_", "converged_", *_certificate), ("Cs",)),
     }
     _scalars: ClassVar[tuple[str, ...]] = ("C_", "multilabel_")
+    _may_lack: ClassVar[tuple[str, ...]] = ("scores_",)
 
-    def _check_scoring(self) -> None:
-        """Raises ``InputError`` for a score that there is not."""
+    _own_scores: ClassVar[tuple[str, ...]] = OWN
+    """Scores that the solver counts itself, the default first."""
 
-    def _score(self, fold: ProbePath) -> npt.NDArray[np.float64]:
-        """(n_C,) scores of a fold, larger is better."""
-        return _known(fold.accuracy_)
+    def _judge(
+        self, path: ProbePath, train: TrainingSet, splits: list[tuple[Any, Any]]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """(n_folds, n_C) scores, larger is better, and their mean over the folds."""
+        scoring = check_scoring(self.scoring, self._own_scores)
+        if scoring.scorer is None:
+            scores = np.stack([fold.scores(scoring.name) for fold in path.folds])
+            return scores, scores.mean(axis=0)
+        found = [
+            held_out_scores(
+                scoring, path.head, path.classes_, fold.coef_, fold.intercept_, train.X[test],
+                train.labels[test], train.sample_weight[test],
+            )
+            for fold, (_, test) in zip(path.folds, splits, strict=True)
+        ]  # fmt: skip
+        return np.stack([fold.values for fold in found]), mean_scores(scoring, found, path.Cs)
 
     def fit(
         self,
@@ -135,6 +171,11 @@ class PathOfCs(_Solved):
     ) -> Self:
         """Solves every C in every fold and on all rows.
 
+        Warns, once each: ``FeatureScaleWarning`` of a column that is larger than the others by orders of
+        magnitude; ``RareClassWarning`` of held-out rows whose class their fold does not train on, which do
+        not count; ``ScoringWarning`` of folds or values of C that have no score; ``GridEdgeWarning`` of a
+        C that is chosen at an edge of the grid although the score still rises there by more than noise.
+
         Args:
             X: (n, d) features.
             y: (n,) class labels or (n, L) of 0 and 1.
@@ -143,19 +184,23 @@ class PathOfCs(_Solved):
                 fold. A class of a single group is in every fit and is held out in none.
 
         Raises:
-            InputError: nothing can be held out; groups beside folds that are given as index arrays; and
-                as :meth:`LinearProbe.fit`.
+            InputError: nothing can be held out; groups beside folds that are given as index arrays; a
+                ``scoring`` that there is not, or that gives no number at any C; and as
+                :meth:`LinearProbe.fit`.
             ShapeMismatchError: not one group for each row.
         """
-        self._check_scoring()
+        check_scoring(self.scoring, self._own_scores)
         check_groups(groups, y)
         Cs = regularisation_grid(self.Cs)
         train = training_set(self, X, y, sample_weight, multilabel=True)
-        path = self._solve(train, Cs, fold_rows(self.cv, train, groups), self.patience)
+        warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
+        splits = fold_rows(self.cv, train, groups)
+        path = self._solve(train, Cs, splits, self.patience)
         self.Cs_ = path.Cs
-        self.scores_ = np.stack([self._score(fold) for fold in path.folds])
-        self.accuracy_ = np.stack([_known(fold.accuracy_) for fold in path.folds])
-        best = _best(self.scores_.mean(axis=0), path.Cs)
+        self.scores_, means = self._judge(path, train, splits)
+        self.accuracy_ = np.stack([fold.scores("accuracy") for fold in path.folds])
+        idle = _is_idle(train.X, path.coef_[path.Cs.argmin()])
+        best = choose(self.scores_, means, path.Cs, ended_early=path.ended_early_, idle=idle)
         self.C_ = float(path.Cs[best])
         self.coef_, self.intercept_ = path.coef_[best].copy(), path.intercept_[best].copy()
         self.converged_ = np.all([path.converged_, *(fold.converged_ for fold in path.folds)], axis=0)
@@ -164,12 +209,17 @@ class PathOfCs(_Solved):
         return self
 
 
-def _known(scores: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
-    assert scores is not None, "a fold is always scored"
-    return scores
+def _is_idle(X: Any, coef: npt.NDArray[Any]) -> bool:
+    """Whether scores hardly differ between rows (some, spread evenly), so that no smaller C changes them."""
+    rows = X[:: max(1, X.shape[0] // 200)]
+    return bool((rows @ coef.T).std(axis=0).max() < IDLE)
 
 
-def _best(scores: npt.NDArray[np.float64], Cs: npt.NDArray[np.float64]) -> int:
-    """The position of the highest score; of the smallest C among equal ones."""
-    ties = np.flatnonzero(scores >= scores.max() - 1e-12)
-    return int(ties[np.argmin(Cs[ties])])
+def _refuse(probe: str, unknown: Mapping[str, Any]) -> None:
+    """Refuse arguments of ``fit`` that a probe of one C does not have."""
+    if "groups" in unknown:
+        raise UnknownOptionError(
+            f"{probe}.fit() has no option 'groups': with one C there are no folds",
+            hint="leave them out; LinearProbeCV and LinearSVMProbeCV choose C by folds of whole groups",
+        )
+    refuse_unknown(f"{probe}.fit", unknown, (), ("X", "y", "sample_weight"))

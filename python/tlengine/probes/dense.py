@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.scalars import is_missing, short
+from tlengine.data.scalars import is_missing, plain, short
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import DtypeError
 
@@ -49,13 +49,25 @@ def dense(X: Any, name: str) -> Any:
 
 def _table(X: Any, name: str) -> Any:
     """The table, if each of its columns holds numbers."""
+    if hasattr(X, "sparse"):
+        raise DtypeError(f"{name} is a table of sparse columns", hint=f"pass {name}.sparse.to_dense()")
     kinds = {getattr(dtype, "kind", "O") for dtype in getattr(X, "dtypes", ())}
     if not kinds or not kinds <= set(_NUMBERS):
-        for column, values in _columns(X):
-            _numbers(np.asarray(values), f"{name}: column {short(column)}")
-    elif all(dtype == np.float16 for dtype in X.dtypes):
+        return _checked_table(X, name)
+    if all(dtype == np.float16 for dtype in X.dtypes):
         return X.astype(np.float32)
     return X
+
+
+def _checked_table(X: Any, name: str) -> Any:
+    """The table; of pandas' a shallow copy whose columns of objects are numbers."""
+    table = X.copy(deep=False) if hasattr(X, "isetitem") else X
+    for at, (column, values) in enumerate(_columns(X)):
+        given = np.asarray(values)
+        numbers = _numbers(given, f"{name}: column {short(column)}")
+        if numbers is not given and table is not X:
+            table.isetitem(at, numbers)
+    return table
 
 
 def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
@@ -97,7 +109,7 @@ def _number(array: npt.NDArray[Any], at: int, name: str) -> float:
         place = ", ".join(
             f"{axis} {i}" for axis, i in zip(_AXES, np.unravel_index(at, array.shape), strict=False)
         )
-        raise DtypeError(f"{name} holds {short(value)} at {place}: {error}", hint=_WAY_OUT) from None
+        raise DtypeError(f"{name} holds {short(plain(value))} at {place}: {error}", hint=_WAY_OUT) from None
 
 
 _AXES = ("row", "column", "place")

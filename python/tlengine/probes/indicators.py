@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.data.scalars import is_missing, short
+from tlengine.data.scalars import is_missing, plain, short
 from tlengine.data.tensors import is_tensor, numpy_array
 from tlengine.errors import LabelError, ShapeMismatchError, SingleClassError
 from tlengine.probes.labels import SEVERAL, several_labels
@@ -32,7 +32,8 @@ def is_multilabel(y: Any) -> bool:
     if isinstance(y, list | tuple):
         is_nested = all(isinstance(row, list | tuple | np.ndarray) or is_tensor(row) for row in y)
         return is_nested and max((len(row) if np.ndim(row) else 0 for row in y), default=0) > 1
-    shape: tuple[int, ...] = tuple(getattr(y, "shape", ()))
+    # A nested tensor has no shape to ask for.
+    shape: tuple[int, ...] = () if getattr(y, "is_nested", False) else tuple(getattr(y, "shape", ()))
     return len(shape) == 2 and shape[1] > 1
 
 
@@ -137,7 +138,7 @@ def _wrong(value: Any, row: int, column: int, names: npt.NDArray[Any] | None) ->
     name = f" ({label!r})" if isinstance(label, str) else ""
     is_unknown = is_missing(value) and not isinstance(value, str)
     return LabelError(
-        f"Y has {short(value)} at row {row}, label {column}{name}; {_ZEROS_AND_ONES}",
+        f"Y has {short(plain(value))} at row {row}, label {column}{name}; {_ZEROS_AND_ONES}",
         hint=_UNKNOWN if is_unknown else _WAY_OUT,
         row=row,
         column=column,

@@ -88,14 +88,14 @@ def training_set(
         SingleClassError: fewer than two classes.
         InputError: a parameter that is not what its name says.
     """
+    who = "a probe" if estimator is None else type(estimator).__name__
     if y is None:
-        who = type(estimator).__name__ if estimator else "a probe"
         raise InputError(f"{who} requires y to be passed, but the target y is None")
     if estimator is not None:
         check_parameters(estimator)
     X = as_features(X) if estimator is None else validate_features(estimator, X)
     several = multilabel and is_multilabel(y)
-    table, y = y, dense_indicators(y) if several else check_labels(y)
+    table, y = y, dense_indicators(y) if several else check_labels(y, who=who)
     if len(y) != len(X):
         raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {len(X)}")
     weight = check_weights(sample_weight, X)
@@ -108,7 +108,7 @@ def training_set(
         names = column_names(table, y.shape[1])
         indicators = encode_indicators(y, names=names, rows=rows)
         return TrainingSet(X, indicators, names, weight, rows)
-    classes, labels = encode_labels(y, estimator=type(estimator).__name__ if estimator else None)
+    classes, labels = encode_labels(y, estimator=None if estimator is None else who)
     return TrainingSet(X, labels, classes, weight, rows, known)
 
 

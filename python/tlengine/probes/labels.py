@@ -17,10 +17,14 @@ __all__ = ["SEVERAL", "check_labels", "encode_labels", "several_labels"]
 SEVERAL = "several labels per row go through sklearn.preprocessing.MultiLabelBinarizer"
 
 
-def check_labels(y: Any) -> npt.NDArray[Any]:
+def check_labels(y: Any, *, who: str = "a probe") -> npt.NDArray[Any]:
     """Labels as an array (n,): text, whole numbers or booleans, of one kind; a column is taken as (n,).
 
     Taken are arrays, lists, tensors on any device, and what pandas, polars and Arrow call a series.
+
+    Args:
+        y: (n,) labels.
+        who: who asks, for the message.
 
     Raises:
         ShapeMismatchError: not one label per row.
@@ -39,7 +43,7 @@ def check_labels(y: Any) -> npt.NDArray[Any]:
 
         labels = column_or_1d(labels, warn=True)
     if labels.ndim != 1:
-        raise _not_a_column(y, labels.shape)
+        raise _not_a_column(y, labels.shape, who)
     if labels.dtype.kind == "S":
         raise LabelError("y holds bytes", hint='decode them: np.char.decode(y, "utf-8")')
     if labels.dtype.kind not in "OfbiuUT":
@@ -75,15 +79,15 @@ def _holds_labels(label: Any, first: Any) -> bool:
     return isinstance(label, set | frozenset | dict)
 
 
-def _not_a_column(y: Any, shape: tuple[int, ...]) -> ShapeMismatchError:
+def _not_a_column(y: Any, shape: tuple[int, ...], who: str) -> ShapeMismatchError:
     if not shape:
         return ShapeMismatchError(
             f"y should be a 1d array, got a {type(y).__name__}",
             hint="pass a list or an array, one label per row",
         )
     return ShapeMismatchError(
-        f"y should be a 1d array, got shape {shape}",
-        hint="pass one label per row; the logistic, SVM and ridge probes take (n, L) of 0 and 1 as well",
+        f"{who} takes one label per row: y should be a 1d array, got shape {shape}",
+        hint="the logistic, SVM and ridge probes take several labels per row, as (n, L) of 0 and 1",
     )
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import InputError
 from tlengine.probes.bases import LinearClassifierMixin, OneC, PathOfCs
-from tlengine.probes.paths import Head, MultiClass, ProbePath, check_multi_class, one_vs_rest_log_proba
+from tlengine.probes.paths import Head, MultiClass, check_multi_class, one_vs_rest_log_proba
 from tlengine.probes.weights import ClassWeight
 
 __all__ = ["LinearProbe", "LinearProbeCV"]
@@ -58,7 +57,9 @@ class LinearProbe(_LogisticMixin, OneC):
 
     With ``Y`` of shape (n, L), 0 and 1, each row may have any number of labels: every label gets a
     binomial loss of its own, and all are solved together on one copy of X. A label that no training row
-    has (or each) is predicted as such, with probability 1e-9 (or 1 - 1e-9) at the mean of X.
+    has (or each) is predicted as such, with probability 1e-9 (or 1 - 1e-9) at the mean of X. ``score`` is
+    then scikit-learn's subset accuracy, the share of rows with every label right, near 0 for many labels:
+    use a scorer such as ``"average_precision"`` or ``"f1_macro"``.
 
     Args:
         C: inverse strength of the penalty, positive.
@@ -71,7 +72,8 @@ class LinearProbe(_LogisticMixin, OneC):
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
-        classes_: (K,), or ``arange(L)``. ``coef_``: (K, d), or (1, d) for two classes, in the dtype of X.
+        classes_: (K,), or the names of the columns of Y (``arange(L)`` where they have none).
+        coef_: (K, d), or (1, d) for two classes, in the dtype of X.
         intercept_: (K,), or (1,), float64. ``multilabel_``: whether y was (n, L).
         converged_: bool: ``gap_bound_ <= tol * objective_``, in float64 at these coefficients.
         objective_, gap_bound_, gradient_norm_: see :class:`tlengine.probes.ProbePath`.
@@ -119,13 +121,18 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
     Args:
         Cs: values of C; an integer n means ``logspace(-6, 5, n)``, unlike scikit-learn's (-4, 4). 45 is
             DINOv2's grid.
-        cv: number of stratified folds (fewer when the smallest class has fewer rows, at least 2), a
-            splitter, or an iterable of (train, test) index arrays. A number of folds for several labels
-            per row draws them with a fixed seed, not stratified.
-        scoring: ``"neg_log_loss"`` or ``"accuracy"``.
-        patience: None solves every C. A number ends the path after so many values of C in a row without
-            a held-out loss (the log-loss, whatever ``scoring``) better by more than ``tol``; larger ones are
-            left out.
+        cv: number of stratified folds, a splitter, or an iterable of (train, test) index arrays. With a
+            number, every fit has a row of each class: a class of m < ``cv`` rows is held out in m of the
+            folds, one of a single row in none. There are fewer folds only where no class has so many rows.
+            For several labels per row folds are drawn with a fixed seed, not stratified. With a splitter,
+            held-out rows whose class the fold does not train on do not count, with a warning.
+        scoring: ``"neg_log_loss"`` and ``"accuracy"`` are counted by the solver; or any other of
+            scikit-learn's scorers, by name (``"f1_macro"``, ``"roc_auc_ovr"``, ...) or as a callable
+            (estimator, X, y) -> number, larger is better. For each fold and C it gets a fitted probe, the
+            held-out rows, and their ``sample_weight`` where that differs and it takes it.
+        patience: the path ends after so many values of C in a row without a held-out loss (the log-loss,
+            whatever ``scoring``) better by more than ``tol``; larger ones are left out. None solves every C:
+            slower by a factor of 5, and hardly ever better (``docs/validation.md``).
         multi_class: ``"multinomial"`` or ``"ovr"``, as :class:`LinearProbe`.
         tol: certified relative gap of every objective to its optimum.
         max_iter: L-BFGS steps per C after which a ``ConvergenceWarning`` is given.
@@ -135,8 +142,8 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
 
     Attributes:
         C_: the chosen C. ``Cs_``: (n_C,) all that were solved, in the order given.
-        scores_: (n_folds, n_C) score of every fold on its held-out rows. ``accuracy_``: likewise, whatever
-            the ``scoring``.
+        scores_: (n_folds, n_C) score of every fold on its held-out rows; NaN where a scorer has none.
+            ``accuracy_``: likewise the accuracy, whatever the ``scoring``.
         classes_, coef_, intercept_, multilabel_: as :class:`LinearProbe`, at ``C_`` on all rows.
         converged_: (n_C,) bool: certified on all rows and in every fold.
         objective_, gap_bound_, gradient_norm_, separable_, n_iter_, n_passes_: (n_C,) on all rows, see
@@ -144,9 +151,11 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> probe = LinearProbeCV(Cs=[1e-4, 1e-2, 1.0]).fit(X[:500], y[:500])
+    >>> probe = LinearProbeCV(Cs=[1e-4, 1e-2, 1.0, 100.0]).fit(X[:500], y[:500])
     >>> probe.C_, probe.scores_.shape
-    (1.0, (5, 3))
+    (1.0, (5, 4))
+    >>> LinearProbeCV(Cs=[1e-4, 1e-2, 1.0, 100.0], scoring="f1_macro").fit(X[:500], y[:500]).scores_.shape
+    (5, 4)
     """
 
     def __init__(
@@ -154,8 +163,8 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
         Cs: int | npt.ArrayLike = 45,
         *,
         cv: Any = 5,
-        scoring: str = "neg_log_loss",
-        patience: int | None = None,
+        scoring: Any = "neg_log_loss",
+        patience: int | None = 2,
         multi_class: MultiClass = "multinomial",
         tol: float = 1e-4,
         max_iter: int = 1000,
@@ -173,13 +182,3 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.n_jobs = n_jobs
-
-    def _check_scoring(self) -> None:
-        if self.scoring not in ("neg_log_loss", "accuracy"):
-            raise InputError(f"scoring={self.scoring!r}", hint="use 'neg_log_loss' or 'accuracy'")
-
-    def _score(self, fold: ProbePath) -> npt.NDArray[np.float64]:
-        if self.scoring == "accuracy":
-            return super()._score(fold)
-        assert fold.log_loss_ is not None, "a logistic fold has a log-loss"
-        return -fold.log_loss_

@@ -102,7 +102,7 @@ _RULES: Mapping[str, _Rule] = {
     "fit_intercept": _Rule(lambda v: isinstance(v, bool), "True or False"),
     "n_jobs": _Rule(
         lambda v: v is None or (isinstance(v, int) and not isinstance(v, bool) and v != 0),
-        "None or a whole number: 1 or more, or -1 for all cores",
+        "None or a number of threads, 1 or more, or -1 for all cores",
     ),
     "Cs": _Rule(_is_numbers, "numbers above zero, or how many of them"),
     "alphas": _Rule(_is_numbers, "numbers of 0 or more"),

@@ -5,23 +5,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine import _core
-from tlengine.data.folds import inner_folds
-from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
+from tlengine.errors import InputError
+from tlengine.probes.choice import choose
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_positive, check_values
+from tlengine.probes.scales import warn_of_scales
+from tlengine.probes.scoring import solved_probe
+from tlengine.probes.splits import FOLDS, check_groups, fold_rows
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
-__all__ = ["ProbePath", "probe_path"]
+if TYPE_CHECKING:
+    from tlengine.probes.linear import LinearProbe
 
-FOLDS = 5
-"""Folds of whole groups, where single rows cannot be left out."""
+__all__ = ["FOLDS", "ProbePath", "check_groups", "fold_rows", "probe_path"]
 
 MultiClass = Literal["multinomial", "ovr"]
 Head = Literal["multinomial", "ovr", "squared_hinge"]
@@ -43,9 +46,13 @@ class ProbePath:
         separable_: (n_C,) bool: every row lies on its own side with these coefficients, so the loss can
             be driven to zero and only the penalty keeps the coefficients finite.
         n_iter_: (n_C,) L-BFGS steps, counting the start. ``n_passes_``: passes over X, certificate included.
-        accuracy_, log_loss_: (n_C,) weighted scores on held-out rows, averaged over the labels where y was
-            (n, L); None where nothing was held out.
+        accuracy_, log_loss_: (n_C,) the mean over ``folds``; of a fold the weighted score on its held-out
+            rows, averaged over the labels where y was (n, L). None where nothing was held out; a hinge has
+            no log-loss.
         folds: one path per fold; empty without ``folds=``.
+        head: ``"multinomial"``, ``"ovr"`` or ``"squared_hinge"``.
+        multilabel_: whether y was (n, L).
+        ended_early_: whether larger values of C were asked for than were solved.
     """
 
     Cs: npt.NDArray[np.float64]
@@ -62,6 +69,70 @@ class ProbePath:
     accuracy_: npt.NDArray[np.float64] | None = None
     log_loss_: npt.NDArray[np.float64] | None = None
     folds: tuple[ProbePath, ...] = ()
+    head: Head = "multinomial"
+    multilabel_: bool = False
+    ended_early_: bool = False
+
+    def best(self, scoring: str | None = None) -> LinearProbe:
+        """The solution on all rows at the C with the best mean held-out score, as a fitted probe.
+
+        A ``GridEdgeWarning`` says that this is the smallest or largest C of the path, as in
+        :class:`LinearProbeCV`, which also takes any other of scikit-learn's scorers.
+
+        Args:
+            scoring: ``"neg_log_loss"``, the default, or ``"accuracy"``; among equal scores the smallest C.
+
+        Raises:
+            InputError: nothing was held out; or another score.
+
+        >>> from sklearn.datasets import load_digits
+        >>> X, y = load_digits(return_X_y=True)
+        >>> path = probe_path(X[:300], y[:300], Cs=[1e-4, 1e-2, 1.0, 100.0], folds=5)
+        >>> path.log_loss_.round(2).tolist()
+        [1.41, 0.19, 0.11, 0.14]
+        >>> path.best().C, path.best("accuracy").C, path.predict(X[300:303]).tolist(), y[300:303].tolist()
+        (1.0, 1.0, [7, 3, 5], [7, 3, 5])
+        """
+        own = ("neg_log_loss", "accuracy") if self.head != "squared_hinge" else ("accuracy",)
+        if scoring is not None and scoring not in own:
+            raise InputError(
+                f"scoring={scoring!r:.80}; a path knows {' and '.join(own)}",
+                hint="LinearProbeCV(scoring=...) takes any scorer of scikit-learn",
+            )
+        if not self.folds:
+            raise InputError("nothing was held out, so no C is the best", hint="pass folds=5 to probe_path")
+        scores = np.stack([fold.scores(scoring or own[0]) for fold in self.folds])
+        best = choose(scores, scores.mean(axis=0), self.Cs, ended_early=self.ended_early_)
+        return self.probe(best)
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """What :meth:`best` predicts for rows (n, d): (n,) labels, or (n, L) of 0 and 1.
+
+        Raises:
+            InputError: nothing was held out.
+        """
+        return self.best().predict(X)
+
+    def probe(self, position: int) -> LinearProbe:
+        """The solution at ``Cs[position]`` on all rows as a fitted probe, with its certificate.
+
+        >>> X = np.random.default_rng(0).normal(size=(60, 5))
+        >>> probe_path(X, X[:, 0] > 0, Cs=[0.1, 1.0]).probe(-1).C
+        1.0
+        """
+        coef, intercept = self.coef_[position].copy(), self.intercept_[position].copy()
+        probe: LinearProbe = solved_probe(
+            self.head, self.classes_, coef, intercept, multilabel=self.multilabel_, C=float(self.Cs[position])
+        )
+        for name in probe._certificate:
+            setattr(probe, name, getattr(self, name)[position])
+        return probe
+
+    def scores(self, scoring: str) -> npt.NDArray[np.float64]:
+        """(n_C,) held-out scores that the solver counted, larger is better."""
+        found = self.accuracy_ if scoring == "accuracy" else self.log_loss_
+        assert found is not None, "there are held-out rows"
+        return found if scoring == "accuracy" else -found
 
 
 def probe_path(
@@ -115,8 +186,11 @@ def probe_path(
     >>> path.coef_.shape, bool(path.converged_.all())
     ((3, 1, 5), True)
     """
+    from sklearn.utils.validation import _get_feature_names
+
     head = check_multi_class(multi_class)
     train = training_set(None, X, y, sample_weight, multilabel=True)
+    warn_of_scales(train.X, _get_feature_names(X))
     splits = fold_rows(folds, train)
     if patience is not None and not splits:
         raise InputError(f"patience={patience} without held-out rows", hint="pass folds=5 as well")
@@ -173,10 +247,11 @@ def solve(
         [(train.X, None, tasks)], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
         threads=num_threads(n_jobs), patience=patience,
     )  # fmt: skip
+    ended_early = len(found[0]["objective"]) < len(Cs)
     Cs = Cs[np.sort(np.argsort(Cs, kind="stable")[: len(found[0]["objective"])])]
     scores = [_held_out(f, train, test, head) for f, (_, test) in zip(found[1:], splits, strict=True)]
-    folds = tuple(_path(f, Cs, train, *s) for f, s in zip(found[1:], scores, strict=True))
-    path = _path(found[0], Cs, train, folds=folds)
+    folds = tuple(_path(f, Cs, train, head, *s) for f, s in zip(found[1:], scores, strict=True))
+    path = _path(found[0], Cs, train, head, *_means(scores), folds=folds, ended_early=ended_early)
     warn_unless_converged([path, *folds], tol)
     return path
 
@@ -257,10 +332,12 @@ def _path(
     found: dict[str, Any],
     Cs: npt.NDArray[np.float64],
     train: TrainingSet,
+    head: Head,
     accuracy: npt.NDArray[np.float64] | None = None,
     log_loss: npt.NDArray[np.float64] | None = None,
     *,
     folds: tuple[ProbePath, ...] = (),
+    ended_early: bool = False,
 ) -> ProbePath:
     return ProbePath(
         Cs=Cs,
@@ -277,7 +354,20 @@ def _path(
         accuracy_=accuracy,
         log_loss_=log_loss,
         folds=folds,
+        head=head,
+        multilabel_=train.multilabel,
+        ended_early_=ended_early,
     )
+
+
+def _means(
+    scores: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]],
+) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]:
+    """Accuracy and log-loss over the folds; each fold counts the same."""
+    if not scores:
+        return None, None
+    losses = [loss for _, loss in scores if loss is not None]
+    return np.mean([right for right, _ in scores], axis=0), np.mean(losses, axis=0) if losses else None
 
 
 def warn_unless_converged(paths: Iterable[ProbePath], tol: float) -> None:
@@ -297,94 +387,3 @@ def warn_unless_converged(paths: Iterable[ProbePath], tol: float) -> None:
             ConvergenceWarning,
             stacklevel=4,
         )
-
-
-def fold_rows(
-    folds: Any, train: TrainingSet, groups: Any = None
-) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """(train, test) positions among the rows that are used, for every way of naming folds.
-
-    Args:
-        folds: a number, a splitter of scikit-learn, or pairs of index arrays.
-        train: the rows.
-        groups: (n,) for the rows of the input; those of one group are never on both sides of a fold.
-    """
-    if folds is None:
-        return []
-    splits = []
-    for number, (rows, test) in enumerate(_splitter(folds, train, _groups_of(groups, train))):
-        rows, test = (_kept(part, train) for part in (rows, test))
-        labels = train.labels[rows]
-        if not len(labels) or (labels == labels[0]).all():
-            raise SingleClassError(f"fold {number} has only one class to learn from", hint="use fewer folds")
-        if not len(test):
-            raise InputError(f"fold {number} has no row to score on", hint="use fewer folds")
-        splits.append((rows, test))
-    if not splits:
-        raise InputError("folds is empty", hint="pass a number of folds or pairs of index arrays")
-    return splits
-
-
-def check_groups(groups: Any, y: Any) -> None:
-    """Refuse groups that are not one for each label.
-
-    Raises:
-        ShapeMismatchError: they are of another shape.
-    """
-    if groups is not None and np.shape(groups) != np.shape(y)[:1]:
-        raise ShapeMismatchError(f"groups have shape {np.shape(groups)}, y has shape {np.shape(y)}")
-
-
-def _groups_of(groups: Any, train: TrainingSet) -> npt.NDArray[Any] | None:
-    """The group of each row that is used."""
-    if groups is None or train.rows is None:
-        return None if groups is None else np.asarray(groups)
-    return np.asarray(np.asarray(groups)[train.rows])
-
-
-def _splitter(folds: Any, train: TrainingSet, groups: npt.NDArray[Any] | None) -> Iterable[tuple[Any, Any]]:
-    if isinstance(folds, int | np.integer):
-        return [(_original(a, train), _original(b, train)) for a, b in _numbered(int(folds), train, groups)]
-    labels = train.labels.astype(np.intp) if train.multilabel else train.classes[train.labels]
-    pairs = folds.split(train.X, labels, groups) if hasattr(folds, "split") else None
-    if pairs is not None:
-        return [(_original(a, train), _original(b, train)) for a, b in pairs]
-    if groups is not None:
-        raise InputError("groups beside folds that are given as index arrays", hint="leave one of them out")
-    return [(a, b) for a, b in folds]
-
-
-def _numbered(
-    n_folds: int, train: TrainingSet, groups: npt.NDArray[Any] | None
-) -> Iterable[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """So many folds: scikit-learn's where every row may be on any side, else those of the split engine."""
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    if n_folds < 2:
-        raise InputError(f"{n_folds} folds; at least 2 are needed")
-    codes = np.zeros(len(train.X), dtype=np.intp) if train.multilabel else train.labels.astype(np.intp)
-    if groups is None and train.multilabel:
-        return list(KFold(min(n_folds, len(train.X)), shuffle=True, random_state=0).split(train.X))
-    if groups is None and np.bincount(codes).min() >= n_folds:
-        return list(StratifiedKFold(n_folds).split(train.X, codes))
-    pairs = inner_folds(codes, np.arange(len(codes)) if groups is None else groups, n_folds)
-    if not pairs:
-        what = "rows" if groups is None else "groups"
-        raise InputError(f"no class has two {what}, so nothing can be held out", hint="fit one C instead")
-    return pairs
-
-
-def _original(rows: npt.NDArray[np.intp], train: TrainingSet) -> npt.NDArray[np.intp]:
-    return rows if train.rows is None else train.rows[rows]
-
-
-def _kept(rows: Any, train: TrainingSet) -> npt.NDArray[np.intp]:
-    """Input positions (or a mask) as positions among the rows that were not dropped."""
-    rows = np.asarray(rows)
-    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
-    if train.rows is None:
-        found: npt.NDArray[np.intp] = rows
-        return found
-    at = np.minimum(np.searchsorted(train.rows, rows), len(train.rows) - 1)
-    kept: npt.NDArray[np.intp] = at[train.rows[at] == rows]
-    return kept

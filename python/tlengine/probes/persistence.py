@@ -41,14 +41,16 @@ class PretrainedMixin:
 
     A class lists what ``fit`` learns: ``_tensors`` maps each array attribute to its axes (two tensors
     that share an axis name must agree in length; ``"features"`` is ``n_features_in_`` and
-    ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold.
-    ``n_features_in_``, ``feature_names_in_`` and what ``_labels`` names are kept for every class. An axis
-    that ends in ``?`` is not there where ``fit`` saw one target.
+    ``"classes"`` the number of classes), ``_scalars`` names attributes that JSON can hold, ``_may_lack`` the
+    arrays in which a NaN says that there is no number.
+    ``n_features_in_``, ``feature_names_in_`` and what ``_labels`` names are kept for every class. The axis
+    ``"classes?"`` may be missing where there is one.
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     _scalars: ClassVar[tuple[str, ...]] = ()
     _labels: ClassVar[str] = "classes_"
+    _may_lack: ClassVar[tuple[str, ...]] = ()
 
     def save_pretrained(
         self, directory: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None
@@ -191,11 +193,17 @@ def _check_tensors(
     sizes = {"features": config["fitted"].get("n_features_in_"), "classes": len(labels)}
     for name, axes in kind._tensors.items():
         array = tensors[name]
-        lacks_some = array.ndim < len(axes)
-        axes = tuple(axis.rstrip("?") for axis in axes if not (lacks_some and axis.endswith("?")))
+        # A regressor of one target has no axis for it, nor has one label per row.
+        lacks_axis = array.ndim < len(axes)
+        if lacks_axis and axes[0] == "classes?" and len(labels) == 1:
+            axes = axes[1:]
+        elif lacks_axis and axes[-1] == "classes?":
+            axes = axes[:-1]
+        axes = tuple(axis.removesuffix("?") for axis in axes)
         if array.ndim != len(axes) or any(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):
             raise HeadFormatError(f"{model}: {name} has shape {array.shape}; expected {axes} with {sizes}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        missing = np.isnan(array) if name in kind._may_lack else False
+        if array.dtype.kind == "f" and not (np.isfinite(array) | missing).all():
             raise HeadFormatError(f"{model}: {name} contains NaN or infinity")

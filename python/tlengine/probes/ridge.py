@@ -119,25 +119,29 @@ def solve_outputs(
     )
 
 
-def signs(train: TrainingSet) -> npt.NDArray[np.float64]:
+def signs(train: TrainingSet, rows: npt.NDArray[np.intp] | None = None) -> npt.NDArray[np.float64]:
     """Targets of a ridge classifier: (K, n) of +1 and -1, (1, n) for two classes, (L, n) for several labels.
+
+    Args:
+        train: the rows.
+        rows: which of them; None is all.
 
     Raises:
         ResourceError: they would not fit into this machine's memory.
     """
+    labels = train.labels if rows is None else train.labels[rows]
     if len(train.classes) == 2 and not train.multilabel:
-        return np.where(train.labels == 1, 1.0, -1.0).reshape(1, -1)
-    needed, memory = 24 * len(train.classes) * len(train.labels), _memory()
+        return np.where(labels == 1, 1.0, -1.0).reshape(1, -1)
+    needed, memory = 24 * len(train.classes) * len(labels), _memory()
     if needed > memory:
         raise ResourceError(
-            f"ridge targets of {len(train.classes)} classes by {len(train.labels)} rows take "
+            f"ridge targets of {len(train.classes)} classes by {len(labels)} rows take "
             f"{needed / 2**30:.0f} GB, this machine has {memory / 2**30:.0f} GB",
             hint="LinearProbe, KNeighborsProbe and NearestCentroidProbe hold nothing of rows by classes",
         )
     if train.multilabel:
-        return np.where(train.labels.T, 1.0, -1.0)
-    one_hot = train.labels[None, :] == np.arange(len(train.classes))[:, None]
-    return np.where(one_hot, 1.0, -1.0)
+        return np.where(labels.T, 1.0, -1.0)
+    return np.where(labels[None, :] == np.arange(len(train.classes))[:, None], 1.0, -1.0)
 
 
 def _memory() -> int:
@@ -163,7 +167,7 @@ def solve_classifier(
     everything = len(rows) == len(weight)
     return _core.solve_ridge(
         train.X if everything else np.ascontiguousarray(train.X[rows]),
-        np.ascontiguousarray(signs(train)[:, rows]),
+        np.ascontiguousarray(signs(train, None if everything else rows)),
         weight[rows],
         None if train.multilabel else train.labels[rows],
         alphas.tolist(),

@@ -9,15 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from tlengine.errors import InputError
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_parameters, check_positive
-from tlengine.probes.paths import FOLDS, check_groups, fold_rows
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import ALPHAS, RidgeClassifierMixin, signs, solve_classifier
+from tlengine.probes.scoring import Scores, Scoring, check_scoring, held_out_scores, mean_scores
+from tlengine.probes.splits import FOLDS, check_groups, fold_rows
 from tlengine.probes.weights import ClassWeight
 
 __all__ = ["RidgeProbeCV"]
+
+_OWN = ("neg_mean_squared_error", "accuracy")
+"""Scores that need no scorer, the default first."""
 
 _BYTES = 256 << 20
 """Of leave-one-out predictions at a time."""
@@ -34,8 +37,10 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         cv: None for exact leave-one-out at no extra cost, a number of stratified folds, a splitter, or an
             iterable of (train, test) index arrays. A number of folds for several labels per row draws them
             with a fixed seed, not stratified.
-        scoring: ``"neg_mean_squared_error"`` on the +1/-1 targets, or ``"accuracy"``, that of each label on
-            its own where there are several.
+        scoring: by what alpha is chosen: ``"neg_mean_squared_error"`` on the +1/-1 targets, ``"accuracy"``
+            (that of each label on its own where there are several), or any scorer of scikit-learn that reads
+            ``predict`` or ``decision_function``: a name or a callable (estimator, X, y). Leave-one-out asks
+            it once for all rows, and keeps their predictions a few alphas at a time.
         class_weight: None, ``"balanced"`` or {label: weight}.
         fit_intercept: whether there is an intercept.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
@@ -59,13 +64,14 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         "scores_": ("folds", "alphas"),
     }
     _scalars: ClassVar[tuple[str, ...]] = ("alpha_", "rank_", "multilabel_")
+    _may_lack: ClassVar[tuple[str, ...]] = ("scores_",)
 
     def __init__(
         self,
         alphas: npt.ArrayLike = ALPHAS,
         *,
         cv: Any = None,
-        scoring: str = "neg_mean_squared_error",
+        scoring: Any = "neg_mean_squared_error",
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
         n_jobs: int | None = None,
@@ -94,11 +100,11 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
                 fold; with ``cv=None`` 5 folds of whole groups stand in for leaving out one row.
 
         Raises:
-            InputError: no class has two groups; and as :meth:`RidgeProbe.fit`.
+            InputError: no class has two groups; a ``scoring`` that there is not, or that gives no number at
+                any alpha; and as :meth:`RidgeProbe.fit`.
             ShapeMismatchError: not one group for each row.
         """
-        if self.scoring not in ("neg_mean_squared_error", "accuracy"):
-            raise InputError(f"scoring={self.scoring!r}", hint="use 'neg_mean_squared_error' or 'accuracy'")
+        scoring = check_scoring(self.scoring, _OWN)
         check_parameters(self)
         alphas = check_positive("alpha", self.alphas, zero=True)
         check_groups(groups, y)
@@ -107,11 +113,14 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         folds = FOLDS if self.cv is None and groups is not None else self.cv
         found = self._solve(train, alphas, train.weight(self.class_weight), leave_one_out=folds is None)
         pairs = fold_rows(folds, train, groups)
-        self.scores_ = (
-            self._fold_scores(train, alphas, pairs) if pairs else self._loo_scores(train, alphas, found)
+        judged = (
+            self._fold_scores(train, alphas, pairs, scoring)
+            if pairs
+            else self._loo_scores(train, alphas, found, scoring)
         )
-        mean = self.scores_.mean(axis=0)
-        ties = np.flatnonzero(mean >= mean.max() - 1e-12 * max(1.0, abs(mean.max())))
+        self.scores_ = np.stack([scores.values for scores in judged])
+        mean = mean_scores(scoring, judged, alphas, name="alpha")
+        ties = np.flatnonzero(mean >= np.nanmax(mean) - 1e-12 * max(1.0, abs(np.nanmax(mean))))
         best = int(ties[np.argmax(alphas[ties])])
         self.alpha_, self.alphas_, self.rank_ = float(alphas[best]), alphas, int(found["rank"])
         self.coef_, self.intercept_ = found["coef"][best].copy(), found["intercept"][best].copy()
@@ -129,44 +138,65 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         )
 
     def _loo_scores(
-        self, train: TrainingSet, alphas: npt.NDArray[np.float64], found: dict[str, Any]
-    ) -> npt.NDArray[np.float64]:
-        """(1, n_alphas); what the core does not count comes from the predictions, a few alphas at a time."""
-        if self.scoring != "accuracy":
-            return -np.asarray(found["error"].mean(axis=1)).reshape(1, -1)
-        if not train.multilabel:
-            return np.asarray(found["accuracy"]).reshape(1, -1)
-        targets, weight = signs(train), train.weight(self.class_weight)
-        block = max(1, _BYTES // targets.nbytes)
-        scores = []
+        self, train: TrainingSet, alphas: npt.NDArray[np.float64], found: dict[str, Any], scoring: Scoring
+    ) -> list[Scores]:
+        """One for all rows; what the core does not count comes from predictions, a few alphas at a time."""
+        if scoring.scorer is None and scoring.name == _OWN[0]:
+            return [Scores(-found["error"].mean(axis=1), {})]
+        if scoring.scorer is None and not train.multilabel:
+            return [Scores(np.asarray(found["accuracy"]), {})]
+        weight = train.weight(self.class_weight)
+        rows = np.flatnonzero(weight)
+        block = max(1, _BYTES // (8 * len(rows) * found["coef"].shape[1]))
+        parts = []
         for first in range(0, len(alphas), block):
             part = self._solve(
                 train, alphas[first : first + block], weight, leave_one_out=True, predictions=True
             )
-            scores.append(self._score(part["prediction"].transpose(0, 2, 1), targets, weight))
-        return np.concatenate(scores).reshape(1, -1)
+            parts.append(_judged(part["prediction"].transpose(0, 2, 1), train, rows, scoring))
+        reasons = {i * block + at: why for i, part in enumerate(parts) for at, why in part.reasons.items()}
+        return [Scores(np.concatenate([part.values for part in parts]), reasons)]
 
     def _fold_scores(
-        self, train: TrainingSet, alphas: npt.NDArray[np.float64], pairs: Sequence[tuple[Any, Any]]
-    ) -> npt.NDArray[np.float64]:
-        scores, targets = [], signs(train)
+        self,
+        train: TrainingSet,
+        alphas: npt.NDArray[np.float64],
+        pairs: Sequence[tuple[Any, Any]],
+        scoring: Scoring,
+    ) -> list[Scores]:
+        judged = []
         for rows, test in pairs:
             found = self._solve(train, alphas, train.weight(self.class_weight, rows))
             fitted = train.X[test] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
-            scores.append(self._score(fitted, targets[:, test], train.sample_weight[test]))
-        return np.stack(scores)
+            judged.append(_judged(fitted, train, test, scoring))
+        return judged
 
-    def _score(
-        self,
-        fitted: npt.NDArray[Any],
-        targets: npt.NDArray[np.float64],
-        weight: npt.NDArray[np.float64],
-    ) -> npt.NDArray[np.float64]:
-        """(n_alphas,) from predictions (n_alphas, n, columns) and targets (columns, n)."""
-        if self.scoring != "accuracy":
-            row_scores = -((fitted - targets.T) ** 2).mean(axis=2)
-        elif self.multilabel_ or len(targets) == 1:
-            row_scores = ((fitted > 0) == (targets.T > 0)).mean(axis=2)
-        else:
-            row_scores = fitted.argmax(axis=2) == targets.argmax(axis=0)
-        return np.asarray(np.average(row_scores, axis=1, weights=weight))
+
+def _judged(
+    fitted: npt.NDArray[Any], train: TrainingSet, rows: npt.NDArray[np.intp], scoring: Scoring
+) -> Scores:
+    """What predictions (n_alphas, n, columns) of held-out rows are worth."""
+    weight = train.sample_weight[rows]
+    if scoring.scorer is not None:
+        return _asked(fitted, train, rows, scoring)
+    targets = signs(train, rows).T
+    if scoring.name == _OWN[0]:
+        row_scores = -((fitted - targets) ** 2).mean(axis=2)
+    elif train.multilabel or targets.shape[1] == 1:
+        row_scores = ((fitted > 0) == (targets > 0)).mean(axis=2)
+    else:
+        row_scores = fitted.argmax(axis=2) == train.labels[rows]
+    return Scores(np.average(row_scores, axis=1, weights=weight), {})
+
+
+def _asked(
+    fitted: npt.NDArray[Any], train: TrainingSet, rows: npt.NDArray[np.intp], scoring: Scoring
+) -> Scores:
+    """A scorer sees a probe whose decision scores are its rows: one coefficient for each column."""
+    columns = fitted.shape[2]
+    judge = (scoring, "squared_hinge", train.classes, np.eye(columns)[None], np.zeros((1, columns)))
+    found = [
+        held_out_scores(*judge, rows_, train.labels[rows], train.sample_weight[rows]) for rows_ in fitted
+    ]
+    reasons = {at: one.reasons[0] for at, one in enumerate(found) if one.reasons}
+    return Scores(np.concatenate([one.values for one in found]), reasons)

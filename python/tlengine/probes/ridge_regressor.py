@@ -59,8 +59,8 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "coef_": ("targets?", "features"),
-        "intercept_": ("targets?",),
+        "coef_": ("classes?", "features"),
+        "intercept_": ("classes?",),
         "alphas_": ("alphas",),
         "loo_error_": ("alphas", "classes"),
     }

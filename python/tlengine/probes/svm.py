@@ -69,17 +69,19 @@ class LinearSVMProbe(OneC):
 
 
 class LinearSVMProbeCV(PathOfCs):
-    """A linear SVM with C chosen by the accuracy on held-out rows over a whole path, in one solve.
+    """A linear SVM with C chosen by the accuracy, or another score, of held-out rows, in one solve.
 
     Args:
         Cs: values of C, by default 13 from 1e-4 to 1e2; an integer n means ``logspace(-6, 5, n)``. Once the
             data are separated with a margin, ever larger C take ever more passes and change nothing.
         cv, tol, max_iter, class_weight, fit_intercept, n_jobs: as :class:`LinearProbeCV`.
-        patience: None solves every C. A number ends the path after so many values of C in a row without
-            a held-out squared hinge better by more than ``tol``; larger ones are left out.
+        scoring: ``"accuracy"``, or any other of scikit-learn's scorers that needs no probabilities, as
+            :class:`LinearProbeCV`.
+        patience: the path ends after so many values of C in a row without a held-out squared hinge better
+            by more than ``tol``; larger ones are left out. None solves every C.
 
     Attributes:
-        C_: the chosen C: the best mean accuracy over the folds, the smallest C among equal ones.
+        C_: the chosen C: the best mean score over the folds, the smallest C among equal ones.
         Cs_, scores_, accuracy_, classes_, coef_, intercept_, multilabel_, converged_, objective_, gap_bound_,
             gradient_norm_, separable_, n_iter_, n_passes_: as :class:`LinearProbeCV`.
 
@@ -90,6 +92,8 @@ class LinearSVMProbeCV(PathOfCs):
     (0.001, (5, 2))
     """
 
+    _own_scores = ("accuracy",)
+
     def _head(self) -> Head:
         return "squared_hinge"
 
@@ -98,7 +102,8 @@ class LinearSVMProbeCV(PathOfCs):
         Cs: int | npt.ArrayLike = _CS,
         *,
         cv: Any = 5,
-        patience: int | None = None,
+        scoring: Any = "accuracy",
+        patience: int | None = 2,
         tol: float = 1e-4,
         max_iter: int = 2000,
         class_weight: ClassWeight = None,
@@ -107,6 +112,7 @@ class LinearSVMProbeCV(PathOfCs):
     ) -> None:
         self.Cs = Cs
         self.cv = cv
+        self.scoring = scoring
         self.patience = patience
         self.tol = tol
         self.max_iter = max_iter

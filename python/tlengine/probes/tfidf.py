@@ -31,11 +31,17 @@ class TfidfProbe(LinearProbe):
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {**LinearProbe._tensors, "idf_": ("features",)}
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        **unknown: Any,
+    ) -> Self:
         """See :class:`LinearProbe`."""
         counts = np.asarray(X, dtype=np.float32)
         self.idf_ = idf(counts)
-        return super().fit(weigh(counts, self.idf_), y, sample_weight)
+        return super().fit(weigh(counts, self.idf_), y, sample_weight, **unknown)
 
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """See :class:`LinearProbe`."""

@@ -46,12 +46,24 @@ pub fn interruptible<T: Send>(
     threads: usize,
     work: impl FnOnce(Run<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
+    let found = watched(py, threads, |_| Ok(false), work)?;
+    found.ok_or_else(|| to_python(py, Error::Interrupted))
+}
+
+/// As [`interruptible`], and `look` runs with the GIL about every [`SIGNAL_CHECK`]. It may say that this is
+/// enough: then the work is stopped, and nothing comes back; so it is where `look` fails.
+pub fn watched<T: Send>(
+    py: Python<'_>,
+    threads: usize,
+    look: impl Fn(Python<'_>) -> PyResult<bool> + Sync,
+    work: impl FnOnce(Run<'_>) -> Result<T> + Send,
+) -> PyResult<Option<T>> {
     let stops = STOPS.load(Ordering::Relaxed);
     let stop = AtomicBool::new(false);
     // Kept where both threads can take it: one that cannot be started gives nothing back.
     let work = Mutex::new(Some(work));
     let company = Company::new();
-    let (signal, outcome) = py.detach(|| {
+    let (signal, enough, outcome) = py.detach(|| {
         std::thread::scope(|scope| {
             let (done, finished) = channel();
             let stop = &stop;
@@ -59,22 +71,27 @@ pub fn interruptible<T: Send>(
             let serve = move || done.send(guarded(Run::new(threads, stop), take()));
             let Ok(started) = company.spawn(scope, serve) else {
                 // No thread can be had: the call runs here, where Ctrl-C is noticed once it is over.
-                return (None, guarded(Run::new(threads, stop), take()));
+                return (None, false, guarded(Run::new(threads, stop), take()));
             };
             // Joined as it is dropped, at each of the returns below.
             let _helper = company.helpers(vec![started]);
-            let mut signal = None;
+            let (mut signal, mut enough) = (None, false);
             loop {
                 match finished.recv_timeout(SIGNAL_CHECK) {
-                    Ok(outcome) => return (signal, outcome),
+                    Ok(outcome) => return (signal, enough, outcome),
                     Err(RecvTimeoutError::Disconnected) => {
-                        return (signal, Err(Error::Internal("the worker vanished".into())));
+                        let vanished = Error::Internal("the worker vanished".into());
+                        return (signal, enough, Err(vanished));
                     }
                     Err(RecvTimeoutError::Timeout) => {
-                        if let Err(error) = Python::attach(|py| py.check_signals()) {
-                            signal = Some(error);
+                        // Once it is to stop nobody looks any more.
+                        if signal.is_none() && !enough {
+                            match Python::attach(|py| py.check_signals().and_then(|()| look(py))) {
+                                Ok(said) => enough = said,
+                                Err(error) => signal = Some(error),
+                            }
                         }
-                        if signal.is_some() || STOPS.load(Ordering::Relaxed) != stops {
+                        if signal.is_some() || enough || STOPS.load(Ordering::Relaxed) != stops {
                             stop.store(true, Ordering::Relaxed);
                         }
                     }
@@ -82,9 +99,10 @@ pub fn interruptible<T: Send>(
             }
         })
     });
-    match signal {
-        Some(error) => Err(error),
-        None => outcome.map_err(|error| to_python(py, error)),
+    match (signal, outcome) {
+        (Some(error), _) => Err(error),
+        (None, Err(Error::Interrupted)) if enough => Ok(None),
+        (None, outcome) => outcome.map(Some).map_err(|error| to_python(py, error)),
     }
 }
 

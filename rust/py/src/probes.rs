@@ -7,11 +7,11 @@ use numpy::{
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tlengine_core::probes::{
-    self, Loss, Options, Path, Problem, RidgeTask, Selection, Target, Task,
+    self, Finished, Loss, Options, Problem, RidgeTask, Selection, Solution, Target, Task, Watch,
 };
 use tlengine_core::simd::pass;
 
-use crate::call::{interruptible, promptly};
+use crate::call::{interruptible, promptly, watched};
 use crate::errors::to_python;
 
 /// The target of a task: class numbers, or signs of shape (columns, n).
@@ -48,6 +48,7 @@ fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> Py
         },
         weight: weight.as_slice()?,
         held_out: held_out.as_ref().map_or(Ok(&[] as &[f64]), |held_out| held_out.as_slice())?,
+        start: None,
     })
 }
 
@@ -75,7 +76,7 @@ fn solve<'py, T: pass::Element + Element>(
     for (paths, (x, tasks)) in found.into_iter().zip(&borrowed) {
         let paths = paths.into_iter().zip(tasks.iter());
         let dicts: PyResult<Vec<_>> =
-            paths.map(|(path, task)| to_dict(py, path, task.columns, x.columns())).collect();
+            paths.map(|(path, task)| to_dict(py, &path, task.columns, x.columns())).collect();
         all.append(PyList::new(py, dicts?)?)?;
     }
     Ok(all)
@@ -83,7 +84,7 @@ fn solve<'py, T: pass::Element + Element>(
 
 fn to_dict<'py, T: pass::Element + Element>(
     py: Python<'py>,
-    path: Path<T>,
+    path: &[Solution<T>],
     columns: usize,
     d: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
@@ -126,7 +127,8 @@ pub fn solve_paths<'py>(
     patience: Option<usize>,
 ) -> PyResult<Bound<'py, PyList>> {
     let (tolerance, max_iterations, intercept) = (tol, max_iter, fit_intercept);
-    let options = Options { cs, tolerance, max_iterations, intercept, patience };
+    let options =
+        Options { cs, tolerance, max_iterations, intercept, patience, before: Vec::new() };
     match problems.extract::<Vec<ProblemArrays<'py, f32>>>() {
         Ok(problems) => solve(py, &problems, &options, threads),
         Err(_) => {
@@ -134,6 +136,71 @@ pub fn solve_paths<'py>(
             solve(py, &problems, &options, threads)
         }
     }
+}
+
+/// Where a task starts: coefficients (columns, d) and intercepts (columns,), for X as it is.
+type StartArrays<'py> = (PyReadonlyArray2<'py, f64>, PyReadonlyArray1<'py, f64>);
+
+/// As `solve_paths` for one problem, while somebody watches: `look(solved, C, passes, gap, finished)` is called
+/// about every 50 ms and at the end, with the new solutions as (task, place of C, dictionary). It says whether
+/// that is enough. True is returned where every C was solved.
+#[pyfunction]
+#[pyo3(signature = (x, tasks, cs, *, tol, max_iter, fit_intercept, threads, look, patience=None, before=Vec::new(), starts=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
+pub fn watch_paths<'py>(
+    py: Python<'py>,
+    x: Bound<'py, PyAny>,
+    tasks: Vec<TaskArrays<'py>>,
+    cs: Vec<f64>,
+    tol: f64,
+    max_iter: usize,
+    fit_intercept: bool,
+    threads: usize,
+    look: Py<PyAny>,
+    patience: Option<usize>,
+    before: Vec<f64>,
+    starts: Option<Vec<StartArrays<'py>>>,
+) -> PyResult<bool> {
+    let (tolerance, max_iterations, intercept) = (tol, max_iter, fit_intercept);
+    let options = Options { cs, tolerance, max_iterations, intercept, patience, before };
+    let mut borrowed: Vec<Task<'_>> = tasks.iter().map(task).collect::<PyResult<_>>()?;
+    for (task, (w, b)) in borrowed.iter_mut().zip(starts.iter().flatten()) {
+        task.start = Some((w.as_slice()?, b.as_slice()?));
+    }
+    match x.extract::<PyReadonlyArray2<'py, f32>>() {
+        Ok(x) => watch_as(py, &x, &borrowed, &options, threads, &look),
+        Err(_) => watch_as::<f64>(py, &x.extract()?, &borrowed, &options, threads, &look),
+    }
+}
+
+fn watch_as<'py, T: pass::Element + Element>(
+    py: Python<'py>,
+    x: &PyReadonlyArray2<'py, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    threads: usize,
+    look: &Py<PyAny>,
+) -> PyResult<bool> {
+    let d = x.shape()[1];
+    let matrix = Selection::new(x.as_slice()?, d).map_err(|error| to_python(py, error))?;
+    let watch = Watch::default();
+    let columns: Vec<usize> = tasks.iter().map(|task| task.columns).collect();
+    let tell = |py: Python<'_>| {
+        let (at, finished) = watch.look();
+        let finished = finished.into_iter().map(|Finished { task, place, solution }| {
+            Ok((task, place, to_dict(py, &[solution], columns[task], d)?))
+        });
+        let finished: Vec<_> = finished.collect::<PyResult<_>>()?;
+        look.call1(py, (at.solved, at.c, at.passes, at.gap, finished))?.is_truthy(py)
+    };
+    let done = watched(py, threads, tell, |run| {
+        probes::solve_watched(matrix, tasks, options, &watch, run)
+    });
+    // What was certified before Ctrl-C, or before somebody had enough, is handed over all the same.
+    let told = tell(py);
+    let is_complete = done?.is_some();
+    told?;
+    Ok(is_complete)
 }
 
 /// The logits (n_C, K, n) of solutions for chosen rows of X.

@@ -151,9 +151,17 @@ mod tests {
         let stop = AtomicBool::new(false);
         let run = Run::new(1, &stop);
         let weight = [1.0; 100];
-        let design = Design::new(Selection::new(&x, 1).unwrap(), &weight, true, run).unwrap();
+        let design =
+            Design::new(Selection::new(&x, 1).unwrap(), &weight, (true, false), run).unwrap();
         let target = Target::Classes(&classes);
-        let task = Task { loss: Loss::Softmax, columns: 2, target, weight: &weight, held_out: &[] };
+        let task = Task {
+            loss: Loss::Softmax,
+            columns: 2,
+            target,
+            weight: &weight,
+            held_out: &[],
+            start: None,
+        };
         let (c, width) = (1e-9, design.penalty().len());
         let point = ExactPoint { task: 0, c, w: vec![0.0; 2 * width], b: vec![0.0; 2] };
         let found = certify(&design, &[task], &[point], true, run).unwrap().remove(0);

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
+use super::axes::Axes;
 use crate::error::{Error, Result};
-use crate::memory::room;
+use crate::memory::{filled, room};
 use crate::parallel::Run;
 use crate::powers::power_of_two_near;
 use crate::simd::pass::{Element, padded};
@@ -67,10 +68,26 @@ impl<'a, T: Element> Selection<'a, T> {
         &self.values[i * self.columns..(i + 1) * self.columns]
     }
 
+    /// The rows of these numbers among all, as [`Selection::number`] tells them.
+    pub(super) fn among<'b>(&self, numbers: &'b [i64]) -> Selection<'b, T>
+    where
+        'a: 'b,
+    {
+        Selection { values: self.values, columns: self.columns, chosen: Some(numbers) }
+    }
+
     /// The number of row `i` among all.
-    fn number(&self, i: usize) -> usize {
+    pub(super) fn number(&self, i: usize) -> usize {
         self.chosen.map_or(i, |chosen| chosen[i] as usize)
     }
+}
+
+/// Whether the columns are near enough in size for the small ones to keep their digits when turned.
+fn turns_well<T>(spread: &[f64]) -> bool {
+    let digits = if size_of::<T>() == 4 { 1e3 } else { 1e10 };
+    let mut varying: Vec<f64> = spread.iter().copied().filter(|&spread| spread > 0.0).collect();
+    varying.sort_by(f64::total_cmp);
+    varying.last().is_some_and(|largest| largest / varying[varying.len() / 2] < digits)
 }
 
 /// Rows that a pass reads block by block; every row is `stride` elements, padded with zeros.
@@ -89,14 +106,16 @@ pub fn block_rows<T>(stride: usize) -> usize {
     (fitting / 16 * 16).clamp(16, 512)
 }
 
-/// `X` with the weighted mean subtracted and each column divided by a power of two.
+/// `X` with the weighted mean subtracted, turned into its principal axes where that pays, and each column
+/// divided by a power of two.
 ///
-/// Both leave the problem as it is: the intercept is free, so `b' = b + W mu` absorbs the mean, and
-/// the penalty of a scaled column is scaled with it ([`Design::penalty`]).
+/// All of it leaves the problem as it is: the intercept is free, so `b' = b + W mu` absorbs the mean; turning
+/// changes no norm; and the penalty of a scaled column is scaled with it ([`Design::penalty`]).
 #[derive(Debug)]
 pub struct Design<'a, T> {
     original: Selection<'a, T>,
     mean: Vec<f64>,
+    axes: Option<Axes<T>>,
     scale: Vec<f64>,
     penalty: Vec<f64>,
     reach: f64,
@@ -106,14 +125,24 @@ pub struct Design<'a, T> {
 }
 
 impl<'a, T: Element> Design<'a, T> {
-    /// Centres (only if `centre`: the intercept must be free) and copies `x`.
+    /// Centres (only if `centre`: the intercept must be free), turns if `turn`, and copies `x`.
     ///
     /// `weight` has one entry per row. Fails on the first NaN or infinity in `x`.
-    pub fn new(x: Selection<'a, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
+    pub fn new(
+        x: Selection<'a, T>,
+        weight: &[f64],
+        (centre, turn): (bool, bool),
+        run: Run<'_>,
+    ) -> Result<Self> {
         let (first, second) = moments(x, weight, run)?;
         let mean = if centre { first } else { vec![0.0; x.columns()] };
-        let scale: Vec<f64> =
-            second.iter().map(|&spread| power_of_two_near(spread.sqrt())).collect();
+        let spread: Vec<f64> = second.iter().map(|variance| variance.sqrt()).collect();
+        let axes = match turn && turns_well::<T>(&spread) {
+            true => Some(Axes::find(x, weight, centre, run)?),
+            false => None,
+        };
+        let spread = axes.as_ref().map_or(spread.as_slice(), Axes::spread);
+        let scale: Vec<f64> = spread.iter().map(|&spread| power_of_two_near(spread)).collect();
         let stride = padded(x.columns());
         let mut penalty: Vec<f64> = scale.iter().map(|scale| 1.0 / (scale * scale)).collect();
         penalty.resize(stride, 1.0);
@@ -126,7 +155,7 @@ impl<'a, T: Element> Design<'a, T> {
         }
         let start = storage.as_ptr().align_offset(LINE).min(slack);
         let mut design =
-            Self { original: x, mean, scale, penalty, reach: 0.0, stride, storage, start };
+            Self { original: x, mean, axes, scale, penalty, reach: 0.0, stride, storage, start };
         design.fill(run)?;
         Ok(design)
     }
@@ -134,7 +163,7 @@ impl<'a, T: Element> Design<'a, T> {
     fn fill(&mut self, run: Run<'_>) -> Result<()> {
         let (x, stride) = (self.original, self.stride);
         let inverse: Vec<f64> = self.scale.iter().map(|scale| 1.0 / scale).collect();
-        let mean = &self.mean;
+        let (mean, axes) = (&self.mean, self.axes.as_ref());
         let rows = block_rows::<T>(stride);
         let end = self.start + x.rows() * stride;
         let blocks: Vec<Mutex<&mut [T]>> =
@@ -145,13 +174,21 @@ impl<'a, T: Element> Design<'a, T> {
             let mut farthest = 0.0f64;
             for (i, target) in target.chunks_mut(stride).enumerate() {
                 let row = x.row(block * rows + i);
-                let centre = |value: T, mean: f64| value.wide() - mean;
-                let distance = sum_of(row, mean, |value, mean| centre(value, mean).powi(2));
-                target[..row.len()].copy_from_slice(row);
-                update(target, mean, &inverse, |target, mean, inverse| {
-                    *target = T::of(centre(*target, mean) * inverse);
+                let distance = sum_of(row, mean, |value, mean| (value.wide() - mean).powi(2));
+                update(target, row, mean, |target, value, mean| {
+                    *target = T::of(value.wide() - mean);
                 });
                 farthest = farthest.max(distance);
+            }
+            if let Some(axes) = axes {
+                let mut turned = Vec::new();
+                axes.turn(&target, &mut turned)?;
+                update(&mut target, &turned, &turned, |target, turned, _| *target = T::of(turned));
+            }
+            for target in target.chunks_mut(stride) {
+                update(target, &inverse, &inverse, |target, inverse, _| {
+                    *target = T::of(target.wide() * inverse);
+                });
             }
             let mut reach = lock(&reach);
             *reach = reach.max(farthest);
@@ -166,14 +203,46 @@ impl<'a, T: Element> Design<'a, T> {
         self.reach
     }
 
+    /// Coefficients and intercepts for the original rows, as the solvers see them: one vector, padded.
+    pub fn placed(&self, w: &[f64], b: &[f64], run: Run<'_>) -> Result<Vec<f64>> {
+        let d = self.original.columns();
+        let mut found = filled(0.0, b.len() * self.stride, "the starting coefficients")?;
+        for (row, w) in found.chunks_mut(self.stride).zip(w.chunks(d)) {
+            row[..d].copy_from_slice(w);
+        }
+        if let Some(axes) = &self.axes {
+            found = axes.turn_coefficients(&found, run)?;
+        }
+        for row in found.chunks_mut(self.stride) {
+            update(row, &self.scale, &self.scale, |w, scale, _| *w *= scale);
+        }
+        let at_mean = w.chunks(d).map(|row| sum_of(row, &self.mean, |w, mean| w * mean));
+        found.extend(at_mean.zip(b).map(|(moved, b)| b + moved));
+        Ok(found)
+    }
+
     /// What was subtracted from each column.
     pub fn mean(&self) -> &[f64] {
         &self.mean
     }
 
-    /// What each column was divided by.
+    /// What each column was divided by, after the turn.
     pub fn scale(&self) -> &[f64] {
         &self.scale
+    }
+
+    /// Padded coefficients of this design, for the centred rows as they were.
+    pub fn original_coefficients(&self, w: &[f64], run: Run<'_>) -> Result<Vec<f64>> {
+        let mut found = w.to_vec();
+        // Exact: a scale is a power of two.
+        let inverse: Vec<f64> = self.scale.iter().map(|scale| 1.0 / scale).collect();
+        for row in found.chunks_mut(self.stride) {
+            update(row, &inverse, &inverse, |w, inverse, _| *w *= inverse);
+        }
+        match &self.axes {
+            Some(axes) => axes.turn_back(&found, run),
+            None => Ok(found),
+        }
     }
 
     /// The penalty of each column, relative to that of the original one.
@@ -315,9 +384,13 @@ mod tests {
     fn a_design_is_centred_scaled_and_aligned() {
         let stop = AtomicBool::new(false);
         let x: Vec<f32> = (0..60).map(|i| 1e4 + (i * 7 % 13) as f32).collect();
-        let design =
-            Design::new(Selection::new(&x, 3).unwrap(), &[1.0; 20], true, Run::new(2, &stop))
-                .unwrap();
+        let design = Design::new(
+            Selection::new(&x, 3).unwrap(),
+            &[1.0; 20],
+            (true, false),
+            Run::new(2, &stop),
+        )
+        .unwrap();
         let mut scratch = Vec::new();
         let block = design.block(0..20, &mut scratch);
         assert_eq!((block.len(), block.as_ptr().align_offset(LINE)), (20 * 16, 0));
@@ -339,7 +412,7 @@ mod tests {
         }
         let stop = AtomicBool::new(false);
         let last = Selection::of_rows(&x, 1, &[0, 3]).unwrap();
-        let error = Design::new(last, &[1.0; 2], true, Run::new(1, &stop));
+        let error = Design::new(last, &[1.0; 2], (true, false), Run::new(1, &stop));
         assert!(matches!(error, Err(Error::NonFinite { row: 3, column: 0, .. })));
     }
 
@@ -347,8 +420,12 @@ mod tests {
     fn the_first_nan_is_named() {
         let stop = AtomicBool::new(false);
         let x = [1.0, 2.0, f64::INFINITY, f64::NAN];
-        let error =
-            Design::new(Selection::new(&x, 2).unwrap(), &[1.0; 2], true, Run::new(1, &stop));
+        let error = Design::new(
+            Selection::new(&x, 2).unwrap(),
+            &[1.0; 2],
+            (true, false),
+            Run::new(1, &stop),
+        );
         assert!(matches!(error, Err(Error::NonFinite { row: 1, column: 0, .. })));
     }
 }

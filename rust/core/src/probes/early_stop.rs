@@ -2,6 +2,7 @@
 
 use super::pass::Task;
 use super::path::PathSolver;
+use super::solve::Options;
 use crate::simd::pass::Element;
 
 /// Watches the solvers of tasks that share X, and ends all of them after the same C.
@@ -12,11 +13,15 @@ pub(super) struct EarlyStop {
 }
 
 impl EarlyStop {
-    /// Never ends anything where `patience` is none; improvements within `tolerance` do not count.
-    pub fn new(patience: Option<usize>, tolerance: f64, tasks: &[Task<'_>]) -> Self {
+    /// Never ends anything where patience is none; improvements within the tolerance do not count.
+    pub fn new(options: &Options, tasks: &[Task<'_>]) -> Self {
         let scored = tasks.iter().map(|task| !task.held_out.is_empty()).collect();
-        let patience = patience.unwrap_or(usize::MAX);
-        Self { scored, seen: 0, patience: Patience::new(patience, tolerance) }
+        let limit = options.patience.unwrap_or(usize::MAX);
+        let mut patience = Patience::new(limit, options.tolerance);
+        for &loss in &options.before {
+            patience.is_over(loss);
+        }
+        Self { scored, seen: 0, patience }
     }
 
     /// Looks at every C that all scored tasks have solved by now.

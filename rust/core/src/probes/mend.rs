@@ -5,7 +5,7 @@ use super::data::{Design, Source};
 use super::pass::Task;
 use super::path::{PathSolver, Solved};
 use super::scaling::Scaling;
-use super::solve::{Options, Path, Solution, drive};
+use super::solve::{Options, Solution, drive};
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::pass::{Element, Loss};
@@ -14,21 +14,22 @@ use crate::simd::vectorised::{sum_of, update};
 /// A solution on its way to the caller.
 pub(super) struct Draft<T> {
     pub task: usize,
+    /// The place of its C in the path, smallest first.
+    pub index: usize,
     pub c: f64,
     /// Coefficients and intercepts for the original X.
     pub point: (Vec<T>, Vec<f64>),
     pub solved: Solved,
 }
 
-/// Certifies, solves again in double precision what failed, and sorts into the caller's order.
+/// Certifies, and solves again in double precision what failed.
 pub(super) fn finish<T: Element>(
     design: &Design<'_, T>,
     tasks: &[Task<'_>],
     options: &Options,
     mut found: Vec<Draft<T>>,
-    order: &[usize],
     run: Run<'_>,
-) -> Result<Vec<Path<T>>> {
+) -> Result<Vec<Solution<T>>> {
     let all: Vec<usize> = (0..found.len()).collect();
     let mut certificates = certify_best(design, tasks, options, &mut found, &all, run)?;
     let failed: Vec<usize> = (0..found.len())
@@ -40,21 +41,15 @@ pub(super) fn finish<T: Element>(
         let again = certify_best(design, tasks, options, &mut found, &failed, run)?;
         failed.into_iter().zip(again).for_each(|(i, again)| certificates[i] = again);
     }
-    let mut sorted: Vec<Vec<Option<Solution<T>>>> = Vec::new();
-    sorted.resize_with(tasks.len(), || (0..order.len()).map(|_| None).collect());
-    let per_task = found.len() / tasks.len();
-    for (i, (found, certificate)) in found.into_iter().zip(certificates).enumerate() {
-        let converged = certificate.holds(options.tolerance);
-        sorted[found.task][order[i % per_task]] = Some(Solution {
-            coefficients: found.point.0,
-            intercepts: found.point.1,
-            certificate,
-            converged,
-            iterations: found.solved.iterations + 1,
-            passes: found.solved.passes + 1,
-        });
-    }
-    Ok(sorted.into_iter().map(|path| path.into_iter().flatten().collect()).collect())
+    let solution = |(found, certificate): (Draft<T>, Certificate)| Solution {
+        coefficients: found.point.0,
+        intercepts: found.point.1,
+        converged: certificate.holds(options.tolerance),
+        certificate,
+        iterations: found.solved.iterations + 1,
+        passes: found.solved.passes + 1,
+    };
+    Ok(found.into_iter().zip(certificates).map(solution).collect())
 }
 
 /// Certifies some of `found`. Where the intercepts alone are in the way (coefficients that were rounded
@@ -124,43 +119,39 @@ fn solve_again<T: Element>(
         )?;
         solvers.push((found[i].task, solver));
     }
-    drive(&design.exact(), tasks, &mut solvers, run, |_| ())?;
+    drive(&design.exact(), tasks, &mut solvers, run, |_| false)?;
     for ((_, solver), &i) in solvers.iter().zip(failed) {
         let Some(solved) = solver.solved().first() else { continue };
         let task = &tasks[found[i].task];
-        found[i].point = unscale(design, task, &solved.x, &vec![1.0; design.mean().len()]);
+        let (w, b) = solved.x.split_at(task.columns * Source::<T>::stride(design));
+        found[i].point = rounded(design, task, w, b);
         found[i].solved.iterations += solved.iterations;
         found[i].solved.passes += solved.passes + 1;
     }
     Ok(())
 }
 
-/// Coefficients and intercepts for the original X, rounded to its type.
+/// Coefficients and intercepts for the original X, rounded to its type, from padded ones for centred rows.
 ///
 /// For the softmax the class means are taken out: the loss does not see them, the penalty shrinks.
 /// The intercepts are computed from the rounded coefficients, so that an offset in X costs nothing.
-pub(super) fn unscale<T: Element>(
+pub(super) fn rounded<T: Element>(
     design: &Design<'_, T>,
     task: &Task<'_>,
-    x: &[f64],
-    scale: &[f64],
+    w: &[f64],
+    b: &[f64],
 ) -> (Vec<T>, Vec<f64>) {
     let (stride, columns) = (Source::<T>::stride(design), task.columns);
     let d = design.mean().len();
-    let (w, b) = x.split_at(columns * stride);
     let softmax = task.loss == Loss::Softmax;
     let share = if softmax { 1.0 / columns as f64 } else { 0.0 };
     let mut shared = vec![0.0; d];
     let mut coefficients = vec![T::default(); columns * d];
-    // Exact: a scale is a power of two.
-    let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
     for row in w.chunks(stride) {
         update(&mut shared, row, row, |shared, w, _| *shared += share * w);
     }
     for (target, row) in coefficients.chunks_mut(d).zip(w.chunks(stride)) {
-        let mut centred = row[..d].to_vec();
-        update(&mut centred, &shared, &shared, |w, shared, _| *w -= shared);
-        update(target, &centred, &inverse, |target, w, inverse| *target = T::of(w * inverse));
+        update(target, row, &shared, |target, w, shared| *target = T::of(w - shared));
     }
     let offset: Vec<f64> = coefficients
         .chunks(d)

@@ -8,6 +8,7 @@
 //! `lambda = 1 / (C sum s)`. One pass over the data ([`pass`]) evaluates any number of problems that
 //! share X; each problem is minimised by L-BFGS ([`lbfgs`]) along its path of C ([`path`]).
 
+mod axes;
 mod certificate;
 pub mod data;
 mod dense;
@@ -21,6 +22,7 @@ mod ridge;
 mod scaling;
 mod solve;
 mod temperature;
+mod watch;
 
 pub use crate::simd::pass::Loss;
 pub use certificate::Certificate;
@@ -28,5 +30,6 @@ pub use data::Selection;
 pub use logits::logits;
 pub use pass::{Target, Task};
 pub use ridge::{Prevalidated, RidgePath, RidgeTask, prevalidated_path, ridge_path};
-pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths};
+pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths, solve_watched};
 pub use temperature::{Fit, Goal, Stored, fit_scales};
+pub use watch::{Finished, Progress, Watch};

@@ -93,6 +93,23 @@ impl<T: Element> PathSolver<T> {
         }
     }
 
+    /// The C that is being solved; the last one at the end.
+    pub fn c(&self) -> f64 {
+        self.cs[self.solved.len().min(self.cs.len() - 1)]
+    }
+
+    /// The gap of the current iterate by its gradient, over the objective; infinite before the first step.
+    pub fn relative_gap(&self) -> f64 {
+        match self.stage {
+            Stage::Finished => 0.0,
+            Stage::Starting(_) if self.iterations == 0 => f64::INFINITY,
+            _ => {
+                let (gap, decrement) = self.gaps(self.minimiser.current());
+                (gap + decrement) / self.minimiser.current().value
+            }
+        }
+    }
+
     /// The scaled problem.
     pub fn scaling(&self) -> &Scaling {
         &self.scaling
@@ -112,9 +129,12 @@ impl<T: Element> PathSolver<T> {
         &self.solved
     }
 
-    /// The solutions, in the order of C.
-    pub fn into_solved(self) -> Vec<Solved> {
-        self.solved
+    /// The solution at `index`, once: it is kept only while the next C may start from it.
+    pub fn take(&mut self, index: usize) -> Solved {
+        let is_needed = index + 2 >= self.solved.len();
+        let solved = &mut self.solved[index];
+        let x = if is_needed { solved.x.clone() } else { std::mem::take(&mut solved.x) };
+        Solved { x, ..*solved }
     }
 
     /// Takes the evaluation of the point asked for.

@@ -1,14 +1,17 @@
 //! Whole paths for any number of tasks on one X; what comes out is certified and mended in `mend`.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
+use super::axes::pay_off;
 use super::certificate::Certificate;
 use super::data::{Design, Selection, Source, lock};
 use super::early_stop::EarlyStop;
-use super::mend::{Draft, finish, unscale};
+use super::mend::{Draft, finish, rounded};
 use super::pass::{Pass, Point, Purpose, Target, Task};
 use super::path::{PathSolver, cold_start};
 use super::scaling::Scaling;
+use super::watch::{Finished, Watch};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
 use crate::simd::pass::Element;
@@ -27,6 +30,8 @@ pub struct Options {
     /// Values of C in a row without a better held-out loss, after which larger ones are left out;
     /// needs tasks that hold rows out.
     pub patience: Option<usize>,
+    /// Mean held-out losses of smaller C that were solved before: patience has seen them.
+    pub before: Vec<f64>,
 }
 
 /// The solution for one C, in the coordinates of the original X and rounded to its type.
@@ -57,43 +62,124 @@ pub fn solve_paths<T: Element>(
     options: &Options,
     run: Run<'_>,
 ) -> Result<Vec<Path<T>>> {
+    solve(x, tasks, options, None, run)
+}
+
+/// As [`solve_paths`], but every solution is handed over as soon as it is certified, small C first.
+pub fn solve_watched<T: Element>(
+    x: Selection<'_, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    watch: &Watch<T>,
+    run: Run<'_>,
+) -> Result<()> {
+    solve(x, tasks, options, Some(watch), run).map(drop)
+}
+
+/// The solutions in the order of C, or none where a watch took them.
+fn solve<T: Element>(
+    x: Selection<'_, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    watch: Option<&Watch<T>>,
+    run: Run<'_>,
+) -> Result<Vec<Path<T>>> {
     check(x, tasks, options)?;
     let mut weight = vec![0.0; x.rows()];
     for task in tasks {
         weight.iter_mut().zip(task.weight).for_each(|(sum, weight)| *sum += weight);
     }
-    let design = Design::new(x, &weight, options.intercept, run)?;
+    let columns = tasks.iter().map(|task| task.columns).sum();
+    let turn = pay_off(x.rows(), x.columns(), columns, options.cs.len());
+    let design = Design::new(x, &weight, (options.intercept, turn), run)?;
     let order = ascending(&options.cs);
     let cs: Vec<f64> = order.iter().map(|&i| options.cs[i]).collect();
-    let mut solvers = Vec::with_capacity(tasks.len());
-    for (index, task) in tasks.iter().enumerate() {
+    let mut solvers = solvers(&design, tasks, options, &cs, run)?;
+    let mut stop = EarlyStop::new(options, tasks);
+    let mut sorted: Vec<Vec<Option<Solution<T>>>> =
+        tasks.iter().map(|_| cs.iter().map(|_| None).collect()).collect();
+    let mut certified = 0;
+    loop {
+        drive(&design, tasks, &mut solvers, run, |solvers| {
+            stop.watch(solvers);
+            watch.is_some_and(|watch| {
+                watch.tell(solvers);
+                (solved_by_all(solvers) - certified) * columns >= TOGETHER
+            })
+        })?;
+        let values = certified..solved_by_all(&solvers);
+        let drafts = drafts(&design, tasks, &cs, &mut solvers, values.clone(), run)?;
+        let places: Vec<_> = drafts.iter().map(|draft| (draft.task, draft.index)).collect();
+        let solutions = finish(&design, tasks, options, drafts, run)?;
+        let mut finished = Vec::with_capacity(solutions.len());
+        for ((task, index), solution) in places.into_iter().zip(solutions) {
+            match watch {
+                Some(_) => finished.push(Finished { task, place: order[index], solution }),
+                None => sorted[task][order[index]] = Some(solution),
+            }
+        }
+        watch.into_iter().for_each(|watch| watch.hand_over(std::mem::take(&mut finished)));
+        certified = values.end;
+        if solvers.iter().all(|(_, solver)| solver.ask().is_none()) {
+            break;
+        }
+    }
+    Ok(sorted.into_iter().map(|path| path.into_iter().flatten().collect()).collect())
+}
+
+/// Columns that are certified together where somebody waits for them: as many as one exact pass takes.
+const TOGETHER: usize = 96;
+
+/// A solver for each task.
+fn solvers<T: Element>(
+    design: &Design<'_, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    cs: &[f64],
+    run: Run<'_>,
+) -> Result<Vec<(usize, PathSolver<T>)>> {
+    let solver = |task: &Task<'_>| {
         let shape = (design.penalty(), design.reach());
         let mut scaling = Scaling::new(task, shape, options.intercept);
         // A held-out loss belongs to a solution that a pass has seen; whether anybody watches it, to end
         // the path early, changes no solution.
         scaling.unseen = task.held_out.is_empty();
-        let start = cold_start(task, &design, options.intercept);
-        let tolerance = target(&design, task, options.tolerance);
-        let solver = PathSolver::new(
-            task.loss,
-            scaling,
-            cs.clone(),
-            tolerance,
-            options.max_iterations,
-            start,
-        )?;
-        solvers.push((index, solver));
-    }
-    let mut stop = EarlyStop::new(options.patience, options.tolerance, tasks);
-    drive(&design, tasks, &mut solvers, run, |solvers| stop.watch(solvers))?;
-    let mut found = Vec::new();
+        let start = match task.start {
+            Some((w, b)) => design.placed(w, b, run)?,
+            None => cold_start(task, design, options.intercept),
+        };
+        let tolerance = target(design, task, options.tolerance);
+        PathSolver::new(task.loss, scaling, cs.to_vec(), tolerance, options.max_iterations, start)
+    };
+    tasks.iter().enumerate().map(|(index, task)| Ok((index, solver(task)?))).collect()
+}
+
+/// How many values of C every task has solved.
+fn solved_by_all<T: Element>(solvers: &[(usize, PathSolver<T>)]) -> usize {
+    solvers.iter().map(|(_, solver)| solver.solved().len()).min().unwrap_or(0)
+}
+
+/// The solutions of all tasks for some values of C, in the coordinates of X.
+fn drafts<T: Element>(
+    design: &Design<'_, T>,
+    tasks: &[Task<'_>],
+    cs: &[f64],
+    solvers: &mut [(usize, PathSolver<T>)],
+    values: Range<usize>,
+    run: Run<'_>,
+) -> Result<Vec<Draft<T>>> {
+    let mut drafts = Vec::with_capacity(values.len() * solvers.len());
     for (task, solver) in solvers {
-        for (&c, solved) in cs.iter().zip(solver.into_solved()) {
-            let point = unscale(&design, &tasks[task], &solved.x, design.scale());
-            found.push(Draft { task, c, point, solved });
+        let length = tasks[*task].columns * Source::<T>::stride(design);
+        for index in values.clone() {
+            let solved = solver.take(index);
+            let (w, b) = solved.x.split_at(length);
+            let w = design.original_coefficients(w, run)?;
+            let point = rounded(design, &tasks[*task], &w, b);
+            drafts.push(Draft { task: *task, index, c: cs[index], point, solved });
         }
     }
-    finish(&design, tasks, options, found, &order, run)
+    Ok(drafts)
 }
 
 /// What the solver aims at: small problems in double precision are solved as far as double precision
@@ -123,14 +209,14 @@ pub fn solve_many<T: Element>(
     Ok(found.into_iter().map(|paths| paths.into_inner().unwrap_or_default()).collect())
 }
 
-/// Feeds solvers until all are finished; each round is one pass for all that are still at work, and
-/// `after` sees them at the end of it.
+/// Feeds solvers until all are finished, or `after`, which sees them at the end of each round, says that it is
+/// enough for now; each round is one pass for all that are still at work.
 pub(crate) fn drive<T: Element, S: Source<T>>(
     source: &S,
     tasks: &[Task<'_>],
     solvers: &mut [(usize, PathSolver<T>)],
     run: Run<'_>,
-    mut after: impl FnMut(&mut [(usize, PathSolver<T>)]),
+    mut after: impl FnMut(&mut [(usize, PathSolver<T>)]) -> bool,
 ) -> Result<()> {
     let columns = solvers.iter().map(|(task, _)| tasks[*task].columns).sum();
     let pass = Pass::new(source, tasks, columns)?;
@@ -156,7 +242,9 @@ pub(crate) fn drive<T: Element, S: Source<T>>(
             for ((i, x, _), at) in asked.into_iter().zip(&evaluations) {
                 solvers[i].1.tell(x, at);
             }
-            after(solvers);
+            if after(solvers) {
+                return Ok(());
+            }
         }
     })
 }
@@ -195,6 +283,11 @@ fn check<T: Element>(x: Selection<'_, T>, tasks: &[Task<'_>], options: &Options)
         if let Some(row) = task.weight.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
             return bad(format!("weight {} at row {row}; it must be 0 or more", task.weight[row]));
         }
+        if let Some((w, b)) = task.start
+            && (w.len() != task.columns * x.columns() || b.len() != task.columns)
+        {
+            return Err(Error::Shape(format!("a start of {} coefficients", w.len())));
+        }
         if task.total() <= 0.0 {
             return bad("all weights are zero".into());
         }
@@ -218,13 +311,15 @@ mod tests {
     }
 
     fn solved(loss: Loss, target: Target<'_>, x: &[f64]) -> Path<f64> {
-        let task = Task { loss, columns: 3, target, weight: &[1.0; 60], held_out: &[] };
+        let task =
+            Task { loss, columns: 3, target, weight: &[1.0; 60], held_out: &[], start: None };
         let options = Options {
             cs: vec![0.1, 1.0],
             tolerance: 1e-8,
             max_iterations: 500,
             intercept: true,
             patience: None,
+            before: Vec::new(),
         };
         let stop = AtomicBool::new(false);
         let x = Selection::new(x, 3).unwrap();
@@ -251,10 +346,18 @@ mod tests {
         let (x, mut classes) = data();
         classes[7] = 3;
         let (target, weight) = (Target::Classes(&classes), &[1.0; 60]);
-        let task = Task { loss: Loss::Softmax, columns: 3, target, weight, held_out: &[] };
+        let task =
+            Task { loss: Loss::Softmax, columns: 3, target, weight, held_out: &[], start: None };
         let (tolerance, max_iterations) = (1e-4, 10);
         let (intercept, patience) = (true, None);
-        let options = Options { cs: vec![1.0], tolerance, max_iterations, intercept, patience };
+        let options = Options {
+            cs: vec![1.0],
+            tolerance,
+            max_iterations,
+            intercept,
+            patience,
+            before: Vec::new(),
+        };
         let stop = AtomicBool::new(false);
         let x = Selection::new(&x, 3).unwrap();
         let refused = solve_paths(x, &[task], &options, Run::new(1, &stop));

@@ -46,6 +46,8 @@ pub struct Task<'a> {
     pub weight: &'a [f64],
     /// A weight per row for scoring, empty for none: rows held out from `weight`.
     pub held_out: &'a [f64],
+    /// Where to start: columns x d coefficients and intercepts, for X as it is; none: from the class shares.
+    pub start: Option<(&'a [f64], &'a [f64])>,
 }
 
 impl Task<'_> {

@@ -23,6 +23,7 @@ mod skeleton;
 pub use prevalidated::{Prevalidated, prevalidated_path};
 
 use factors::Factors;
+pub(super) use primal::products_of_columns;
 use rows::CentredRows;
 
 use super::data::Selection;

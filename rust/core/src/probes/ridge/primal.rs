@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::memory::filled;
 use crate::parallel::Run;
 use crate::powers::power_of_two_near;
-use crate::probes::data::lock;
+use crate::probes::data::{Selection, lock};
 use crate::probes::dense::symmetric_eigen;
 use crate::simd::pass::{Element, PassKernels};
 
@@ -28,13 +28,10 @@ pub(super) fn factorise<T: Element>(
     run: Run<'_>,
 ) -> Result<Factors> {
     let (n, d, stride) = (rows.count(), rows.mean().len(), rows.stride());
-    let gram = Panels::sum(rows, task, centres, run)?;
-    let mut square = filled(0.0, d * d, GRAM)?;
+    let gram = Panels::sum(rows, task.weight, (task.targets, centres), run)?;
+    let square = gram.of_columns(d)?;
     let mut products = filled(0.0, centres.len() * stride, GRAM)?;
     for i in 0..d {
-        for j in i..d {
-            square[i * d + j] = gram.at(i, j);
-        }
         for k in 0..centres.len() {
             products[k * stride + i] = gram.at(i, gram.x_panels * gram.width + k);
         }
@@ -48,6 +45,20 @@ pub(super) fn factorise<T: Element>(
     values.drain(..kept);
     Ok(Factors { values, vectors, products, scale, stride, coordinates: Vec::new() })
 }
+
+/// The weighted products of the columns of X, centred if `centre`, d x d; on and above the diagonal.
+pub fn products_of_columns<T: Element>(
+    x: Selection<'_, T>,
+    weight: &[f64],
+    centre: bool,
+    run: Run<'_>,
+) -> Result<Vec<f64>> {
+    let rows = CentredRows::new(x, weight, centre, run)?;
+    Panels::sum(&rows, weight, (&[], &[]), run)?.of_columns(x.columns())
+}
+
+/// Targets, one column after the other, and what is subtracted from each column.
+type Outputs<'a> = (&'a [f64], &'a [f64]);
 
 /// The matrix of products of the columns of X and Y, in squares of `width` by `width`: those on and
 /// above the diagonal in the columns of X, row by row.
@@ -78,21 +89,33 @@ impl Panels {
         self.squares[square + i % self.width * self.width + j % self.width]
     }
 
+    /// Those of the d columns of X, row by row; zeros below the diagonal.
+    fn of_columns(&self, d: usize) -> Result<Vec<f64>> {
+        let mut square = filled(0.0, d * d, GRAM)?;
+        for i in 0..d {
+            for j in i..d {
+                square[i * d + j] = self.at(i, j);
+            }
+        }
+        Ok(square)
+    }
+
     /// Sums over all rows: blocks in order within each chunk, chunks in order.
     fn sum<T: Element>(
         rows: &CentredRows<'_, T>,
-        task: &RidgeTask<'_>,
-        centres: &[f64],
+        weight: &[f64],
+        outputs: Outputs<'_>,
         run: Run<'_>,
     ) -> Result<Self> {
         let kernels = f64::kernels()?;
         let (n, d) = (rows.count(), rows.mean().len());
-        let mut total = Self::new(kernels.panel(), d, centres.len())?;
+        let columns = outputs.1.len();
+        let mut total = Self::new(kernels.panel(), d, columns)?;
         let row_bytes = total.panels * total.width * size_of::<f64>();
         let depth = (BLOCK_BYTES / row_bytes / 16 * 16).clamp(16, 256);
         let blocks = n.div_ceil(depth);
         let chunks = CHUNKS.min(blocks).min((GRAM_BYTES / (total.squares.len() * 8)).max(2));
-        let empty = || Self::new(total.width, d, centres.len()).map(Mutex::new);
+        let empty = || Self::new(total.width, d, columns).map(Mutex::new);
         let sums: Vec<Mutex<Self>> = (0..chunks).map(|_| empty()).collect::<Result<_>>()?;
         run.for_each(chunks, |chunk| {
             let sum = &mut *lock(&sums[chunk]);
@@ -100,7 +123,7 @@ impl Panels {
             for at in chunk * blocks / chunks..(chunk + 1) * blocks / chunks {
                 run.check()?;
                 let range = at * depth..n.min((at + 1) * depth);
-                sum.pack(rows, task, centres, range.clone(), &mut packed);
+                sum.pack(rows, weight, outputs, range.clone(), &mut packed);
                 sum.add(kernels, &packed, range.len());
             }
             Ok(())
@@ -116,15 +139,15 @@ impl Panels {
     fn pack<T: Element>(
         &self,
         rows: &CentredRows<'_, T>,
-        task: &RidgeTask<'_>,
-        centres: &[f64],
+        weight: &[f64],
+        (targets, centres): Outputs<'_>,
         range: std::ops::Range<usize>,
         packed: &mut Vec<f64>,
     ) {
         let (width, depth, n) = (self.width, range.len(), rows.count());
         packed.resize(self.panels * depth * width, 0.0);
         for (at, i) in range.enumerate() {
-            let root = task.weight[i].sqrt();
+            let root = weight[i].sqrt();
             for panel in 0..self.panels {
                 let target = &mut packed[(panel * depth + at) * width..][..width];
                 if panel < self.x_panels {
@@ -133,7 +156,7 @@ impl Panels {
                 }
                 let first = (panel - self.x_panels) * width;
                 for (k, target) in target.iter_mut().enumerate().take(centres.len() - first) {
-                    *target = (task.targets[(first + k) * n + i] - centres[first + k]) * root;
+                    *target = (targets[(first + k) * n + i] - centres[first + k]) * root;
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use super::vector::{Scalar, Vector};
 
-/// e^x for x <= 0; at least the smallest normal number.
+/// e^x for x <= 0; at least e to the `EXP_FLOOR`.
 ///
 /// # Safety
 /// V's instruction set.

@@ -1,0 +1,280 @@
+"""Scores by which a hyper-parameter is chosen: the core's own, or any of scikit-learn's scorers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import InputError, ScoringWarning, UnknownNameError
+
+__all__ = [
+    "Scores",
+    "Scoring",
+    "check_scoring",
+    "held_out_scores",
+    "mean_scores",
+    "solved_probe",
+]
+
+Scorer = Callable[..., Any]
+
+OWN = ("neg_log_loss", "accuracy")
+"""What the solver itself counts on held-out rows of a logistic probe."""
+
+_WAY = (
+    "use a name of sklearn.metrics.get_scorer_names(), or a callable (estimator, X, y) that returns a number"
+)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """By what a solution is judged; larger is better.
+
+    Attributes:
+        name: as users wrote it, for messages.
+        scorer: (estimator, X, y) -> number; None where the solver counts it itself.
+        weighs: whether the scorer takes ``sample_weight``.
+    """
+
+    name: str
+    scorer: Scorer | None = None
+    weighs: bool = True
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a scorer said of one fold.
+
+    Attributes:
+        values: (n_C,) float64, NaN where it failed.
+        reasons: position of the C -> why there is no number.
+    """
+
+    values: npt.NDArray[np.float64]
+    reasons: dict[int, str]
+
+
+def check_scoring(scoring: Any = None, own: Sequence[str] = OWN) -> Scoring:
+    """What is meant by ``scoring=``.
+
+    Args:
+        scoring: None, the name of a scorer, or a callable (estimator, X, y) -> number, larger is better, as
+            ``sklearn.metrics.make_scorer`` makes them.
+        own: the names that the solver counts itself; the first one stands for None.
+
+    Raises:
+        UnknownNameError: no scorer has this name; the hint has the nearest names.
+        InputError: neither a name nor a callable.
+
+    >>> check_scoring(None).name, check_scoring("f1_macro").weighs
+    ('neg_log_loss', True)
+    >>> check_scoring("macro_f1")
+    Traceback (most recent call last):
+    tlengine.errors.UnknownNameError: scoring='macro_f1' is no scorer of scikit-learn
+    hint: did you mean f1_macro?
+    """
+    if scoring is None or (isinstance(scoring, str) and scoring in own):
+        return Scoring(own[0] if scoring is None else scoring)
+    if isinstance(scoring, str):
+        return Scoring(scoring, *_named(scoring, own))
+    if isinstance(scoring, type) or not callable(scoring):
+        raise InputError(f"scoring={scoring!r:.80} is neither a name nor a callable", hint=_WAY)
+    return Scoring(getattr(scoring, "__name__", repr(scoring)), scoring, _weighs(scoring))
+
+
+def _named(name: str, own: Sequence[str]) -> tuple[Scorer, bool]:
+    from sklearn.metrics import get_scorer, get_scorer_names
+
+    names = [*own, *get_scorer_names()]
+    if name not in names:
+        words = "_".join(sorted(name.lower().replace("-", "_").split("_")))
+        turned = [other for other in names if "_".join(sorted(other.split("_"))) == words]
+        near = turned or get_close_matches(name, names, n=3, cutoff=0.6)
+        hint = f"did you mean {', '.join(near)}?" if near else _WAY
+        raise UnknownNameError(f"scoring={name!r:.80} is no scorer of scikit-learn", hint=hint)
+    scorer = get_scorer(name)
+    return scorer, _weighs(scorer)
+
+
+def _weighs(scorer: Scorer) -> bool:
+    """Whether a scorer takes ``sample_weight``: what ``make_scorer`` makes does where its metric does."""
+    try:
+        parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
+    except (TypeError, ValueError):
+        return False
+    return "sample_weight" in parameters or (
+        not hasattr(scorer, "_score_func")
+        and any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
+    )
+
+
+def solved_probe(
+    head: str,
+    classes: npt.NDArray[Any],
+    coef: npt.NDArray[Any],
+    intercept: npt.NDArray[Any],
+    *,
+    multilabel: bool = False,
+    C: float = 1.0,
+) -> Any:
+    """A fitted probe from a solution of the core, for scorers and for prediction.
+
+    Args:
+        head: ``"multinomial"``, ``"ovr"`` or ``"squared_hinge"``.
+        classes: (K,) sorted labels, or the names of the columns (L,).
+        coef: (K, d); (1, d) for two classes; (L, d) for several labels per row.
+        intercept: (K,), (1,) or (L,).
+        multilabel: whether each column is a label of its own.
+        C: that it was solved at.
+
+    Returns:
+        A :class:`LinearProbe`, or a :class:`LinearSVMProbe` for the squared hinge, without a certificate.
+
+    >>> probe = solved_probe("ovr", np.array(["a", "b"]), np.array([[1.0]]), np.array([0.0]))
+    >>> probe.predict([[2.0]]).tolist(), probe.predict_proba([[0.0]]).tolist()
+    (['b'], [[0.5, 0.5]])
+    """
+    from tlengine.probes.linear import LinearProbe
+    from tlengine.probes.svm import LinearSVMProbe
+
+    probe: Any = (
+        LinearSVMProbe(C)
+        if head == "squared_hinge"
+        else LinearProbe(C, multi_class="ovr" if head == "ovr" else "multinomial")
+    )
+    probe.classes_, probe.multilabel_ = classes, multilabel
+    probe.coef_, probe.intercept_ = coef, intercept
+    probe.n_features_in_ = coef.shape[1]
+    return probe
+
+
+def held_out_scores(
+    scoring: Scoring,
+    head: str,
+    classes: npt.NDArray[Any],
+    coefs: npt.NDArray[Any],
+    intercepts: npt.NDArray[Any],
+    X: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    weight: npt.NDArray[np.float64] | None = None,
+) -> Scores:
+    """What a scorer says of the held-out rows of one fold, for each C.
+
+    ``weight`` is passed on as ``sample_weight`` where the scorer takes it and the weights differ. A scorer
+    that raises, or returns anything but a finite number, leaves NaN and its reason.
+
+    Args:
+        scoring: one with a scorer.
+        head: as :func:`solved_probe`.
+        classes: (K,) sorted labels, or the names of the columns (L,).
+        coefs: (n_C, K, d), (n_C, 1, d) or (n_C, L, d).
+        intercepts: (n_C, K), (n_C, 1) or (n_C, L).
+        X: (m, d) held-out rows.
+        labels: (m,) positions in ``classes``, or (m, L) whether a row has a label.
+        weight: (m,), 0 or more.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> from tlengine.probes import LinearProbe
+    >>> probe = LinearProbe(C=1.0).fit(X, y)
+    >>> coefs, intercepts = probe.coef_[None], probe.intercept_[None]
+    >>> scored = held_out_scores(
+    ...     check_scoring("f1_macro"), "multinomial", probe.classes_, coefs, intercepts, X, y
+    ... )
+    >>> scored.values.round(2).tolist(), scored.reasons
+    ([0.97], {})
+    """
+    assert scoring.scorer is not None, "the solver counts this score itself"
+    several = labels.ndim == 2
+    truth = labels.astype(np.intp) if several else classes[labels]
+    # Scikit-learn takes two columns of probabilities for two classes unless classes_ says otherwise.
+    known: Any = [np.array([0, 1])] * labels.shape[1] if several else classes
+    weighted = weight is not None and len(weight) and bool((weight != weight[0]).any())
+    further = {"sample_weight": weight} if weighted and scoring.weighs else {}
+    values, reasons = np.full(len(coefs), np.nan), {}
+    for at, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        probe = solved_probe(head, known, coef, intercept, multilabel=several)
+        found = _score(scoring.scorer, probe, X, truth, further)
+        if isinstance(found, str):
+            reasons[at] = found
+        else:
+            values[at] = found
+    return Scores(values, reasons)
+
+
+def _score(scorer: Scorer, probe: Any, X: Any, y: Any, further: dict[str, Any]) -> float | str:
+    """The score, or why there is none."""
+    try:
+        with warnings.catch_warnings():
+            # Scikit-learn warns of each undefined score; what follows from it is said once, by the caller.
+            warnings.simplefilter("ignore")
+            found = scorer(probe, X, y, **further)
+    except Exception as error:  # a scorer is the user's
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"{type(error).__name__}: {first}"
+    try:
+        score = float(found)
+    except (TypeError, ValueError):
+        return f"it returned a {type(found).__name__}, not a number"
+    return score if np.isfinite(score) else f"it returned {score}"
+
+
+def mean_scores(
+    scoring: Scoring, folds: Sequence[Scores], Cs: npt.NDArray[np.float64], *, name: str = "C"
+) -> npt.NDArray[np.float64]:
+    """The mean over the folds for each C (n_C,), NaN where one of them has no number.
+
+    A fold without a number at any C (one class alone among its held-out rows, say) is left out for all, so
+    that each C is judged by the same rows. A ``ScoringWarning`` says what was left out, and why.
+
+    Args:
+        scoring: by what.
+        folds: for each fold.
+        Cs: (n_C,).
+        name: what they are values of, for messages.
+
+    Raises:
+        InputError: no C has a score.
+
+    >>> folds = [Scores(np.array([0.5, 0.7]), {}), Scores(np.array([0.7, 0.9]), {})]
+    >>> mean_scores(check_scoring("f1_macro"), folds, np.array([0.1, 1.0])).round(2).tolist()
+    [0.6, 0.8]
+    """
+    values = np.stack([fold.values for fold in folds])
+    empty = np.asarray(np.isnan(values).all(axis=1))
+    if empty.all() or np.isnan(means := values[~empty].mean(axis=0)).all():
+        raise InputError(
+            f"scoring={scoring.name!r} gave no score at any {name}: {_first(folds, Cs, name)}",
+            hint="use fewer folds or another scorer; most often a class is held out in no row of a fold",
+        )
+    if np.isnan(values).any():
+        what = _left_out(empty, np.isnan(means), Cs, name)
+        warnings.warn(
+            f"scoring={scoring.name!r} gave no score for {what}: {_first(folds, Cs, name)}",
+            ScoringWarning,
+            stacklevel=4,
+        )
+    return np.asarray(means)
+
+
+def _first(folds: Sequence[Scores], Cs: npt.NDArray[np.float64], name: str) -> str:
+    number, at, why = next((f, at, why) for f, fold in enumerate(folds) for at, why in fold.reasons.items())
+    return f"fold {number} at {name}={Cs[at]:g}: {why}"
+
+
+def _left_out(
+    folds: npt.NDArray[np.bool_], without: npt.NDArray[np.bool_], Cs: npt.NDArray[np.float64], name: str
+) -> str:
+    parts = []
+    if folds.any():
+        parts.append(f"{folds.sum()} of {len(folds)} folds, which are left out")
+    if without.any():
+        parts.append(f"{without.sum()} of {len(Cs)} values of {name}, which are not chosen")
+    return " and ".join(parts)

@@ -1,0 +1,141 @@
+"""Folds as users name them, as positions among the rows that are used, without what a fold cannot learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.data.folds import inner_folds
+from tlengine.errors import InputError, RareClassWarning, ShapeMismatchError, SingleClassError
+from tlengine.probes.inputs import TrainingSet
+
+__all__ = ["FOLDS", "check_groups", "fold_rows"]
+
+Rows = npt.NDArray[np.intp]
+
+FOLDS = 5
+"""Folds of whole groups, where single rows cannot be left out."""
+
+
+def fold_rows(folds: Any, train: TrainingSet, groups: Any = None) -> list[tuple[Rows, Rows]]:
+    """(train, test) positions among the rows that are used, for every way of naming folds.
+
+    Rows to test whose class has no row to train on are left out, with one ``RareClassWarning`` that names the
+    classes: what a fold says of them depends on C, and says nothing about it. A fold that has no others is
+    left out whole. Numbered folds have no such rows.
+
+    Args:
+        folds: a number, a splitter of scikit-learn, or pairs of index arrays.
+        train: the rows.
+        groups: (n,) for the rows of the input; those of one group are never on both sides of a fold.
+    """
+    if folds is None:
+        return []
+    splits, unseen = [], np.zeros(len(train.X), dtype=bool)
+    for number, (rows, test) in enumerate(_splitter(folds, train, _groups_of(groups, train))):
+        rows, test = (_kept(part, train) for part in (rows, test))
+        labels = train.labels[rows]
+        if not len(labels) or (labels == labels[0]).all():
+            raise SingleClassError(f"fold {number} has only one class to learn from", hint="use fewer folds")
+        if not len(test):
+            raise InputError(f"fold {number} has no row to score on", hint="use fewer folds")
+        if not train.multilabel:
+            known = np.isin(train.labels[test], labels)
+            unseen[test[~known]] = True
+            test = test[known]
+        splits.append((rows, test))
+    if not splits:
+        raise InputError("folds is empty", hint="pass a number of folds or pairs of index arrays")
+    judging = [(rows, test) for rows, test in splits if len(test)]
+    if not judging:
+        raise InputError(
+            "no fold holds out a row of a class that it trains on",
+            hint="pass a number of folds, or a stratified splitter",
+        )
+    _warn_of_unseen(train, unseen)
+    return judging
+
+
+def _warn_of_unseen(train: TrainingSet, unseen: npt.NDArray[np.bool_]) -> None:
+    """One warning for all folds; it names the classes."""
+    if not unseen.any():
+        return
+    codes = np.unique(train.labels[unseen])
+    names = ", ".join(repr(label) for label in train.classes[codes[:5]].tolist())
+    more = f" and {len(codes) - 5} more" if len(codes) > 5 else ""
+    warnings.warn(
+        f"{unseen.sum()} held-out rows do not count in the choice: their folds have no row to learn "
+        f"{'their class' if len(codes) == 1 else f'these {len(codes)} classes'} from: {names}{more}. "
+        "A number of folds (cv=5) keeps a row of every class in each fit",
+        RareClassWarning,
+        stacklevel=4,
+    )
+
+
+def check_groups(groups: Any, y: Any) -> None:
+    """Refuse groups that are not one for each label.
+
+    Raises:
+        ShapeMismatchError: they are of another shape.
+    """
+    if groups is not None and np.shape(groups) != np.shape(y)[:1]:
+        raise ShapeMismatchError(f"groups have shape {np.shape(groups)}, y has shape {np.shape(y)}")
+
+
+def _groups_of(groups: Any, train: TrainingSet) -> npt.NDArray[Any] | None:
+    """The group of each row that is used."""
+    if groups is None or train.rows is None:
+        return None if groups is None else np.asarray(groups)
+    return np.asarray(np.asarray(groups)[train.rows])
+
+
+def _splitter(folds: Any, train: TrainingSet, groups: npt.NDArray[Any] | None) -> Iterable[tuple[Any, Any]]:
+    if isinstance(folds, int | np.integer):
+        return [(_original(a, train), _original(b, train)) for a, b in _numbered(int(folds), train, groups)]
+    labels = train.labels.astype(np.intp) if train.multilabel else train.classes[train.labels]
+    pairs = folds.split(train.X, labels, groups) if hasattr(folds, "split") else None
+    if pairs is not None:
+        return [(_original(a, train), _original(b, train)) for a, b in pairs]
+    if groups is not None:
+        raise InputError("groups beside folds that are given as index arrays", hint="leave one of them out")
+    return [(a, b) for a, b in folds]
+
+
+def _numbered(
+    n_folds: int, train: TrainingSet, groups: npt.NDArray[Any] | None
+) -> Iterable[tuple[Rows, Rows]]:
+    """So many folds: scikit-learn's where every row may be on any side, else those of the split engine."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    if n_folds < 2:
+        raise InputError(f"{n_folds} folds; at least 2 are needed")
+    codes = np.zeros(len(train.X), dtype=np.intp) if train.multilabel else train.labels.astype(np.intp)
+    if groups is None and train.multilabel:
+        return list(KFold(min(n_folds, len(train.X)), shuffle=True, random_state=0).split(train.X))
+    if groups is None and np.bincount(codes).min() >= n_folds:
+        return list(StratifiedKFold(n_folds).split(train.X, codes))
+    pairs = inner_folds(codes, np.arange(len(codes)) if groups is None else groups, n_folds)
+    if not pairs:
+        what = "rows" if groups is None else "groups"
+        raise InputError(f"no class has two {what}, so nothing can be held out", hint="fit one C instead")
+    return pairs
+
+
+def _original(rows: Rows, train: TrainingSet) -> Rows:
+    return rows if train.rows is None else train.rows[rows]
+
+
+def _kept(rows: Any, train: TrainingSet) -> Rows:
+    """Input positions (or a mask) as positions among the rows that were not dropped."""
+    rows = np.asarray(rows)
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
+    if train.rows is None:
+        found: Rows = rows
+        return found
+    at = np.minimum(np.searchsorted(train.rows, rows), len(train.rows) - 1)
+    kept: Rows = at[train.rows[at] == rows]
+    return kept

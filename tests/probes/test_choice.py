@@ -1,0 +1,99 @@
+"""A chosen C at the edge of the grid is said, unless nothing is to be gained beyond."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from tlengine.errors import GridEdgeWarning
+from tlengine.probes import LinearProbeCV, LinearSVMProbeCV, probe_path
+from tlengine.probes.choice import choose
+
+CS = np.array([1.0, 10.0, 0.1, 100.0])
+"""In any order: the positions of the smallest and the largest are 2 and 3."""
+
+
+def folds(means, noise=0.0, n=5):
+    """Scores of folds with these means; the last C has more luck in some of them."""
+    scores = np.tile(np.asarray(means), (n, 1))
+    scores[:, -1] += noise * np.linspace(-1, 1, n)
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("means", "expected", "words"),
+    [
+        ([0.5, 0.6, 0.2, 0.8], 3, "C=100 is the largest of the grid.*Cs up to 100000"),
+        ([0.5, 0.4, 0.8, 0.2], 2, "C=0.1 is the smallest of the grid.*Cs down to 0.0001"),
+    ],
+)
+def test_a_best_score_at_an_edge_is_said(means, expected, words):
+    with pytest.warns(GridEdgeWarning, match=words):
+        assert choose(folds(means), np.array(means), CS) == expected
+
+
+@pytest.mark.parametrize(
+    ("means", "noise", "options"),
+    [
+        ([0.5, 0.8, 0.2, 0.6], 0, {}),
+        ([0.5, 0.8, 0.2, 0.8], 0, {}),
+        ([0.5, 0.8, 0.2, 0.805], 0, {}),
+        ([-0.1, -1e-3, -0.7, -5e-4], 0, {}),
+        ([0.5, 0.76, 0.2, 0.8], 0.4, {}),
+        ([0.5, 0.6, 0.2, 0.8], 0, {"ended_early": True}),
+        ([0.5, 0.4, 0.8, 0.2], 0, {"idle": True}),
+    ],
+    ids=["inside", "equal", "flat", "separated", "within noise", "patience", "nothing learnt"],
+)
+def test_nothing_to_be_gained_beyond_is_no_warning(means, noise, options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        choose(folds(means, noise), np.array(means), CS, **options)
+
+
+def test_two_values_are_a_comparison():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choose(folds([0.1, 0.9]), np.array([0.1, 0.9]), CS[:2]) == 1
+
+
+def test_values_without_a_score_are_not_chosen():
+    scores = np.array([[np.nan, 0.5, 0.9, 0.4], [0.6, 0.7, np.nan, 0.4]])
+    assert choose(scores, scores.mean(axis=0), CS) == 1
+
+
+@pytest.mark.parametrize(
+    ("probe", "Cs", "edge"),
+    [
+        (LinearProbeCV, [1e-5, 1e-4, 1e-3], "largest"),
+        (LinearSVMProbeCV, [1e-5, 1e-4, 1e-3], "largest"),
+        (LinearProbeCV, [10.0, 1e2, 1e3], "smallest"),
+    ],
+)
+def test_a_grid_that_is_too_narrow(digits, probe, Cs, edge):
+    X, y = digits[0][:300] / 16 + np.random.default_rng(0).normal(size=(300, 64)), digits[1][:300]
+    with pytest.warns(GridEdgeWarning, match=f"is the {edge} of the grid"):
+        found = probe(Cs, cv=3).fit(X, y)
+    best = Cs[-1 if edge == "largest" else 0]
+    assert best == found.C_
+
+
+def test_separated_data_whose_loss_falls_for_ever_are_silent():
+    X, y = load_iris(return_X_y=True)
+    probe = LinearProbeCV(cv=3).fit(X, y == 0)
+    assert probe.C_ > 100
+
+
+def test_labels_without_features_are_silent():
+    """The best is to learn nothing, and the smallest C learns nothing already."""
+    X = np.random.default_rng(0).normal(size=(300, 8))
+    y = np.random.default_rng(1).integers(0, 2, 300)
+    assert LinearProbeCV(Cs=[1e-6, 1e-2, 100.0], patience=None).fit(X, y).C_ == 1e-6
+
+
+def test_a_path_says_it_too(digits):
+    X, y = digits[0][:300], digits[1][:300]
+    path = probe_path(X, y, [1e-5, 1e-4, 1e-3], folds=3)
+    with pytest.warns(GridEdgeWarning, match="largest"):
+        path.best()
