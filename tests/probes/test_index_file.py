@@ -20,7 +20,7 @@ PRECISIONS = ("auto", "float", "float32", "bfloat16", "int8")
 def made(dtype=np.float32, rows=300, columns=24):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(rows, columns)).astype(dtype)
-    X[7] = X[250]
+    X[7] = X[rows - 5]
     return X, rng.normal(size=(20, columns)).astype(dtype)
 
 

@@ -30,6 +30,12 @@ pub struct Softmax<const N: usize> {
 }
 
 multiversion! {
+    /// Fills a tile with eight of the values of each column, less the centre of the column. Columns begin
+    /// `ld` values apart.
+    fill_tile(moves: &mut [Lanes], values: &[f64], ld: usize, centre: &[f64]) = fill
+}
+
+multiversion! {
     /// Mean and variance of the moves; `powers` is overwritten.
     softmax_spread(moves: &[Lanes], base: &[f64], scale: f64, powers: &mut [Lanes]) -> Softmax<1> = softmax
 }
@@ -42,6 +48,18 @@ multiversion! {
 multiversion! {
     /// Sums over columns of the logistic loss of `2 * sign * logit` and its two derivatives by the scale.
     sigmoid_spread(moves: &[Lanes], signs: &[Lanes], base: &[f64], scale: f64) -> [Lanes; 3] = sigmoids
+}
+
+#[inline(always)]
+fn fill(moves: &mut [Lanes], values: &[f64], ld: usize, centre: &[f64]) {
+    let columns = moves.len();
+    let centre = &centre[..columns];
+    for k in 0..columns {
+        let column = &values[k * ld..k * ld + TILE];
+        for i in 0..TILE {
+            moves[k][i] = column[i] - centre[k];
+        }
+    }
 }
 
 #[inline(always)]

@@ -20,7 +20,7 @@ const LOSS: f64 = 1e-3;
 const PREDICTIONS: &str = "leave-one-out predictions";
 
 /// What is shown the leave-one-out predictions of a block of rows, penalties x columns x rows.
-pub(super) type Watch<'a> = &'a (dyn Fn(Range<usize>, &[f64]) -> Result<()> + Sync);
+pub(super) type Show<'a> = &'a (dyn Fn(Range<usize>, &[f64]) -> Result<()> + Sync);
 /// The factors, the targets along them, and the centres of the targets.
 pub(super) type Parts<'a> = (&'a Factors, &'a [f64], &'a [f64]);
 
@@ -42,7 +42,7 @@ pub(super) fn show<T: Element>(
     task: &RidgeTask<'_>,
     parts: Parts<'_>,
     run: Run<'_>,
-    (every, watch): (usize, Watch<'_>),
+    (every, watch): (usize, Show<'_>),
 ) -> Result<()> {
     walk(rows, task, parts, run, (every, Some(watch)))?;
     Ok(())
@@ -54,7 +54,7 @@ fn walk<T: Element>(
     task: &RidgeTask<'_>,
     parts: Parts<'_>,
     run: Run<'_>,
-    blocks: (usize, Option<Watch<'_>>),
+    blocks: (usize, Option<Show<'_>>),
 ) -> Result<Vec<Scores>> {
     let factors = parts.0;
     // With nearly as many directions as rows most leverages are near one, and single precision would
@@ -71,7 +71,7 @@ fn walk_with<T: Element, E: Element>(
     task: &RidgeTask<'_>,
     (factors, along, centres): Parts<'_>,
     run: Run<'_>,
-    (every, watch): (usize, Option<Watch<'_>>),
+    (every, watch): (usize, Option<Show<'_>>),
 ) -> Result<Vec<Scores>> {
     let n = task.weight.len();
     let rotation = match factors.coordinates.is_empty() {
@@ -139,7 +139,7 @@ struct Leaver<'a, T, E, F> {
     rotation: Option<Rotation<'a, E>>,
     /// As much memory as all directions take, for rows that hardly any X has.
     careful: Lazy<Careful<'a>, F>,
-    watch: Option<Watch<'a>>,
+    watch: Option<Show<'a>>,
 }
 
 /// A value that is made once, by the first who needs it.

@@ -29,7 +29,7 @@ const SMALL: usize = 16 << 20;
 /// Bytes of moments that are held at a time.
 const MOMENTS: usize = 64 << 20;
 /// Rows, and bytes of their predictions, from which a scale is guessed.
-const GUESSED: (usize, usize) = (1024, 24 << 20);
+const GUESSED: (usize, usize) = (1024, 48 << 20);
 /// Walks over all rows after which the predictions of what is still open are stored.
 const ROUNDS: usize = 4;
 
@@ -173,7 +173,7 @@ impl<T: Element> Problem<'_, T> {
         let total: f64 = rows.iter().map(|&row| self.share[row]).sum();
         let share: Vec<f64> = rows.iter().map(|&row| self.share[row] / total).collect();
         let mut values = room(columns * rows.len(), "leave-one-out predictions")?;
-        let mut guesses = Vec::new();
+        let (mut guesses, mut start) = (Vec::new(), 1.0);
         for alpha in 0..alphas.len() {
             values.clear();
             for column in alpha * columns..(alpha + 1) * columns {
@@ -182,8 +182,10 @@ impl<T: Element> Problem<'_, T> {
                 parts.for_each(|part| values.extend_from_slice(part));
             }
             let (centre, goal) = (self.parts.2, Goal::Classes(&labels));
-            let scale = guess(&Stored { values: &values, centre, goal, share: &share }, run)?;
-            guesses.push(if scale.is_finite() { scale } else { LIMITS[0] });
+            let stored = Stored { values: &values, centre, goal, share: &share };
+            let scale = guess(&stored, start, run)?;
+            start = if scale.is_finite() { scale } else { LIMITS[0] };
+            guesses.push(start);
         }
         Ok(guesses)
     }

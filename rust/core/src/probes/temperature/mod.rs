@@ -72,14 +72,14 @@ pub fn fit_scales(stored: &Stored<'_>, run: Run<'_>) -> Result<Vec<Fit>> {
 }
 
 /// About the best scale, from few rows: as if one more was wrong by what is usual, so that rows without an
-/// error do not ask for an infinite one.
-pub(super) fn guess(stored: &Stored<'_>, run: Run<'_>) -> Result<f64> {
+/// error do not ask for an infinite one. The search begins at `start`.
+pub(super) fn guess(stored: &Stored<'_>, start: f64, run: Run<'_>) -> Result<f64> {
     let look = |scale: f64| {
         let (mut at, own) = sum(stored, scale, run)?;
         at.slope += own / stored.share.len() as f64;
         Ok(at)
     };
-    Ok(search(1.0, look)?.0)
+    Ok(search(start, look)?.0)
 }
 
 /// Log-loss and derivatives at a scale, and the weighted size of the moves of the own classes.

@@ -124,7 +124,7 @@ fn rows_without_an_error_ask_for_no_infinite_scale() {
     let made = made(64, 21, 5.0);
     let run = Run::new(1, &stop);
     assert!(fit_scales(&made.stored(), run).unwrap()[0].scale > 10.0);
-    let guessed = guess(&made.stored(), run).unwrap();
+    let guessed = guess(&made.stored(), 1.0, run).unwrap();
     assert!((0.1..10.0).contains(&guessed), "{guessed}");
 }
 

@@ -33,17 +33,14 @@ impl<'a> Tiles<'a> {
 
     /// Takes the predictions of `count` rows, the `place`-th on, less their centre.
     fn take(&mut self, from: Columns<'_>, place: usize, count: usize) {
+        if count == TILE {
+            let values = &from.values[place..];
+            return self.kernels.fill_tile(&mut self.moves, values, from.ld, self.centre);
+        }
         for (k, (moves, centre)) in self.moves.iter_mut().zip(self.centre).enumerate() {
-            let start = k * from.ld + place;
-            match from.values[start..].first_chunk::<TILE>() {
-                Some(values) if count == TILE => {
-                    (0..TILE).for_each(|i| moves[i] = values[i] - centre);
-                }
-                _ => {
-                    *moves = [0.0; TILE];
-                    (0..count).for_each(|i| moves[i] = from.values[start + i] - centre);
-                }
-            }
+            *moves = [0.0; TILE];
+            let values = &from.values[k * from.ld + place..];
+            moves[..count].iter_mut().zip(values).for_each(|(m, value)| *m = value - centre);
         }
     }
 
