@@ -34,13 +34,38 @@ def image() -> Data:
     return _extract(folder, "efficientnet-lite0")
 
 
-def synthetic(n: int, d: int, classes: int, seed: int = 0) -> Data:
-    """Gaussian classes with a power-law spectrum and a common offset."""
+def synthetic(
+    n: int,
+    d: int,
+    classes: int,
+    seed: int = 0,
+    *,
+    turned: bool = False,
+    signal: float = 2.0,
+    scale: float = 1.0,
+    noise: float = 0.0,
+) -> Data:
+    """Gaussian classes with a power-law spectrum and a common offset.
+
+    Args:
+        n: rows.
+        d: columns.
+        classes: how many.
+        seed: of everything.
+        turned: the axes of the spectrum are not the columns, as in features of a network.
+        signal: distance of the classes, in standard deviations.
+        scale: of all features.
+        noise: share of rows with a class drawn at random.
+    """
     rng = np.random.default_rng(seed)
     y = np.arange(n) % classes
     spectrum = np.arange(1, d + 1) ** -0.5
-    X = rng.standard_normal((n, d)) * spectrum + 2 * (rng.standard_normal((classes, d)) * spectrum)[y]
-    return (X + rng.standard_normal(d)).astype(np.float32), y
+    X = rng.standard_normal((n, d)) * spectrum
+    X += signal * (rng.standard_normal((classes, d)) * spectrum)[y]
+    if turned:
+        X @= np.linalg.qr(rng.standard_normal((d, d)))[0]
+    X = ((X + rng.standard_normal(d)) * scale).astype(np.float32)
+    return X, np.where(rng.random(n) < noise, rng.integers(0, classes, n), y) if noise else y
 
 
 def _kept(name: str, X: str, y: str) -> Data | None:

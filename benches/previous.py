@@ -87,6 +87,14 @@ def large_path(folder: Path) -> Callable[[], Any]:
     return lambda: probe_path(*data, SHORT)
 
 
+def thousand(folder: Path) -> Callable[[], Any]:
+    from benches.bench_probing import PATH, thousand
+    from tlengine.probes import probe_path
+
+    data = thousand()
+    return lambda: probe_path(*data, PATH)
+
+
 def ridge(folder: Path, classes: int) -> Callable[[], Any]:
     from benches import features
     from benches.bench_probes import ALPHAS
@@ -119,6 +127,7 @@ WORKS: dict[str, tuple[Callable[..., Callable[[], Any]], tuple[Any, ...]]] = {
     "11-point path, image": (path, ("image", 11)),
     "45-point path, image": (path, ("image", 45)),
     "11-point path, n=50,000, d=768, K=100": (large_path, ()),
+    "3-point path, n=20,000, d=1,024, K=1,000": (thousand, ()),
     "ridge and leave-one-out, K=10": (ridge, (10,)),
     "ridge and leave-one-out, K=100": (ridge, (100,)),
     "1,000 small probes": (small, ()),

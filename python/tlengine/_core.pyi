@@ -1,7 +1,7 @@
 """The compiled core. Private: the public functions and classes of ``tlengine`` wrap it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -131,6 +131,29 @@ def solve_paths(
     """For each problem (X, its rows or all, tasks that share them) and each task, the solutions for every C.
 
     Only for the smallest ones where ``patience`` ended the path.
+    """
+
+def watch_paths(
+    x: npt.NDArray[Any],
+    tasks: Sequence[
+        tuple[str, int, npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
+    ],
+    cs: Sequence[float],
+    *,
+    tol: float,
+    max_iter: int,
+    fit_intercept: bool,
+    threads: int,
+    look: Callable[[int, float, int, float, list[tuple[int, int, dict[str, npt.NDArray[Any]]]]], bool],
+    patience: int | None = None,
+    before: Sequence[float] = ...,
+    starts: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] | None = None,
+) -> bool:
+    """Solve one problem while ``look(solved, C, passes, gap, finished)`` is called about every 50 ms.
+
+    ``finished`` are new solutions: task, place in ``cs``, arrays over one C. ``look`` says whether that is
+    enough; returns whether the path came to its end. ``before``: held-out losses of smaller C, for patience;
+    ``starts``: where each task starts.
     """
 
 def solution_logits(

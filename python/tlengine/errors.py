@@ -266,6 +266,12 @@ class ResourceError(TlengineError, MemoryError):
     usual_hint = "close other programs, or use fewer rows at a time"
 
 
+class TimeLimitError(TlengineError, TimeoutError):
+    """Nothing was done within the time that was given."""
+
+    code = "time_limit"
+
+
 class InternalError(TlengineError, RuntimeError):
     """A fault of tlengine itself."""
 
@@ -291,6 +297,10 @@ class KeyConflictWarning(TlengineWarning):
 
 class PluginWarning(TlengineWarning):
     """A plugin was skipped."""
+
+
+class TimeLimitWarning(TlengineWarning):
+    """The time that was given ended before everything was done."""
 
 
 class GridEdgeWarning(TlengineWarning):

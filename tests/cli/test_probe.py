@@ -143,3 +143,41 @@ def test_options_of_other_sources_are_usage_errors(tl, features, arrays):
     assert tl("probe", features, "--labels", arrays / "y.npy")[0] == 2
     assert tl("probe", arrays / "X.npy")[0] == 2
     assert tl("probe", arrays / "X.npy", "--labels", arrays / "y.npy", "--group", "g")[0] == 2
+
+
+def test_an_interrupted_path_goes_on_from_what_is_kept(tl, tmp_path, monkeypatch):
+    from tlengine.probes import LinearProbeCV
+
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "home"))
+    rng = np.random.default_rng(0)
+    y = np.arange(3_000) % 60
+    X = (rng.normal(size=(3_000, 96)) + rng.normal(size=(60, 96))[y]).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    fit = LinearProbeCV.fit
+
+    def interrupted(probe, *args, **kwargs):
+        look = probe.callback
+
+        def stop(progress):
+            look(progress)
+            if progress.solved:
+                raise KeyboardInterrupt
+
+        return fit(probe.set_params(callback=stop), *args, **kwargs)
+
+    command = ("probe", tmp_path / "X.npy", "--labels", tmp_path / "y.npy", "--Cs", "6", "--patience", "6")
+    with monkeypatch.context() as patch:
+        patch.setattr(LinearProbeCV, "fit", interrupted)
+        code, _, err = tl(*command)
+    assert code == 130
+    assert "of 6 values of C are kept: the same command goes on from there" in err
+    assert len(list((tmp_path / "home" / "paths").iterdir())) == 1
+    code, text, err = tl(*command)
+    assert code == 0
+    assert "of 6 values of C taken up" in err
+    assert len([line for line in text.splitlines() if line.strip()]) == 1 + 6 + 1
+    assert not list((tmp_path / "home" / "paths").iterdir())
+    code, _, err = tl(*command, "--max-seconds", "1e-9")
+    assert code == 1
+    assert "no C was done" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,11 @@ from tlengine.cli.common import (
 )
 from tlengine.cli.keeping import save_model, to_be_kept
 from tlengine.cli.loading import open_dataset, open_features
+from tlengine.settings import cache_root
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
-    from tlengine.probes import LinearProbeCV
+    from tlengine.probes import LinearProbeCV, PathProgress
     from tlengine.types import Features
 
 __all__ = ["command"]
@@ -63,6 +65,12 @@ __all__ = ["command"]
     help="End the path after N values of C in a row without a better log-loss; 0 solves all.",
 )
 @click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="End the path after S seconds; what is solved by then counts.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
@@ -78,6 +86,7 @@ def command(
     n_Cs: int,
     folds: int,
     patience: int,
+    max_seconds: float | None,
     out: Path | None,
     min_accuracy: float | None,
     options: DataOptions,
@@ -93,12 +102,16 @@ def command(
     tlengine probe X.npy --labels y.npy --groups patients.npy
     tlengine probe features.npz --Cs 45 --patience 0 --out model/
 
+    A path that is interrupted keeps every C that was done: the same command goes on from there.
+
     Each C comes with its certificate: the objective, how far at most it is above the optimum (gap_bound), the
     norm of its gradient, the passes over the data that it took, and whether it converged.
     """
     dataset = _open(data, labels, groups, options)
     features = open_features(dataset, backbone, options, keep=out is not None)
-    document, probe = fit_path(features, n_Cs, folds, patience or None)
+    document, probe = fit_path(
+        features, n_Cs, folds, patience or None, max_seconds=max_seconds, quiet=options.quiet
+    )
     for note in document["notes"]:
         say(f"note: {note}", quiet=options.quiet)
     if out is not None:
@@ -132,7 +145,13 @@ def _open(data: str, labels: Path | None, groups: Path | None, options: DataOpti
 
 
 def fit_path(
-    features: Features, n_Cs: int, n_folds: int, patience: int | None = 2
+    features: Features,
+    n_Cs: int,
+    n_folds: int,
+    patience: int | None = 2,
+    *,
+    max_seconds: float | None = None,
+    quiet: bool = True,
 ) -> tuple[dict[str, Any], LinearProbeCV]:
     """The path on the training rows, as the command's document, and the probe."""
     import numpy as np
@@ -144,7 +163,13 @@ def fit_path(
     X, y = features.X[parts.train], np.asarray(features.y)[parts.train]
     pairs = parts.folds(n_folds)
     start = time.perf_counter()
-    probe = LinearProbeCV(Cs=n_Cs, cv=pairs, patience=patience).fit(X, y)
+    keeping = _Keeping(quiet)
+    probe = LinearProbeCV(
+        Cs=n_Cs, cv=pairs, patience=patience, max_seconds=max_seconds, resume=keeping.folder,
+        callback=keeping.look, progress=not quiet,
+    )  # fmt: skip
+    with keeping:
+        probe.fit(X, y)
     seconds = time.perf_counter() - start
     best = int(np.flatnonzero(probe.Cs_ == probe.C_)[0])
     document = {
@@ -162,6 +187,33 @@ def fit_path(
         "model": None,
     }
     return document, probe
+
+
+class _Keeping:
+    """Where finished values of C are kept until the path is whole, and what is said of it."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._last: PathProgress | None = None
+        folder = cache_root() / "paths"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            say(f"note: finished C cannot be kept in {folder}: {error.strerror}", quiet=quiet)
+        self.folder = folder if os.access(folder, os.W_OK) else None
+
+    def look(self, progress: PathProgress) -> None:
+        if self._last is None and progress.solved:
+            say(f"{progress.solved} of {progress.total} values of C taken up", quiet=self._quiet)
+        self._last = progress
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is KeyboardInterrupt and self._last is not None and self.folder is not None:
+            done = f"{self._last.solved} of {self._last.total} values of C are kept"
+            say(f"{done}: the same command goes on from there", quiet=self._quiet)
 
 
 def _score(probe: Any, features: Features, test: Any) -> float | None:

@@ -25,3 +25,4 @@ from .ridge_regressor import RidgeRegressor as RidgeRegressor
 from .svm import LinearSVMProbe as LinearSVMProbe
 from .svm import LinearSVMProbeCV as LinearSVMProbeCV
 from .tfidf import TfidfProbe as TfidfProbe
+from .watching import PathProgress as PathProgress

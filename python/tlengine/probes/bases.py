@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.scoring import OWN, check_scoring, held_out_scores, mean_scores
 from tlengine.probes.splits import check_groups, fold_rows
+from tlengine.probes.watching import Callback, Start, Watching
 
 __all__ = ["LinearClassifierMixin", "OneC", "PathOfCs"]
 
@@ -62,6 +64,11 @@ class _Solved(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: i
     fit_intercept: bool
     tol: float
     max_iter: int
+    callback: Callback | None
+    max_seconds: float | None
+    resume: str | Path | None
+    warm_start: bool
+    progress: bool
     n_jobs: int | None
 
     def _head(self) -> Head:
@@ -73,10 +80,24 @@ class _Solved(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: i
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _solve(self, train: Any, Cs: Any, splits: Any = (), patience: int | None = None) -> ProbePath:
+    def _solve(
+        self,
+        train: Any,
+        Cs: Any,
+        splits: Any = (),
+        patience: int | None = None,
+        start: Start | None = None,
+    ) -> ProbePath:
+        # What was solved by an interrupted fit is there for the next one on the same data.
+        kept = self.__dict__.setdefault("_kept", {}) if self.warm_start else None
+        watching = Watching(
+            callback=self.callback, max_seconds=self.max_seconds, resume=self.resume, progress=self.progress,
+            kept=kept,
+        )  # fmt: skip
         path = solve(
             train, Cs, splits, head=self._head(), class_weight=self.class_weight, patience=patience,
             fit_intercept=self.fit_intercept, tol=self.tol, max_iter=self.max_iter, n_jobs=self.n_jobs,
+            watching=watching, start=start,
         )  # fmt: skip
         self.classes_, self.multilabel_ = path.classes_, train.multilabel
         return path
@@ -117,11 +138,19 @@ class OneC(_Solved):
         C = check_positive("C", self.C)
         train = training_set(self, X, y, sample_weight, multilabel=True)
         warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
-        path = self._solve(train, C)
+        path = self._solve(train, C, start=self._last(train) if self.warm_start else None)
         self.coef_, self.intercept_ = path.coef_[0], path.intercept_[0]
         for name in self._certificate:
             setattr(self, name, getattr(path, name)[0])
         return self
+
+    def _last(self, train: TrainingSet) -> Start | None:
+        """The last solution, if it was for such data."""
+        last = getattr(self, "coef_", None)
+        columns = 1 if len(train.classes) == 2 and not train.multilabel else len(train.classes)
+        if last is None or last.shape != (columns, train.X.shape[1]):
+            return None
+        return (last, self.intercept_) if np.array_equal(self.classes_, train.classes) else None
 
 
 class PathOfCs(_Solved):

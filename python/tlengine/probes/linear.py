@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from tlengine.probes.bases import LinearClassifierMixin, OneC, PathOfCs
 from tlengine.probes.paths import Head, MultiClass, check_multi_class, one_vs_rest_log_proba
+from tlengine.probes.watching import Callback
 from tlengine.probes.weights import ClassWeight
 
 __all__ = ["LinearProbe", "LinearProbeCV"]
@@ -69,6 +71,8 @@ class LinearProbe(_LogisticMixin, OneC):
         max_iter: L-BFGS steps after which a ``ConvergenceWarning`` is given.
         class_weight: None, ``"balanced"`` or {label: weight}; it multiplies the weight of each row.
         fit_intercept: whether there is an intercept.
+        callback, max_seconds, resume, progress: as :func:`tlengine.probes.probe_path`.
+        warm_start: start from the last solution, if it was for such data.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
@@ -99,6 +103,11 @@ class LinearProbe(_LogisticMixin, OneC):
         max_iter: int = 1000,
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
+        callback: Callback | None = None,
+        max_seconds: float | None = None,
+        resume: str | Path | None = None,
+        warm_start: bool = False,
+        progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
         self.C = C
@@ -107,6 +116,11 @@ class LinearProbe(_LogisticMixin, OneC):
         self.max_iter = max_iter
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
+        self.callback = callback
+        self.max_seconds = max_seconds
+        self.resume = resume
+        self.warm_start = warm_start
+        self.progress = progress
         self.n_jobs = n_jobs
 
 
@@ -138,6 +152,9 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
         max_iter: L-BFGS steps per C after which a ``ConvergenceWarning`` is given.
         class_weight: None, ``"balanced"`` (within each fold) or {label: weight}.
         fit_intercept: whether there is an intercept.
+        callback, max_seconds, resume, progress: as :func:`tlengine.probes.probe_path`.
+        warm_start: on the same data and settings take up what the last fit solved, one that was interrupted
+            included, also where ``Cs`` are others.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
@@ -170,6 +187,11 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
         max_iter: int = 1000,
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
+        callback: Callback | None = None,
+        max_seconds: float | None = None,
+        resume: str | Path | None = None,
+        warm_start: bool = False,
+        progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
         self.Cs = Cs
@@ -181,4 +203,9 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
         self.max_iter = max_iter
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
+        self.callback = callback
+        self.max_seconds = max_seconds
+        self.resume = resume
+        self.warm_start = warm_start
+        self.progress = progress
         self.n_jobs = n_jobs

@@ -5,19 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine import _core
-from tlengine.errors import InputError
+from tlengine.errors import InputError, TimeLimitWarning
 from tlengine.probes.choice import choose
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_positive, check_values
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.scoring import solved_probe
 from tlengine.probes.splits import FOLDS, check_groups, fold_rows
+from tlengine.probes.watching import Callback, Start, Watching, solve_watched
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
@@ -148,6 +150,10 @@ def probe_path(
     fit_intercept: bool = True,
     tol: float = 1e-4,
     max_iter: int = 1000,
+    callback: Callback | None = None,
+    max_seconds: float | None = None,
+    resume: str | Path | None = None,
+    progress: bool = True,
     n_jobs: int | None = None,
 ) -> ProbePath:
     """Fits a logistic probe for every C in one warm sweep from small to large C.
@@ -175,10 +181,20 @@ def probe_path(
         fit_intercept: whether there is an intercept.
         tol: certified relative gap at which a C is done.
         max_iter: L-BFGS steps per C after which it is left, with ``converged_`` False and a warning.
+        callback: called some twenty times a second with a :class:`tlengine.probes.PathProgress`; a true
+            answer ends the path.
+        max_seconds: after which the path ends. What is done by then is the result, with a warning.
+        resume: a file that every finished C goes to at once. A later call on the same data and settings,
+            with these or other ``Cs``, takes them up and starts from the nearest smaller one; solutions then
+            differ within ``tol`` from those of a path in one go. A folder gets a file for each problem,
+            removed once the path is whole.
+        progress: show a bar on stderr, where that is a terminal and the path takes seconds.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Raises:
         NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
+        TimeLimitError: not one C was done in time, or before ``callback`` ended the path.
+        RunFormatError: ``resume`` belongs to other data or settings, or another version of tlengine.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
@@ -194,9 +210,10 @@ def probe_path(
     splits = fold_rows(folds, train)
     if patience is not None and not splits:
         raise InputError(f"patience={patience} without held-out rows", hint="pass folds=5 as well")
+    watching = Watching(callback=callback, max_seconds=max_seconds, resume=resume, progress=progress)
     return solve(
         train, regularisation_grid(Cs), splits, head=head, class_weight=class_weight, patience=patience,
-        fit_intercept=fit_intercept, tol=tol, max_iter=max_iter, n_jobs=n_jobs,
+        fit_intercept=fit_intercept, tol=tol, max_iter=max_iter, n_jobs=n_jobs, watching=watching,
     )  # fmt: skip
 
 
@@ -232,6 +249,8 @@ def solve(
     tol: float,
     max_iter: int,
     n_jobs: int | None,
+    watching: Watching,
+    start: Start | None = None,
 ) -> ProbePath:
     """Solves the path on all rows and on every fold's training rows, sharing each pass over X."""
     check_values({"tol": tol, "max_iter": max_iter, "fit_intercept": fit_intercept, "n_jobs": n_jobs})
@@ -243,12 +262,13 @@ def solve(
         held_out = np.zeros(len(train.X))
         held_out[test] = train.sample_weight[test]
         tasks.append((*goal, train.weight(class_weight, rows), held_out))
-    (found,) = _core.solve_paths(
-        [(train.X, None, tasks)], Cs.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
-        threads=num_threads(n_jobs), patience=patience,
+    found, solved, is_whole = solve_watched(
+        train.X, tasks, Cs, watching, patience=patience, fit_intercept=fit_intercept, tol=tol,
+        max_iter=max_iter, threads=num_threads(n_jobs), start=start,
     )  # fmt: skip
-    ended_early = len(found[0]["objective"]) < len(Cs)
-    Cs = Cs[np.sort(np.argsort(Cs, kind="stable")[: len(found[0]["objective"])])]
+    if not is_whole:
+        warn_of_time(len(solved), len(Cs))
+    ended_early, Cs = len(solved) < len(Cs), Cs[solved]
     scores = [_held_out(f, train, test, head) for f, (_, test) in zip(found[1:], splits, strict=True)]
     folds = tuple(_path(f, Cs, train, head, *s) for f, s in zip(found[1:], scores, strict=True))
     path = _path(found[0], Cs, train, head, *_means(scores), folds=folds, ended_early=ended_early)
@@ -368,6 +388,16 @@ def _means(
         return None, None
     losses = [loss for _, loss in scores if loss is not None]
     return np.mean([right for right, _ in scores], axis=0), np.mean(losses, axis=0) if losses else None
+
+
+def warn_of_time(solved: int, asked: int) -> None:
+    """A ``TimeLimitWarning`` that the path was ended before all was done."""
+    warnings.warn(
+        f"the path was ended after {solved} of {asked} values of C; raise max_seconds, or take it up with "
+        "resume= or warm_start=True",
+        TimeLimitWarning,
+        stacklevel=4,
+    )
 
 
 def warn_unless_converged(paths: Iterable[ProbePath], tol: float) -> None:

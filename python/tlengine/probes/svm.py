@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from tlengine.probes.bases import OneC, PathOfCs
 from tlengine.probes.paths import Head
+from tlengine.probes.watching import Callback
 from tlengine.probes.weights import ClassWeight
 
 __all__ = ["LinearSVMProbe", "LinearSVMProbeCV"]
@@ -33,6 +35,8 @@ class LinearSVMProbe(OneC):
         class_weight: None, ``"balanced"`` or {label: weight}; it multiplies the weight of each row in every
             problem, where LIBLINEAR weights the positive rows alone.
         fit_intercept: whether there is an intercept.
+        callback, max_seconds, resume, progress: as :func:`tlengine.probes.probe_path`.
+        warm_start: start from the last solution, if it was for such data.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
@@ -58,6 +62,11 @@ class LinearSVMProbe(OneC):
         max_iter: int = 2000,
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
+        callback: Callback | None = None,
+        max_seconds: float | None = None,
+        resume: str | Path | None = None,
+        warm_start: bool = False,
+        progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
         self.C = C
@@ -65,6 +74,11 @@ class LinearSVMProbe(OneC):
         self.max_iter = max_iter
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
+        self.callback = callback
+        self.max_seconds = max_seconds
+        self.resume = resume
+        self.warm_start = warm_start
+        self.progress = progress
         self.n_jobs = n_jobs
 
 
@@ -74,7 +88,8 @@ class LinearSVMProbeCV(PathOfCs):
     Args:
         Cs: values of C, by default 13 from 1e-4 to 1e2; an integer n means ``logspace(-6, 5, n)``. Once the
             data are separated with a margin, ever larger C take ever more passes and change nothing.
-        cv, tol, max_iter, class_weight, fit_intercept, n_jobs: as :class:`LinearProbeCV`.
+        cv, tol, max_iter, class_weight, fit_intercept, callback, max_seconds, resume, warm_start, progress,
+            n_jobs: as :class:`LinearProbeCV`.
         scoring: ``"accuracy"``, or any other of scikit-learn's scorers that needs no probabilities, as
             :class:`LinearProbeCV`.
         patience: the path ends after so many values of C in a row without a held-out squared hinge better
@@ -108,6 +123,11 @@ class LinearSVMProbeCV(PathOfCs):
         max_iter: int = 2000,
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
+        callback: Callback | None = None,
+        max_seconds: float | None = None,
+        resume: str | Path | None = None,
+        warm_start: bool = False,
+        progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
         self.Cs = Cs
@@ -118,4 +138,9 @@ class LinearSVMProbeCV(PathOfCs):
         self.max_iter = max_iter
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
+        self.callback = callback
+        self.max_seconds = max_seconds
+        self.resume = resume
+        self.warm_start = warm_start
+        self.progress = progress
         self.n_jobs = n_jobs

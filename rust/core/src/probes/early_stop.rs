@@ -10,6 +10,7 @@ pub(super) struct EarlyStop {
     scored: Vec<bool>,
     seen: usize,
     patience: Patience,
+    is_over: bool,
 }
 
 impl EarlyStop {
@@ -18,10 +19,13 @@ impl EarlyStop {
         let scored = tasks.iter().map(|task| !task.held_out.is_empty()).collect();
         let limit = options.patience.unwrap_or(usize::MAX);
         let mut patience = Patience::new(limit, options.tolerance);
-        for &loss in &options.before {
-            patience.is_over(loss);
-        }
-        Self { scored, seen: 0, patience }
+        let is_over = options.before.iter().any(|&loss| patience.is_over(loss));
+        Self { scored, seen: 0, patience, is_over }
+    }
+
+    /// Whether the losses of smaller C have ended the path before its first step.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Looks at every C that all scored tasks have solved by now.

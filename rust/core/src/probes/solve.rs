@@ -85,6 +85,10 @@ fn solve<T: Element>(
     run: Run<'_>,
 ) -> Result<Vec<Path<T>>> {
     check(x, tasks, options)?;
+    let mut stop = EarlyStop::new(options, tasks);
+    if stop.is_over() {
+        return Ok(tasks.iter().map(|_| Vec::new()).collect());
+    }
     let mut weight = vec![0.0; x.rows()];
     for task in tasks {
         weight.iter_mut().zip(task.weight).for_each(|(sum, weight)| *sum += weight);
@@ -95,7 +99,6 @@ fn solve<T: Element>(
     let order = ascending(&options.cs);
     let cs: Vec<f64> = order.iter().map(|&i| options.cs[i]).collect();
     let mut solvers = solvers(&design, tasks, options, &cs, run)?;
-    let mut stop = EarlyStop::new(options, tasks);
     let mut sorted: Vec<Vec<Option<Solution<T>>>> =
         tasks.iter().map(|_| cs.iter().map(|_| None).collect()).collect();
     let mut certified = 0;

@@ -1,0 +1,254 @@
+"""Long solves are shown while they go on, can be ended, and keep every C that is done."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine import _core
+from tlengine.errors import InputError, TimeLimitError
+from tlengine.probes.path_journal import Kept, PathJournal, Solution, problem_digest
+from tlengine.settings import hidden_bar
+
+__all__ = ["Callback", "PathProgress", "Start", "Watching", "solve_watched"]
+
+_DELAY = 2.0
+"""Seconds after which a bar appears: what is over sooner needs none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathProgress:
+    """How far a path is, as a ``callback=`` gets it some twenty times a second.
+
+    Attributes:
+        C: the value that is being solved. ``solved``, ``total``: values that are certified, of all.
+        passes: passes over X so far, certificates left out.
+        gap: the relative gap of the current step by its gradient; infinity before the first one.
+        seconds: since the start.
+        passes_left: estimated.
+    """
+
+    C: float
+    solved: int
+    total: int
+    passes: int
+    gap: float
+    seconds: float
+    passes_left: float
+
+
+Callback = Callable[[PathProgress], object]
+Start = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Coefficients (columns, d) and intercepts (columns,) to start from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """How a solve is shown, ended and kept.
+
+    Attributes:
+        callback: called with a :class:`PathProgress`; a true answer ends the solve.
+        max_seconds: after which the solve is ended.
+        resume: a file of finished values of C.
+        progress: show a bar on stderr where that is a terminal and the solve takes seconds.
+        kept: solutions of an earlier solve; those of this one are added.
+    """
+
+    callback: Callback | None = None
+    max_seconds: float | None = None
+    resume: str | Path | None = None
+    progress: bool = False
+    kept: dict[str, Kept] | None = None
+
+    def __post_init__(self) -> None:
+        limit = self.max_seconds
+        if limit is not None and not (isinstance(limit, int | float) and limit > 0):
+            raise InputError(f"max_seconds={limit!r:.40}", hint="a number of seconds above 0, or None")
+        if self.callback is not None and not callable(self.callback):
+            raise InputError(f"callback={self.callback!r:.40} cannot be called", hint="pass a function")
+
+
+def solve_watched(
+    X: npt.NDArray[Any],
+    tasks: Sequence[tuple[Any, ...]],
+    Cs: npt.NDArray[np.float64],
+    watching: Watching,
+    *,
+    patience: int | None,
+    fit_intercept: bool,
+    tol: float,
+    max_iter: int,
+    threads: int,
+    start: Start | None = None,
+) -> tuple[list[dict[str, Any]], npt.NDArray[np.intp], bool]:
+    """The solutions of each task, arrays over C; which of ``Cs`` they are; whether the solve came to its end.
+
+    Args:
+        X: (n, d) features.
+        tasks: as the core takes them.
+        Cs: (n_C,) in any order.
+        watching: how it is shown, ended and kept.
+        patience: as :func:`tlengine.probes.probe_path`, and so the following.
+        fit_intercept: whether there is one.
+        tol: certified relative gap.
+        max_iter: steps per C.
+        threads: at most.
+        start: coefficients and intercepts to start all tasks from, where nothing that was kept is nearer.
+
+    Raises:
+        TimeLimitError: not one C was done in time.
+        KeyboardInterrupt: Ctrl-C; what was done by then is kept.
+    """
+    digest = problem_digest(X, tasks, [fit_intercept, tol, max_iter]) if _is_kept(watching) else ""
+    with PathJournal(_file(watching.resume, digest), digest) as journal:
+        if watching.kept is not None:
+            journal.kept.update(watching.kept.get(digest, {}))
+            watching.kept.clear()
+            watching.kept[digest] = journal.kept
+        done = np.array([float(C) in journal.kept for C in Cs], dtype=bool)
+        smallest = Cs[~done].min(initial=np.inf)
+        before = np.sort(Cs[done & (Cs < smallest)])
+        show = _Show(watching, Cs[~done], len(Cs), len(tasks), journal)
+        with show:
+            is_whole = done.all() or _core.watch_paths(
+                X, list(tasks), Cs[~done].tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
+                threads=threads, look=show.look, patience=patience,
+                before=[_held_out_loss(journal.kept[float(C)], tasks) for C in before] if patience else [],
+                starts=_starts(journal.kept, smallest, start, len(tasks)),
+            )  # fmt: skip
+        if is_whole and watching.resume is not None and Path(watching.resume).is_dir():
+            journal.remove()
+        solved = np.flatnonzero([float(C) in journal.kept for C in Cs])
+        if not len(solved):
+            raise TimeLimitError(
+                f"no C was done after {show.seconds:.0f} s and {show.passes} passes",
+                hint="raise max_seconds, take a smaller C or a larger tol",
+            )
+        return _joined([journal.kept[float(Cs[i])] for i in solved]), solved, bool(is_whole)
+
+
+def _file(resume: str | Path | None, digest: str) -> Path | None:
+    """The file of finished solutions: in a folder, that of the problem."""
+    if resume is None:
+        return None
+    return Path(resume) / f"{digest}.path" if Path(resume).is_dir() else Path(resume)
+
+
+def _is_kept(watching: Watching) -> bool:
+    return watching.resume is not None or watching.kept is not None
+
+
+def _starts(kept: Kept, smallest: float, start: Start | None, tasks: int) -> list[Start] | None:
+    """Where each task starts: at the largest C that is done below the rest, else at ``start``."""
+    below = [C for C in kept if smallest > C]
+    if below:
+        return [_point(found["coef"][0], found["intercept"][0]) for found in kept[max(below)]]
+    return None if start is None else [_point(*start)] * tasks
+
+
+def _point(coef: Any, intercept: Any) -> Start:
+    return np.ascontiguousarray(coef, np.float64), np.ascontiguousarray(intercept, np.float64)
+
+
+def _held_out_loss(solutions: Sequence[Solution], tasks: Sequence[tuple[Any, ...]]) -> float:
+    """The mean held-out loss over the tasks that hold rows out, as patience counts it."""
+    pairs = zip(solutions, tasks, strict=True)
+    losses = [found["held_out_loss"][0] / task[4].sum() for found, task in pairs if task[4] is not None]
+    return float(np.mean(losses)) if losses else float("nan")
+
+
+def _joined(kept: Sequence[Sequence[Solution]]) -> list[dict[str, Any]]:
+    """For each task the arrays of all its solutions, joined over C."""
+    return [
+        {name: np.concatenate([found[name] for found in path]) for name in path[0]}
+        for path in zip(*kept, strict=True)
+    ]
+
+
+class _Show:
+    """What the core calls while it solves: the bar, the callback, the clock, and the journal."""
+
+    def __init__(
+        self, watching: Watching, Cs: npt.NDArray[np.float64], total: int, tasks: int, journal: PathJournal
+    ) -> None:
+        self._watching, self._Cs, self._total, self._journal = watching, Cs, total, journal
+        self._waiting: dict[int, dict[int, Solution]] = {}
+        self._tasks, self._begun = tasks, time.monotonic()
+        self._ends, self._done = [0], 0
+        self._first_gap = np.inf
+        self.passes = 0
+        self._bar = _bar(watching.progress)
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._begun
+
+    def look(self, solved: int, C: float, passes: int, gap: float, finished: Sequence[Any]) -> bool:
+        """Takes what the core tells; whether that is enough."""
+        for task, place, solution in finished:
+            of_place = self._waiting.setdefault(place, {})
+            of_place[task] = solution
+            if len(of_place) == self._tasks:
+                self._journal.add(float(self._Cs[place]), [of_place[i] for i in range(self._tasks)])
+                del self._waiting[place]
+                self._done += 1
+        is_new, self.passes = passes > self.passes or bool(finished), passes
+        while len(self._ends) <= solved:
+            self._ends.append(passes)
+            self._first_gap = np.inf
+        if 0 < gap < np.inf and self._first_gap == np.inf:
+            self._first_gap = gap
+        enough = self._tell(solved, C, gap) if is_new else False
+        limit = self._watching.max_seconds
+        return enough or (limit is not None and self.seconds > limit)
+
+    def _tell(self, solved: int, C: float, gap: float) -> bool:
+        left = self._passes_left(solved, gap)
+        self._bar.total = self.passes + max(1, round(left))
+        self._bar.n = self.passes
+        done = self._total - len(self._Cs) + self._done
+        self._bar.set_postfix_str(f"C={C:.3g} ({done}/{self._total} done), gap {gap:.0e}", refresh=False)
+        self._bar.refresh()
+        if self._watching.callback is None:
+            return False
+        progress = PathProgress(
+            C=C, solved=done, total=self._total, passes=self.passes, gap=gap, seconds=self.seconds,
+            passes_left=left,
+        )  # fmt: skip
+        return bool(self._watching.callback(progress))
+
+    def _passes_left(self, solved: int, gap: float) -> float:
+        """Those of this C by how fast its gap falls; those of each larger one as many as the last took."""
+        last = self._ends[-1] - self._ends[-2] if len(self._ends) > 1 else 10
+        taken = self.passes - self._ends[-1]
+        fallen = np.log(self._first_gap / gap) if 0 < gap < self._first_gap < np.inf else 0.0
+        needed = np.log(self._first_gap / 1e-4) if self._first_gap < np.inf else 0.0
+        here = taken * (needed / fallen - 1) if 0 < fallen < needed else max(last - taken, 1)
+        rest = max(len(self._Cs) - solved - 1, 0) * max(last, taken)
+        return float(here + rest) if solved < len(self._Cs) else 0.0
+
+    def __enter__(self) -> _Show:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _bar(progress: bool) -> Any:
+    """A bar of passes, shown where one solve at a time runs: in the main thread of the first process."""
+    from tqdm import tqdm
+
+    alone = threading.current_thread() is threading.main_thread() and (
+        multiprocessing.current_process().name == "MainProcess"
+    )
+    disable = hidden_bar(progress and alone)
+    return tqdm(total=1, unit="pass", delay=_DELAY, disable=disable, leave=False, dynamic_ncols=True)

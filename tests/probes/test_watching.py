@@ -1,0 +1,217 @@
+"""Long solves are shown, can be ended, and keep every C that is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import tlengine as tl
+from tlengine.errors import InputError, RunFormatError, TimeLimitError, TimeLimitWarning
+from tlengine.probes import PathProgress
+
+CS = [1e-2, 1e-1, 1.0]
+
+pytestmark = pytest.mark.filterwarnings("ignore::tlengine.errors.GridEdgeWarning")
+
+
+def data(n: int = 400, d: int = 12, classes: int = 3) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % classes
+    return (rng.normal(size=(n, d)) + 0.5 * rng.normal(size=(classes, d))[y]).astype(np.float32), y
+
+
+def slow() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Work for some tenths of a second for every C, seen by several looks."""
+    return data(4_000, 128, 100)
+
+
+def after(solved: int) -> Any:
+    """A callback that ends the path once so many C are done."""
+    return lambda progress: progress.solved >= solved
+
+
+def same(a: Any, b: Any) -> None:
+    assert a.Cs.tolist() == b.Cs.tolist()
+    np.testing.assert_allclose(a.objective_, b.objective_, rtol=1e-4)
+    np.testing.assert_allclose(a.coef_, b.coef_, atol=0.02)
+
+
+def test_a_callback_hears_of_every_step_and_of_what_is_left() -> None:
+    X, y = slow()
+    told: list[PathProgress] = []
+    tl.probe_path(X, y, Cs=CS[:2], callback=told.append, progress=False)
+    passes = [progress.passes for progress in told]
+    assert passes == sorted(passes)
+    assert passes[-1] > passes[0] >= 1
+    assert told[0].total == 2
+    assert told[-1].solved == 2
+    assert told[-1].passes_left == 0
+    assert {progress.C for progress in told} <= {*CS[:2]}
+    assert all(progress.passes_left >= 0 and progress.seconds >= 0 for progress in told)
+
+
+def test_what_is_done_when_a_path_is_ended_is_its_result() -> None:
+    X, y = slow()
+    with pytest.warns(TimeLimitWarning, match="of 3 values of C"):
+        path = tl.probe_path(X, y, Cs=CS, folds=2, callback=after(1), progress=False)
+    whole = tl.probe_path(X, y, Cs=CS, folds=2)
+    count = len(path.Cs)
+    assert 1 <= count < 3
+    assert path.ended_early_
+    assert path.converged_.all()
+    np.testing.assert_array_equal(path.coef_, whole.coef_[:count])
+    assert path.log_loss_ is not None
+    assert whole.log_loss_ is not None
+    np.testing.assert_array_equal(path.log_loss_, whole.log_loss_[:count])
+
+
+def test_a_path_that_is_ended_before_the_first_solution_is_an_error() -> None:
+    X, y = slow()
+    with pytest.raises(TimeLimitError, match="no C was done"):
+        tl.probe_path(X, y, Cs=CS, max_seconds=1e-3, progress=False)
+    with pytest.raises(TimeLimitError):
+        tl.LinearProbe(max_seconds=1e-3).fit(X, y)
+
+
+def test_an_error_in_a_callback_is_raised_and_costs_nothing_that_is_done(tmp_path: Path) -> None:
+    X, y = slow()
+
+    def fail(progress: PathProgress) -> None:
+        if progress.solved:
+            raise LookupError("mine")
+
+    file = tmp_path / "path"
+    with pytest.raises(LookupError, match="mine"):
+        tl.probe_path(X, y, Cs=CS, callback=fail, resume=file)
+    whole = tl.probe_path(X, y, Cs=CS[:1], resume=file, max_seconds=1e-3)
+    assert whole.converged_.all()
+
+
+def test_an_ended_path_is_taken_up_from_its_file(tmp_path: Path) -> None:
+    X, y = slow()
+    file = tmp_path / "path"
+    with pytest.warns(TimeLimitWarning):
+        part = tl.probe_path(X, y, Cs=CS, folds=2, resume=file, callback=after(1))
+    told: list[PathProgress] = []
+    whole = tl.probe_path(X, y, Cs=CS, folds=2, resume=file, callback=told.append)
+    assert told[0].solved == len(part.Cs)
+    assert part.Cs.max() < told[0].C
+    np.testing.assert_array_equal(whole.coef_[: len(part.Cs)], part.coef_)
+    same(whole, tl.probe_path(X, y, Cs=CS, folds=2))
+    again: list[PathProgress] = []
+    last = tl.probe_path(X, y, Cs=CS, folds=2, resume=file, callback=again.append)
+    assert not again
+    np.testing.assert_array_equal(last.coef_, whole.coef_)
+
+
+def test_other_values_of_c_start_from_the_nearest_smaller_one(tmp_path: Path) -> None:
+    X, y = slow()
+    file = tmp_path / "path"
+    tl.probe_path(X, y, Cs=[0.09], resume=file)
+    started = tl.probe_path(X, y, Cs=[0.1], resume=file)
+    cold = tl.probe_path(X, y, Cs=[0.1])
+    assert started.n_passes_[0] < cold.n_passes_[0]
+    np.testing.assert_allclose(started.objective_, cold.objective_, rtol=1e-4)
+
+
+def test_patience_goes_on_where_it_was(tmp_path: Path) -> None:
+    X, y = data(300, 40)
+    wanted = tl.probe_path(X, y, Cs=12, folds=3, patience=2)
+    assert len(wanted.Cs) < 12
+    for count in (1, len(wanted.Cs) - 1, len(wanted.Cs)):
+        file = tmp_path / str(count)
+        tl.probe_path(X, y, Cs=wanted.Cs[:count], folds=3, resume=file)
+        found = tl.probe_path(X, y, Cs=12, folds=3, patience=2, resume=file)
+        assert found.Cs.tolist() == wanted.Cs.tolist(), count
+
+
+def test_a_file_of_another_problem_is_refused(tmp_path: Path) -> None:
+    X, y = data()
+    file = tmp_path / "path"
+    tl.probe_path(X, y, Cs=CS, resume=file)
+    with pytest.raises(RunFormatError, match="other data or settings"):
+        tl.probe_path(X, y, Cs=CS, tol=1e-5, resume=file)
+    with pytest.raises(RunFormatError, match="other data or settings"):
+        tl.probe_path(X, np.roll(y, 1), Cs=CS, resume=file)
+
+
+def test_a_folder_holds_a_file_for_each_problem_until_it_is_whole(tmp_path: Path) -> None:
+    X, y = slow()
+    with pytest.warns(TimeLimitWarning):
+        tl.LinearProbeCV(CS, cv=2, resume=tmp_path, callback=after(1), patience=None).fit(X, y)
+    assert len(list(tmp_path.iterdir())) == 1
+    tl.LinearProbeCV(CS, cv=2, resume=tmp_path, patience=None).fit(X, y)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_what_is_done_for_a_warm_start() -> None:
+    X, y = slow()
+    probe = tl.LinearProbeCV(CS, cv=2, warm_start=True, patience=None)
+
+    def interrupt(progress: PathProgress) -> None:
+        if progress.solved:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        probe.set_params(callback=interrupt).fit(X, y)
+    told: list[PathProgress] = []
+    probe.set_params(callback=told.append).fit(X, y)
+    assert told[0].solved >= 1
+    np.testing.assert_array_equal(probe.Cs_, CS)
+    same_scores = tl.LinearProbeCV(CS, cv=2, patience=None).fit(X, y).scores_
+    np.testing.assert_allclose(probe.scores_, same_scores, atol=5e-3)
+
+
+def test_a_warm_start_of_one_c_saves_passes_and_other_data_start_anew() -> None:
+    X, y = slow()
+    probe = tl.LinearProbe(0.09, tol=1e-4, warm_start=True).fit(X, y)
+    warm = probe.set_params(C=0.1).fit(X, y).n_passes_
+    cold = tl.LinearProbe(0.1, tol=1e-4).fit(X, y).n_passes_
+    assert warm < cold
+    probe.fit(X[:, :20], y)
+    assert probe.converged_
+    assert probe.coef_.shape == (100, 20)
+
+
+def test_ctrl_c_is_noticed_at_a_thousand_classes() -> None:
+    X, y = data(3_000, 512, 1_000)
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(1.5, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        tl.probe_path(X, y, Cs=[1e-2, 1.0, 1e2], tol=1e-9, progress=False)
+    assert sent
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"max_seconds": 0}, "max_seconds=0"),
+        ({"max_seconds": "1"}, "max_seconds='1'"),
+        ({"callback": 3}, "callback=3"),
+        ({"resume": "/nowhere/at/all"}, "cannot be opened"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], match: str) -> None:
+    X, y = data()
+    with pytest.raises(InputError, match=match):
+        tl.probe_path(X, y, Cs=CS, **options)
+
+
+def test_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    X, y = slow()
+    tl.probe_path(X, y, Cs=CS[:2])
+    assert capsys.readouterr() == ("", "")
