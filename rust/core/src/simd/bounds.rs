@@ -28,7 +28,7 @@ pub struct RowBounds {
     pub bias_error: [f32; PANEL_ROWS],
 }
 
-// SAFETY of both: five arrays of 32 floats fill ten cache lines to the last byte, and any bytes are floats.
+// SAFETY: five arrays of 32 floats fill ten cache lines to the last byte, and any bytes are floats.
 unsafe impl bytemuck::Zeroable for RowBounds {}
 // SAFETY: as above.
 unsafe impl bytemuck::Pod for RowBounds {}

@@ -50,7 +50,7 @@ impl StepI8 {
     pub const ZERO: Self = Self([[128; 4]; PANEL_ROWS]);
 }
 
-// SAFETY of all six: arrays of numbers that fill their type to the last byte, and any bytes are numbers.
+// SAFETY: arrays of numbers that fill their type to the last byte, and any bytes are numbers.
 unsafe impl bytemuck::Zeroable for StepF32 {}
 // SAFETY: as above.
 unsafe impl bytemuck::Pod for StepF32 {}
