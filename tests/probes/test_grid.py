@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlengine.errors import (
+    FeatureScaleWarning,
     InputError,
     LabelError,
     NonFiniteError,
@@ -13,7 +14,7 @@ from tlengine.errors import (
     ShapeMismatchError,
     SingleClassError,
 )
-from tlengine.probes import LinearProbeCV, grid, grid_journal, probe_grid
+from tlengine.probes import LinearProbeCV, grid_journal, grid_logistic, probe_grid
 from tlengine.probes.grid_jobs import Draws, Key
 
 
@@ -57,6 +58,35 @@ def test_a_record_equals_the_estimator(task):
 def test_every_c_without_folds(task):
     found = probe_grid(**task, seeds=1, Cs=[1e-3, 1.0], cv=None)
     assert [record["C"] for record in found.records] == [1e-3, 1.0] * 4
+
+
+@pytest.mark.parametrize("Cs", [[1e-4, 1e-2, 1.0, 10.0, 100.0, 1e3], [1e3, 1e-2, 100.0, 1e-4, 10.0, 1.0]])
+def test_patience_ends_paths_and_chooses_as_the_estimator_does(task, monkeypatch, Cs):
+    X, y = task["features"]["all"], task["targets"]["odd"]
+    solve, lengths = grid_logistic._core.solve_paths, []
+
+    def watched(*args, **kwargs):
+        found = solve(*args, **kwargs)
+        lengths.extend(len(paths[0]["objective"]) for paths in found)
+        return found
+
+    monkeypatch.setattr(grid_logistic._core, "solve_paths", watched)
+    (quick,) = probe_grid(X, y, seeds=[7], Cs=Cs, cv=3, progress=False).records
+    (whole,) = probe_grid(X, y, seeds=[7], Cs=Cs, cv=3, patience=None, progress=False).records
+    assert lengths[0] < lengths[1] == 6
+    (job,) = Draws("y", y, 3, 0.25).jobs([Key("X", "y", 7, "all")])
+    splits = [(np.flatnonzero(job.folds != f), np.flatnonzero(job.folds == f)) for f in range(3)]
+    probe = LinearProbeCV(Cs, cv=splits).fit(X[job.rows], y[job.rows])
+    assert quick["C"] == whole["C"] == probe.C_
+    assert quick["accuracy"] == pytest.approx(probe.score(X[job.test], y[job.test]))
+
+
+def test_a_column_of_another_scale_is_named_with_its_features(task):
+    X = task["features"]["all"].copy()
+    X[:, 5] = 1e6 * np.arange(len(X))
+    with pytest.warns(FeatureScaleWarning, match=r"column 'last\[:, 5\]' has") as told:
+        probe_grid({"last": X}, task["targets"]["odd"], seeds=1, Cs=[1e-9], cv=None, progress=False)
+    assert [one.filename for one in told] == [__file__]
 
 
 def test_budgets_are_nested(task):
@@ -182,7 +212,7 @@ def test_other_groups_are_another_journal(task, tmp_path):
 def test_an_interrupted_grid_is_resumed(task, tmp_path, monkeypatch):
     journal = tmp_path / "grid.jsonl"
     whole = probe_grid(**task, budgets=[2, 4], seeds=3)
-    solve, calls = grid._core.solve_paths, []
+    solve, calls = grid_logistic._core.solve_paths, []
 
     def fail_at_third(*args, **kwargs):
         calls.append(len(args[0]))
@@ -190,9 +220,11 @@ def test_an_interrupted_grid_is_resumed(task, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return solve(*args, **kwargs)
 
-    monkeypatch.setattr(grid._core, "solve_paths", fail_at_third)
+    monkeypatch.setattr(grid_logistic.LogisticJobs, "most", 6)
+    monkeypatch.setattr(grid_logistic._core, "solve_paths", fail_at_third)
     with pytest.raises(KeyboardInterrupt):
         probe_grid(**task, budgets=[2, 4], seeds=3, resume=journal)
+    assert len(journal.read_text().splitlines()) == 1 + 6 + 6, "what was solved before is kept"
     journal.write_text(journal.read_text() + '[["all", "di')
     assert probe_grid(**task, budgets=[2, 4], seeds=3, resume=journal).records == whole.records
     before = len(calls)
@@ -215,6 +247,38 @@ def test_budgets_of_any_integers_are_kept(task, tmp_path, budgets):
     assert found == probe_grid(**task, **options, budgets=[2, 4]).records
     assert [type(record["budget"]) for record in found] == [int] * 8
     assert probe_grid(**task, **options, budgets=budgets, resume=journal).records == found
+
+
+def test_budgets_and_seeds_are_done_once(task):
+    found = probe_grid(**task, budgets=[2, 2], seeds=[3, 3], Cs=[1.0])
+    assert len(found.records) == 4
+
+
+def test_features_and_targets_may_share_a_name(tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    options = {"Cs": [1.0], "seeds": 1, "resume": tmp_path / "g", "progress": False}
+    first, again = (probe_grid({"a": X, "b": X}, {"a": y, "b": 1 - y}, **options) for _ in range(2))
+    assert first.records == again.records
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=6), st.booleans(), st.integers(2, 5), st.integers(0, 99)
+)
+def test_every_fit_has_every_class_and_rare_ones_cost_no_fold(sizes, grouped, cv, seed):
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    groups = np.random.default_rng(seed).integers(0, len(y), len(y)) if grouped else None
+    try:
+        (job,) = Draws("y", y, cv, 0.25, groups).jobs([Key("X", "y", seed, "all")])
+    except InputError:
+        return
+    classes = set(y[job.rows])
+    for fold in range(job.folds.max() + 1):
+        assert set(y[job.rows[job.folds != fold]]) == classes
+    counts = np.bincount(y[job.rows])
+    if not grouped:
+        assert set(job.folds[counts[y[job.rows]] == 1]) <= {-1}
+        assert job.folds.max() + 1 == max(2, min(cv, counts.max()))
 
 
 def test_one_budget_needs_no_list(task):
@@ -243,19 +307,26 @@ def test_a_damaged_line_costs_its_own_job(task, tmp_path, monkeypatch, damage):
     spoilt = damage(lines[1])
     assert spoilt != lines[1]
     journal.write_bytes(b"\n".join([lines[0], spoilt, *lines[2:]]))
-    solve, solved = grid._core.solve_paths, []
+    solve, solved = grid_logistic._core.solve_paths, []
     monkeypatch.setattr(
-        grid._core, "solve_paths", lambda jobs, *a, **k: solved.append(len(jobs)) or solve(jobs, *a, **k)
+        grid_logistic._core,
+        "solve_paths",
+        lambda jobs, *a, **k: solved.append(len(jobs)) or solve(jobs, *a, **k),
     )
     assert probe_grid(**options).records == whole
     assert probe_grid(**options).records == whole
     assert solved == [1]
 
 
+def test_a_file_that_cannot_be_opened_is_said(task, tmp_path):
+    with pytest.raises(InputError, match="cannot be opened: No such file or directory"):
+        probe_grid(**task, seeds=1, resume=tmp_path / "no" / "grid.jsonl")
+
+
 def test_one_writer_at_a_time(task, tmp_path, monkeypatch):
     journal = tmp_path / "grid.jsonl"
     options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}
-    solve, refused = grid._core.solve_paths, []
+    solve, refused = grid_logistic._core.solve_paths, []
 
     def meanwhile(*args, **kwargs):
         if not refused:
@@ -264,7 +335,7 @@ def test_one_writer_at_a_time(task, tmp_path, monkeypatch):
             refused.append(caught.value.hint)
         return solve(*args, **kwargs)
 
-    monkeypatch.setattr(grid._core, "solve_paths", meanwhile)
+    monkeypatch.setattr(grid_logistic._core, "solve_paths", meanwhile)
     whole = probe_grid(**options).records
     assert refused == ["wait for it, or choose another file"]
     assert probe_grid(**options).records == whole, "the file is free again"
@@ -280,6 +351,19 @@ def test_results_of_another_version_are_not_taken_up(task, tmp_path, monkeypatch
     with pytest.raises(RunFormatError, match=r"was written by tlengine 0\.0\.1, which may solve otherwise"):
         probe_grid(**options)
     assert journal.read_bytes() == before
+
+
+def test_a_file_of_an_older_layout_is_not_taken_up(task, tmp_path):
+    journal = tmp_path / "grid.jsonl"
+    options = {**task, "budgets": [2], "seeds": 1, "Cs": [1.0], "resume": journal}
+    probe_grid(**options)
+    first, *rest = journal.read_text().splitlines(keepends=True)
+    told = json.loads(first)
+    del told["layout"]
+    journal.write_text(json.dumps(told) + "\n" + "".join(rest))
+    with pytest.raises(RunFormatError, match="is of an older build") as caught:
+        probe_grid(**options)
+    assert caught.value.hint == "name another file, or delete this one"
 
 
 def test_a_file_of_somebody_else_stays_as_it_is(task, tmp_path):

@@ -16,6 +16,7 @@ X, Y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 2
         ("seeds", [2.5, "x", None, -1, True, [None], ["a"], object(), 10**30]),
         ("Cs", ["x", None, {"a": 1}, object(), 0, [[0.1]], 10**30]),
         ("cv", ["x", 1, 2.5, [2], True]),
+        ("patience", ["x", 0, -1, 2.5, True, [2]]),
         ("test_size", ["x", None, [0.5]]),
         ("tol", ["x", None, 0, [1.0], float("nan")]),
         ("max_iter", ["x", None, -1, 2.5, 10**30]),

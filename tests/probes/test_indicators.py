@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
 import tlengine as tl
@@ -104,6 +106,18 @@ def test_names_of_arrow_tables_and_of_a_path():
     assert probe_path(X, pd.DataFrame(Y, columns=NAMES), [1.0]).classes_.tolist() == NAMES
 
 
+@pytest.mark.parametrize("scoring", ["average_precision", "f1_macro", "roc_auc"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_scorers_of_scikit_learn_take_named_labels(probe, scoring, count):
+    """Two names are two classes to the one scorer that asks for the positive one."""
+    table = pd.DataFrame(Y[:, :count], columns=NAMES[:count])
+    if (scoring, count) == ("average_precision", 2):
+        fitted = probe.fit(X, table)
+        assert average_precision_score(table, fitted.decision_function(X)) > 0.8
+    else:
+        assert cross_val_score(probe, X, table, scoring=scoring, cv=3).mean() > 0.6
+
+
 def test_two_columns_of_one_name_are_refused(probe):
     with pytest.raises(LabelError, match="2 columns named 'cat'"):
         probe.fit(X, pd.DataFrame(Y, columns=["cat", "dog", "cat"]))
@@ -157,7 +171,7 @@ def test_what_is_no_column_per_label(probe, given, error, message):
 def test_probes_of_one_label_per_row_say_which_take_several():
     for given in (Y, pd.DataFrame(Y, columns=NAMES), Y.tolist()):
         with pytest.raises(
-            ShapeMismatchError, match=r"NearestCentroidProbe takes one label per row[\s\S]*ridge"
+            ShapeMismatchError, match=r"NearestCentroidProbe takes one label per row[\s\S]*all probes but"
         ):
             tl.NearestCentroidProbe().fit(X, given)
 

@@ -34,6 +34,11 @@ WRONG = {
     "k": NO_COUNT,
     "fit_intercept": ["yes", "False", None, 1, 0, [True], 1.0],
     "n_jobs": ["2", 1.5, True, 0, [1]],
+    "max_seconds": ["1", True, 0, -1.0, [1], float("nan")],
+    "patience": ["2", True, 0, 1.5],
+    "progress": ["yes", None, 0],
+    "resume": [1, 3.5, True, b"path"],
+    "warm_start": ["yes", None, 1],
     "Cs": ["1", "x", True, None, ["1"], [True], [None], [], [-1.0], [0.0], 0, 1j],
     "alphas": ["1", "x", True, None, ["1"], [True], [None], [], [-1.0], 1j],
 }
@@ -46,6 +51,11 @@ RIGHT = {
     "k": [np.int32(3)],
     "fit_intercept": [False, np.bool_(True)],
     "n_jobs": [None, -1, np.int64(1)],
+    "max_seconds": [None, 60, 60.0],
+    "patience": [None, 1, np.int64(2)],
+    "progress": [False, np.bool_(False)],
+    "resume": [None],
+    "warm_start": [False, True],
     "Cs": [2, np.int64(2), (0.1, 1), np.array([0.1], np.float32), 0.5, np.array([1, 2], object)],
     "alphas": [1, (0.0, 2), np.array([1, 2]), np.float32(1.0)],
 }

@@ -3,6 +3,7 @@ from .centroid import NearestCentroidProbe as NearestCentroidProbe
 from .cpu import cpu_info as cpu_info
 from .grid import ProbeGrid as ProbeGrid
 from .grid import probe_grid as probe_grid
+from .grid_records import Prediction as Prediction
 from .linear import LinearProbe as LinearProbe
 from .linear import LinearProbeCV as LinearProbeCV
 from .neighbor_index import NeighborIndex as NeighborIndex

@@ -2,101 +2,109 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import groupby, product
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from tlengine import _core
-from tlengine.data.units import content_digests, unit_index
-from tlengine.errors import InputError, ShapeMismatchError, SingleClassError
-from tlengine.probes.arrays import check_finite
-from tlengine.probes.grid_arguments import check_settings, checked_seeds
-from tlengine.probes.grid_jobs import Draws, Job, Key, batches
-from tlengine.probes.grid_journal import Finished, Journal, Record
-from tlengine.probes.inputs import as_features
-from tlengine.probes.labels import check_labels
-from tlengine.probes.paths import regularisation_grid, target
-from tlengine.settings import hidden_bar, num_threads
+from tlengine.probes.grid_arguments import check_settings
+from tlengine.probes.grid_batches import Costs, smallest_first
+from tlengine.probes.grid_data import TEST_SIZE, read_data
+from tlengine.probes.grid_estimators import EstimatorJobs
+from tlengine.probes.grid_identity import identity_of, scorer_identity
+from tlengine.probes.grid_journal import Journal
+from tlengine.probes.grid_logistic import LogisticJobs
+from tlengine.probes.grid_notes import Notes, warn_of_edges
+from tlengine.probes.grid_probes import LOGISTIC, check_unused, read_probe
+from tlengine.probes.grid_records import Predictions, ProbeGrid, Record
+from tlengine.probes.grid_run import Keeper, run_jobs
+from tlengine.probes.grid_scores import check_scorings
+from tlengine.probes.paths import regularisation_grid
+from tlengine.probes.scales import warn_of_scales
+from tlengine.probes.scoring import Scoring
+from tlengine.settings import num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
-
-
-@dataclass(frozen=True, eq=False)
-class ProbeGrid:
-    """The results of :func:`probe_grid`: one flat record per probe.
-
-    Each record has ``features, target, seed, budget, n_train, n_test, C, accuracy, log_loss, converged``.
-    """
-
-    records: tuple[Record, ...]
-
-    def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame`` with one row per record.
-
-        Raises:
-            MissingPackageError: pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            from tlengine.errors import MissingPackageError
-
-            raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
-        return pd.DataFrame.from_records(list(self.records))
 
 
 def probe_grid(
     features: Mapping[str, npt.ArrayLike] | npt.ArrayLike,
     targets: Mapping[str, npt.ArrayLike] | npt.ArrayLike,
     *,
+    probe: Any = LOGISTIC,
     budgets: Sequence[int | str] = ("all",),
     seeds: int | Sequence[int] = 5,
     Cs: int | npt.ArrayLike = 12,
     cv: int | None = 5,
-    test_size: float = 0.25,
+    patience: int | None = 2,
+    scoring: Any = None,
+    test_size: float = TEST_SIZE,
+    split: Any = None,
     groups: npt.ArrayLike | None = None,
     keys: npt.ArrayLike | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
+    predictions: bool = False,
     resume: str | Path | None = None,
+    callback: Callable[[Record], object] | None = None,
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> ProbeGrid:
-    """Fits a logistic probe for every feature set, target, seed and label budget.
+    """Fits a probe for every feature set, target, seed and label budget.
 
     Each seed draws a stratified test part; budgets are nested draws per class from the rest. The same
     rows serve every feature set, so results are paired. Rows of one group, and rows of equal content, are
     never on both sides of a split. C is chosen by log-loss over ``cv`` folds inside the budget; with
-    ``cv=None`` every C is reported.
+    ``cv=None`` every C is reported. Small budgets are done first, over all features and targets; the order
+    of the records does not depend on it.
 
     Args:
         features: (n, d) arrays by name (a backbone, or a layer of it), or one array named ``"X"``.
-        targets: (n,) labels by name, or one array named ``"y"``.
-        budgets: training labels per class, or ``"all"``; classes with fewer rows give what they have.
+        targets: by name, or one named ``"y"``: (n,) labels; or (n, L) of 0 and 1, several labels per row.
+            Then test parts and folds are drawn without strata; accuracy and log-loss are those of a label,
+            averaged over the labels that the training rows can teach (some have them, some do not; a
+            ``RareClassWarning`` names the others, which count in no fold either).
+        probe: ``"logistic"``, solved in batches; ``"svm"``, ``"ridge"``, ``"preval"`` (these choose C or
+            alpha by themselves), ``"knn"``, ``"centroid"``, or a plugin's, with its defaults; or any
+            classifier of scikit-learn's kind, cloned for each job. Where its ``fit`` takes ``groups``, it
+            is told what may not be parted. ``Cs``, ``cv``, ``patience``, ``tol`` and ``max_iter``
+            are of the logistic probe.
+        budgets: training labels per class, or ``"all"``; classes with fewer rows give what they have. For
+            several labels per row a budget of b is, for each label, b random rows that have it, and b that
+            have none; a row that is drawn for one label counts for its others too.
         seeds: how many, or which.
         Cs: as in :func:`tlengine.probes.probe_path`.
-        cv: folds inside each budget (fewer for small classes, at least 2), or None. A class of one row (or
-            group) is in every fit and held out in none.
+        cv: folds inside each budget, or None; fewer, but two at least, where no class has so many rows. A
+            class of one row (or group) is in every fit and held out in none, so every fit has every class.
+        patience: the path of a job ends after so many values of C in a row without a better held-out
+            log-loss, as in :func:`tlengine.probes.probe_path`. None, or no ``cv``: all are solved.
+        scoring: None for accuracy and log-loss (of probes with probabilities); a name of scikit-learn's
+            scorers, a callable ``(estimator, X, y)``, or a list or dict of them, each a column. Where one
+            cannot be computed the record has NaN, and a ``ScoringWarning`` says why.
         test_size: share of each class that is tested on. Test rows of a class that no training row has are
             left out; ``n_test`` counts the others.
+        split: the user's own instead: a word for each row (``"train"``, ``"test"``, ``"val"``: those rows
+            are left out, or tested where there is no test part); a pair (train rows, test rows), or one for
+            each seed; or any of these by target. Budgets are drawn from its training rows. Test rows with
+            the content of a training row stay, and a warning counts them.
         groups: (n,) rows of one group stay on one side, or None.
         keys: (n, 32) content digests; None: contents are equal where the rows of all features are.
         tol: certified relative gap of every solution.
         max_iter: L-BFGS steps per C.
-        resume: a file to which finished records are appended; a second call with the same data and
-            settings takes up where the first was interrupted.
+        predictions: keep what each probe says of its test rows: in memory (4 bytes a test row and class for
+            each record), with ``resume`` in the folder ``RESUME.predictions``.
+        resume: a file to which finished records are appended, after half a second of work or one job; a
+            second call with the same data and settings takes up where the first was interrupted.
+        callback: called with each record that this call finishes, in that order, when it is in the file;
+            what it raises ends the grid.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
-        progress: show a bar on stderr where that is a terminal.
+        progress: show a bar on stderr where that is a terminal; it moves by the estimated work.
 
     Raises:
-        InputError and its kind for data that cannot be used, or where another process writes to ``resume``;
+        InputError and its kind for data that cannot be used, or where another process writes to ``resume``,
+            or it cannot be opened; a group on both sides of ``split``; with ``resume`` a probe or scorer that
+            a later call cannot know again.
         RunFormatError where that belongs to other data or settings, or another version of tlengine.
 
     >>> import numpy as np
@@ -105,205 +113,56 @@ def probe_grid(
     >>> len(found.records), found.records[0]["features"], found.records[0]["budget"]
     (8, 'a', 10)
     """
-    from tqdm import tqdm
-
-    chosen = checked_seeds(seeds)
-    check_settings(Cs=Cs, cv=cv, test_size=test_size, tol=tol, max_iter=max_iter, resume=resume)
-    arrays = {name: as_features(X) for name, X in _named(features, "X").items()}
-    labels = {
-        name: np.unique(check_labels(y), return_inverse=True)[1] for name, y in _named(targets, "y").items()
-    }
-    budgets = _budgets(budgets)
-    _check(arrays, labels, budgets, test_size)
-    values = regularisation_grid(Cs)
-    units = _units(arrays, groups, keys)
-    told = hashlib.blake2b(units.tobytes(), digest_size=16).hexdigest()
-    settings = [sorted(arrays), sorted(labels), values.tolist(), cv, test_size, tol, max_iter, told]
-    draws = {name: Draws(name, y, cv, test_size, units) for name, y in labels.items()}
-    places = [Key(*place) for place in product(arrays, labels, chosen, budgets)]
-    work = _Work(arrays, labels, draws, values, tol=tol, max_iter=max_iter, threads=num_threads(n_jobs))
-    with Journal(resume, arrays, labels, settings) as done:
-        todo = [place for place in places if place not in done.records]
-        before = len(places) - len(todo)
-        bar = tqdm(total=len(places), initial=before, unit="probe", disable=hidden_bar(progress))
-
-        def keep(finished: list[Finished]) -> None:
-            done.add(finished)
-            bar.update(len(finished))
-
-        with bar:
-            work.run(batches(todo, arrays, draws), keep)
-    return ProbeGrid(tuple(record for place in places for record in done.records[place]))
-
-
-class _Work:
-    """Solves batches of jobs. A second thread meanwhile readies the next batch and scores the last."""
-
-    def __init__(
-        self,
-        arrays: Mapping[str, npt.NDArray[Any]],
-        labels: Mapping[str, npt.NDArray[Any]],
-        draws: Mapping[str, Draws],
-        Cs: npt.NDArray[np.float64],
-        *,
-        tol: float,
-        max_iter: int,
-        threads: int,
-    ) -> None:
-        self.arrays, self.draws, self.Cs = arrays, draws, Cs
-        self.labels = {name: y.astype(np.uint32) for name, y in labels.items()}
-        self.settings: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "threads": threads}
-
-    def run(self, batches: Iterable[list[Key]], keep: Callable[[list[Finished]], object]) -> None:
-        """Hands the records of one batch after the other to ``keep``."""
-        rest = iter(batches)
-        scored: Future[list[Finished]] | None = None
-        with ThreadPoolExecutor(1) as beside:
-            ready = beside.submit(self.problems, next(rest, []))
-            try:
-                while (batch := ready.result())[0]:
-                    jobs, problems = batch
-                    ready = beside.submit(self.problems, next(rest, []))
-                    found = _core.solve_paths(problems, self.Cs.tolist(), fit_intercept=True, **self.settings)
-                    last, scored = scored, beside.submit(self.scores, jobs, found)
-                    if last:
-                        keep(last.result())
-            finally:
-                if scored:
-                    keep(scored.result())
-
-    def problems(self, keys: Sequence[Key]) -> tuple[list[Job], list[Any]]:
-        """The jobs of a batch, and what the core solves for them."""
-        if not keys:
-            return [], []
-        X, y = self.data(keys[0])
-        jobs = list(self.draws[keys[0].target].jobs(keys))
-        return jobs, [_problem(X, y, job) for job in jobs]
-
-    def scores(self, jobs: Sequence[Job], found: Sequence[Any]) -> list[Finished]:
-        """The records of each job, from its solutions."""
-        X, y = self.data(jobs[0].key)
-        reported = [_reported(job, paths, self.Cs) for job, paths in zip(jobs, found, strict=True)]
-        records: list[Finished] = []
-        # Test parts are scored together as far as they have the same size: with groups they need not.
-        for _, same in groupby(range(len(jobs)), lambda i: len(jobs[i].test)):
-            places = list(same)
-            paths = [found[i][0] for i in places]
-            logits = np.stack([
-                _core.solution_logits(
-                    X, jobs[i].test, path["coef"][reported[i]], path["intercept"][reported[i]]
-                )
-                for i, path in zip(places, paths, strict=True)
-            ])  # fmt: skip
-            accuracy, log_loss = _scores(logits, y[[jobs[i].test for i in places]])
-            records += [
-                (jobs[i].key, _records(jobs[i], path, self.Cs, reported[i], *scores))
-                for i, path, *scores in zip(places, paths, accuracy, log_loss, strict=True)
-            ]
-        return records
-
-    def data(self, key: Key) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        return self.arrays[key.features], self.labels[key.target]
-
-
-def _units(
-    arrays: Mapping[str, npt.NDArray[Any]], groups: npt.ArrayLike | None, keys: npt.ArrayLike | None
-) -> npt.NDArray[np.intp]:
-    """The unit of each row, by the user's groups and keys, or by the rows of all features."""
-    first = next(iter(arrays.values()))
-    digests = content_digests(*arrays.values()) if keys is None else np.asarray(keys, dtype=np.uint8)
-    return unit_index(len(first), groups=groups, keys=digests)
-
-
-def _budgets(given: Any) -> list[int | str]:
-    """Budgets in Python's own types, from a row of any kind.
-
-    Raises:
-        InputError: something else than whole numbers from 1 and ``"all"``.
-    """
-    if isinstance(given, str) or not np.iterable(given):
-        given = [given]
-    for budget in given:
-        is_number = isinstance(budget, int | np.integer) and not isinstance(budget, bool)
-        if not (isinstance(budget, str) and budget == "all") and not (is_number and budget >= 1):
-            raise InputError(f"budget {budget!r}", hint="use whole numbers from 1, or 'all'")
-    return ["all" if budget == "all" else int(budget) for budget in given]
-
-
-def _named(values: Any, name: str) -> dict[str, Any]:
-    return (
-        {str(key): value for key, value in values.items()} if isinstance(values, Mapping) else {name: values}
+    check_settings(
+        Cs=Cs, cv=cv, test_size=test_size, tol=tol, max_iter=max_iter, resume=resume, callback=callback,
+        predictions=predictions, patience=patience,
+    )  # fmt: skip
+    estimator, scorings = read_probe(probe), check_scorings(scoring)
+    if estimator is not None:
+        given = {"Cs": (Cs, 12), "cv": (cv, 5), "patience": (patience, 2)}
+        check_unused(estimator, given | {"tol": (tol, 1e-4), "max_iter": (max_iter, 1000)})
+        cv = None
+    values, predictions, notes, threads = (
+        regularisation_grid(Cs),
+        bool(predictions),
+        Notes(),
+        num_threads(n_jobs),
     )
+    data = read_data(features, targets, budgets, seeds, cv, test_size, split, groups, keys)
+    told: list[Any] = []
+    if resume is not None:
+        asked = [values.tolist(), cv, patience, test_size, tol, max_iter]
+        told = [*asked, *data.told, *_told(estimator, scorings)]
+    shape = (data.arrays, data.targets, data.draws)
+    judged: dict[str, Any] = {"scorings": scorings, "predictions": predictions, "notes": notes}
+    jobs: LogisticJobs | EstimatorJobs
+    if estimator is None:
+        for name, X in data.arrays.items():
+            warn_of_scales(X, [f"{name}[:, {column}]" for column in range(X.shape[1])])
+        core = {"tol": tol, "max_iter": max_iter, "threads": threads, "patience": patience if cv else None}
+        jobs = LogisticJobs(*shape, values, **judged, settings=core)
+        costs = Costs(*shape, len(values) * (1 + (cv or 0)), 1 if cv else len(values))
+    else:
+        jobs, costs = EstimatorJobs(estimator, *shape, **judged, threads=threads), Costs(*shape)
+    codes = {name: y.codes for name, y in data.targets.items()}
+    with (
+        Journal(resume, data.arrays, codes, told, predictions=predictions) as done,
+        Keeper(done, costs, data.places, progress=progress, callback=callback) as keep,
+    ):
+        todo = [place for place in data.places if place not in done.records]
+        run_jobs(jobs, smallest_first(todo, data.arrays), costs, keep, threads)
+    if estimator is None and cv:
+        warn_of_edges([done.edges[place] for place in data.places], values, stacklevel=3)
+    notes.say(stacklevel=3)
+    numbered = [(place, i) for place in data.places for i in range(len(done.records[place]))]
+    records = tuple(done.records[place][i] for place, i in numbered)
+    said = Predictions(numbered, done.said, data.targets) if predictions else None
+    return ProbeGrid(records, {name: y.classes for name, y in data.targets.items()}, said)
 
 
-def _check(
-    arrays: Mapping[str, npt.NDArray[Any]],
-    labels: Mapping[str, npt.NDArray[Any]],
-    budgets: Sequence[int | str],
-    test_size: float,
-) -> None:
-    if not arrays or not labels or not budgets:
-        raise InputError("nothing to do: no features, no targets or no budgets")
-    lengths = {name: len(array) for name, array in (*arrays.items(), *labels.items())}
-    if len(set(lengths.values())) > 1:
-        raise ShapeMismatchError(f"features and targets of different lengths: {lengths}")
-    for name, array in arrays.items():
-        check_finite(array, name)
-    for name, y in labels.items():
-        if y.max() < 1:
-            raise SingleClassError(f"target {name!r} has only one class", hint="leave it out")
-    if not 0 < test_size < 1:
-        raise InputError(f"test_size={test_size}; it must be between 0 and 1")
-
-
-def _problem(X: npt.NDArray[Any], y: npt.NDArray[Any], job: Job) -> Any:
-    labels = y[job.rows]
-    every = np.ones(len(labels))
-    goal = target(labels, int(y.max()) + 1)
-    tasks: list[Any] = [(*goal, every, None)]
-    for fold in range(job.folds.max() + 1):
-        held_out = (job.folds == fold).astype(np.float64)
-        tasks.append((*goal, every - held_out, held_out))
-    return X, job.rows, tasks
-
-
-def _reported(job: Job, found: Sequence[dict[str, Any]], Cs: npt.NDArray[np.float64]) -> slice:
-    """The chosen C, or each C where nothing chooses."""
-    if len(found) == 1:
-        return slice(None)
-    losses = [fold["held_out_loss"] / (job.folds == i).sum() for i, fold in enumerate(found[1:])]
-    best = int(np.lexsort((Cs, np.mean(losses, axis=0)))[0])
-    return slice(best, best + 1)
-
-
-def _records(
-    job: Job,
-    path: dict[str, Any],
-    Cs: npt.NDArray[np.float64],
-    reported: slice,
-    accuracy: npt.NDArray[np.float64],
-    log_loss: npt.NDArray[np.float64],
-) -> list[Record]:
-    """One record for each reported C."""
-    place = {**job.key._asdict(), "n_train": len(job.rows), "n_test": len(job.test)}
-    names = ("C", "accuracy", "log_loss", "converged")
-    columns = (Cs[reported], accuracy, log_loss, path["converged"][reported])
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [place | dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _scores(
-    logits: npt.NDArray[Any], y: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Accuracy and log-loss (jobs, n_C) from logits (jobs, n_C, K, n) and labels (jobs, n)."""
-    if logits.shape[2] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=2)
-    top = logits.max(axis=2)
-    own = np.take_along_axis(logits, y[:, None, None, :], axis=2)[:, :, 0]
-    # Where several classes have the highest logit the first of them counts, as for argmax.
-    first = np.full(top.shape, logits.shape[2], dtype=np.int32)
-    for k in reversed(range(logits.shape[2])):
-        first[logits[:, :, k] == top] = k
-    np.exp(np.subtract(logits, top[:, :, None], out=logits), out=logits)
-    loss = np.log(logits.sum(axis=2)) + (top - own)
-    return (first == y[:, None]).mean(axis=2), loss.mean(axis=2, dtype=np.float64)
+def _told(estimator: Any, scorings: Mapping[str, Scoring] | None) -> list[Any]:
+    """By what a later call knows the probe and the scorers again."""
+    return [
+        LOGISTIC if estimator is None else identity_of(estimator, "probe"),
+        None if scorings is None else [scorer_identity(*pair) for pair in scorings.items()],
+    ]

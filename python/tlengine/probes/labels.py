@@ -87,7 +87,7 @@ def _not_a_column(y: Any, shape: tuple[int, ...], who: str) -> ShapeMismatchErro
         )
     return ShapeMismatchError(
         f"{who} takes one label per row: y should be a 1d array, got shape {shape}",
-        hint="the logistic, SVM and ridge probes take several labels per row, as (n, L) of 0 and 1",
+        hint="all probes but NearestCentroidProbe take several labels per row, as (n, L) of 0 and 1",
     )
 
 

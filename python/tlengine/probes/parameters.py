@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     """:func:`check_parameters` for the arguments of a function, by name."""
     for name, value in values.items():
         rule = _RULES.get(name)
-        if rule is not None and not rule.fits(plain(value)):
+        if rule is not None and not rule.fits(value if isinstance(value, bytes) else plain(value)):
             raise InputError(f"{name}={short(value)}; it must be {rule.limit}", hint=rule.hint)
 
 
@@ -99,6 +100,11 @@ _RULES: Mapping[str, _Rule] = {
     "temperature": _Rule(_is_positive, "one number above zero"),
     "tol": _Rule(_is_positive, "one number, positive and finite", "1e-4 is a gap of 0.01 %"),
     "max_iter": _Rule(_is_count, "a whole number of 1 or more"),
+    "max_seconds": _Rule(lambda v: v is None or _is_positive(v), "None or a number of seconds above zero"),
+    "patience": _Rule(lambda v: v is None or _is_count(v), "None or a whole number of 1 or more"),
+    "progress": _Rule(lambda v: isinstance(v, bool), "True or False"),
+    "resume": _Rule(lambda v: v is None or isinstance(v, str | PathLike), "None or the path of a file"),
+    "warm_start": _Rule(lambda v: isinstance(v, bool), "True or False"),
     "fit_intercept": _Rule(lambda v: isinstance(v, bool), "True or False"),
     "n_jobs": _Rule(
         lambda v: v is None or (isinstance(v, int) and not isinstance(v, bool) and v != 0),

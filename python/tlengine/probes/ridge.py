@@ -23,7 +23,7 @@ from tlengine.settings import num_threads
 
 __all__ = ["ALPHAS", "RidgePath", "RidgeProbe", "ridge_path", "signs", "solve_classifier"]
 
-ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 3, 25))
+ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-3, 3, 25))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,6 +20,7 @@ __all__ = [
     "check_scoring",
     "held_out_scores",
     "mean_scores",
+    "score_of",
     "solved_probe",
 ]
 
@@ -278,3 +279,9 @@ def _left_out(
     if without.any():
         parts.append(f"{without.sum()} of {len(Cs)} values of {name}, which are not chosen")
     return " and ".join(parts)
+
+
+def score_of(scoring: Scoring, probe: Any, X: Any, y: Any) -> float | str:
+    """The score of a fitted estimator, or why there is none."""
+    assert scoring.scorer is not None, "the solver counts this score itself"
+    return _score(scoring.scorer, probe, X, y, {})

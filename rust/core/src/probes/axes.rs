@@ -105,3 +105,76 @@ impl<T: Element> Axes<T> {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::probes::data::{Design, Source};
+
+    const D: usize = 20;
+
+    /// 500 rows of 20 correlated columns of sizes from 1 to 20, with an offset.
+    fn rows() -> Vec<f64> {
+        let noise = |i: usize| ((i * 7919 + i * i * 31) % 1009) as f64 / 504.0 - 1.0;
+        let row = |i: usize| {
+            let own = move |j: usize| noise(i * D + j) * (j + 1) as f64;
+            (0..D).map(move |j| 5.0 + own(j) + 0.7 * own((j + 1) % D))
+        };
+        (0..500).flat_map(row).collect()
+    }
+
+    #[test]
+    fn turned_rows_vary_as_told_and_are_not_correlated() {
+        let (x, stop) = (rows(), AtomicBool::new(false));
+        let run = Run::new(2, &stop);
+        let design =
+            Design::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run).unwrap();
+        let (mut scratch, stride) = (Vec::new(), Source::<f64>::stride(&design));
+        let rows = design.block(0..500, &mut scratch);
+        let product = |i: usize, j: usize| {
+            rows.chunks(stride).map(|row| row[i] * row[j]).sum::<f64>() / 500.0
+        };
+        for i in 0..D {
+            assert!((0.4..2.5).contains(&product(i, i)), "axis {i} varies by {}", product(i, i));
+            assert!((0..i).all(|j| product(i, j).abs() < 1e-9));
+        }
+    }
+
+    #[test]
+    fn coefficients_come_back_from_the_axes() {
+        let (x, stop) = (rows(), AtomicBool::new(false));
+        let run = Run::new(2, &stop);
+        let design =
+            Design::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run).unwrap();
+        let w: Vec<f64> = (0..3 * D).map(|i| (i % 7) as f64 - 2.5).collect();
+        let placed = design.placed(&w, &[0.5, 1.0, -2.0], run).unwrap();
+        let stride = Source::<f64>::stride(&design);
+        let back = design.original_coefficients(&placed[..3 * stride], run).unwrap();
+        for (row, given) in back.chunks(stride).zip(w.chunks(D)) {
+            assert!(row.iter().zip(given).all(|(a, b)| (a - b).abs() < 1e-12));
+        }
+        let at_mean: f64 = w[..D].iter().zip(design.mean()).map(|(w, mean)| w * mean).sum();
+        assert!((placed[3 * stride] - 0.5 - at_mean).abs() < 1e-9);
+    }
+
+    #[test]
+    fn small_work_and_few_classes_stay_as_they_are() {
+        assert!(pay_off(20_000, 1024, 1000, 1) && pay_off(5_485, 384, 8, 45));
+        assert!(!pay_off(2_000, 1280, 3, 45) && !pay_off(200, 384, 30, 11));
+    }
+
+    #[test]
+    fn a_column_of_another_size_keeps_the_others_digits() {
+        let mut x: Vec<f32> = rows().into_iter().map(|value| value as f32).collect();
+        x.iter_mut().step_by(D).for_each(|value| *value *= 1e6);
+        let stop = AtomicBool::new(false);
+        let run = Run::new(1, &stop);
+        let x = Selection::new(&x, D).unwrap();
+        let turned = Design::new(x, &[1.0; 500], (true, true), run).unwrap();
+        let plain = Design::new(x, &[1.0; 500], (true, false), run).unwrap();
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        assert_eq!(turned.block(0..500, &mut a), plain.block(0..500, &mut b));
+    }
+}

@@ -73,3 +73,55 @@ impl<T: Element> Watch<T> {
         lock(&self.state).1.extend(finished);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::parallel::Run;
+    use crate::probes::{Loss, Options, Selection, Target, Task, solve_paths, solve_watched};
+
+    #[test]
+    fn what_is_handed_over_is_what_a_path_returns() {
+        let classes: Vec<u32> = (0..600).map(|i| i % 40).collect();
+        let noise = |i: usize| (i * 7919 % 101) as f64 / 50.0 - 1.0;
+        let x: Vec<f64> = (0..600 * 8)
+            .map(|at| noise(at) + f64::from((classes[at / 8] as usize + at) % 5 == 0))
+            .collect();
+        let held: Vec<f64> = (0..600).map(|i| f64::from(i % 3 == 0)).collect();
+        let fitted: Vec<f64> = held.iter().map(|held| 1.0 - held).collect();
+        let target = Target::Classes(&classes);
+        let task = |weight, held_out| Task {
+            loss: Loss::Softmax,
+            columns: 40,
+            target,
+            weight,
+            held_out,
+            start: None,
+        };
+        let ones = [1.0; 600];
+        let tasks = [task(&ones, &[]), task(&fitted, &held)];
+        let options = Options {
+            cs: vec![1.0, 0.01, 0.1],
+            tolerance: 1e-6,
+            max_iterations: 500,
+            intercept: true,
+            patience: None,
+            before: Vec::new(),
+        };
+        let stop = AtomicBool::new(false);
+        let (x, run) = (Selection::new(&x, 8).unwrap(), Run::new(2, &stop));
+        let paths = solve_paths(x, &tasks, &options, run).unwrap();
+        let watch = Watch::default();
+        solve_watched(x, &tasks, &options, &watch, run).unwrap();
+        let (progress, finished) = watch.look();
+        assert_eq!((progress.solved, progress.c, finished.len()), (3, 1.0, 6));
+        for found in finished {
+            let expected = &paths[found.task][found.place];
+            assert_eq!(found.solution.coefficients, expected.coefficients);
+            assert_eq!(found.solution.certificate.objective, expected.certificate.objective);
+        }
+        assert!(watch.look().1.is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+"""The data of a grid: features, targets and parts as users give them, checked and made ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.data.units import content_digests, unit_index
+from tlengine.errors import InputError
+from tlengine.probes.grid_arguments import check_data, checked_budgets, checked_seeds
+from tlengine.probes.grid_identity import rows_digest
+from tlengine.probes.grid_jobs import Draws, Key
+from tlengine.probes.grid_splits import check_apart, read_splits
+from tlengine.probes.grid_targets import Target, read_targets
+from tlengine.probes.inputs import as_features
+
+__all__ = ["TEST_SIZE", "Data", "read_data"]
+
+TEST_SIZE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What is probed: arrays and targets by name, the draws of each target, the places of all jobs.
+
+    ``told`` is by what a later call knows it again, besides the arrays and codes themselves.
+    """
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    targets: Mapping[str, Target]
+    draws: Mapping[str, Draws]
+    places: Sequence[Key]
+    told: list[Any]
+
+
+def read_data(
+    features: Any,
+    targets: Any,
+    budgets: Any,
+    seeds: Any,
+    cv: int | None,
+    test_size: float,
+    split: Any,
+    groups: Any,
+    keys: Any,
+) -> Data:
+    """What is probed, checked; arguments as :func:`tlengine.probe_grid`.
+
+    The unit of each row is by the user's groups and keys, or by the rows of all features.
+
+    Raises:
+        InputError and its kind: data that cannot be used.
+    """
+    chosen, allowed = checked_seeds(seeds), checked_budgets(budgets)
+    arrays = {name: as_features(X) for name, X in _named(features, "X").items()}
+    labels = read_targets(_named(targets, "y"))
+    check_data(arrays, labels, allowed, test_size)
+    n = len(next(iter(arrays.values())))
+    digests = content_digests(*arrays.values()) if keys is None else np.asarray(keys, dtype=np.uint8)
+    units, splits = unit_index(n, groups=groups, keys=digests), None
+    if split is not None:
+        if test_size != TEST_SIZE:
+            raise InputError(
+                f"test_size={test_size} beside a split of your own", hint="leave one of them out"
+            )
+        splits = read_splits(split, labels, chosen)
+        check_apart(splits, groups, unit_index(n, keys=digests))
+    draws = {
+        name: Draws(name, y.codes, cv, test_size, units, None if splits is None else splits[name])
+        for name, y in labels.items()
+    }
+    names = [[name, y.classes.tolist()] for name, y in sorted(labels.items())]
+    places = [Key(*place) for place in product(arrays, labels, chosen, allowed)]
+    return Data(arrays, labels, draws, places, [sorted(arrays), str(names), rows_digest(units, splits)])
+
+
+def _named(values: Any, name: str) -> dict[str, Any]:
+    return (
+        {str(key): value for key, value in values.items()} if isinstance(values, Mapping) else {name: values}
+    )

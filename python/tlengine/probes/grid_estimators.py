@@ -1,0 +1,206 @@
+"""Any probe in a grid: an estimator of scikit-learn's kind, cloned for each job."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.errors import InputError
+from tlengine.probes.grid_jobs import Draws, Job, Key
+from tlengine.probes.grid_notes import Notes
+from tlengine.probes.grid_records import Finished, Kind, Said, place
+from tlengine.probes.grid_scores import where
+from tlengine.probes.grid_targets import Target, learnt_labels
+from tlengine.probes.offered import own_scores
+from tlengine.probes.scoring import Scoring, score_of
+from tlengine.settings import thread_limit
+
+__all__ = ["EstimatorJobs", "chosen"]
+
+_CHOSEN = {"C": ("C_", "C"), "alpha": ("alpha_", "alpha"), "k": ("k_", "k", "n_neighbors")}
+
+
+class EstimatorJobs:
+    """Fits a clone of an estimator for each job and scores it, one after the other.
+
+    Args:
+        estimator: with ``fit`` and ``predict``; it stays as it is.
+        arrays, targets, draws, scorings, predictions, notes: as
+            :class:`~tlengine.probes.grid_logistic.LogisticJobs`.
+        threads: that our own probes use.
+    """
+
+    most = 1
+    scores_beside = False
+
+    def __init__(
+        self,
+        estimator: Any,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        targets: Mapping[str, Target],
+        draws: Mapping[str, Draws],
+        *,
+        scorings: Mapping[str, Scoring] | None,
+        predictions: bool,
+        notes: Notes,
+        threads: int,
+    ) -> None:
+        from sklearn.utils.validation import has_fit_parameter
+
+        self.estimator, self.arrays, self.targets, self.draws = estimator, arrays, targets, draws
+        self.scorings, self.predictions, self.notes, self.threads = scorings, predictions, notes, threads
+        self._takes_groups = has_fit_parameter(estimator, "groups")
+
+    def kind(self, key: Key) -> Any:
+        """A job is a batch."""
+        return key
+
+    def prepare(self, keys: Sequence[Key]) -> list[Job]:
+        """The rows of jobs."""
+        return [next(self.draws[key.target].jobs([key])) for key in keys]
+
+    def solve(self, batch: Sequence[Job]) -> list[Any]:
+        """Fitted clones; what they warn of is said at the end, once for each kind."""
+        return [self._fitted(job) for job in batch]
+
+    def _fitted(self, job: Job) -> Any:
+        from sklearn.base import clone
+
+        draws = self.draws[job.key.target]
+        with warnings.catch_warnings(record=True) as caught, thread_limit(self.threads):
+            warnings.simplefilter("always")
+            probe = clone(self.estimator)
+            more = {}
+            if self._takes_groups and draws.units is not None:
+                more["groups"] = draws.units[job.rows]
+            labels = self.targets[job.key.target].labels(job.rows)
+            try:
+                probe.fit(self.arrays[job.key.features][job.rows], labels, **more)
+            except Exception as error:
+                error.add_note(where(job.key))
+                raise
+        self.notes.warned(caught, where(job.key))
+        return probe
+
+    def score(self, batch: Sequence[Job], found: Sequence[Any]) -> list[Finished]:
+        """What is kept of each job."""
+        with thread_limit(self.threads):
+            return [self._finished(job, probe) for job, probe in zip(batch, found, strict=True)]
+
+    def _finished(self, job: Job, probe: Any) -> Finished:
+        target, X = self.targets[job.key.target], self.arrays[job.key.features][job.test]
+        y = target.labels(job.test)
+        said = _said(probe, target, X) if self.predictions or self.scorings is None else None
+        record = place(job) | chosen(probe)
+        if self.scorings is None:
+            assert said is not None
+            record |= _own_scores(probe, target, X, y, *said, self._learnt(job, target))
+        else:
+            record |= self._by_scorers(job, probe, X, y)
+        if isinstance(converged := _converged(probe), bool):
+            record["converged"] = converged
+        kept = (
+            Said(job.test, said[0][None].astype(np.float32), said[1]) if self.predictions and said else None
+        )
+        return Finished(job.key, [record], kept)
+
+    def _learnt(self, job: Job, target: Target) -> npt.NDArray[np.bool_] | slice:
+        """The labels that some training rows have and others do not: by these a probe is judged."""
+        return learnt_labels(job.key.target, target, job.rows, self.notes) if target.several else slice(None)
+
+    def _by_scorers(self, job: Job, probe: Any, X: Any, y: Any) -> dict[str, float]:
+        assert self.scorings is not None
+        scores = {}
+        for name, scoring in self.scorings.items():
+            found = score_of(scoring, probe, X, y)
+            if isinstance(found, str):
+                self.notes.no_score(name, where(job.key), found)
+            scores[name] = float("nan") if isinstance(found, str) else found
+        return scores
+
+
+def chosen(probe: Any) -> dict[str, Any]:
+    """The C, alpha or k of a fitted probe: what it chose, else what it was given.
+
+    >>> from tlengine.probes import KNeighborsProbe
+    >>> chosen(KNeighborsProbe(k=3))
+    {'k': 3}
+    """
+    found = {}
+    for column, names in _CHOSEN.items():
+        values = [np.asarray(getattr(probe, name)) for name in names if hasattr(probe, name)]
+        one = [v for v in values if v.size and v.dtype.kind in "iuf" and (v == v.flat[0]).all()]
+        if values and one:
+            found[column] = one[0].flat[0].item()
+    best = getattr(probe, "best_params_", {})
+    return found | {name: value for name, value in best.items() if isinstance(value, str | int | float)}
+
+
+def _converged(probe: Any) -> bool | None:
+    found = getattr(probe, "converged_", None)
+    return None if found is None else bool(np.all(found))
+
+
+def _said(probe: Any, target: Target, X: Any) -> tuple[npt.NDArray[Any], Kind]:
+    """(m, K) or (m, L), and what it is."""
+    if target.several:
+        return _of_labels(probe, X)
+    kind, scores = own_scores(probe, X)
+    order = np.argsort(probe.classes_, kind="stable")
+    classes = np.asarray(probe.classes_)[order]
+    known = np.minimum(np.searchsorted(target.classes, classes), len(target.classes) - 1)
+    if not (target.classes[known] == classes).all():
+        raise InputError(
+            f"probe {type(probe).__name__!r} has classes_ that were not fitted", hint="keep the classes of y"
+        )
+    values = np.full((len(scores), len(target.classes)), -np.inf if kind == "logits" else 0.0)
+    values[:, known] = scores[:, order]
+    if kind == "votes":
+        return values, "votes"
+    if hasattr(probe, "predict_proba"):
+        return np.exp(values), "probabilities"
+    return values, "scores"
+
+
+def _of_labels(probe: Any, X: Any) -> tuple[npt.NDArray[Any], Kind]:
+    if hasattr(probe, "predict_proba"):
+        shares = probe.predict_proba(X)
+        if isinstance(shares, list):  # scikit-learn's form: (m, 2) for each label, or (m, 1) for a constant
+            columns = [_positive(one, seen) for one, seen in zip(shares, probe.classes_, strict=True)]
+            return np.stack(columns, axis=1), "probabilities"
+        return np.asarray(shares), "probabilities"
+    if hasattr(probe, "decision_function"):
+        return np.asarray(probe.decision_function(X)), "scores"
+    return np.asarray(probe.predict(X)), "votes"
+
+
+def _positive(shares: npt.NDArray[Any], seen: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The probability of 1, which may be the only class or none."""
+    if shares.shape[1] == 2:
+        return shares[:, 1]
+    return np.full(len(shares), float(seen[0]))
+
+
+def _own_scores(
+    probe: Any, target: Target, X: Any, y: Any, values: npt.NDArray[Any], kind: Kind, learnt: Any
+) -> dict[str, float]:
+    """Accuracy (of each label, where a row has several), and the log-loss of probabilities."""
+    answers = np.asarray(probe.predict(X))
+    if answers.shape != y.shape:
+        raise InputError(
+            f"probe {type(probe).__name__!r}: predict has shape {answers.shape}, expected {y.shape}",
+            hint="return a class for each row",
+        )
+    right = answers == y
+    scores = {"accuracy": float((right[:, learnt] if target.several else right).mean())}
+    if kind == "probabilities":
+        if target.several:
+            own = np.where(y == 1, values, 1 - values)[:, learnt]
+        else:
+            own = values[np.arange(len(y)), np.searchsorted(target.classes, y)]
+        scores["log_loss"] = float(-np.log(np.maximum(own, 1e-15)).mean())
+    return scores

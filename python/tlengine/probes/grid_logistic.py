@@ -1,0 +1,174 @@
+"""The logistic probes of a grid, many solved in one call of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine import _core
+from tlengine.errors import InputError
+from tlengine.probes.grid_choice import Choice, choose
+from tlengine.probes.grid_jobs import Draws, Job, Key
+from tlengine.probes.grid_notes import Notes
+from tlengine.probes.grid_records import Finished, Said, records_of
+from tlengine.probes.grid_scores import class_scores, label_scores, logits_to_proba, where
+from tlengine.probes.grid_targets import Target, learnt_labels
+from tlengine.probes.paths import target as goal
+from tlengine.probes.scoring import Scoring, held_out_scores
+
+__all__ = ["LogisticJobs"]
+
+Array = npt.NDArray[Any]
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """A job as the core takes it.
+
+    Attributes:
+        tasks: on all rows first, then one for each fold.
+        cells: held-out rows, times labels where a row has several, that each fold is judged by.
+        learnt: (L,) labels that some training rows have and others do not; None where a row has one class.
+    """
+
+    job: Job
+    tasks: list[Any]
+    cells: list[int]
+    learnt: npt.NDArray[np.bool_] | None
+
+
+class LogisticJobs:
+    """Solves batches of jobs by the core and scores them.
+
+    Args:
+        arrays: features by name.
+        targets: by name.
+        draws: by target.
+        Cs: (n_C,).
+        scorings: by column; None for accuracy and log-loss.
+        predictions: whether probabilities are kept.
+        notes: told of rare labels and of scorers without a number.
+        settings: ``tol``, ``max_iter``, ``patience`` and ``threads`` of the core.
+    """
+
+    most = 64
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Array],
+        targets: Mapping[str, Target],
+        draws: Mapping[str, Draws],
+        Cs: npt.NDArray[np.float64],
+        *,
+        scorings: Mapping[str, Scoring] | None,
+        predictions: bool,
+        notes: Notes,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.arrays, self.targets, self.draws, self.Cs = arrays, targets, draws, Cs
+        self.scorings, self.predictions, self.notes, self.settings = scorings, predictions, notes, settings
+        # Scorers are Python of anybody's, and warnings can be caught on one thread alone.
+        self.scores_beside = scorings is None
+
+    def kind(self, key: Key) -> Any:
+        """The core solves problems of one dtype in a call."""
+        return self.arrays[key.features].dtype
+
+    def prepare(self, keys: Sequence[Key]) -> list[_Problem]:
+        """The rows and tasks of jobs."""
+        return [self._problem(next(self.draws[key.target].jobs([key]))) for key in keys]
+
+    def solve(self, batch: Sequence[_Problem]) -> list[Any]:
+        """The solutions of each task of each job."""
+        problems = [(self.arrays[p.job.key.features], p.job.rows, p.tasks) for p in batch]
+        found: list[Any] = _core.solve_paths(problems, self.Cs.tolist(), fit_intercept=True, **self.settings)
+        return found
+
+    def score(self, batch: Sequence[_Problem], found: Sequence[Any]) -> list[Finished]:
+        """What is kept of each job."""
+        done: list[Finished] = []
+        # Test parts of one size are scored together: with groups they need not be of one size.
+        pairs = zip(batch, found, strict=True)
+        for (name, _), same in groupby(pairs, lambda pair: (pair[0].job.key.target, len(pair[0].job.test))):
+            solved = [(problem, *self._kept(problem, paths)) for problem, paths in same]
+            logits = [self._logits(problem.job, path) for problem, _, path in solved]
+            scores = self._scores(self.targets[name], solved, logits)
+            for (problem, chosen, path), columns, values in zip(solved, scores, logits, strict=True):
+                kept = {"C": chosen.Cs, **columns, "converged": path["converged"]}
+                said = self._said(problem.job, values)
+                done.append(Finished(problem.job.key, records_of(problem.job, kept), said, chosen.edge))
+        return done
+
+    def _problem(self, job: Job) -> _Problem:
+        target = self.targets[job.key.target]
+        labels, every = target.codes[job.rows], np.ones(len(job.rows))
+        whole = goal(labels, len(target.classes))
+        tasks, cells = [(*whole, every, None)], []
+        for fold in range(int(job.folds.max(initial=-1)) + 1):
+            held = job.folds == fold
+            task = whole
+            if target.several and not (seen := self._learnt(job, job.rows[~held])).all():
+                task = goal(labels[:, seen], int(seen.sum()))
+            if task[1]:
+                held_out = held.astype(np.float64)
+                tasks.append((*task, every - held_out, held_out))
+                cells.append(int(held.sum()) * (task[1] if target.several else 1))
+        learnt = self._learnt(job, job.rows) if target.several else None
+        if (learnt is not None and not learnt.any()) or (job.folds.max(initial=-1) >= 0 and not cells):
+            raise InputError(f"no label can be learnt {where(job.key)}", hint="a larger budget")
+        return _Problem(job, tasks, cells, learnt)
+
+    def _learnt(self, job: Job, rows: Array) -> npt.NDArray[np.bool_]:
+        return learnt_labels(job.key.target, self.targets[job.key.target], rows, self.notes)
+
+    def _kept(self, problem: _Problem, paths: Sequence[Columns]) -> tuple[Choice, Columns]:
+        """The chosen C, or each C where nothing chooses, and its solution."""
+        choice = Choice(slice(None), self.Cs)
+        if len(paths) > 1:
+            pairs = zip(paths[1:], problem.cells, strict=True)
+            choice = choose(np.array([fold["held_out_loss"] / cells for fold, cells in pairs]), self.Cs)
+        return choice, {name: paths[0][name][choice.kept] for name in ("coef", "intercept", "converged")}
+
+    def _logits(self, job: Job, path: Columns) -> Array:
+        """(n_C, K, m) of the test rows."""
+        X = self.arrays[job.key.features]
+        return _core.solution_logits(X, job.test, path["coef"], path["intercept"])
+
+    def _scores(self, target: Target, solved: Sequence[Any], logits: Sequence[Array]) -> list[Columns]:
+        """The scores (n_C,) of each job, by column."""
+        if self.scorings is not None:
+            return [self._by_scorers(target, problem.job, path) for problem, _, path in solved]
+        if target.several:
+            pairs = [
+                label_scores(values[:, problem.learnt], target.codes[problem.job.test][:, problem.learnt])
+                for (problem, *_), values in zip(solved, logits, strict=True)
+            ]
+        else:
+            y = target.codes[[problem.job.test for problem, *_ in solved]]
+            pairs = list(zip(*class_scores(np.stack(logits), y), strict=True))
+        return [{"accuracy": accuracy, "log_loss": loss} for accuracy, loss in pairs]
+
+    def _by_scorers(self, target: Target, job: Job, path: Columns) -> Columns:
+        assert self.scorings is not None
+        X, labels = self.arrays[job.key.features][job.test], target.codes[job.test]
+        columns = {}
+        for name, scoring in self.scorings.items():
+            found = held_out_scores(
+                scoring, "multinomial", target.classes, path["coef"], path["intercept"], X, labels
+            )
+            for reason in found.reasons.values():
+                self.notes.no_score(name, where(job.key), reason)
+            columns[name] = found.values
+        return columns
+
+    def _said(self, job: Job, logits: Array) -> Said | None:
+        if not self.predictions:
+            return None
+        several = self.targets[job.key.target].several
+        return Said(job.test, logits_to_proba(logits, several=several), "probabilities")

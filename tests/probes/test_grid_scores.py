@@ -1,0 +1,155 @@
+"""Any of scikit-learn's scorers judges the probes of a grid; one that cannot leaves NaN and says why."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, get_scorer, make_scorer
+
+from tlengine.errors import InputError, RunFormatError, ScoringWarning, UnknownNameError
+from tlengine.probes import LinearProbe, probe_grid
+from tlengine.probes.grid_jobs import Draws, Key
+from tlengine.probes.grid_scores import RESERVED, check_scorings
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(160, 6)).astype(np.float32)
+Y = np.array(["no", "yes", "perhaps"])[(X[:, 0] + RNG.normal(size=160) > 0).astype(int) + (X[:, 1] > 0.5)]
+TWO = (X[:, 2] + RNG.normal(size=160) > 0).astype(int)
+TAGS = np.stack([TWO, X[:, 3] > 0.4, X[:, 4] > 0], axis=1).astype(int)
+OPTIONS = {"seeds": [2], "Cs": [0.1], "cv": None, "progress": False}
+NAMES = ["f1_macro", "balanced_accuracy", "roc_auc_ovr", "neg_log_loss", "accuracy", "top_k_accuracy"]
+
+
+def fitted(y, probe):
+    codes = y.astype(bool) if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
+    (job,) = Draws("y", codes, None, 0.25).jobs([Key("X", "y", 2, "all")])
+    return probe.fit(X[job.rows], y[job.rows]), X[job.test], y[job.test]
+
+
+@pytest.mark.parametrize("probe", ["logistic", LinearProbe(0.1, tol=1e-4)], ids=["core", "estimator"])
+@pytest.mark.parametrize(
+    ("y", "names"),
+    [
+        (Y, NAMES),
+        (TWO, ["roc_auc", "f1", "average_precision"]),
+        (TAGS, ["roc_auc", "f1_macro", "jaccard_macro"]),
+    ],
+    ids=["classes", "two", "labels"],
+)
+def test_each_scorer_is_a_column_with_what_it_says_of_a_fitted_probe(probe, y, names):
+    options = OPTIONS if probe == "logistic" else {"seeds": [2], "progress": False}
+    (record,) = probe_grid(X, y, probe=probe, scoring=names, **options).records
+    rival = fitted(y, LinearProbe(0.1, tol=1e-4))
+    for name in names:
+        assert record[name] == pytest.approx(get_scorer(name)(*rival), rel=1e-4), name
+    assert "log_loss" not in record
+
+
+def test_every_c_is_scored():
+    found = probe_grid(X, Y, scoring="f1_macro", **OPTIONS | {"Cs": [1e-4, 1e-2, 1.0]}).records
+    scores = [get_scorer("f1_macro")(*fitted(Y, LinearProbe(C, tol=1e-4))) for C in (1e-4, 1e-2, 1.0)]
+    assert [record["f1_macro"] for record in found] == pytest.approx(scores, rel=1e-4)
+
+
+def test_a_scorer_of_the_users():
+    def width(estimator, X, y):
+        return X.shape[1]
+
+    (record,) = probe_grid(X, Y, scoring={"width": width, "macro": "f1_macro"}, **OPTIONS).records
+    assert record["width"] == 6.0
+    assert list(record)[-4:] == ["C", "width", "macro", "converged"]
+
+
+@pytest.mark.parametrize("probe", ["logistic", "centroid"])
+def test_a_scorer_that_cannot_be_computed_is_nan_with_one_warning(probe):
+    options = OPTIONS if probe == "logistic" else {"seeds": [2], "progress": False}
+    parts = (np.arange(100), 100 + np.flatnonzero(TWO[100:] == 1))
+    with pytest.warns(
+        ScoringWarning, match="scoring 'roc_auc' is NaN in 1 records; first at features"
+    ) as told:
+        (record,) = probe_grid(
+            X, TWO, probe=probe, split=parts, scoring=["roc_auc", "accuracy"], **options
+        ).records
+    assert len(told) == 1
+    assert math.isnan(record["roc_auc"])
+    assert 0 < record["accuracy"] <= 1
+
+
+def test_a_scorer_of_two_classes_fails_for_three_and_works_beside():
+    with pytest.warns(
+        ScoringWarning, match=r"'f1' is NaN in 2 records; first .*target 'three'.*average"
+    ) as told:
+        found = probe_grid(X, {"three": Y, "two": TWO}, scoring="f1", **OPTIONS | {"seeds": 2}).records
+    assert len(told) == 1
+    assert [math.isnan(record["f1"]) for record in found] == [True, True, False, False]
+
+
+def test_nan_survives_the_file(tmp_path):
+    options = {**OPTIONS, "scoring": "f1", "resume": tmp_path / "g"}
+    for _ in range(2):
+        with pytest.warns(ScoringWarning) if not (tmp_path / "g").exists() else NOTHING:
+            (record,) = probe_grid(X, Y, **options).records
+        assert math.isnan(record["f1"])
+
+
+class _Nothing:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return False
+
+
+NOTHING = _Nothing()
+
+
+def test_ctrl_c_while_a_scorer_works_loses_nothing_that_is_solved():
+    kept, calls = [], []
+
+    def slow(estimator, X, y):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 0.5
+
+    with pytest.raises(KeyboardInterrupt):
+        probe_grid(X, Y, scoring={"slow": slow}, callback=kept.append, **OPTIONS | {"seeds": 3})
+    assert [record["slow"] for record in kept] == [0.5] * 3
+
+
+def test_another_scorer_is_another_file(tmp_path):
+    options = {**OPTIONS, "resume": tmp_path / "g"}
+    first = probe_grid(X, Y, scoring=["f1_macro"], **options).records
+    assert probe_grid(X, Y, scoring="f1_macro", **options).records == first
+    for other in (None, "accuracy", {"f1_macro": make_scorer(f1_score, average="micro")}):
+        with pytest.raises(RunFormatError, match="other data or settings"):
+            probe_grid(X, Y, scoring=other, **options)
+
+
+def test_a_function_is_not_resumed(tmp_path):
+    with pytest.raises(InputError, match="scoring 'mine' is a function, which a later call cannot know"):
+        probe_grid(X, Y, scoring={"mine": lambda e, X, y: 1.0}, resume=tmp_path / "g", **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "error", "match"),
+    [
+        ("macro_f1", UnknownNameError, "macro_f1"),
+        ([], InputError, "scoring is empty"),
+        ({}, InputError, "scoring is empty"),
+        (3, InputError, "neither a name nor a callable"),
+        ([None], InputError, "scoring holds None"),
+        (["accuracy", "accuracy"], InputError, "two scorers have the name 'accuracy'"),
+        ({"C": "accuracy"}, InputError, "another column of the records has the name 'C'"),
+        ({"mine": 3}, InputError, "neither a name nor a callable"),
+    ],
+)
+def test_what_is_no_scorer_is_refused(scoring, error, match):
+    with pytest.raises(error, match=match):
+        probe_grid(X, Y, scoring=scoring, **OPTIONS)
+
+
+def test_reserved_names_are_those_of_the_records():
+    (record,) = probe_grid(X, Y, **OPTIONS).records
+    assert set(record) - {"accuracy", "log_loss"} <= set(RESERVED)
+    assert check_scorings(None) is None
