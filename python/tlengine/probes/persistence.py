@@ -197,7 +197,7 @@ def _check_tensors(
         lacks_axis = array.ndim < len(axes)
         if lacks_axis and axes[0] == "classes?" and len(labels) == 1:
             axes = axes[1:]
-        elif lacks_axis and axes[-1] == "classes?":
+        elif lacks_axis and axes[1:] == ("classes?",):
             axes = axes[:-1]
         axes = tuple(axis.removesuffix("?") for axis in axes)
         if array.ndim != len(axes) or any(

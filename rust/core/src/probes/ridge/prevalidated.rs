@@ -29,7 +29,7 @@ const SMALL: usize = 16 << 20;
 /// Bytes of moments that are held at a time.
 const MOMENTS: usize = 64 << 20;
 /// Rows, and bytes of their predictions, from which a scale is guessed.
-const GUESSED: (usize, usize) = (1024, 48 << 20);
+const GUESSED: (usize, usize) = (1024, 24 << 20);
 /// Walks over all rows after which the predictions of what is still open are stored.
 const ROUNDS: usize = 4;
 
