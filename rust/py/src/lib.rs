@@ -7,8 +7,10 @@ mod cache;
 mod call;
 mod errors;
 mod hashing;
+mod mapped;
 mod neighbors;
 mod probes;
+mod temperature;
 mod views;
 
 use pyo3::prelude::*;
@@ -28,6 +30,8 @@ mod _core {
     use super::neighbors::{NeighborIndex, faster_than_float32, instruction_sets, neighbor_vote};
     #[pymodule_export]
     use super::probes::{solution_logits, solve_paths, solve_ridge, watch_paths};
+    #[pymodule_export]
+    use super::temperature::{fit_scales, solve_prevalidated};
     #[pymodule_export]
     use super::views::Rows;
 

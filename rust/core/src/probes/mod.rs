@@ -21,6 +21,7 @@ pub mod path;
 mod ridge;
 mod scaling;
 mod solve;
+mod temperature;
 mod watch;
 
 pub use crate::simd::pass::Loss;
@@ -28,6 +29,7 @@ pub use certificate::Certificate;
 pub use data::Selection;
 pub use logits::logits;
 pub use pass::{Target, Task};
-pub use ridge::{RidgePath, RidgeTask, ridge_path};
+pub use ridge::{Prevalidated, RidgePath, RidgeTask, prevalidated_path, ridge_path};
 pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths, solve_watched};
+pub use temperature::{Fit, Goal, Stored, fit_scales};
 pub use watch::{Finished, Progress, Watch};
