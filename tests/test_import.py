@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_help_loads_nothing_heavy() -> None:
 def test_public_name_exists(name: str) -> None:
     assert getattr(tlengine, name) is not None
     assert name in dir(tlengine)
+
+
+def test_every_name_in_the_docs_exists() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    named = {
+        name
+        for page in docs.glob("*.md")
+        for name in re.findall(r"\btl\.([A-Za-z]\w+)", page.read_text("utf-8"))
+    }
+    assert "NeighborIndex" in named
+    assert not {name for name in named if not hasattr(tlengine, name)}
 
 
 def test_what_belongs_to_a_run_is_public_and_loads_no_torch() -> None:

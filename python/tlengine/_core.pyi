@@ -176,6 +176,28 @@ def solve_ridge(
     predictions: bool,
     threads: int,
 ) -> dict[str, Any]: ...
+def solve_prevalidated(
+    x: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    targets: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint32] | None,
+    alphas: Sequence[float],
+    *,
+    fit_intercept: bool,
+    threads: int,
+) -> dict[str, Any]:
+    """Ridge solutions for all alphas, and the scale and log-loss of their leave-one-out predictions."""
+
+def fit_scales(
+    predictions: npt.NDArray[np.float64],
+    centre: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint32] | None,
+    signs: npt.NDArray[np.float64] | None,
+    share: npt.NDArray[np.float64],
+    threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The best scale of predictions (alphas, columns, n) about their centre, and their log-loss at it."""
+
 def panic_in_a_call(threads: int) -> None:
     """Panic on every thread of a call, so that a test can see that nobody dies of it."""
 
@@ -196,6 +218,13 @@ class NeighborIndex:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of ``X``."""
+    @staticmethod
+    def restore(
+        X: FloatArray, metric: str, precision: str, codes: npt.NDArray[np.uint8]
+    ) -> NeighborIndex | None:
+        """The index of ``X`` with these codes; None where an index made here is the better one."""
+    def codes(self) -> npt.NDArray[np.uint8]:
+        """What ``restore`` takes: the codes that were made so far, and all that goes with them."""
     def search(
         self, Q: FloatArray | None, k: int, threads: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

@@ -48,6 +48,8 @@ __all__ = [
     "ScoringWarning",
     "ShapeMismatchError",
     "SingleClassError",
+    "TimeLimitError",
+    "TimeLimitWarning",
     "TlengineError",
     "TlengineWarning",
     "UnhashableRecipeError",

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.validate import coverage, headline, mutations, shuffled, size
+from scripts.validate import coverage, headline, mutations, patience, shuffled, size
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "validation.md"
 
@@ -50,6 +50,7 @@ def main() -> int:
         ("shuffled", shuffled.main, []),
         ("headline", headline.main, []),
         ("mutations", mutations.main, []),
+        ("patience", patience.main, []),
     ):
         sys.argv[1:] = given
         with contextlib.redirect_stdout(Tee()) as table:

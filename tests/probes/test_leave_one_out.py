@@ -7,8 +7,8 @@ differences of almost equal numbers; a clamp there made "unknown" look like "pre
 import numpy as np
 import pytest
 
+from tests.probes.naive_scale import fit_scale
 from tlengine.probes import PreValProbe, RidgeProbeCV, ridge_path
-from tlengine.probes.preval import fit_scale
 
 
 def left_out(X, Y, alpha, weight, *, intercept):

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from tests.probes.naive_scale import fit_scale
+from tlengine import _core
 from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError, NonFiniteError, ShapeMismatchError, SingleClassError
 from tlengine.probes import LinearProbeCV, PreValProbe, from_pretrained
-from tlengine.probes.preval import fit_scale
 
 
 @parametrize_with_checks([PreValProbe()])
@@ -72,21 +73,143 @@ def test_saved(digits, tmp_path):
     assert again.temperature_ == probe.temperature_
 
 
-def test_groups_of_alphas_give_the_same(digits, monkeypatch):
-    whole = PreValProbe().fit(*digits)
-    monkeypatch.setattr("tlengine.probes.preval._BYTES", 1)
-    one_by_one = PreValProbe().fit(*digits)
-    np.testing.assert_allclose(one_by_one.scores_, whole.scores_, rtol=1e-5)
-    np.testing.assert_allclose(one_by_one.coef_, whole.coef_, rtol=1e-3, atol=1e-5)
+def in_core(moves, base, labels, share, threads=1):
+    """Scale and log-loss by the core, of predictions ``base + moves``."""
+    predictions = np.ascontiguousarray((moves + base).T)[None]
+    labels = labels.astype(np.uint32)
+    scales, losses = _core.fit_scales(predictions, base, labels, None, share, threads)
+    return scales[0], losses[0]
 
 
-@pytest.mark.parametrize("start", [1e-9, 1.0, 1e9])
-def test_the_scale_stays_within_its_limits(start):
+def predictions(rows, classes, use, seed):
+    """Moves of some use, centre, labels and weights."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows).astype(np.uint32)
+    moves = 0.1 * rng.normal(size=(rows, classes)) + use * (labels[:, None] == np.arange(classes))
+    share = rng.random(rows) + 0.1
+    return moves, rng.normal(size=classes) / 3, labels, share / share.sum()
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "use"),
+    [(200, 2, 0.02), (333, 3, 0.2), (500, 10, 0.1), (257, 100, 0.3), (64, 40, -0.1)],
+)
+def test_the_core_finds_the_scale_that_numpy_does(rows, classes, use):
+    for seed in range(3):
+        made = predictions(rows, classes, use, seed)
+        scale, loss = in_core(*made)
+        expected_scale, expected = fit_scale(*made)
+        assert scale == pytest.approx(expected_scale, rel=1e-8 if use > 0 else 1e-3)
+        assert loss == pytest.approx(expected, rel=1e-9)
+        assert in_core(*made, threads=3) == (scale, loss)
+
+
+def test_the_scale_stays_within_its_limits():
     """Perfect predictions want an infinite scale, useless ones none."""
     moves, labels = np.array([[1.0, -1], [-1, 1]]), np.array([0, 1])
     share = np.full(2, 0.5)
-    assert fit_scale(moves, np.zeros(2), labels, share, start=start)[0] > 10
-    assert fit_scale(-moves, np.zeros(2), labels, share, start=start)[0] == pytest.approx(1e-6, rel=1e-3)
+    scale, loss = in_core(moves, np.zeros(2), labels, share)
+    assert scale > 10
+    assert loss < 1e-8
+    assert in_core(-moves, np.zeros(2), labels, share)[0] == pytest.approx(1e-6, rel=1e-3)
+
+
+def crowded(rows, classes, noise, seed=0):
+    """Rows of many classes, so many that the core keeps moments instead of predictions."""
+    rng = np.random.default_rng(seed)
+    y = np.r_[np.arange(classes), rng.integers(0, classes, rows - classes)]
+    X = rng.normal(size=(classes, 40))[y] + noise * rng.normal(size=(rows, 40))
+    return X.astype(np.float32), y
+
+
+@pytest.mark.parametrize("noise", [0.2, 1.0, 30.0], ids=["easy", "usual", "hopeless"])
+def test_many_classes_are_scaled_as_their_predictions_are(noise):
+    """Beyond 16 MB of predictions, moments about a guess stand for them."""
+    X, y = crowded(2_000, 160, noise)
+    alphas = np.logspace(-2, 4, 7)
+    assert len(X) * 160 * 8 * len(alphas) > 16 << 20
+    probe = PreValProbe(alphas).fit(X, y)
+    targets = np.where(y[:, None] == np.arange(160), 1.0, -1.0).T.copy()
+    found = _core.solve_ridge(
+        X, targets, np.ones(len(X)), None, alphas.tolist(), fit_intercept=True, leave_one_out=True,
+        predictions=True, threads=1,
+    )  # fmt: skip
+    share, centre = np.full(len(X), 1 / len(X)), targets.mean(axis=1)
+    for prediction, score, alpha in zip(found["prediction"], probe.scores_, alphas, strict=True):
+        scale, loss = fit_scale((prediction - centre[:, None]).T, centre, y, share)
+        assert score == pytest.approx(-loss, rel=1e-9)
+        if alpha == probe.alpha_:
+            assert probe.temperature_ == pytest.approx(1 / scale, rel=1e-8)
+
+
+def test_threads_change_nothing():
+    X, y = crowded(2_000, 160, 1.0)
+    one, three = (PreValProbe(np.logspace(-2, 4, 7), n_jobs=n).fit(X, y) for n in (1, 3))
+    np.testing.assert_array_equal(one.scores_, three.scores_)
+    np.testing.assert_array_equal(one.coef_, three.coef_)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(200) // 2])
+def test_several_labels_share_one_temperature(groups):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 5))
+    Y = X @ rng.normal(size=(5, 3)) + rng.normal(size=(200, 3)) > 0.5
+    probe = PreValProbe([1.0, 10.0]).fit(X, Y.astype(int), groups=groups)
+    signs = np.where(Y, 1.0, -1.0)
+    centre, losses = signs.mean(axis=0), []
+    pairs = (
+        [(np.delete(np.arange(200), i), [i]) for i in range(200)]
+        if groups is None
+        else inner_folds(np.zeros(200, int), groups)
+    )
+    for alpha in [1.0, 10.0]:
+        held_out = np.empty((200, 3))
+        for fit, held in pairs:
+            held_out[held] = Ridge(alpha).fit(X[fit], signs[fit]).predict(X[held])
+
+        def loss(scale, held_out=held_out):
+            return np.logaddexp(0, -2 * signs * (centre + scale * (held_out - centre))).mean()
+
+        losses.append(minimize_scalar(loss, bounds=(1e-3, 1e3), method="bounded", options={"xatol": 1e-9}))
+    np.testing.assert_allclose(-probe.scores_, [found.fun for found in losses], rtol=1e-8)
+    best = int(np.argmin([found.fun for found in losses]))
+    assert probe.alpha_ == [1.0, 10.0][best]
+    assert probe.temperature_ == pytest.approx(1 / losses[best].x, rel=1e-5)
+    fitted = Ridge(probe.alpha_).fit(X, signs).predict(X)
+    logits = 2 * (centre + (fitted - centre) / probe.temperature_)
+    np.testing.assert_allclose(probe.predict_proba(X), expit(logits), atol=1e-10)
+    np.testing.assert_array_equal(probe.predict(X), probe.predict_proba(X) > 0.5)
+    assert probe.multilabel_
+    assert probe.predict(X).shape == Y.shape
+
+
+def test_labels_keep_the_names_of_their_columns(tmp_path):
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(50, 3)), pd.DataFrame({"cat": np.arange(50) % 2, "dog": np.arange(50) % 3 > 1})
+    probe = PreValProbe().fit(X, Y)
+    assert probe.classes_.tolist() == ["cat", "dog"]
+    again = from_pretrained(probe.save_pretrained(tmp_path))
+    np.testing.assert_array_equal(again.predict_proba(X), probe.predict_proba(X))
+    assert again.multilabel_
+    assert again.classes_.tolist() == ["cat", "dog"]
+
+
+def test_logarithms_of_probabilities_do_not_underflow():
+    X, y = crowded(300, 20, 0.01)
+    probe = PreValProbe([1e-3]).fit(X, y)
+    logs = probe.predict_log_proba(1e3 * X)
+    assert np.isfinite(logs).all()
+    assert logs.min() < -800
+    np.testing.assert_allclose(np.exp(probe.predict_log_proba(X)), probe.predict_proba(X))
+    pair = PreValProbe().fit(X[:20], y[:20] % 2)
+    np.testing.assert_allclose(np.exp(pair.predict_log_proba(X)), pair.predict_proba(X))
+
+
+def test_there_is_no_sample_weight():
+    with pytest.raises(TypeError, match="sample_weight"):
+        PreValProbe().fit(np.eye(4), [0, 0, 1, 1], sample_weight=np.ones(4))
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def noisy():
     """Digits that are hard to read, as text labels of unequal frequencies."""
     X, y = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)
-    rows = np.sort(rng.choice(len(y), 500, replace=False, p=(1 + (y < 4) * 3) / (1 + (y < 4) * 3).sum()))
-    return X[rows] / 16 + rng.normal(size=(500, 64)) * 0.5, np.array([f"digit {k}" for k in range(10)])[
+    rows = np.sort(rng.choice(len(y), 300, replace=False, p=(1 + (y < 4) * 3) / (1 + (y < 4) * 3).sum()))
+    return X[rows] / 16 + rng.normal(size=(300, 64)) * 0.5, np.array([f"digit {k}" for k in range(10)])[
         y[rows]
     ]
 
@@ -39,24 +39,25 @@ def searched(probe, scoring, X, y, cv, **fit):
 
 
 @pytest.mark.parametrize(
-    "scoring",
+    ("scoring", "multi_class"),
     [
-        "f1_macro",
-        "balanced_accuracy",
-        "roc_auc_ovr",
-        "top_k_accuracy",
-        "neg_brier_score",
-        "neg_log_loss",
-        "accuracy",
-        make_scorer(recall_score, average="macro"),
-        lambda estimator, X, y: f1_score(y, estimator.predict(X), average="weighted"),
+        ("f1_macro", "multinomial"),
+        ("balanced_accuracy", "multinomial"),
+        ("roc_auc_ovr", "multinomial"),
+        ("top_k_accuracy", "multinomial"),
+        ("neg_log_loss", "multinomial"),
+        ("accuracy", "multinomial"),
+        (make_scorer(recall_score, average="macro"), "multinomial"),
+        (lambda estimator, X, y: f1_score(y, estimator.predict(X), average="weighted"), "multinomial"),
+        ("neg_brier_score", "ovr"),
+        ("roc_auc_ovr", "ovr"),
+        ("neg_log_loss", "ovr"),
     ],
 )
-@pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
 def test_as_grid_search(noisy, scoring, multi_class):
     X, y = noisy
-    cv = StratifiedKFold(4)
-    ours = LinearProbeCV(CS, cv=4, scoring=scoring, tol=1e-9, patience=None, multi_class=multi_class).fit(
+    cv = StratifiedKFold(3)
+    ours = LinearProbeCV(CS, cv=3, scoring=scoring, tol=1e-9, patience=None, multi_class=multi_class).fit(
         X, y
     )
     scores, C = searched(LinearProbe(tol=1e-9, multi_class=multi_class), scoring, X, y, cv)
@@ -81,15 +82,16 @@ JUDGES = {
 }
 
 
-@pytest.mark.parametrize("scoring", JUDGES)
-@pytest.mark.parametrize("n_labels", [2, 4])
+@pytest.mark.parametrize(
+    ("scoring", "n_labels"), [("roc_auc", 2), ("roc_auc", 4), ("f1_macro", 3), ("average_precision", 3)]
+)
 @pytest.mark.parametrize(("one", "path"), [(LinearProbe, LinearProbeCV), (LinearSVMProbe, LinearSVMProbeCV)])
 def test_several_labels_per_row(scoring, n_labels, one, path):
     X, Y = make_multilabel_classification(n_samples=100, n_features=10, n_classes=n_labels, random_state=1)
     cv = KFold(3)
-    ours = path(CS, cv=cv, scoring=scoring, tol=1e-9, patience=None).fit(X, Y)
+    ours = path(CS[:3], cv=cv, scoring=scoring, tol=1e-9, patience=None).fit(X, Y)
     for fold, (train, test) in enumerate(cv.split(X)):
-        for at, C in enumerate(CS):
+        for at, C in enumerate(CS[:3]):
             probe = one(C, tol=1e-9).fit(X[train], Y[train])
             by = probe.predict(X[test]) if scoring == "f1_macro" else probe.decision_function(X[test])
             assert ours.scores_[fold, at] == pytest.approx(JUDGES[scoring](Y[test], by), abs=1e-3)
@@ -99,7 +101,7 @@ def test_several_labels_per_row(scoring, n_labels, one, path):
 def test_weights_are_those_of_the_held_out_rows(noisy):
     X, y = noisy
     weight = np.random.default_rng(1).integers(1, 4, len(y)).astype(float)
-    fold = [(np.arange(100, 500), np.arange(100))]
+    fold = [(np.arange(100, 300), np.arange(100))]
     options = {"cv": fold, "tol": 1e-9, "patience": None}
     ours = LinearProbeCV(CS, scoring="f1_macro", **options).fit(X, y, weight).scores_[0]
     for at, C in enumerate(CS):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from tlengine.probes.neighbors import NeighborIndex
+    from tlengine.probes.neighbor_index import NeighborIndex
 
 __all__ = ["NearDuplicates", "conflicting_labels", "near_duplicates"]
 
@@ -71,7 +71,7 @@ def near_duplicates(
     >>> found.rows.tolist(), found.nearest.tolist(), found.similarity.round(2).tolist()
     ([1, 0], [8, 7], [1.0, 1.0])
     """
-    from tlengine.probes.neighbors import NeighborIndex
+    from tlengine.probes.neighbor_index import NeighborIndex
 
     rows, others = _in_units_of(reference, queries, reference)
     index = NeighborIndex(others, "euclidean")

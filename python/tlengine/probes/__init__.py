@@ -5,7 +5,7 @@ regularisation paths with a certificate for every solution, and exact nearest ne
 
     from tlengine.probes import LinearProbeCV
 
-    probe = LinearProbeCV(Cs=45).fit(X, y)      # every C, every fold, in one solve
+    probe = LinearProbeCV().fit(X, y)      # C by five folds, in one solve
     probe.C_, probe.score(X_test, y_test)
 """
 

@@ -6,10 +6,10 @@ from .grid import probe_grid as probe_grid
 from .grid_records import Prediction as Prediction
 from .linear import LinearProbe as LinearProbe
 from .linear import LinearProbeCV as LinearProbeCV
+from .neighbor_index import NeighborIndex as NeighborIndex
+from .neighbor_index import nearest as nearest
+from .neighbor_votes import neighbor_votes as neighbor_votes
 from .neighbors import KNeighborsProbe as KNeighborsProbe
-from .neighbors import NeighborIndex as NeighborIndex
-from .neighbors import nearest as nearest
-from .neighbors import neighbor_votes as neighbor_votes
 from .offered import offered_scores as offered_scores
 from .offered import own_scores as own_scores
 from .paths import ProbePath as ProbePath

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError, ShapeMismatchError
-from tlengine.probes.neighbors import Found, NeighborIndex
+from tlengine.probes.neighbor_index import Found, NeighborIndex
 
 __all__ = ["check_units", "search_apart"]
 

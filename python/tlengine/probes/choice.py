@@ -27,8 +27,8 @@ def choose(
     A ``GridEdgeWarning`` says that it is the smallest or largest C, unless nothing is to be gained beyond:
     the last step of the grid gained less than 1 % of what the best C gains over the worst, or less than its
     standard error over the folds. So data that are separated, whose loss falls towards 0 for ever, do not
-    warn; nor do a largest C after which patience ended the path, a smallest one at which nothing is learnt,
-    and a choice between two values.
+    warn; nor do a smallest C at which nothing is learnt, and a choice between two values. Where the path was
+    ended early, by a loss that no longer falls while another score still rises, that is said instead.
 
     Args:
         scores: (n_folds, n_C), NaN where a fold has none.
@@ -49,11 +49,11 @@ def choose(
     best = int(ties[np.argmin(Cs[ties])])
     order = np.argsort(Cs, kind="stable")
     at = int(np.flatnonzero(order == best)[0])
-    is_edge = not idle if at == 0 else Cs[best] == Cs.max() and not ended_early
+    is_edge = not idle if at == 0 else Cs[best] == Cs.max()
     if is_edge and len(np.unique(Cs)) >= GRID:
         inside = int(order[1] if at == 0 else order[at - 1])
         if _gains(scores[:, best] - scores[:, inside], float(np.nanmax(means) - np.nanmin(means))):
-            _warn(float(Cs[best]), smallest=at == 0)
+            _warn(float(Cs[best]), smallest=at == 0, ended_early=ended_early)
     return best
 
 
@@ -66,10 +66,18 @@ def _gains(steps: Scores, whole: float) -> bool:
     return float(steps.mean()) > max(SHARE * whole, error)
 
 
-def _warn(C: float, *, smallest: bool) -> None:
-    edge, more = ("smallest", f"down to {C / 1000:g}") if smallest else ("largest", f"up to {C * 1000:g}")
+def _warn(C: float, *, smallest: bool, ended_early: bool) -> None:
+    if smallest:
+        what, way = "smallest of the grid", f"pass Cs down to {C / 1000:g}, say"
+    elif ended_early:
+        what, way = (
+            "largest before the path was ended early",
+            "patience=None (or more max_seconds) solves all Cs",
+        )
+    else:
+        what, way = "largest of the grid", f"pass Cs up to {C * 1000:g}, say"
     warnings.warn(
-        f"C={C:g} is the {edge} of the grid and the held-out score still rises there: pass Cs {more}, say",
+        f"C={C:g} is the {what}, and the held-out score still rises there: {way}",
         GridEdgeWarning,
-        stacklevel=5,
+        stacklevel=4,
     )

@@ -193,8 +193,13 @@ def _check_tensors(
     sizes = {"features": config["fitted"].get("n_features_in_"), "classes": len(labels)}
     for name, axes in kind._tensors.items():
         array = tensors[name]
-        is_single = axes[0] == "classes?" and array.ndim < len(axes) and len(labels) == 1
-        axes = axes[1:] if is_single else tuple(axis.removesuffix("?") for axis in axes)
+        # A regressor of one target has no axis for it, nor has one label per row.
+        lacks_axis = array.ndim < len(axes)
+        if lacks_axis and axes[0] == "classes?" and len(labels) == 1:
+            axes = axes[1:]
+        elif lacks_axis and axes[1:] == ("classes?",):
+            axes = axes[:-1]
+        axes = tuple(axis.removesuffix("?") for axis in axes)
         if array.ndim != len(axes) or any(
             sizes.setdefault(a, n) != n for a, n in zip(axes, array.shape, strict=True)
         ):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from tlengine import _core
 from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError
 from tlengine.probes.bases import LinearClassifierMixin
@@ -17,6 +18,7 @@ from tlengine.probes.paths import FOLDS, check_groups
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import signs, solve_classifier
 from tlengine.probes.weights import ClassWeight
+from tlengine.settings import num_threads
 
 __all__ = ["PreValProbe"]
 
@@ -24,7 +26,6 @@ Pairs = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 _ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 3, 10))
 _BYTES = 256 << 20
-_SCALES = (1e-6, 1e6)
 
 
 class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -37,6 +38,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
     ``softmax(m + f / temperature)``; for every alpha the temperature minimises the log-loss of the
     leave-one-out predictions (a convex problem in one number), and the alpha with the least log-loss wins.
 
+    With ``Y`` of shape (n, L), 0 and 1, each label is a pair of classes of its own, and one temperature
+    serves all of them.
+
     There is no ``sample_weight``: leaving out a row of weight 2 is not leaving out one of two equal rows.
 
     Args:
@@ -48,8 +52,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
     Attributes:
         alpha_, temperature_: what was chosen. ``alphas_``: (n_alphas,).
         scores_: (n_alphas,) minus the log-loss of the leave-one-out predictions, each at its temperature.
-        classes_: (K,). ``coef_``: (K, d), or (1, d) for two classes, in the dtype of X; ``intercept_``: (K,),
-            or (1,), float64: scaled, so that ``decision_function`` gives logits.
+        classes_: (K,), or the names of the L columns of Y. ``multilabel_``: whether y was (n, L).
+        coef_: (K, d), or (1, d) for two classes, in the dtype of X; ``intercept_``: (K,), or (1,), float64:
+            scaled, so that ``decision_function`` gives logits.
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
@@ -64,7 +69,7 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         "alphas_": ("alphas",),
         "scores_": ("alphas",),
     }
-    _scalars: ClassVar[tuple[str, ...]] = ("alpha_", "temperature_")
+    _scalars: ClassVar[tuple[str, ...]] = ("alpha_", "temperature_", "multilabel_")
 
     def __init__(
         self,
@@ -83,9 +88,11 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         """Solves every alpha and its temperature.
 
         Args:
-            X: (n, d) features. Memory: O(d^2), and the leave-one-out predictions (n, K) of as
-                many alphas as fit into 256 MB, at least one.
-            y: (n,) class labels.
+            X: (n, d) features. Memory beside the targets (n, K) float64: O(d^2), and 112 bytes a row and
+                alpha; with several labels per row, or ``groups``, the predictions (n, K) of as many alphas
+                as fit into 256 MB, at least one.
+            y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels: one temperature for
+                all of them, at the least mean log-loss.
             groups: (n,) rows of one group (a person, copies of one sample) do not vouch for each other:
                 5 folds of whole groups stand in for leaving out one row. None: every row is a group.
 
@@ -94,70 +101,84 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
         """
         alphas = check_positive("alpha", self.alphas, zero=True)
-        train = training_set(self, X, y, None)
+        train = training_set(self, X, y, None, multilabel=True)
         weight = train.weight(self.class_weight)
-        used = np.flatnonzero(weight)
-        goal, share = signs(train)[:, used], weight[used] / weight.sum()
-        centre = goal @ share if self.fit_intercept else np.zeros(len(goal))
-        pairs = _folds(train, used, groups)
-        group = max(1, _BYTES // goal.nbytes)
-        fits = [
-            fit
-            for first in range(0, len(alphas), group)
-            for fit in self._fits(train, alphas[first : first + group], weight, used, centre, share, pairs)
-        ]
-        losses = np.array([loss for loss, *_ in fits])
+        pairs = _folds(train, np.flatnonzero(weight), groups)
+        found = (
+            self._solve(train, alphas, weight)
+            if pairs is None
+            else self._by_folds(train, alphas, weight, pairs)
+        )
+        losses, scales = found["loss"], found["scale"]
         ties = np.flatnonzero(losses <= losses.min() + 1e-12)
         best = int(ties[np.argmax(alphas[ties])])
-        _, scale, coef, intercept = fits[best]
         self.classes_, self.alphas_, self.scores_ = train.classes, alphas, -losses
-        self.alpha_, self.temperature_ = float(alphas[best]), 1 / scale
-        # A column of two classes stands for itself and its negative: their logits differ by twice its own.
-        twice = 2.0 if len(goal) == 1 else 1.0
+        self.multilabel_ = train.multilabel
+        self.alpha_, self.temperature_ = float(alphas[best]), float(1 / scales[best])
+        coef, centre, scale = found["coef"][best], found["centre"], scales[best]
+        # A column by itself stands for one class and, negated, for the other: logits differ by twice its own.
+        twice = 2.0 if len(centre) == 1 or train.multilabel else 1.0
         self.coef_ = (twice * scale * coef).astype(coef.dtype)
-        self.intercept_ = twice * (scale * (intercept - centre) + centre)
+        self.intercept_ = twice * (scale * (found["intercept"][best] - centre) + centre)
         return self
 
-    def _fits(
-        self,
-        train: TrainingSet,
-        alphas: npt.NDArray[np.float64],
-        weight: npt.NDArray[np.float64],
-        used: npt.NDArray[np.intp],
-        centre: npt.NDArray[np.float64],
-        share: npt.NDArray[np.float64],
-        pairs: Pairs | None,
-    ) -> list[tuple[float, float, npt.NDArray[Any], npt.NDArray[np.float64]]]:
-        """Log-loss, scale, coefficients and intercepts for each alpha."""
-        found = solve_classifier(
-            train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs,
-            leave_one_out=pairs is None, predictions=pairs is None,
-        )  # fmt: skip
-        if pairs is None:
-            predictions = found["prediction"]
-        else:
-            predictions = self._by_folds(train, alphas, used, pairs)
-            held = np.sort(np.concatenate([held for _, held in pairs]))
-            predictions, used, share = predictions[:, :, held], used[held], share[held] / share[held].sum()
-        fits, scale = [], 1.0
-        for i in range(len(alphas)):
-            moves = predictions[i] - centre[:, None]
-            base = centre
-            if len(centre) == 1:
-                moves, base = np.stack([-moves[0], moves[0]]), np.array([-centre[0], centre[0]])
-            scale, loss = fit_scale(moves.T, base, train.labels[used], share, start=scale)
-            fits.append((loss, scale, found["coef"][i].copy(), found["intercept"][i]))
-        return fits
+    def _solve(
+        self, train: TrainingSet, alphas: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]
+    ) -> dict[str, Any]:
+        """The core's solutions, centres, scales and log-losses, by leaving out each row."""
+        used = np.flatnonzero(weight)
+        everything = len(used) == len(weight)
+        return _core.solve_prevalidated(
+            train.X if everything else np.ascontiguousarray(train.X[used]),
+            _targets(train, used),
+            weight[used],
+            train.labels[used] if _is_softmax(train) else None,
+            alphas.tolist(),
+            fit_intercept=self.fit_intercept,
+            threads=num_threads(self.n_jobs),
+        )
 
     def _by_folds(
         self,
         train: TrainingSet,
         alphas: npt.NDArray[np.float64],
+        weight: npt.NDArray[np.float64],
+        pairs: Pairs,
+    ) -> dict[str, Any]:
+        """As :meth:`_solve`, by leaving out whole groups."""
+        used = np.flatnonzero(weight)
+        held = np.sort(np.concatenate([held for _, held in pairs]))
+        share = weight[used[held]] / weight[used[held]].sum()
+        found = solve_classifier(train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs)
+        goal = _targets(train, used)
+        mean = goal @ (weight[used] / weight.sum())
+        found["centre"] = mean if self.fit_intercept else np.zeros(len(goal))
+        group = max(1, _BYTES // goal.nbytes)
+        fits = [
+            _core.fit_scales(
+                np.ascontiguousarray(
+                    self._held_out(train, alphas[first : first + group], used, pairs, len(goal))[:, :, held]
+                ),
+                found["centre"],
+                train.labels[used[held]] if _is_softmax(train) else None,
+                None if _is_softmax(train) else np.ascontiguousarray(goal[:, held]),
+                share,
+                num_threads(self.n_jobs),
+            )
+            for first in range(0, len(alphas), group)
+        ]
+        found["scale"], found["loss"] = (np.concatenate(parts) for parts in zip(*fits, strict=True))
+        return found
+
+    def _held_out(
+        self,
+        train: TrainingSet,
+        alphas: npt.NDArray[np.float64],
         used: npt.NDArray[np.intp],
         pairs: Pairs,
+        columns: int,
     ) -> npt.NDArray[np.float64]:
-        """Predictions (n_alphas, K, rows used) by the fit that held a row out; 0 where none did."""
-        columns = 1 if len(train.classes) == 2 else len(train.classes)
+        """Predictions (n_alphas, columns, rows used) by the fit that held a row out; 0 where none did."""
         found = np.zeros((len(alphas), columns, len(used)))
         for fit, held in pairs:
             weight = train.weight(self.class_weight, used[fit])
@@ -167,14 +188,28 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
             found[:, :, held] = part["coef"] @ train.X[used[held]].T + part["intercept"][:, :, None]
         return found
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Class probabilities: (n, K), rows sum to 1."""
+        """Class probabilities, (n, K), rows sum to 1; or the probability of each label, (n, L)."""
         from scipy.special import expit, softmax
 
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return np.stack([expit(-scores), expit(scores)], axis=1)
-        return np.asarray(softmax(scores, axis=1))
+        return np.asarray(expit(scores) if self.multilabel_ else softmax(scores, axis=1))
+
+    def predict_log_proba(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Logarithms of the probabilities, exact also where they underflow: (n, K), or (n, L)."""
+        from scipy.special import log_expit, log_softmax
+
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return np.stack([log_expit(-scores), log_expit(scores)], axis=1)
+        return np.asarray(log_expit(scores) if self.multilabel_ else log_softmax(scores, axis=1))
 
 
 def _folds(train: TrainingSet, used: npt.NDArray[np.intp], groups: npt.ArrayLike | None) -> Pairs | None:
@@ -185,55 +220,19 @@ def _folds(train: TrainingSet, used: npt.NDArray[np.intp], groups: npt.ArrayLike
     own = np.unique(np.asarray(groups)[used], return_inverse=True)[1]
     if own.max() == len(own) - 1:
         return None
-    pairs = inner_folds(train.labels[used].astype(np.intp), own, FOLDS)
+    codes = np.zeros(len(used), np.intp) if train.multilabel else train.labels[used].astype(np.intp)
+    pairs = inner_folds(codes, own, FOLDS)
     if not pairs:
         raise InputError("no class has two groups, so nothing can be held out", hint="fit RidgeProbe instead")
     return pairs
 
 
-def fit_scale(
-    moves: npt.NDArray[np.float64],
-    base: npt.NDArray[np.float64],
-    labels: npt.NDArray[np.uint32],
-    share: npt.NDArray[np.float64],
-    *,
-    start: float = 1.0,
-) -> tuple[float, float]:
-    """The c from 1e-6 to 1e6 of least log-loss of ``softmax(base + c * moves)``, and that log-loss.
+def _is_softmax(train: TrainingSet) -> bool:
+    """Whether the columns are classes that exclude each other; else each is a pair of classes."""
+    return not train.multilabel and len(train.classes) > 2
 
-    The log-loss is convex in c: Newton's method on its derivative, kept inside a bracket by bisection of
-    log c.
 
-    Args:
-        moves: (n, K).
-        base: (K,).
-        labels: (n,) classes.
-        share: (n,) weights that sum to 1.
-        start: where to begin.
-
-    >>> moves, labels = np.array([[1.0, -1], [1, -1], [-1, 1], [1, -1]]), np.array([0, 0, 1, 1])
-    >>> scale, loss = fit_scale(moves, np.zeros(2), labels, np.full(4, 0.25))
-    >>> round(float(1 / (1 + np.exp(-2 * scale))), 6)  # right three times of four
-    0.75
-    """
-    own = moves[np.arange(len(moves)), labels]
-    low, high = _SCALES
-    scale = min(max(start, low), high)
-    for _ in range(60):
-        logits = base + scale * moves
-        top = logits.max(axis=1, keepdims=True)
-        p = np.exp(logits - top)
-        total = p.sum(axis=1)
-        p /= total[:, None]
-        mean = np.einsum("ik,ik->i", p, moves)
-        slope = share @ (mean - own)
-        low, high = (scale, high) if slope < 0 else (low, scale)
-        curvature = share @ (np.einsum("ik,ik,ik->i", p, moves, moves) - mean**2)
-        following = scale - slope / curvature if curvature > 0 else low
-        if not low < following < high:
-            following = float(np.sqrt(low * high))
-        if abs(following - scale) <= 1e-9 * scale:
-            break
-        scale = following
-    loss = share @ (np.log(total) + top[:, 0] - (base[labels] + scale * own))
-    return float(scale), float(loss)
+def _targets(train: TrainingSet, used: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """+1 and -1 for each column and row used."""
+    goal = signs(train)
+    return np.ascontiguousarray(goal if len(used) == goal.shape[1] else goal[:, used])

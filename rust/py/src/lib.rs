@@ -7,9 +7,11 @@ mod cache;
 mod call;
 mod errors;
 mod hashing;
+mod mapped;
 mod matrix;
 mod neighbors;
 mod probes;
+mod temperature;
 mod views;
 
 use pyo3::prelude::*;
@@ -29,6 +31,8 @@ mod _core {
     use super::neighbors::{NeighborIndex, faster_than_float32, instruction_sets, neighbor_vote};
     #[pymodule_export]
     use super::probes::{solution_logits, solve_paths, solve_ridge, watch_paths};
+    #[pymodule_export]
+    use super::temperature::{fit_scales, solve_prevalidated};
     #[pymodule_export]
     use super::views::Rows;
 

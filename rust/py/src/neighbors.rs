@@ -1,7 +1,9 @@
 //! Nearest neighbours and their vote.
 
+use std::sync::Arc;
+
 use numpy::{
-    IntoPyArray, PyArray2, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    IntoPyArray, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -10,6 +12,7 @@ use tlengine_core::simd::{Isa, Kernels, exact::Real};
 
 use crate::call::{interruptible, promptly};
 use crate::errors::to_python;
+use crate::mapped::Mapped;
 
 type IdsAndScores<'py> = (Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<f64>>);
 
@@ -46,6 +49,39 @@ impl NeighborIndex {
         let rows = X.cast::<PyArray2<f64>>()?;
         let index = build(py, rows, metric, precision, threads)?;
         Ok(Self { rows: KeptRows::F64(rows.clone().unbind()), index })
+    }
+
+    /// The index of `X` whose codes are these read-only bytes; None where an index made here is the better one.
+    #[staticmethod]
+    #[pyo3(signature = (X, metric, precision, codes))]
+    #[expect(non_snake_case, reason = "the name of the data in scikit-learn")]
+    fn restore(
+        py: Python<'_>,
+        X: &Bound<'_, PyAny>,
+        metric: &str,
+        precision: &str,
+        codes: &Bound<'_, PyArray1<u8>>,
+    ) -> PyResult<Option<Self>> {
+        let (metric, precision) = (parse_metric(metric)?, parse_precision(precision)?);
+        let memory = Arc::new(Mapped::new(codes)?);
+        let (rows, shape) = match X.cast::<PyArray2<f32>>() {
+            Ok(rows) => (KeptRows::F32(rows.clone().unbind()), rows.dims()),
+            Err(_) => {
+                let rows = X.cast::<PyArray2<f64>>()?;
+                (KeptRows::F64(rows.clone().unbind()), rows.dims())
+            }
+        };
+        let restored = Kernels::current().and_then(|kernels| {
+            Index::restore(kernels, (shape[0], shape[1]), metric, precision, memory)
+        });
+        let index = restored.map_err(|error| to_python(py, error))?;
+        Ok(index.map(|index| Self { rows, index }))
+    }
+
+    /// What `restore` takes: the codes that were made so far, and all that goes with them.
+    fn codes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let bytes = interruptible(py, 1, |_| self.index.save())?;
+        Ok(bytes.into_pyarray(py))
     }
 
     /// The rows and columns of `X`.

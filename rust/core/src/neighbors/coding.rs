@@ -1,5 +1,7 @@
 //! Codes in which the first pass multiplies: single precision, bfloat16 or 8 bits.
 
+use bytemuck::Pod;
+
 use super::frame::{Frame, Placed};
 use super::matrix::Matrix;
 use crate::simd::Kernels;
@@ -15,7 +17,7 @@ const ROUNDINGS: f64 = 1.0 / (1 << 19) as f64;
 /// How vectors are coded, stored and multiplied.
 pub trait Coding: Sized + Send + Sync {
     /// One or more dimensions of a panel.
-    type Step: Copy + Send + Sync;
+    type Step: Pod + Send + Sync;
     /// One or more dimensions of one query.
     type Word: Copy + Send + Sync;
     /// Codes of one vector, in order.
@@ -28,6 +30,12 @@ pub trait Coding: Sized + Send + Sync {
     fn codes(depth: usize) -> Self::Codes;
     /// The coding that suits these rows.
     fn fit<T: Real>(kernels: Kernels, frame: &Frame, rows: Matrix<'_, T>) -> Self;
+    /// Whether vectors are rotated before they are coded.
+    fn is_rotated(&self) -> bool {
+        false
+    }
+    /// The coding that is rotated, or not.
+    fn restore(rotated: bool) -> Self;
     /// Codes a vector, whose contents are lost.
     fn encode(&self, kernels: Kernels, vector: &mut [f64], codes: &mut Self::Codes) -> Coded;
     /// Writes the codes as row `r` of a panel.
@@ -66,6 +74,10 @@ impl Coding for F32 {
     }
 
     fn fit<T: Real>(_: Kernels, _: &Frame, _: Matrix<'_, T>) -> Self {
+        Self
+    }
+
+    fn restore(_: bool) -> Self {
         Self
     }
 
@@ -115,6 +127,10 @@ impl Coding for Bf16 {
     }
 
     fn fit<T: Real>(_: Kernels, _: &Frame, _: Matrix<'_, T>) -> Self {
+        Self
+    }
+
+    fn restore(_: bool) -> Self {
         Self
     }
 
@@ -194,6 +210,14 @@ impl Coding for I8 {
             }
         }
         Self { rotate: errors[1] < WORTHWHILE * errors[0] }
+    }
+
+    fn is_rotated(&self) -> bool {
+        self.rotate
+    }
+
+    fn restore(rotate: bool) -> Self {
+        Self { rotate }
     }
 
     fn encode(&self, kernels: Kernels, vector: &mut [f64], codes: &mut Vec<i8>) -> Coded {

@@ -50,6 +50,37 @@ impl Distinct {
         Ok(found)
     }
 
+    /// Place and row of each row that is not the first of its kind, one after the other, in order.
+    pub fn others(&self) -> Vec<u32> {
+        let pairs =
+            self.others.iter().flat_map(|(&place, rows)| rows.iter().map(move |&row| [place, row]));
+        let mut pairs: Vec<[u32; 2]> = pairs.collect();
+        pairs.sort_unstable();
+        pairs.concat()
+    }
+
+    /// From `firsts` and [`Self::others`] of so many rows; None where these are not each row once.
+    pub fn restore(rows: usize, firsts: Vec<u32>, others: &[u32]) -> Option<Self> {
+        let mut seen = vec![false; rows];
+        let mut see = |row: u32| {
+            let seen = seen.get_mut(row as usize)?;
+            (!std::mem::replace(seen, true)).then_some(())
+        };
+        if firsts.len() + others.len() / 2 != rows || !firsts.is_sorted() {
+            return None;
+        }
+        firsts.iter().try_for_each(|&row| see(row))?;
+        let mut found = Self { firsts, others: HashMap::new() };
+        for &[place, row] in others.as_chunks::<2>().0 {
+            see(row)?;
+            if place as usize >= found.firsts.len() {
+                return None;
+            }
+            found.others.entry(place).or_default().push(row);
+        }
+        Some(found)
+    }
+
     fn stands_for<T: Real>(&self, rows: Matrix<'_, T>, place: u32, row: usize) -> bool {
         rows.row(self.firsts[place as usize] as usize) == rows.row(row)
     }

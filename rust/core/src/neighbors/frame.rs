@@ -78,6 +78,17 @@ impl Frame {
         frame
     }
 
+    /// A frame with the [`Self::facts`] of another.
+    pub fn restore(metric: Metric, kernels: Kernels, unit: f64, centre: Vec<f64>) -> Self {
+        let centre_norm = kernels.squared_norm(&centre).sqrt();
+        Self { metric, kernels, centre, centre_norm, unit }
+    }
+
+    /// Unit and centre.
+    pub fn facts(&self) -> (f64, &[f64]) {
+        (self.unit, &self.centre)
+    }
+
     fn mean<T: Real>(&self, rows: Matrix<'_, T>) -> Vec<f64> {
         let stride = rows.rows().div_ceil(SAMPLE).max(1);
         let mut sum = vec![0.0; rows.columns()];

@@ -32,17 +32,17 @@ pub struct Neighbors {
 
 /// The codes of some rows, in the precisions that were needed so far.
 pub struct Index {
-    frame: Frame,
-    kernels: Kernels,
-    shape: (usize, usize),
-    distinct: Distinct,
-    norms: Vec<Double>,
+    pub(super) frame: Frame,
+    pub(super) kernels: Kernels,
+    pub(super) shape: (usize, usize),
+    pub(super) distinct: Distinct,
+    pub(super) norms: Vec<Double>,
     /// The codes to try in turn; the last serve in any case.
-    ladder: Vec<Code>,
-    bfloat16: OnceLock<Codes<Bf16>>,
-    float32: OnceLock<Codes<F32>>,
-    int8: OnceLock<Codes<I8>>,
-    spare: Spare,
+    pub(super) ladder: Vec<Code>,
+    pub(super) bfloat16: OnceLock<Codes<Bf16>>,
+    pub(super) float32: OnceLock<Codes<F32>>,
+    pub(super) int8: OnceLock<Codes<I8>>,
+    pub(super) spare: Spare,
 }
 
 /// Queries of one thread that pass over a block of rows together.

@@ -3,6 +3,7 @@
 use super::coding::{Coding, bound_query, bound_row};
 use super::frame::{Frame, Placed};
 use super::matrix::Matrix;
+use super::saved::{Kept, Reader, Writer, odd};
 use super::shortlist::Shortlist;
 use super::spare::Spare;
 use crate::error::Result;
@@ -21,8 +22,8 @@ const SAMPLES: usize = 7;
 
 /// Some panels of rows that are scanned together.
 struct Block<C: Coding> {
-    steps: Vec<C::Step>,
-    bounds: Vec<RowBounds>,
+    steps: Kept<C::Step>,
+    bounds: Kept<RowBounds>,
 }
 
 /// The codes of all rows.
@@ -68,6 +69,41 @@ impl<C: Coding> Codes<C> {
             Block::build(&coding, kernels, frame, rows, &panels)
         })?;
         Ok(Self { blocks, kernels, coding })
+    }
+
+    /// Writes what [`Self::restore`] reads.
+    pub fn save(&self, to: &mut Writer, code: u64) -> Result<()> {
+        to.put(&[code, u64::from(self.coding.is_rotated()), self.blocks.len() as u64])?;
+        let panels = self.blocks.iter().map(|block| block.bounds.len() as u64);
+        to.put(&panels.collect::<Vec<u64>>())?;
+        for block in &self.blocks {
+            to.put(&block.steps)?;
+            to.put(&block.bounds)?;
+        }
+        Ok(())
+    }
+
+    /// Codes of so many rows and columns that were saved in so many blocks.
+    pub fn restore(
+        from: &mut Reader,
+        rotated: bool,
+        blocks: usize,
+        (kernels, rows, columns): (Kernels, usize, usize),
+    ) -> Result<Self> {
+        let panels = from.take_usize(blocks)?;
+        let all = panels.iter().try_fold(0usize, |all, &panels| all.checked_add(panels));
+        // The places of a panel's rows follow from the number of its block.
+        let (count, total) = (blocks.max(1), rows.div_ceil(PANEL_ROWS));
+        let as_built = |(i, &panels): (usize, &usize)| panels == (total + count - 1 - i) / count;
+        if all != Some(total) || !panels.iter().enumerate().all(as_built) {
+            return Err(odd());
+        }
+        let steps = C::steps(columns);
+        let read = panels.iter().map(|&panels| {
+            let steps = from.take(panels.checked_mul(steps).ok_or_else(odd)?)?;
+            Ok(Block { steps, bounds: from.take(panels)? })
+        });
+        Ok(Self { blocks: read.collect::<Result<_>>()?, kernels, coding: C::restore(rotated) })
     }
 
     /// The number of blocks into which the rows are cut.
@@ -125,7 +161,8 @@ impl<C: Coding> Codes<C> {
         let Block { steps, bounds } = &self.blocks[block];
         let depth = steps.len() / bounds.len();
         lists.iter().for_each(|list| list.prefetch(self.kernels));
-        for (panel, (steps, rows)) in steps.chunks_exact(depth).zip(bounds).enumerate() {
+        let panels = steps.chunks_exact(depth).zip(bounds.iter());
+        for (panel, (steps, rows)) in panels.enumerate() {
             C::products(self.kernels, &tile.words, tile.width, steps, sums);
             let marks = self.kernels.upper_bounds(sums, rows, &tile.bounds[..tile.width]);
             let first = (block + panel * self.blocks.len()) * PANEL_ROWS;
@@ -171,7 +208,7 @@ impl<C: Coding> Block<C> {
             C::store(&codes, &mut steps[panel * C::steps(depth)..][..C::steps(depth)], r);
             bound_row::<C>(&mut bounds[panel], r, depth, placed, coded);
         }
-        Ok(Self { steps, bounds })
+        Ok(Self { steps: Kept::Own(steps), bounds: Kept::Own(bounds) })
     }
 }
 

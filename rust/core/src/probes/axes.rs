@@ -115,14 +115,14 @@ mod tests {
 
     const D: usize = 20;
 
-    /// 500 rows of 20 correlated columns of sizes from 1 to 20, with an offset.
+    /// 300 rows of 20 correlated columns of sizes from 1 to 20, with an offset.
     fn rows() -> Vec<f64> {
         let noise = |i: usize| ((i * 7919 + i * i * 31) % 1009) as f64 / 504.0 - 1.0;
         let row = |i: usize| {
             let own = move |j: usize| noise(i * D + j) * (j + 1) as f64;
             (0..D).map(move |j| 5.0 + own(j) + 0.7 * own((j + 1) % D))
         };
-        (0..500).flat_map(row).collect()
+        (0..300).flat_map(row).collect()
     }
 
     #[test]
@@ -130,12 +130,12 @@ mod tests {
         let (x, stop) = (rows(), AtomicBool::new(false));
         let run = Run::new(2, &stop);
         let design =
-            DenseDesign::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run)
+            DenseDesign::new(Selection::new(&x, D).unwrap(), &[1.0; 300], (true, true), run)
                 .unwrap();
         let (mut scratch, stride) = (Vec::new(), Source::<f64>::stride(&design));
-        let rows = design.block(0..500, &mut scratch);
+        let rows = design.block(0..300, &mut scratch);
         let product = |i: usize, j: usize| {
-            rows.chunks(stride).map(|row| row[i] * row[j]).sum::<f64>() / 500.0
+            rows.chunks(stride).map(|row| row[i] * row[j]).sum::<f64>() / 300.0
         };
         for i in 0..D {
             assert!((0.4..2.5).contains(&product(i, i)), "axis {i} varies by {}", product(i, i));
@@ -148,7 +148,7 @@ mod tests {
         let (x, stop) = (rows(), AtomicBool::new(false));
         let run = Run::new(2, &stop);
         let design =
-            DenseDesign::new(Selection::new(&x, D).unwrap(), &[1.0; 500], (true, true), run)
+            DenseDesign::new(Selection::new(&x, D).unwrap(), &[1.0; 300], (true, true), run)
                 .unwrap();
         let w: Vec<f64> = (0..3 * D).map(|i| (i % 7) as f64 - 2.5).collect();
         let placed = design.placed(&w, &[0.5, 1.0, -2.0], run).unwrap();
@@ -174,9 +174,9 @@ mod tests {
         let stop = AtomicBool::new(false);
         let run = Run::new(1, &stop);
         let x = Selection::new(&x, D).unwrap();
-        let turned = DenseDesign::new(x, &[1.0; 500], (true, true), run).unwrap();
-        let plain = DenseDesign::new(x, &[1.0; 500], (true, false), run).unwrap();
+        let turned = DenseDesign::new(x, &[1.0; 300], (true, true), run).unwrap();
+        let plain = DenseDesign::new(x, &[1.0; 300], (true, false), run).unwrap();
         let (mut a, mut b) = (Vec::new(), Vec::new());
-        assert_eq!(turned.block(0..500, &mut a), plain.block(0..500, &mut b));
+        assert_eq!(turned.block(0..300, &mut a), plain.block(0..300, &mut b));
     }
 }

@@ -23,6 +23,7 @@ mod ridge;
 mod scaling;
 mod solve;
 mod sparse;
+mod temperature;
 mod watch;
 
 pub use crate::simd::pass::Loss;
@@ -31,7 +32,8 @@ pub use data::Selection;
 pub use design::Features;
 pub use logits::logits;
 pub use pass::{Target, Task};
-pub use ridge::{RidgePath, RidgeTask, ridge_path};
+pub use ridge::{Prevalidated, RidgePath, RidgeTask, prevalidated_path, ridge_path};
 pub use solve::{Options, Path, Problem, Solution, solve_many, solve_paths, solve_watched};
 pub use sparse::Csr;
+pub use temperature::{Fit, Goal, Stored, fit_scales};
 pub use watch::{Finished, Progress, Watch};

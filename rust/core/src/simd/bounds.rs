@@ -28,6 +28,11 @@ pub struct RowBounds {
     pub bias_error: [f32; PANEL_ROWS],
 }
 
+// SAFETY: five arrays of 32 floats fill ten cache lines to the last byte, and any bytes are floats.
+unsafe impl bytemuck::Zeroable for RowBounds {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for RowBounds {}
+
 impl RowBounds {
     /// A panel without rows: no bound reaches any floor.
     pub const NONE: Self = Self {

@@ -13,6 +13,7 @@ pub mod exact;
 mod floor;
 mod isa;
 mod kernels;
+pub mod moments;
 pub mod pass;
 mod prefetch;
 pub mod products;

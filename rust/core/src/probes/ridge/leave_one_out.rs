@@ -19,53 +19,82 @@ const LOSS: f64 = 1e-3;
 /// What predictions are called where memory for them cannot be had.
 const PREDICTIONS: &str = "leave-one-out predictions";
 
-/// Scores all penalties, with products in double precision where those of `T` would lose too much.
+/// What is shown the leave-one-out predictions of a block of rows, penalties x columns x rows.
+pub(super) type Show<'a> = &'a (dyn Fn(Range<usize>, &[f64]) -> Result<()> + Sync);
+/// The factors, the targets along them, and the centres of the targets.
+pub(super) type Parts<'a> = (&'a Factors, &'a [f64], &'a [f64]);
+
+/// Scores all penalties.
 pub(super) fn score<T: Element>(
     rows: &CentredRows<'_, T>,
     task: &RidgeTask<'_>,
-    parts: (&Factors, &[f64], &[f64]),
+    parts: Parts<'_>,
     run: Run<'_>,
     path: &mut RidgePath<T>,
 ) -> Result<()> {
+    let scores = walk(rows, task, parts, run, (1, None))?;
+    gather(&scores, task, parts.2.len(), path)
+}
+
+/// Shows the predictions of one block of rows in `every`, each once, in any order and on any thread.
+pub(super) fn show<T: Element>(
+    rows: &CentredRows<'_, T>,
+    task: &RidgeTask<'_>,
+    parts: Parts<'_>,
+    run: Run<'_>,
+    (every, watch): (usize, Show<'_>),
+) -> Result<()> {
+    walk(rows, task, parts, run, (every, Some(watch)))?;
+    Ok(())
+}
+
+/// Products are in double precision where those of `T` would lose too much.
+fn walk<T: Element>(
+    rows: &CentredRows<'_, T>,
+    task: &RidgeTask<'_>,
+    parts: Parts<'_>,
+    run: Run<'_>,
+    blocks: (usize, Option<Show<'_>>),
+) -> Result<Vec<Scores>> {
     let factors = parts.0;
     // With nearly as many directions as rows most leverages are near one, and single precision would
     // lose a direction of hardly any variance.
     if 2 * factors.values.len() > rows.count() || factors.loss(task.alphas) > LOSS {
-        score_with::<T, f64>(rows, task, parts, run, path)
+        walk_with::<T, f64>(rows, task, parts, run, blocks)
     } else {
-        score_with::<T, T>(rows, task, parts, run, path)
+        walk_with::<T, T>(rows, task, parts, run, blocks)
     }
 }
 
-fn score_with<T: Element, E: Element>(
+fn walk_with<T: Element, E: Element>(
     rows: &CentredRows<'_, T>,
     task: &RidgeTask<'_>,
-    (factors, along, centres): (&Factors, &[f64], &[f64]),
+    (factors, along, centres): Parts<'_>,
     run: Run<'_>,
-    path: &mut RidgePath<T>,
-) -> Result<()> {
+    (every, watch): (usize, Option<Show<'_>>),
+) -> Result<Vec<Scores>> {
     let n = task.weight.len();
     let rotation = match factors.coordinates.is_empty() {
         true => Some(Rotation::new(factors, along, centres, task)?),
         false => None,
     };
     let careful = Lazy::new(|| Careful::new(task, factors, along, centres));
-    let leaver = Leaver::<T, E, _> { rows, task, columns: centres.len(), rotation, careful };
+    let leaver = Leaver::<T, E, _> { rows, task, columns: centres.len(), rotation, careful, watch };
     let block = block_rows::<E>(rows.stride());
     let blocks = n.div_ceil(block);
     let chunks = CHUNKS.min(blocks);
-    let scores = run.collect(chunks, |chunk| {
+    run.collect(chunks, |chunk| {
         let (alphas, columns) = (task.alphas.len(), centres.len());
         let (errors, hits) = (vec![0.0; alphas * columns], vec![0.0; alphas]);
         let mut scores = Scores { errors, hits, predictions: Vec::new() };
         let mut scratch = Buffers::default();
-        for at in chunk * blocks / chunks..(chunk + 1) * blocks / chunks {
+        let own = chunk * blocks / chunks..(chunk + 1) * blocks / chunks;
+        for at in own.filter(|at| at.is_multiple_of(every)) {
             run.check()?;
             leaver.score(at * block..((at + 1) * block).min(n), &mut scratch, &mut scores)?;
         }
         Ok(scores)
-    })?;
-    gather(&scores, task, centres.len(), path)
+    })
 }
 
 /// Sums over rows of one chunk: squared errors per alpha and column, right answers per alpha.
@@ -110,6 +139,7 @@ struct Leaver<'a, T, E, F> {
     rotation: Option<Rotation<'a, E>>,
     /// As much memory as all directions take, for rows that hardly any X has.
     careful: Lazy<Careful<'a>, F>,
+    watch: Option<Show<'a>>,
 }
 
 /// A value that is made once, by the first who needs it.
@@ -144,7 +174,8 @@ impl<'a, T: Element, E: Element, F: Fn() -> Result<Careful<'a>>> Leaver<'a, T, E
         scratch: &mut Buffers<E>,
         scores: &mut Scores,
     ) -> Result<()> {
-        let keep = self.task.predictions || !self.task.labels.is_empty();
+        let asked = self.task.predictions || self.watch.is_some();
+        let keep = asked || !self.task.labels.is_empty();
         let length = if keep { self.task.alphas.len() * self.columns * rows.len() } else { 0 };
         let mut left = filled(0.0, length, PREDICTIONS)?;
         let near = match &self.rotation {
@@ -165,6 +196,9 @@ impl<'a, T: Element, E: Element, F: Fn() -> Result<Careful<'a>>> Leaver<'a, T, E
         let predictions = left;
         if !self.task.labels.is_empty() {
             self.count(rows.clone(), &predictions, &mut scores.hits);
+        }
+        if let Some(watch) = self.watch {
+            watch(rows.clone(), &predictions)?;
         }
         if self.task.predictions {
             scores.predictions.push((rows.start, predictions));

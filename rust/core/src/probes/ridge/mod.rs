@@ -14,10 +14,13 @@ mod careful;
 mod dual;
 mod factors;
 mod leave_one_out;
+mod prevalidated;
 mod primal;
 mod rotation;
 mod rows;
 mod skeleton;
+
+pub use prevalidated::{Prevalidated, prevalidated_path};
 
 use factors::Factors;
 pub(super) use primal::products_of_columns;
@@ -76,6 +79,23 @@ pub fn ridge_path<T: Element>(
     task: &RidgeTask<'_>,
     run: Run<'_>,
 ) -> Result<RidgePath<T>> {
+    let (rows, factors, along, centres, mut path) = factorise(x, task, run)?;
+    if task.leave_one_out {
+        let parts = (&factors, along.as_slice(), centres.as_slice());
+        leave_one_out::score(&rows, task, parts, run, &mut path)?;
+    }
+    Ok(path)
+}
+
+type Factorised<'a, T> = (CentredRows<'a, T>, Factors, Vec<f64>, Vec<f64>, RidgePath<T>);
+
+/// The rows as leave-one-out reads them, the factors, the targets along them and their centres, and the
+/// solutions.
+fn factorise<'a, T: Element>(
+    x: Selection<'a, T>,
+    task: &RidgeTask<'_>,
+    run: Run<'_>,
+) -> Result<Factorised<'a, T>> {
     check(x, task)?;
     let mut rows = CentredRows::new(x, task.weight, task.intercept, run)?;
     let centres = centres(task);
@@ -87,12 +107,8 @@ pub fn ridge_path<T: Element>(
     let along = along(&factors, centres.len(), run)?;
     let mut path = RidgePath { rank: factors.values.len(), ..RidgePath::default() };
     coefficients(&rows, &factors, &along, task.alphas, &centres, run, &mut path)?;
-    if task.leave_one_out {
-        rows.divide_by(&factors.scale);
-        let parts = (&factors, along.as_slice(), centres.as_slice());
-        leave_one_out::score(&rows, task, parts, run, &mut path)?;
-    }
-    Ok(path)
+    rows.divide_by(&factors.scale);
+    Ok((rows, factors, along, centres, path))
 }
 
 /// The weighted mean of each target, zero without an intercept.

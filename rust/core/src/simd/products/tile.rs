@@ -50,6 +50,19 @@ impl StepI8 {
     pub const ZERO: Self = Self([[128; 4]; PANEL_ROWS]);
 }
 
+// SAFETY: arrays of numbers that fill their type to the last byte, and any bytes are numbers.
+unsafe impl bytemuck::Zeroable for StepF32 {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for StepF32 {}
+// SAFETY: as above.
+unsafe impl bytemuck::Zeroable for StepBf16 {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for StepBf16 {}
+// SAFETY: as above.
+unsafe impl bytemuck::Zeroable for StepI8 {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for StepI8 {}
+
 /// Products of a tile of queries with a panel of rows.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]

@@ -1,0 +1,140 @@
+//! The scale of predictions that makes their log-loss least.
+//!
+//! Logits are `centre + scale * (prediction - centre)`. The log-loss is convex in the scale, so Newton's
+//! method inside a [`bracket`] finds its minimum. Predictions are read block by block, and sums are those
+//! of fixed chunks in their order, so the result has the same bits for any number of threads.
+
+mod bracket;
+mod series;
+mod tile;
+
+pub(super) use bracket::{Bracket, LIMITS};
+pub(super) use series::{Outcome, Part, settle};
+pub(super) use tile::{Columns, Tiles, WIDTH};
+
+use bracket::{At, search};
+
+use crate::error::{Error, Result};
+use crate::parallel::Run;
+use crate::simd::Kernels;
+use crate::simd::moments::TILE;
+
+/// Chunks of rows at most.
+const CHUNKS: usize = 16;
+/// Tiles between two questions whether to stop.
+const CHECKED: usize = 16;
+
+/// What predictions are to come out as.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal<'a> {
+    /// A class for each row: the softmax over columns.
+    Classes(&'a [u32]),
+    /// +1 or -1 for each column and row, one column after the other: a column is the logit of one class, its
+    /// negative that of the other, and the log-loss is the mean over columns.
+    Signs(&'a [f64]),
+}
+
+/// The best scale of predictions, and their log-loss at it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    /// From 1e-6 to 1e6.
+    pub scale: f64,
+    /// The weighted mean.
+    pub loss: f64,
+}
+
+/// Predictions of rows for some penalties: penalties x columns x rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The predictions.
+    pub values: &'a [f64],
+    /// What each column is without a move.
+    pub centre: &'a [f64],
+    /// What they are to come out as.
+    pub goal: Goal<'a>,
+    /// A weight for each row; they sum to 1.
+    pub share: &'a [f64],
+}
+
+/// The best scale for each penalty, each search begun where the one before ended.
+pub fn fit_scales(stored: &Stored<'_>, run: Run<'_>) -> Result<Vec<Fit>> {
+    let size = stored.centre.len() * stored.share.len();
+    check(stored, size)?;
+    let mut start = 1.0;
+    let mut fits = Vec::new();
+    for values in stored.values.chunks(size) {
+        let look = |scale: f64| Ok(sum(&Stored { values, ..*stored }, scale, run)?.0);
+        let (scale, at) = search(start, look)?;
+        fits.push(Fit { scale, loss: at.loss });
+        start = scale;
+    }
+    Ok(fits)
+}
+
+/// About the best scale, from few rows: as if one more was wrong by what is usual, so that rows without an
+/// error do not ask for an infinite one. The search begins at `start`.
+pub(super) fn guess(stored: &Stored<'_>, start: f64, run: Run<'_>) -> Result<f64> {
+    let look = |scale: f64| {
+        let (mut at, own) = sum(stored, scale, run)?;
+        at.slope += own / stored.share.len() as f64;
+        Ok(at)
+    };
+    Ok(search(start, look)?.0)
+}
+
+/// Log-loss and derivatives at a scale, and the weighted size of the moves of the own classes.
+fn sum(stored: &Stored<'_>, scale: f64, run: Run<'_>) -> Result<(At, f64)> {
+    let rows = stored.share.len();
+    let tiles = rows.div_ceil(TILE);
+    let chunks = CHUNKS.min(tiles);
+    let kernels = Kernels::current()?;
+    let from = Columns { values: stored.values, ld: rows };
+    let sums = run.collect(chunks, |chunk| {
+        let mut sum = (At::default(), 0.0);
+        let mut buffers = Tiles::new(stored.goal, stored.centre, kernels);
+        for tile in chunk * tiles / chunks..(chunk + 1) * tiles / chunks {
+            if tile % CHECKED == 0 {
+                run.check()?;
+            }
+            let first = tile * TILE;
+            let count = TILE.min(rows - first);
+            let share = &stored.share[first..first + count];
+            let (at, own) = buffers.sum(from, (first, first, count), scale, share);
+            sum.0.add(1.0, at);
+            sum.1 += own;
+        }
+        Ok(sum)
+    })?;
+    let mut total = (At::default(), 0.0);
+    for (at, own) in sums {
+        total.0.add(1.0, at);
+        total.1 += own;
+    }
+    Ok(total)
+}
+
+fn check(stored: &Stored<'_>, size: usize) -> Result<()> {
+    let (rows, columns) = (stored.share.len(), stored.centre.len());
+    let length = stored.values.len();
+    let targets = match stored.goal {
+        Goal::Classes(labels) if columns > 1 => {
+            if let Some(row) = labels.iter().position(|&label| label as usize >= columns) {
+                let label = labels[row];
+                return Err(Error::Invalid(format!(
+                    "class {label} at row {row} of {columns} classes"
+                )));
+            }
+            labels.len() * columns
+        }
+        Goal::Classes(_) => return Err(Error::Shape("classes need two columns at least".into())),
+        Goal::Signs(signs) => signs.len(),
+    };
+    if size == 0 || !length.is_multiple_of(size) || targets != size {
+        let what = format!("{length} predictions and {targets} targets");
+        return Err(Error::Shape(format!("{what} for {rows} rows of {columns} columns")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
