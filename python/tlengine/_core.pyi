@@ -156,6 +156,9 @@ def watch_paths(
     ``starts``: where each task starts.
     """
 
+def patient_count(losses: Sequence[float], patience: int, tol: float) -> int | None:
+    """After how many of these held-out losses, of ascending C, patience ends a path; None: it does not."""
+
 def solution_logits(
     x: npt.NDArray[Any],
     rows: npt.NDArray[np.intp],
@@ -175,7 +178,10 @@ def solve_ridge(
     leave_one_out: bool,
     predictions: bool,
     threads: int,
-) -> dict[str, Any]: ...
+    look: Callable[[float], bool] | None = None,
+) -> dict[str, Any] | None:
+    """Ridge solutions for all alphas; None where ``look``, told the part that is done, said it was enough."""
+
 def solve_prevalidated(
     x: npt.NDArray[np.float32] | npt.NDArray[np.float64],
     targets: npt.NDArray[np.float64],

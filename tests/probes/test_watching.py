@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def data(n: int = 400, d: int = 12, classes: int = 3) -> tuple[npt.NDArray[Any],
 
 def slow() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Work for some tenths of a second for every C, seen by several looks."""
-    return data(4_000, 128, 100)
+    return data(6_000, 192, 120)
 
 
 def after(solved: int) -> Any:
@@ -102,7 +102,7 @@ def test_an_ended_path_is_taken_up_from_its_file(tmp_path: Path) -> None:
         part = tl.probe_path(X, y, Cs=CS, folds=2, resume=file, callback=after(1))
     told: list[PathProgress] = []
     whole = tl.probe_path(X, y, Cs=CS, folds=2, resume=file, callback=told.append)
-    assert told[0].solved == len(part.Cs)
+    assert told[0].solved == told[0].taken_up == len(part.Cs)
     assert part.Cs.max() < told[0].C
     np.testing.assert_array_equal(whole.coef_[: len(part.Cs)], part.coef_)
     same(whole, tl.probe_path(X, y, Cs=CS, folds=2))
@@ -131,6 +131,32 @@ def test_patience_goes_on_where_it_was(tmp_path: Path) -> None:
         tl.probe_path(X, y, Cs=wanted.Cs[:count], folds=3, resume=file)
         found = tl.probe_path(X, y, Cs=12, folds=3, patience=2, resume=file)
         assert found.Cs.tolist() == wanted.Cs.tolist(), count
+
+
+def test_with_patience_a_value_of_c_beyond_the_end_is_not_in_the_result(tmp_path: Path) -> None:
+    X, y = data(300, 40)
+    wanted = tl.probe_path(X, y, Cs=12, folds=3, patience=2)
+    tl.probe_path(X, y, Cs=12, folds=3, resume=tmp_path / "all")
+    tl.probe_path(X, y, Cs=[1e5], folds=3, resume=tmp_path / "last")
+    for name in ("all", "last"):
+        found = tl.probe_path(X, y, Cs=12, folds=3, patience=2, resume=tmp_path / name)
+        assert found.Cs.tolist() == wanted.Cs.tolist()
+        assert found.ended_early_
+
+
+def test_nothing_is_taken_up_that_was_not_kept() -> None:
+    X, y = slow()
+    told: list[PathProgress] = []
+    tl.probe_path(X, y, Cs=CS[:2], callback=told.append)
+    assert {progress.taken_up for progress in told} == {0}
+
+
+def test_a_saved_probe_does_not_carry_what_its_fit_kept() -> None:
+    X, y = data()
+    probe = tl.LinearProbeCV(CS, warm_start=True).fit(X, y)
+    assert "_kept" in vars(probe)
+    assert "_kept" not in vars(pickle.loads(pickle.dumps(probe)))  # noqa: S301 - our own bytes
+    assert "_kept" not in vars(probe.set_params(warm_start=False).fit(X, y))
 
 
 def test_a_file_of_another_problem_is_refused(tmp_path: Path) -> None:
@@ -178,22 +204,19 @@ def test_a_warm_start_of_one_c_saves_passes_and_other_data_start_anew() -> None:
     assert warm < cold
     probe.fit(X[:, :20], y)
     assert probe.converged_
-    assert probe.coef_.shape == (100, 20)
+    assert probe.coef_.shape == (120, 20)
 
 
 def test_ctrl_c_is_noticed_at_a_thousand_classes() -> None:
     X, y = data(3_000, 512, 1_000)
-    sent: list[float] = []
-
-    def interrupt() -> None:
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(1.5, interrupt)
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
+    told: list[PathProgress] = []
     with pytest.raises(KeyboardInterrupt):
-        tl.probe_path(X, y, Cs=[1e-2, 1.0, 1e2], tol=1e-9, progress=False)
-    assert sent
+        tl.probe_path(X, y, Cs=[1e-2, 1.0, 1e2], tol=1e-9, callback=told.append)
+    # It ended in the middle: some seconds of passes were still to come.
+    assert told[-1].solved < 3
+    assert told[-1].passes_left > 0
 
 
 @pytest.mark.parametrize(
@@ -215,3 +238,52 @@ def test_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     X, y = slow()
     tl.probe_path(X, y, Cs=CS[:2])
     assert capsys.readouterr() == ("", "")
+
+
+def test_two_classes_are_kept_before_their_columns_fill_a_pass(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(60_000, 300)) @ rng.normal(size=(300, 300))).astype(np.float32)
+    y = X[:, 0] + 20 * rng.normal(size=len(X)) > 0
+    with pytest.warns(TimeLimitWarning):
+        path = tl.probe_path(X, y, Cs=np.logspace(-6, 3, 30), resume=tmp_path / "path", callback=after(1))
+    assert 1 <= len(path.Cs) < 30
+
+
+def test_nobody_is_asked_again_after_enough() -> None:
+    X, y = slow()
+    told: list[int] = []
+
+    def enough(progress: PathProgress) -> bool:
+        told.append(progress.solved)
+        return progress.solved >= 1
+
+    with pytest.warns(TimeLimitWarning):
+        tl.probe_path(X, y, Cs=CS, callback=enough)
+    assert [solved for solved in told if solved] == [told[-1]]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_warm_start_leaves_no_intercept_behind(first: bool) -> None:
+    X, y = data(classes=2)
+    probe = tl.LinearProbe(warm_start=True, fit_intercept=first).fit(X, y > 0)
+    probe.set_params(fit_intercept=not first).fit(X, y > 0)
+    cold = tl.LinearProbe(fit_intercept=not first).fit(X, y > 0)
+    np.testing.assert_allclose(probe.intercept_, cold.intercept_, atol=1e-3)
+    np.testing.assert_allclose(probe.coef_, cold.coef_, atol=1e-3)
+
+
+def test_a_warm_start_knows_labels_that_no_row_has() -> None:
+    X, y = data()
+    Y = np.stack([y == 0, y == 1], axis=1)
+    absent = np.stack([y == 0, y < 0], axis=1)
+    probe = tl.LinearProbe(warm_start=True).fit(X, Y).fit(X, absent)
+    assert probe.predict_proba(X.mean(axis=0)[None])[0, 1] < 1e-8
+
+
+def test_equal_values_of_c_have_equal_solutions(tmp_path: Path) -> None:
+    X, y = data()
+    path = tl.probe_path(X, y, Cs=[0.1, 1.0, 0.1, 0.1], folds=3, resume=tmp_path / "path")
+    assert path.converged_.all()
+    assert path.Cs.tolist() == [0.1, 1.0, 0.1, 0.1]
+    np.testing.assert_array_equal(path.coef_[0], path.coef_[3])
+    np.testing.assert_array_equal(path.folds[0].coef_[0], path.folds[0].coef_[2])

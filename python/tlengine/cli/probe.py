@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_MONTH = 30 * 24 * 3600.0
+
 
 @click.command("probe")
 @click.argument("data", type=click.Path())
@@ -198,22 +200,30 @@ class _Keeping:
         folder = cache_root() / "paths"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _forget(folder)
         except OSError as error:
             say(f"note: finished C cannot be kept in {folder}: {error.strerror}", quiet=quiet)
         self.folder = folder if os.access(folder, os.W_OK) else None
 
     def look(self, progress: PathProgress) -> None:
-        if self._last is None and progress.solved:
-            say(f"{progress.solved} of {progress.total} values of C taken up", quiet=self._quiet)
+        if self._last is None and progress.taken_up:
+            say(f"{progress.taken_up} of {progress.total} values of C taken up", quiet=self._quiet)
         self._last = progress
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is KeyboardInterrupt and self._last is not None and self.folder is not None:
+        if kind is KeyboardInterrupt and self._last and self._last.solved and self.folder is not None:
             done = f"{self._last.solved} of {self._last.total} values of C are kept"
             say(f"{done}: the same command goes on from there", quiet=self._quiet)
+
+
+def _forget(folder: Path) -> None:
+    """Deletes what was kept of paths that nobody has gone on with for a month."""
+    for file in folder.glob("*.path"):
+        if time.time() - file.stat().st_mtime > _MONTH:
+            file.unlink(missing_ok=True)
 
 
 def _score(probe: Any, features: Features, test: Any) -> float | None:

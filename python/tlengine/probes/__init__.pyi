@@ -22,6 +22,7 @@ from .ridge import RidgePath as RidgePath
 from .ridge import RidgeProbe as RidgeProbe
 from .ridge import ridge_path as ridge_path
 from .ridge_cv import RidgeProbeCV as RidgeProbeCV
+from .ridge_progress import RidgeProgress as RidgeProgress
 from .ridge_regressor import RidgeRegressor as RidgeRegressor
 from .svm import LinearSVMProbe as LinearSVMProbe
 from .svm import LinearSVMProbeCV as LinearSVMProbeCV

@@ -81,6 +81,10 @@ class _Solved(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: i
         tags.input_tags.sparse = True
         return tags
 
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_kept"}
+
     def _solve(
         self,
         train: Any,
@@ -90,6 +94,8 @@ class _Solved(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # type: i
         start: Start | None = None,
     ) -> ProbePath:
         # What was solved by an interrupted fit is there for the next one on the same data.
+        if not self.warm_start:
+            self.__dict__.pop("_kept", None)
         kept = self.__dict__.setdefault("_kept", {}) if self.warm_start else None
         watching = Watching(
             callback=self.callback, max_seconds=self.max_seconds, resume=self.resume, progress=self.progress,

@@ -22,6 +22,7 @@ Solution = dict[str, Any]
 Kept = dict[float, list[Solution]]
 """The solutions of every task, by C."""
 _FORMAT = "tlengine-path"
+_SLICE = 64 << 20
 
 
 def problem_digest(X: Any, tasks: Iterable[Any], settings: Any) -> str:
@@ -40,7 +41,10 @@ def problem_digest(X: Any, tasks: Iterable[Any], settings: Any) -> str:
     for part in (*(X if isinstance(X, tuple) else (X,)), *(part for task in tasks for part in task)):
         if isinstance(part, np.ndarray):
             digest.update(f"\0{part.dtype.str}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+            data = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
+            # In slices: Ctrl-C is noticed between two of them.
+            for first in range(0, len(data), _SLICE):
+                digest.update(data[first : first + _SLICE].data)
         else:
             digest.update(f"\0{part!r}".encode())
     return digest.hexdigest()

@@ -393,8 +393,8 @@ def _means(
 def warn_of_time(solved: int, asked: int) -> None:
     """A ``TimeLimitWarning`` that the path was ended before all was done."""
     warnings.warn(
-        f"the path was ended after {solved} of {asked} values of C; raise max_seconds, or take it up with "
-        "resume= or warm_start=True",
+        f"the path was ended after {solved} of {asked} values of C, which are the result; a call on the same "
+        "data with more time goes on from there where they are kept",
         TimeLimitWarning,
         stacklevel=4,
     )

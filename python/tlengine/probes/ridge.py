@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -17,6 +17,7 @@ from tlengine.probes.bases import LinearClassifierMixin
 from tlengine.probes.inputs import TrainingSet, as_features, training_set
 from tlengine.probes.parameters import check_parameters, check_positive, check_values
 from tlengine.probes.persistence import PretrainedMixin
+from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
 from tlengine.probes.targets import check_targets
 from tlengine.probes.weights import ClassWeight, check_weights
 from tlengine.settings import num_threads
@@ -51,6 +52,9 @@ def ridge_path(
     *,
     sample_weight: npt.ArrayLike | None = None,
     fit_intercept: bool = True,
+    callback: Callable[[RidgeProgress], object] | None = None,
+    max_seconds: float | None = None,
+    progress: bool = True,
     n_jobs: int | None = None,
 ) -> RidgePath:
     """Ridge regression of one or many outputs for every alpha, with exact leave-one-out errors.
@@ -67,10 +71,15 @@ def ridge_path(
         alphas: penalties, 0 or more; at 0 the solution of least norm.
         sample_weight: (n,) weights, 0 or more.
         fit_intercept: whether there is an intercept.
+        callback: called some twenty times a second with a :class:`tlengine.probes.RidgeProgress`; a true
+            answer ends the solve.
+        max_seconds: after which the solve is ended.
+        progress: show a bar on stderr, where that is a terminal and the solve takes seconds.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Raises:
         NonFiniteError, ShapeMismatchError, EmptyInputError, InputError: see :mod:`tlengine.errors`.
+        TimeLimitError: the solve was ended; all alphas are done at once, so there is no part of a result.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(50, 3))
@@ -82,9 +91,11 @@ def ridge_path(
     penalties = check_positive("alpha", alphas, zero=True)
     X = as_features(X)
     outputs = check_targets(Y, len(X), "Y")
+    show = RidgeShow(callback=callback, max_seconds=max_seconds, progress=progress)
     found = solve_outputs(
-        X, outputs, check_weights(sample_weight, X), penalties, fit_intercept=fit_intercept, n_jobs=n_jobs
-    )
+        X, outputs, check_weights(sample_weight, X), penalties, fit_intercept=fit_intercept, n_jobs=n_jobs,
+        show=show,
+    )  # fmt: skip
     return RidgePath(
         alphas=penalties,
         coef_=found["coef"],
@@ -103,10 +114,12 @@ def solve_outputs(
     fit_intercept: bool,
     n_jobs: int | None,
     leave_one_out: bool = True,
+    show: RidgeShow | None = None,
 ) -> dict[str, Any]:
     """The core's ridge path on outputs (n, m), over the rows of positive weight."""
     kept = weight > 0
-    return _core.solve_ridge(
+    return (show or RidgeShow()).solve(
+        _core.solve_ridge,
         X if kept.all() else np.ascontiguousarray(X[kept]),
         np.ascontiguousarray((outputs if kept.all() else outputs[kept]).T),
         weight[kept],
@@ -158,6 +171,7 @@ def solve_classifier(
     n_jobs: int | None,
     leave_one_out: bool = False,
     predictions: bool = False,
+    show: RidgeShow | None = None,
 ) -> dict[str, Any]:
     """The core's ridge path on the signs of the classes or labels, over the rows of positive weight.
 
@@ -165,7 +179,8 @@ def solve_classifier(
     """
     rows = np.flatnonzero(weight)
     everything = len(rows) == len(weight)
-    return _core.solve_ridge(
+    return (show or RidgeShow()).solve(
+        _core.solve_ridge,
         train.X if everything else np.ascontiguousarray(train.X[rows]),
         np.ascontiguousarray(signs(train, None if everything else rows)),
         weight[rows],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_parameters, check_positive
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import ALPHAS, RidgeClassifierMixin, signs, solve_classifier
+from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
 from tlengine.probes.scoring import Scores, Scoring, check_scoring, held_out_scores, mean_scores
 from tlengine.probes.splits import FOLDS, check_groups, fold_rows
 from tlengine.probes.weights import ClassWeight
@@ -43,6 +45,7 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
             it once for all rows, and keeps their predictions a few alphas at a time.
         class_weight: None, ``"balanced"`` or {label: weight}.
         fit_intercept: whether there is an intercept.
+        callback, max_seconds, progress: as :func:`tlengine.ridge_path`.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
@@ -74,6 +77,9 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         scoring: Any = "neg_mean_squared_error",
         class_weight: ClassWeight = None,
         fit_intercept: bool = True,
+        callback: Callable[[RidgeProgress], object] | None = None,
+        max_seconds: float | None = None,
+        progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
         self.alphas = alphas
@@ -81,6 +87,9 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         self.scoring = scoring
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
+        self.callback = callback
+        self.max_seconds = max_seconds
+        self.progress = progress
         self.n_jobs = n_jobs
 
     def fit(
@@ -106,6 +115,7 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         """
         scoring = check_scoring(self.scoring, _OWN)
         check_parameters(self)
+        self._begun = time.monotonic()
         alphas = check_positive("alpha", self.alphas, zero=True)
         check_groups(groups, y)
         train = training_set(self, X, y, sample_weight, multilabel=True)
@@ -133,8 +143,11 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         weight: npt.NDArray[np.float64],
         **wanted: bool,
     ) -> dict[str, Any]:
+        show = RidgeShow(
+            callback=self.callback, max_seconds=self.max_seconds, progress=self.progress, begun=self._begun
+        )
         return solve_classifier(
-            train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, **wanted
+            train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, show=show, **wanted
         )
 
     def _loo_scores(

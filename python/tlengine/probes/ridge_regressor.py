@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from tlengine.probes.parameters import check_parameters, check_positive
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.regression_folds import regression_folds
 from tlengine.probes.ridge import ALPHAS, solve_outputs
+from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
 from tlengine.probes.targets import check_targets, target_names
 from tlengine.probes.weights import check_weights
 
@@ -39,6 +41,7 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
         cv: None for exact leave-one-out at no extra cost, a number of folds, a splitter, or an iterable of
             (train, test) index arrays.
         fit_intercept: whether there is an intercept.
+        callback, max_seconds, progress: as :func:`tlengine.ridge_path`.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
@@ -73,11 +76,17 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
         *,
         cv: Any = None,
         fit_intercept: bool = True,
+        callback: Callable[[RidgeProgress], object] | None = None,
+        max_seconds: float | None = None,
+        progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
         self.alphas = alphas
         self.cv = cv
         self.fit_intercept = fit_intercept
+        self.callback = callback
+        self.max_seconds = max_seconds
+        self.progress = progress
         self.n_jobs = n_jobs
 
     def __sklearn_tags__(self) -> Any:
@@ -107,6 +116,7 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
             InputError: a parameter that is not what its name says; nothing can be held out.
         """
         check_parameters(self)
+        self._begun = time.monotonic()
         alphas = check_positive("alpha", self.alphas, zero=True)
         if y is None:
             raise InputError("RidgeRegressor requires y to be passed, but the target y is None")
@@ -148,9 +158,12 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
         *,
         leave_one_out: bool,
     ) -> dict[str, Any]:
+        show = RidgeShow(
+            callback=self.callback, max_seconds=self.max_seconds, progress=self.progress, begun=self._begun
+        )
         return solve_outputs(
             X, outputs, weight, alphas,
-            fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, leave_one_out=leave_one_out,
+            fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, leave_one_out=leave_one_out, show=show,
         )  # fmt: skip
 
     def _fold_errors(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError, TimeLimitError
+from tlengine.probes.parameters import check_values
 from tlengine.probes.path_journal import Kept, PathJournal, Solution, problem_digest
 from tlengine.probes.sparse import as_core
 from tlengine.settings import hidden_bar
 
-__all__ = ["Callback", "PathProgress", "Start", "Watching", "solve_watched"]
+__all__ = ["Callback", "PathProgress", "Start", "Watching", "delayed_bar", "solve_watched"]
 
 _DELAY = 2.0
 """Seconds after which a bar appears: what is over sooner needs none."""
@@ -31,6 +33,7 @@ class PathProgress:
 
     Attributes:
         C: the value that is being solved. ``solved``, ``total``: values that are certified, of all.
+        taken_up: of those solved, the ones that an earlier call had kept.
         passes: passes over X so far, certificates left out.
         gap: the relative gap of the current step by its gradient; infinity before the first one.
         seconds: since the start.
@@ -39,6 +42,7 @@ class PathProgress:
 
     C: float
     solved: int
+    taken_up: int
     total: int
     passes: int
     gap: float
@@ -70,9 +74,7 @@ class Watching:
     kept: dict[str, Kept] | None = None
 
     def __post_init__(self) -> None:
-        limit = self.max_seconds
-        if limit is not None and not (isinstance(limit, int | float) and limit > 0):
-            raise InputError(f"max_seconds={limit!r:.40}", hint="a number of seconds above 0, or None")
+        check_values({name: getattr(self, name) for name in ("max_seconds", "resume", "progress")})
         if self.callback is not None and not callable(self.callback):
             raise InputError(f"callback={self.callback!r:.40} cannot be called", hint="pass a function")
 
@@ -115,26 +117,47 @@ def solve_watched(
             journal.kept.update(watching.kept.get(digest, {}))
             watching.kept.clear()
             watching.kept[digest] = journal.kept
-        done = np.array([float(C) in journal.kept for C in Cs], dtype=bool)
-        smallest = Cs[~done].min(initial=np.inf)
-        before = np.sort(Cs[done & (Cs < smallest)])
-        show = _Show(watching, Cs[~done], len(Cs), len(tasks), journal)
+        taken, is_over = _taken_up(journal.kept, Cs, tasks, patience, tol)
+        left = np.setdiff1d(Cs, taken)
+        show = _Show(watching, left, len(np.unique(Cs)), len(tasks), journal)
         with show:
-            is_whole = done.all() or _core.watch_paths(
-                x, list(tasks), Cs[~done].tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
+            is_whole = is_over or _core.watch_paths(
+                x, list(tasks), left.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
                 threads=threads, look=show.look, patience=patience,
-                before=[_held_out_loss(journal.kept[float(C)], tasks) for C in before] if patience else [],
-                starts=_starts(journal.kept, smallest, start, len(tasks)),
+                before=[_held_out_loss(journal.kept[C], tasks) for C in taken] if patience else [],
+                starts=_starts(journal.kept, left.min(initial=np.inf), start, len(tasks)),
             )  # fmt: skip
         if is_whole and watching.resume is not None and Path(watching.resume).is_dir():
             journal.remove()
-        solved = np.flatnonzero([float(C) in journal.kept for C in Cs])
+        solved = np.flatnonzero(np.isin(Cs, [*taken, *show.done]))
         if not len(solved):
             raise TimeLimitError(
                 f"no C was done after {show.seconds:.0f} s and {show.passes} passes",
                 hint="raise max_seconds, take a smaller C or a larger tol",
             )
-        return _joined([journal.kept[float(Cs[i])] for i in solved]), solved, bool(is_whole)
+        paths = [journal.kept[float(Cs[i])] for i in solved]
+        last = watching.kept is None and len(set(Cs[solved])) == len(solved)
+        return _joined(paths, last=last), solved, bool(is_whole)
+
+
+def _taken_up(
+    kept: Kept,
+    Cs: npt.NDArray[np.float64],
+    tasks: Sequence[tuple[Any, ...]],
+    patience: int | None,
+    tol: float,
+) -> tuple[list[float], bool]:
+    """The values of C, ascending, that need not be solved, and whether that is all.
+
+    With patience those from the smallest on that are kept without a gap, up to where it ends the path.
+    """
+    asked = np.unique(Cs).tolist()
+    if not patience:
+        taken = [C for C in asked if C in kept]
+        return taken, len(taken) == len(asked)
+    taken = list(takewhile(kept.__contains__, asked))
+    count = _core.patient_count([_held_out_loss(kept[C], tasks) for C in taken], patience, tol)
+    return taken[:count], count is not None or len(taken) == len(asked)
 
 
 def _file(resume: str | Path | None, digest: str) -> Path | None:
@@ -167,10 +190,14 @@ def _held_out_loss(solutions: Sequence[Solution], tasks: Sequence[tuple[Any, ...
     return float(np.mean(losses)) if losses else float("nan")
 
 
-def _joined(kept: Sequence[Sequence[Solution]]) -> list[dict[str, Any]]:
-    """For each task the arrays of all its solutions, joined over C."""
+def _joined(kept: Sequence[Sequence[Solution]], *, last: bool) -> list[dict[str, Any]]:
+    """For each task the arrays of all its solutions, joined over C; if ``last``, nothing is left of them."""
+
+    def taken(found: Solution, name: str) -> Any:
+        return found.pop(name) if last else found[name]
+
     return [
-        {name: np.concatenate([found[name] for found in path]) for name in path[0]}
+        {name: np.concatenate([taken(found, name) for found in path]) for name in tuple(path[0])}
         for path in zip(*kept, strict=True)
     ]
 
@@ -184,10 +211,12 @@ class _Show:
         self._watching, self._Cs, self._total, self._journal = watching, Cs, total, journal
         self._waiting: dict[int, dict[int, Solution]] = {}
         self._tasks, self._begun = tasks, time.monotonic()
-        self._ends, self._done = [0], 0
+        self._ends = [0]
+        self.done: list[float] = []
         self._first_gap = np.inf
+        self._is_over = False
         self.passes = 0
-        self._bar = _bar(watching.progress)
+        self._bar = delayed_bar(watching.progress, total=1, unit="pass")
 
     @property
     def seconds(self) -> float:
@@ -202,29 +231,34 @@ class _Show:
             if len(of_place) == self._tasks:
                 self._journal.add(float(self._Cs[place]), [of_place[i] for i in range(self._tasks)])
                 del self._waiting[place]
-                self._done += 1
+                self.done.append(float(self._Cs[place]))
         is_new, self.passes = passes > self.passes or bool(finished), passes
         while len(self._ends) <= solved:
             self._ends.append(passes)
             self._first_gap = np.inf
         if 0 < gap < np.inf and self._first_gap == np.inf:
             self._first_gap = gap
+        if self._is_over:  # what was solved is kept; nobody is asked again
+            return True
+        # So it stays where the callback fails.
+        self._is_over = True
         enough = self._tell(solved, C, gap) if is_new else False
         limit = self._watching.max_seconds
-        return enough or (limit is not None and self.seconds > limit)
+        self._is_over = enough or (limit is not None and self.seconds > limit)
+        return self._is_over
 
     def _tell(self, solved: int, C: float, gap: float) -> bool:
         left = self._passes_left(solved, gap)
         self._bar.total = self.passes + max(1, round(left))
         self._bar.n = self.passes
-        done = self._total - len(self._Cs) + self._done
+        done = self._total - len(self._Cs) + len(self.done)
         self._bar.set_postfix_str(f"C={C:.3g} ({done}/{self._total} done), gap {gap:.0e}", refresh=False)
         self._bar.refresh()
         if self._watching.callback is None:
             return False
         progress = PathProgress(
-            C=C, solved=done, total=self._total, passes=self.passes, gap=gap, seconds=self.seconds,
-            passes_left=left,
+            C=C, solved=done, taken_up=done - len(self.done), total=self._total, passes=self.passes, gap=gap,
+            seconds=self.seconds, passes_left=left,
         )  # fmt: skip
         return bool(self._watching.callback(progress))
 
@@ -245,12 +279,12 @@ class _Show:
         self._bar.close()
 
 
-def _bar(progress: bool) -> Any:
-    """A bar of passes, shown where one solve at a time runs: in the main thread of the first process."""
+def delayed_bar(progress: bool, **options: Any) -> Any:
+    """A bar of what takes seconds, shown where one solve at a time runs: main thread, first process."""
     from tqdm import tqdm
 
     alone = threading.current_thread() is threading.main_thread() and (
         multiprocessing.current_process().name == "MainProcess"
     )
     disable = hidden_bar(progress and alone)
-    return tqdm(total=1, unit="pass", delay=_DELAY, disable=disable, leave=False, dynamic_ncols=True)
+    return tqdm(delay=_DELAY, disable=disable, leave=False, dynamic_ncols=True, **options)

@@ -23,7 +23,7 @@ pub mod probes;
 pub mod simd;
 
 pub use error::{Error, Result};
-pub use parallel::Run;
+pub use parallel::{Meter, Run};
 // Chosen for its features alone: see Cargo.toml.
 #[cfg(feature = "probes")]
 use pulp as _;

@@ -13,12 +13,47 @@ use crate::leaving::Company;
 pub struct Run<'a> {
     threads: usize,
     stop: &'a AtomicBool,
+    meter: Option<&'a Meter>,
+}
+
+/// How much of a call's work is done, in units of its own.
+#[derive(Debug, Default)]
+pub struct Meter {
+    done: AtomicUsize,
+    total: AtomicUsize,
+}
+
+impl Meter {
+    /// The part that is done, 0 while nobody knows how much there is.
+    pub fn part(&self) -> f64 {
+        let total = self.total.load(Ordering::Relaxed);
+        if total == 0 { 0.0 } else { self.done.load(Ordering::Relaxed) as f64 / total as f64 }
+    }
 }
 
 impl<'a> Run<'a> {
     /// A run on `threads` threads (at least one) that ends early once `stop` is set.
     pub fn new(threads: usize, stop: &'a AtomicBool) -> Self {
-        Self { threads: threads.max(1), stop }
+        Self { threads: threads.max(1), stop, meter: None }
+    }
+
+    /// The same run, whose progress `meter` shows.
+    pub fn metered(self, meter: &'a Meter) -> Self {
+        Self { meter: Some(meter), ..self }
+    }
+
+    /// There is so much work to do.
+    pub fn expect(&self, work: usize) {
+        if let Some(meter) = self.meter {
+            meter.total.store(work, Ordering::Relaxed);
+        }
+    }
+
+    /// So much more of it is done.
+    pub fn advance(&self, work: usize) {
+        if let Some(meter) = self.meter {
+            meter.done.fetch_add(work, Ordering::Relaxed);
+        }
     }
 
     /// The number of threads this run may use.

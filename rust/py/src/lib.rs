@@ -3,6 +3,7 @@
 #![deny(unused_crate_dependencies)]
 
 mod allocator;
+mod arrays;
 mod cache;
 mod call;
 mod errors;
@@ -30,7 +31,7 @@ mod _core {
     #[pymodule_export]
     use super::neighbors::{NeighborIndex, faster_than_float32, instruction_sets, neighbor_vote};
     #[pymodule_export]
-    use super::probes::{solution_logits, solve_paths, solve_ridge, watch_paths};
+    use super::probes::{patient_count, solution_logits, solve_paths, solve_ridge, watch_paths};
     #[pymodule_export]
     use super::temperature::{fit_scales, solve_prevalidated};
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! X as Python hands it over: an array, or the arrays of a CSR matrix.
 
+use crate::arrays::rows_of;
 use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use tlengine_core::probes::{Csr, Features, Selection};
@@ -34,9 +35,9 @@ impl<T: Element + pass::Element> Matrix<'_, T> {
         rows: Option<&'a PyReadonlyArray1<'_, i64>>,
     ) -> PyResult<Result<Features<'a, T>>> {
         Ok(match (self, rows) {
-            (Self::Dense(x), None) => Selection::new(x.as_slice()?, x.shape()[1]).map(Into::into),
+            (Self::Dense(x), None) => Selection::new(rows_of(x)?, x.shape()[1]).map(Into::into),
             (Self::Dense(x), Some(rows)) => {
-                Selection::of_rows(x.as_slice()?, x.shape()[1], rows.as_slice()?).map(Into::into)
+                Selection::of_rows(rows_of(x)?, x.shape()[1], rows.as_slice()?).map(Into::into)
             }
             (Self::Sparse((data, indices, starts, d)), None) => {
                 Csr::new(data.as_slice()?, indices.as_slice()?, starts.as_slice()?, *d)

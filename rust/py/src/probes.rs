@@ -6,11 +6,13 @@ use numpy::{
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use tlengine_core::Meter;
 use tlengine_core::probes::{
     self, Finished, Loss, Options, Problem, RidgeTask, Selection, Solution, Target, Task, Watch,
 };
 use tlengine_core::simd::pass;
 
+use crate::arrays::rows_of;
 use crate::call::{interruptible, promptly, watched};
 use crate::errors::to_python;
 use crate::matrix::Matrix;
@@ -45,7 +47,7 @@ fn task<'a>((loss, columns, target, weight, held_out): &'a TaskArrays<'_>) -> Py
         columns: *columns,
         target: match target {
             TargetArray::Classes(classes) => Target::Classes(classes.as_slice()?),
-            TargetArray::Signs(signs) => Target::Signs(signs.as_slice()?),
+            TargetArray::Signs(signs) => Target::Signs(rows_of(signs)?),
         },
         weight: weight.as_slice()?,
         held_out: held_out.as_ref().map_or(Ok(&[] as &[f64]), |held_out| held_out.as_slice())?,
@@ -163,7 +165,7 @@ pub fn watch_paths<'py>(
     let options = Options { cs, tolerance, max_iterations, intercept, patience, before };
     let mut borrowed: Vec<Task<'_>> = tasks.iter().map(task).collect::<PyResult<_>>()?;
     for (task, (w, b)) in borrowed.iter_mut().zip(starts.iter().flatten()) {
-        task.start = Some((w.as_slice()?, b.as_slice()?));
+        task.start = Some((rows_of(w)?, b.as_slice()?));
     }
     match x.extract::<Matrix<'py, f32>>() {
         Ok(x) => watch_as(py, &x, &borrowed, &options, threads, &look),
@@ -201,6 +203,12 @@ fn watch_as<'py, T: pass::Element + Element>(
     Ok(is_complete)
 }
 
+/// After how many of these held-out losses, of ascending C, patience ends a path; None: it goes on.
+#[pyfunction]
+pub fn patient_count(losses: Vec<f64>, patience: usize, tol: f64) -> Option<usize> {
+    probes::patient_count(&losses, patience, tol)
+}
+
 /// The logits (n_C, K, n) of solutions for chosen rows of X.
 #[pyfunction]
 pub fn solution_logits<'py>(
@@ -224,7 +232,7 @@ fn logits_as<'py, T: pass::Element + Element>(
     intercept: &PyReadonlyArray2<'py, f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (count, columns, n) = (intercept.shape()[0], intercept.shape()[1], rows.len());
-    let matrix = Selection::of_rows(x.as_slice()?, x.shape()[1], rows.as_slice()?);
+    let matrix = Selection::of_rows(rows_of(x)?, x.shape()[1], rows.as_slice()?);
     let (coef, intercept) = (coef.as_slice()?, intercept.as_slice()?);
     // Four at a time, even without vector instructions.
     let products = n * coef.len();
@@ -232,9 +240,10 @@ fn logits_as<'py, T: pass::Element + Element>(
     Ok(PyArray1::from_vec(py, found).reshape([count, columns, n])?.into_any())
 }
 
-/// Ridge solutions for all alphas; see `tlengine.probes.ridge_path`.
+/// Ridge solutions for all alphas; see `tlengine.probes.ridge_path`. `look(part)` is called about every 50 ms with
+/// the part of the work that is done, and says whether that is enough: then there is no result.
 #[pyfunction]
-#[pyo3(signature = (x, targets, weight, labels, alphas, *, fit_intercept, leave_one_out, predictions, threads))]
+#[pyo3(signature = (x, targets, weight, labels, alphas, *, fit_intercept, leave_one_out, predictions, threads, look=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
 pub fn solve_ridge<'py>(
     py: Python<'py>,
@@ -247,9 +256,10 @@ pub fn solve_ridge<'py>(
     leave_one_out: bool,
     predictions: bool,
     threads: usize,
-) -> PyResult<Bound<'py, PyDict>> {
+    look: Option<Py<PyAny>>,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
     let task = RidgeTask {
-        targets: targets.as_slice()?,
+        targets: rows_of(&targets)?,
         weight: weight.as_slice()?,
         labels: labels.as_ref().map_or(Ok(&[] as &[u32]), |labels| labels.as_slice())?,
         alphas: &alphas,
@@ -258,8 +268,8 @@ pub fn solve_ridge<'py>(
         predictions,
     };
     match x.extract::<PyReadonlyArray2<'py, f32>>() {
-        Ok(x) => solve_ridge_as(py, &x, &task, threads),
-        Err(_) => solve_ridge_as(py, &x.extract::<PyReadonlyArray2<'py, f64>>()?, &task, threads),
+        Ok(x) => solve_ridge_as(py, &x, &task, threads, look.as_ref()),
+        Err(_) => solve_ridge_as::<f64>(py, &x.extract()?, &task, threads, look.as_ref()),
     }
 }
 
@@ -268,10 +278,17 @@ fn solve_ridge_as<'py, T: pass::Element + Element>(
     x: &PyReadonlyArray2<'py, T>,
     task: &RidgeTask<'_>,
     threads: usize,
-) -> PyResult<Bound<'py, PyDict>> {
+    look: Option<&Py<PyAny>>,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
     let (n, d) = (x.as_array().nrows(), x.as_array().ncols());
-    let matrix = Selection::new(x.as_slice()?, d).map_err(|error| to_python(py, error))?;
-    let path = interruptible(py, threads, |run| probes::ridge_path(matrix, task, run))?;
+    let matrix = Selection::new(rows_of(x)?, d).map_err(|error| to_python(py, error))?;
+    let meter = Meter::default();
+    let tell = |py: Python<'_>| {
+        look.map_or(Ok(false), |look| look.call1(py, (meter.part(),))?.is_truthy(py))
+    };
+    let path =
+        watched(py, threads, tell, |run| probes::ridge_path(matrix, task, run.metered(&meter)))?;
+    let Some(path) = path else { return Ok(None) };
     let (alphas, columns) = (task.alphas.len(), task.targets.len() / n);
     let found = PyDict::new(py);
     let coefficients = PyArray1::from_vec(py, path.coefficients);
@@ -288,5 +305,5 @@ fn solve_ridge_as<'py, T: pass::Element + Element>(
         let values = PyArray1::from_vec(py, path.predictions);
         found.set_item("prediction", values.reshape([alphas, columns, n])?)?;
     }
-    Ok(found)
+    Ok(Some(found))
 }

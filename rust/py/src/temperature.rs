@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 use tlengine_core::probes::{self, Fit, Goal, RidgeTask, Selection, Stored};
 use tlengine_core::simd::pass;
 
+use crate::arrays::rows_of;
 use crate::call::interruptible;
 use crate::errors::to_python;
 
@@ -51,7 +52,7 @@ fn solve_as<'py, T: pass::Element + Element>(
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let d = x.as_array().ncols();
-    let matrix = Selection::new(x.as_slice()?, d).map_err(|error| to_python(py, error))?;
+    let matrix = Selection::new(rows_of(x)?, d).map_err(|error| to_python(py, error))?;
     let solved = interruptible(py, threads, |run| probes::prevalidated_path(matrix, task, run))?;
     let (alphas, columns) = (task.alphas.len(), solved.centres.len());
     let (scales, losses) = arrays(py, &solved.fits);
@@ -100,14 +101,6 @@ pub fn fit_scales<'py>(
     }
     let fits = interruptible(py, threads, |run| probes::fit_scales(&stored, run))?;
     Ok(arrays(py, &fits))
-}
-
-/// The numbers of an array row by row; one in Fortran's order has them in another.
-fn rows_of<'a>(array: &'a PyReadonlyArray2<'_, f64>) -> PyResult<&'a [f64]> {
-    if !array.is_c_contiguous() {
-        return Err(PyValueError::new_err("targets are not row by row"));
-    }
-    Ok(array.as_slice()?)
 }
 
 fn arrays<'py>(py: Python<'py>, fits: &[Fit]) -> Scales<'py> {

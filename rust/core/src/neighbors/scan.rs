@@ -95,7 +95,7 @@ impl<C: Coding> Codes<C> {
         // The places of a panel's rows follow from the number of its block.
         let (count, total) = (blocks.max(1), rows.div_ceil(PANEL_ROWS));
         let as_built = |(i, &panels): (usize, &usize)| panels == (total + count - 1 - i) / count;
-        if all != Some(total) || !panels.iter().enumerate().all(as_built) {
+        if count > total.max(1) || all != Some(total) || !panels.iter().enumerate().all(as_built) {
             return Err(odd());
         }
         let steps = C::steps(columns);

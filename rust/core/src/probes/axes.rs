@@ -20,12 +20,13 @@ const TOGETHER: usize = 60;
 /// Whether turning `rows` x `d` numbers costs less than a fifth of solving `columns` columns for `values` of C.
 ///
 /// A value of C takes some ten passes of four operations per number and column; turning takes four per
-/// number and axis, the decomposition some thirty per cubed column. Small work stays as it is.
+/// number and axis, the decomposition, on one core, as long as some hundred per cubed column. Small work stays as
+/// it is.
 pub(super) fn pay_off(rows: usize, d: usize, columns: usize, values: usize) -> bool {
     const LITTLE: f64 = (1u64 << 22) as f64;
     let (n, d, columns) = (rows as f64, d as f64, columns as f64);
     let path = 40.0 * n * d * columns * values as f64;
-    let turning = 4.0 * n * d * d + 30.0 * d * d * d;
+    let turning = 4.0 * n * d * d + 100.0 * d * d * d;
     n * d * columns > LITTLE && turning < 0.2 * path
 }
 
@@ -45,8 +46,9 @@ impl<T: Element> Axes<T> {
     /// From the rows, or a part of them that is spread evenly; centred if `centre`.
     pub fn find(x: Selection<'_, T>, weight: &[f64], centre: bool, run: Run<'_>) -> Result<Self> {
         let (d, stride) = (x.columns(), padded(x.columns()));
-        let count = x.rows().min(ROWS * d);
-        let places: Vec<usize> = (0..count).map(|i| i * x.rows() / count).collect();
+        let used: Vec<usize> = (0..x.rows()).filter(|&i| weight[i] > 0.0).collect();
+        let count = used.len().min(ROWS * d);
+        let places: Vec<usize> = (0..count).map(|i| used[i * used.len() / count]).collect();
         let numbers: Vec<i64> = places.iter().map(|&i| x.number(i) as i64).collect();
         let weight: Vec<f64> = places.iter().map(|&i| weight[i]).collect();
         let products = products_of_columns(x.among(&numbers), &weight, centre, run)?;
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn small_work_and_few_classes_stay_as_they_are() {
-        assert!(pay_off(20_000, 1024, 1000, 1) && pay_off(5_485, 384, 8, 45));
+        assert!(pay_off(20_000, 1024, 1000, 1) && pay_off(5_485, 384, 48, 45));
         assert!(!pay_off(2_000, 1280, 3, 45) && !pay_off(200, 384, 30, 11));
     }
 

@@ -10,7 +10,6 @@ pub(super) struct EarlyStop {
     scored: Vec<bool>,
     seen: usize,
     patience: Patience,
-    is_over: bool,
 }
 
 impl EarlyStop {
@@ -19,13 +18,10 @@ impl EarlyStop {
         let scored = tasks.iter().map(|task| !task.held_out.is_empty()).collect();
         let limit = options.patience.unwrap_or(usize::MAX);
         let mut patience = Patience::new(limit, options.tolerance);
-        let is_over = options.before.iter().any(|&loss| patience.is_over(loss));
-        Self { scored, seen: 0, patience, is_over }
-    }
-
-    /// Whether the losses of smaller C have ended the path before its first step.
-    pub fn is_over(&self) -> bool {
-        self.is_over
+        for &loss in &options.before {
+            patience.is_over(loss);
+        }
+        Self { scored, seen: 0, patience }
     }
 
     /// Looks at every C that all scored tasks have solved by now.
@@ -43,6 +39,12 @@ impl EarlyStop {
             }
         }
     }
+}
+
+/// After how many of these losses, of ascending C, a path ends; none where it goes on.
+pub fn patient_count(losses: &[f64], limit: usize, tolerance: f64) -> Option<usize> {
+    let mut patience = Patience::new(limit, tolerance);
+    losses.iter().position(|&loss| patience.is_over(loss)).map(|last| last + 1)
 }
 
 /// The part of the first loss that must be gained before a loss that stays the same counts.
@@ -90,6 +92,12 @@ mod tests {
         let losses = [3.0, 2.0, 2.5, 1.0, f64::NAN, 0.99999, f64::NAN, 1.1];
         let over: Vec<bool> = losses.iter().map(|&loss| patience.is_over(loss)).collect();
         assert_eq!(over, [false, false, false, false, false, false, false, true]);
+    }
+
+    #[test]
+    fn the_losses_of_a_path_that_was_solved_before_say_where_it_ends() {
+        assert_eq!(patient_count(&[3.0, 2.0, 2.5, 2.6, 1.0], 2, 1e-4), Some(4));
+        assert_eq!(patient_count(&[3.0, 2.0, 2.5, 1.0], 2, 1e-4), None);
     }
 
     #[test]

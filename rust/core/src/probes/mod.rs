@@ -30,6 +30,7 @@ pub use crate::simd::pass::Loss;
 pub use certificate::Certificate;
 pub use data::Selection;
 pub use design::Features;
+pub use early_stop::patient_count;
 pub use logits::logits;
 pub use pass::{Target, Task};
 pub use ridge::{Prevalidated, RidgePath, RidgeTask, prevalidated_path, ridge_path};

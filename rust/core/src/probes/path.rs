@@ -110,11 +110,6 @@ impl<T: Element> PathSolver<T> {
         }
     }
 
-    /// The scaled problem.
-    pub fn scaling(&self) -> &Scaling {
-        &self.scaling
-    }
-
     /// Ends the path after its first `count` values of C.
     pub fn end_after(&mut self, count: usize) {
         self.cs.truncate(count);
@@ -258,7 +253,8 @@ impl<T: Element> PathSolver<T> {
         let next = *self.cs.get(index + 1)?;
         let Some(before) = index.checked_sub(1) else { return Some(x.to_vec()) };
         let ahead = (next / self.cs[index]).ln() / (self.cs[index] / self.cs[before]).ln();
-        let ahead = ahead.clamp(0.0, 2.0);
+        // Between equal values of C there is no direction to go on in.
+        let ahead = if ahead.is_finite() { ahead.clamp(0.0, 2.0) } else { 0.0 };
         let along = x.iter().zip(&self.solved[before].x);
         Some(along.map(|(now, before)| now + ahead * (now - before)).collect())
     }

@@ -58,6 +58,16 @@ impl Scaling {
         }
     }
 
+    /// Sets the intercepts that no step moves as in `cold`.
+    pub fn keep_unmoved(&self, cold: &[f64], start: &mut [f64]) {
+        let pairs = start[self.split()..].iter_mut().zip(&cold[self.split()..]);
+        for ((start, cold), constant) in pairs.zip(&self.constant) {
+            if !self.intercept || *constant {
+                *start = *cold;
+            }
+        }
+    }
+
     /// Where the intercepts start in the vector of all coefficients.
     pub fn split(&self) -> usize {
         self.penalty.len()

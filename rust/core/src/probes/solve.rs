@@ -87,9 +87,6 @@ fn solve<T: Element>(
 ) -> Result<Vec<Path<T>>> {
     check(x, tasks, options)?;
     let mut stop = EarlyStop::new(options, tasks);
-    if stop.is_over() {
-        return Ok(tasks.iter().map(|_| Vec::new()).collect());
-    }
     let mut weight = vec![0.0; x.rows()];
     for task in tasks {
         weight.iter_mut().zip(task.weight).for_each(|(sum, weight)| *sum += weight);
@@ -105,11 +102,14 @@ fn solve<T: Element>(
         tasks.iter().map(|_| cs.iter().map(|_| None).collect()).collect();
     let mut certified = 0;
     loop {
+        let mut rounds = 0;
         drive(&*operand, tasks, &mut solvers, run, |solvers| {
             stop.watch(solvers);
             watch.is_some_and(|watch| {
                 watch.tell(solvers);
-                (solved_by_all(solvers) - certified) * columns >= TOGETHER
+                rounds += 1;
+                let waiting = solved_by_all(solvers) - certified;
+                waiting * columns >= TOGETHER || (waiting > 0 && rounds >= ROUNDS)
             })
         })?;
         let values = certified..solved_by_all(&solvers);
@@ -135,6 +135,9 @@ fn solve<T: Element>(
 /// Columns that are certified together where somebody waits for them: as many as one exact pass takes.
 const TOGETHER: usize = 96;
 
+/// Passes after which what is solved is certified, however little that is.
+const ROUNDS: usize = 40;
+
 /// A solver for each task.
 fn solvers<T: Element>(
     design: &Design<'_, T>,
@@ -153,7 +156,13 @@ fn solvers<T: Element>(
         // the path early, changes no solution.
         scaling.unseen = task.held_out.is_empty();
         let start = match task.start {
-            Some((w, b)) => design.placed(w, b, run)?,
+            Some((w, b)) => {
+                let mut start = design.placed(w, b, run)?;
+                // Intercepts that no step moves are not those of another problem.
+                let cold = cold_start(task, design, options.intercept);
+                scaling.keep_unmoved(&cold, &mut start);
+                start
+            }
             None => cold_start(task, design, options.intercept),
         };
         let tolerance = target(operand, task, options.tolerance);
@@ -251,6 +260,7 @@ pub(crate) fn drive<T: Element>(
                 .collect();
             let evaluations = evaluate(&points)?;
             for ((i, x, _), at) in asked.into_iter().zip(&evaluations) {
+                run.check()?;
                 solvers[i].1.tell(x, at);
             }
             if after(solvers) {

@@ -87,7 +87,7 @@ mod tests {
         let classes: Vec<u32> = (0..600).map(|i| i % 40).collect();
         let noise = |i: usize| (i * 7919 % 101) as f64 / 50.0 - 1.0;
         let x: Vec<f64> = (0..600 * 8)
-            .map(|at| noise(at) + f64::from((classes[at / 8] as usize + at) % 5 == 0))
+            .map(|at| noise(at) + f64::from((classes[at / 8] as usize + at).is_multiple_of(5)))
             .collect();
         let held: Vec<f64> = (0..600).map(|i| f64::from(i % 3 == 0)).collect();
         let fitted: Vec<f64> = held.iter().map(|held| 1.0 - held).collect();

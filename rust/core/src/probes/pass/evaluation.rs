@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::block::Scratch;
 use super::{Entry, Purpose, Task};
 use crate::simd::pass::{Element, Loss, padded};
+use crate::simd::vectorised::update;
 
 /// Classes up to which the whole Hessian by the intercepts is formed.
 pub const MAX_INTERCEPT_HESSIAN: usize = 1024;
@@ -50,7 +51,8 @@ impl Evaluation {
 
     pub(super) fn reset(&mut self, entry: &Entry, wide: usize, loss: Loss) {
         let zero = |values: &mut Vec<f64>, length: usize| {
-            values.clear();
+            values.truncate(length);
+            values.fill(0.0);
             values.resize(length, 0.0);
         };
         let k = entry.columns;
@@ -68,9 +70,7 @@ impl Evaluation {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        let add = |to: &mut [f64], from: &[f64]| {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        };
+        let add = |to: &mut [f64], from: &[f64]| update(to, from, from, |to, from, _| *to += from);
         self.loss += other.loss;
         add(&mut self.gradient.0, &other.gradient.0);
         add(&mut self.gradient.1, &other.gradient.1);

@@ -167,7 +167,7 @@ impl<'a, T: Element> Pass<'a, T> {
                 lead(&|points: &[Point<'_>]| {
                     self.prepare(points);
                     round()?;
-                    Ok(self.collect())
+                    self.collect(run)
                 })
             },
         )
@@ -221,14 +221,15 @@ impl<'a, T: Element> Pass<'a, T> {
         }
     }
 
-    fn collect(&self) -> Vec<Evaluation> {
+    fn collect(&self, run: Run<'_>) -> Result<Vec<Evaluation>> {
         let mut total = std::mem::take(&mut *lock(&self.chunks[0]));
         for chunk in &self.chunks[1..] {
+            run.check()?;
             for (total, sum) in total.iter_mut().zip(lock(chunk).iter()) {
                 total.add(sum);
             }
         }
         total.iter_mut().for_each(|sum| self.operand.settle(sum));
-        total
+        Ok(total)
     }
 }

@@ -7,7 +7,7 @@ use super::careful::Careful;
 use super::factors::Factors;
 use super::rotation::{Buffers, Rotation};
 use super::rows::CentredRows;
-use super::{CHUNKS, RidgePath, RidgeTask};
+use super::{CHUNKS, RidgePath, RidgeTask, cost_of_leaving_out};
 use crate::error::Result;
 use crate::memory::filled;
 use crate::parallel::Run;
@@ -91,7 +91,10 @@ fn walk_with<T: Element, E: Element>(
         let own = chunk * blocks / chunks..(chunk + 1) * blocks / chunks;
         for at in own.filter(|at| at.is_multiple_of(every)) {
             run.check()?;
-            leaver.score(at * block..((at + 1) * block).min(n), &mut scratch, &mut scores)?;
+            let range = at * block..((at + 1) * block).min(n);
+            let rows_done = range.len();
+            leaver.score(range, &mut scratch, &mut scores)?;
+            run.advance(rows_done * cost_of_leaving_out(rows.mean().len(), columns));
         }
         Ok(scores)
     })

@@ -97,6 +97,8 @@ fn factorise<'a, T: Element>(
     run: Run<'_>,
 ) -> Result<Factorised<'a, T>> {
     check(x, task)?;
+    let (n, d, columns) = (x.rows(), x.columns(), task.targets.len() / x.rows().max(1));
+    run.expect(n * (d + usize::from(task.leave_one_out) * cost_of_leaving_out(d, columns)));
     let mut rows = CentredRows::new(x, task.weight, task.intercept, run)?;
     let centres = centres(task);
     let factors = if x.rows() <= x.columns() + usize::from(task.intercept) {
@@ -109,6 +111,11 @@ fn factorise<'a, T: Element>(
     coefficients(&rows, &factors, &along, task.alphas, &centres, run, &mut path)?;
     rows.divide_by(&factors.scale);
     Ok((rows, factors, along, centres, path))
+}
+
+/// What leaving a row out costs, where its part in the products of columns costs `d`.
+fn cost_of_leaving_out(d: usize, columns: usize) -> usize {
+    2 * d + columns
 }
 
 /// The weighted mean of each target, zero without an intercept.

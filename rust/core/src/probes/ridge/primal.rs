@@ -125,6 +125,7 @@ impl Panels {
                 let range = at * depth..n.min((at + 1) * depth);
                 sum.pack(rows, weight, outputs, range.clone(), &mut packed);
                 sum.add(kernels, &packed, range.len());
+                run.advance(range.len() * d);
             }
             Ok(())
         })?;

@@ -93,6 +93,8 @@ fn look(row: &[f64; WIDTH], step: f64) -> (At, f64) {
     let mean = first / total;
     let curvature = 2.0 * second / total - mean * mean;
     let left = last * step.abs().powi(ORDER as i32 - 1) * (reach * step.abs()).exp();
-    let error = left * (ORDER as f64 + mean.abs() * step.abs()) / total;
+    // Far from its origin the polynomial may fall below zero: there it says nothing.
+    let known = left * (ORDER as f64 + mean.abs() * step.abs()) / total;
+    let error = if total > 0.0 { known } else { f64::INFINITY };
     (At { loss: loss + slope * step + total.ln(), slope: slope + mean, curvature }, error)
 }
