@@ -9,6 +9,17 @@ def digits():
     return X.astype(np.float32), y
 
 
+@pytest.fixture
+def task(digits):
+    """Two feature sets and two targets, as a grid takes them."""
+    X, y = (part[:300] for part in digits)
+    return {
+        "features": {"all": X, "half": X[:, ::2]},
+        "targets": {"digit": y, "odd": y % 2},
+        "progress": False,
+    }
+
+
 def objective(path, i, X, y, C, weight=None):
     """scikit-learn's objective in float64 at the i-th solution of a path."""
     W, b = path.coef_[i].astype(float), path.intercept_[i].astype(float)

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from tlengine.errors import TimeLimitWarning
 from tlengine.probes import grid_logistic, grid_run, probe_grid
 from tlengine.probes.grid_jobs import Key
 from tlengine.probes.grid_records import Finished
@@ -22,6 +23,7 @@ OPTIONS = {"Cs": [0.1, 1.0], "cv": 3, "progress": False}
 
 KILLED = """
 import os, signal, sys, numpy as np, tlengine as tl
+from tlengine.errors import TimeLimitWarning
 from tlengine.probes import grid_logistic, grid_run
 rng = np.random.default_rng(0)
 X = rng.normal(size=(4_000, 64)).astype("f4")
@@ -111,6 +113,30 @@ def test_what_a_callback_raises_ends_the_grid_and_its_record_is_kept(tmp_path):
     told.clear()
     again = probe_grid(MANY, Y, seeds=2, callback=told.append, resume=file, **OPTIONS)
     assert len(told) < len(again.records) == 12, "only what is left is done, and told of"
+
+
+@pytest.mark.parametrize("probe", ["logistic", "ridge"])
+def test_a_true_answer_of_a_callback_ends_the_grid_with_what_is_finished(tmp_path, monkeypatch, probe):
+    monkeypatch.setattr(grid_logistic.LogisticJobs, "most", 2)
+    options = {"probe": probe, "seeds": 3, "progress": False, "resume": tmp_path / "g", "predictions": True}
+    told = []
+
+    def enough(record):
+        told.append(record)
+        return len(told) == 3
+
+    with pytest.warns(TimeLimitWarning, match=r"ended after \d+ of 18 probes; take it up") as said:
+        found = probe_grid(MANY, Y, callback=enough, **options)
+    assert said[0].filename == __file__
+    assert 3 <= len(found.records) == len(told) == len(found.predictions) <= 6
+    assert found.predictions[-1].values.shape == (found.records[-1]["n_test"], 3)
+    rest = probe_grid(MANY, Y, callback=told.append, **options)
+    assert len(rest.records) == len(told) == 18
+    assert [r for r in rest.records if r in found.records] == list(found.records)
+
+
+def test_a_true_answer_at_the_last_record_is_no_early_end():
+    assert len(probe_grid(X, Y, seeds=1, callback=lambda record: True, **OPTIONS).records) == 1
 
 
 def test_a_callback_cannot_change_the_records():

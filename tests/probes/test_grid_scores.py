@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, get_scorer, make_scorer
 
 from tlengine.errors import InputError, RunFormatError, ScoringWarning, UnknownNameError
-from tlengine.probes import LinearProbe, probe_grid
+from tlengine.probes import LinearProbe, grid_logistic, probe_grid
 from tlengine.probes.grid_jobs import Draws, Key
 from tlengine.probes.grid_scores import RESERVED, check_scorings
 
@@ -87,20 +87,19 @@ def test_a_scorer_of_two_classes_fails_for_three_and_works_beside():
 def test_nan_survives_the_file(tmp_path):
     options = {**OPTIONS, "scoring": "f1", "resume": tmp_path / "g"}
     for _ in range(2):
-        with pytest.warns(ScoringWarning) if not (tmp_path / "g").exists() else NOTHING:
+        with pytest.warns(ScoringWarning, match="'f1' is NaN in 1 records"):
             (record,) = probe_grid(X, Y, **options).records
         assert math.isnan(record["f1"])
 
 
-class _Nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return False
-
-
-NOTHING = _Nothing()
+@pytest.mark.parametrize(
+    ("predictions", "scoring", "times"), [(False, "f1_macro", 0), (True, "f1_macro", 1), (False, None, 1)]
+)
+def test_test_rows_are_multiplied_where_somebody_asks_for_logits(monkeypatch, predictions, scoring, times):
+    logits, calls = grid_logistic._core.solution_logits, []
+    monkeypatch.setattr(grid_logistic._core, "solution_logits", lambda *a: calls.append(1) or logits(*a))
+    probe_grid(X, Y, scoring=scoring, **OPTIONS | {"predictions": predictions})
+    assert len(calls) == times
 
 
 def test_ctrl_c_while_a_scorer_works_loses_nothing_that_is_solved():

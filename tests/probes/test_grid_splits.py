@@ -4,9 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tlengine.errors import DatasetError, InputError, RunFormatError, ShapeMismatchError, TlengineWarning
-from tlengine.probes import LinearProbe, probe_grid
+from tlengine.probes import LinearProbe, LinearProbeCV, NearestCentroidProbe, probe_grid
 from tlengine.probes.grid_splits import read_splits
 from tlengine.probes.grid_targets import Target
 
@@ -15,7 +20,12 @@ X = RNG.normal(size=(200, 6)).astype(np.float32)
 Y = np.array(["no", "yes", "perhaps"])[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)]
 TRAIN, TEST = np.arange(0, 150), np.arange(150, 200)
 WORDS = np.where(np.arange(200) < 150, "train", "test")
+TAGS = np.stack([X[:, 2] > 0, X[:, 3] > 0], axis=1).astype(int)
 OPTIONS = {"Cs": [0.1], "cv": None, "progress": False}
+
+
+class Guess(DummyClassifier):
+    """A class of somebody's."""
 
 
 def parts(split, y=Y, seeds=(0,)):
@@ -38,6 +48,40 @@ def test_budgets_are_drawn_from_the_training_rows_by_seed():
     found = probe_grid(X, Y, split=(TRAIN, TEST), budgets=[5], seeds=6, predictions=True, **OPTIONS)
     assert len({r["log_loss"] for r in found.records}) == 6
     assert all(p.rows.tolist() == TEST.tolist() for p in found.predictions)
+
+
+def test_one_split_used_whole_is_solved_once_whatever_the_seeds():
+    counts = np.unique(Y[TRAIN], return_counts=True)[1]
+    budgets = [int(counts.max()) - 1, int(counts.max()), "all"]
+    found = probe_grid(X, {"y": Y, "tags": TAGS}, split=WORDS, budgets=budgets, seeds=[4, 7], **OPTIONS)
+    assert [(r["target"], r["budget"], r["seed"]) for r in found.records] == [
+        *(("y", budgets[0], 4), ("y", budgets[1], 4), ("y", "all", 4), ("y", budgets[0], 7)),
+        *(("tags", budgets[0], 4), ("tags", budgets[1], 4), ("tags", "all", 4)),
+        *(("tags", budgets[0], 7), ("tags", budgets[1], 7)),
+    ]
+    whole = [{**r, "budget": 0} for r in found.records if r["target"] == "y" and r["n_train"] == 150]
+    assert whole[0] == whole[1], "a budget of all rows of the largest class is all"
+
+
+@pytest.mark.parametrize(
+    ("probe", "records"),
+    [
+        ("ridge", 1),
+        (make_pipeline(StandardScaler(), NearestCentroidProbe()), 1),
+        (RandomForestClassifier(2, random_state=0), 1),
+        (RandomForestClassifier(2), 3),
+        (LinearProbeCV([0.1, 1.0], cv=StratifiedShuffleSplit(2)), 3),
+        (LinearProbeCV([0.1, 1.0], cv=StratifiedShuffleSplit(2, random_state=0)), 1),
+        (Guess(), 3),
+    ],
+)
+def test_a_probe_that_may_be_random_is_fitted_for_each_seed(probe, records):
+    assert len(probe_grid(X, Y, probe=probe, split=WORDS, seeds=3, progress=False).records) == records
+
+
+def test_a_split_for_each_seed_has_a_record_for_each():
+    found = probe_grid(X, Y, split=[(TRAIN, TEST), (TEST, TRAIN)], seeds=2, **OPTIONS)
+    assert [r["seed"] for r in found.records] == [0, 1]
 
 
 @pytest.mark.parametrize(

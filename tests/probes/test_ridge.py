@@ -293,3 +293,9 @@ def test_groups_are_left_out_whole(scoring):
     assert (loose.mean(axis=0) > grouped.mean(axis=0) + 0.3).all()
     with pytest.raises(ShapeMismatchError, match="groups have shape"):
         probe.fit(X, y, groups=groups[:9])
+
+
+def test_groups_of_one_row_each_are_left_out_one_by_one(digits):
+    X, y = (part[:120] for part in digits)
+    alone, loose = RidgeProbeCV().fit(X, y, groups=np.arange(120)), RidgeProbeCV().fit(X, y)
+    np.testing.assert_array_equal(alone.scores_, loose.scores_)

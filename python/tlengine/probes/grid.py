@@ -15,8 +15,8 @@ from tlengine.probes.grid_estimators import EstimatorJobs
 from tlengine.probes.grid_identity import identity_of, scorer_identity
 from tlengine.probes.grid_journal import Journal
 from tlengine.probes.grid_logistic import LogisticJobs
-from tlengine.probes.grid_notes import Notes, warn_of_edges
-from tlengine.probes.grid_probes import LOGISTIC, check_unused, read_probe
+from tlengine.probes.grid_notes import Notes, say, warn_of_edges, warn_of_end
+from tlengine.probes.grid_probes import LOGISTIC, check_unused, is_deterministic, read_probe
 from tlengine.probes.grid_records import Predictions, ProbeGrid, Record
 from tlengine.probes.grid_run import Keeper, run_jobs
 from tlengine.probes.grid_scores import check_scorings
@@ -67,13 +67,15 @@ def probe_grid(
             ``RareClassWarning`` names the others, which count in no fold either).
         probe: ``"logistic"``, solved in batches; ``"svm"``, ``"ridge"``, ``"preval"`` (these choose C or
             alpha by themselves), ``"knn"``, ``"centroid"``, or a plugin's, with its defaults; or any
-            classifier of scikit-learn's kind, cloned for each job. Where its ``fit`` takes ``groups``, it
-            is told what may not be parted. ``Cs``, ``cv``, ``patience``, ``tol`` and ``max_iter``
-            are of the logistic probe.
+            classifier of scikit-learn's kind, cloned for each job. Where its ``fit``, or that of a Pipeline's
+            last step, takes ``groups``, it is told what may not be parted. ``Cs``, ``cv``, ``patience``,
+            ``tol`` and ``max_iter`` are of the logistic probe.
         budgets: training labels per class, or ``"all"``; classes with fewer rows give what they have. For
             several labels per row a budget of b is, for each label, b random rows that have it, and b that
             have none; a row that is drawn for one label counts for its others too.
-        seeds: how many, or which.
+        seeds: how many, or which. Where no row depends on them (one ``split`` of your own, and a budget that
+            takes all of its training rows) a deterministic probe is fitted once, and its one record has the
+            first seed; a probe that may be random is fitted for each.
         Cs: as in :func:`tlengine.probes.probe_path`.
         cv: folds inside each budget, or None; fewer, but two at least, where no class has so many rows. A
             class of one row (or group) is in every fit and held out in none, so every fit has every class.
@@ -96,8 +98,9 @@ def probe_grid(
             each record), with ``resume`` in the folder ``RESUME.predictions``.
         resume: a file to which finished records are appended, after half a second of work or one job; a
             second call with the same data and settings takes up where the first was interrupted.
-        callback: called with each record that this call finishes, in that order, when it is in the file;
-            what it raises ends the grid.
+        callback: called with each record that this call finishes, in that order, when it is in the file. A
+            true answer ends the grid: the result is what is finished, after a ``TimeLimitWarning``. What it
+            raises ends the grid too.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
         progress: show a bar on stderr where that is a terminal; it moves by the estimated work.
 
@@ -129,6 +132,8 @@ def probe_grid(
         num_threads(n_jobs),
     )
     data = read_data(features, targets, budgets, seeds, cv, test_size, split, groups, keys)
+    if estimator is None or is_deterministic(estimator):
+        data = data.without_repeats()
     told: list[Any] = []
     if resume is not None:
         asked = [values.tolist(), cv, patience, test_size, tol, max_iter]
@@ -151,10 +156,12 @@ def probe_grid(
     ):
         todo = [place for place in data.places if place not in done.records]
         run_jobs(jobs, smallest_first(todo, data.arrays), costs, keep, threads)
+    places = [place for place in data.places if place in done.records]
+    warn_of_end(len(places), len(data.places), stacklevel=3)
     if estimator is None and cv:
-        warn_of_edges([done.edges[place] for place in data.places], values, stacklevel=3)
-    notes.say(stacklevel=3)
-    numbered = [(place, i) for place in data.places for i in range(len(done.records[place]))]
+        warn_of_edges([done.edges[place] for place in places], values, stacklevel=3)
+    say({place: done.notes[place] for place in places}, stacklevel=3)
+    numbered = [(place, i) for place in places for i in range(len(done.records[place]))]
     records = tuple(done.records[place][i] for place, i in numbered)
     said = Predictions(numbered, done.said, data.targets) if predictions else None
     return ProbeGrid(records, {name: y.classes for name, y in data.targets.items()}, said)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,12 @@ class Data:
     draws: Mapping[str, Draws]
     places: Sequence[Key]
     told: list[Any]
+
+    def without_repeats(self) -> Self:
+        """Without the other seeds' jobs where all seeds have the rows of the first."""
+        first = self.places[0].seed
+        places = [p for p in self.places if p.seed == first or self.draws[p.target].is_seeded(p.budget)]
+        return replace(self, places=places)
 
 
 def read_data(

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError
-from tlengine.probes.grid_jobs import Draws, Job, Key
+from tlengine.probes.grid_groups import groups_parameter, warn_of_parted
+from tlengine.probes.grid_jobs import Draws, Job, Key, where
 from tlengine.probes.grid_notes import Notes
 from tlengine.probes.grid_records import Finished, Kind, Said, place
-from tlengine.probes.grid_scores import where
 from tlengine.probes.grid_targets import Target, learnt_labels
 from tlengine.probes.offered import own_scores
 from tlengine.probes.scoring import Scoring, score_of
@@ -49,11 +49,12 @@ class EstimatorJobs:
         notes: Notes,
         threads: int,
     ) -> None:
-        from sklearn.utils.validation import has_fit_parameter
-
         self.estimator, self.arrays, self.targets, self.draws = estimator, arrays, targets, draws
         self.scorings, self.predictions, self.notes, self.threads = scorings, predictions, notes, threads
-        self._takes_groups = has_fit_parameter(estimator, "groups")
+        self._groups = groups_parameter(estimator)
+        units = next(iter(draws.values())).units
+        if units is not None and self._groups is None:
+            warn_of_parted(estimator, units, stacklevel=4)
 
     def kind(self, key: Key) -> Any:
         """A job is a batch."""
@@ -75,15 +76,15 @@ class EstimatorJobs:
             warnings.simplefilter("always")
             probe = clone(self.estimator)
             more = {}
-            if self._takes_groups and draws.units is not None:
-                more["groups"] = draws.units[job.rows]
+            if self._groups is not None and draws.units is not None:
+                more[self._groups] = draws.units[job.rows]
             labels = self.targets[job.key.target].labels(job.rows)
             try:
                 probe.fit(self.arrays[job.key.features][job.rows], labels, **more)
             except Exception as error:
                 error.add_note(where(job.key))
                 raise
-        self.notes.warned(caught, where(job.key))
+        self.notes.warned(job.key, caught)
         return probe
 
     def score(self, batch: Sequence[Job], found: Sequence[Any]) -> list[Finished]:
@@ -106,11 +107,11 @@ class EstimatorJobs:
         kept = (
             Said(job.test, said[0][None].astype(np.float32), said[1]) if self.predictions and said else None
         )
-        return Finished(job.key, [record], kept)
+        return Finished(job.key, [record], kept, note=self.notes.of(job.key))
 
     def _learnt(self, job: Job, target: Target) -> npt.NDArray[np.bool_] | slice:
         """The labels that some training rows have and others do not: by these a probe is judged."""
-        return learnt_labels(job.key.target, target, job.rows, self.notes) if target.several else slice(None)
+        return learnt_labels(job.key, target, job.rows, self.notes) if target.several else slice(None)
 
     def _by_scorers(self, job: Job, probe: Any, X: Any, y: Any) -> dict[str, float]:
         assert self.scorings is not None
@@ -118,7 +119,7 @@ class EstimatorJobs:
         for name, scoring in self.scorings.items():
             found = score_of(scoring, probe, X, y)
             if isinstance(found, str):
-                self.notes.no_score(name, where(job.key), found)
+                self.notes.no_score(job.key, name, [found])
             scores[name] = float("nan") if isinstance(found, str) else found
         return scores
 

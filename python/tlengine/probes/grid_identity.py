@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +11,14 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.probes.grid_splits import Parts
+from tlengine.probes.own_code import code_digest, version_of
 from tlengine.probes.scoring import Scoring
 
 __all__ = ["identity_of", "rows_digest", "scorer_identity"]
 
 
 def identity_of(value: Any, what: str) -> Any:
-    """What a value is, in JSON's types: estimators by class, version and parameters, arrays by a digest.
+    """What a value is, in JSON's types: estimators by class, code and parameters, arrays by a digest.
 
     Raises:
         InputError: a parameter that tells nobody what it is, such as a function; ``what`` says where.
@@ -53,11 +53,10 @@ def _estimator(value: Any, what: str) -> list[Any]:
             f"{what} is the class {kind.__qualname__} of __main__, which a later call cannot know again",
             hint="leave out resume, or put the class into a module",
         )
-    package = sys.modules.get(kind.__module__.partition(".")[0])
-    version = str(getattr(package, "__version__", ""))
     params = value.get_params(deep=False)
     known = [[name, identity_of(params[name], f"{what}, {name}")] for name in sorted(params)]
-    return [f"{kind.__module__}.{kind.__qualname__}", version, known]
+    code = [version_of(kind.__module__), code_digest(kind, what)]
+    return [f"{kind.__module__}.{kind.__qualname__}", *code, known]
 
 
 def scorer_identity(column: str, scoring: Scoring) -> list[Any]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tlengine.data.folds import assign_test, held_counts, inner_folds, turns
 from tlengine.errors import InputError
 
-__all__ = ["Draws", "Job", "Key", "label_turns"]
+__all__ = ["Draws", "Job", "Key", "label_turns", "where"]
 
 Rows = npt.NDArray[np.intp]
 
@@ -28,6 +28,11 @@ class Key(NamedTuple):
     target: str
     seed: int
     budget: int | str
+
+
+def where(key: Key) -> str:
+    """The place of a job, for messages."""
+    return f"at features {key.features!r}, target {key.target!r}, seed {key.seed}, budget {key.budget}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,17 @@ class Draws:
     def most(self, budget: int | str) -> int:
         """Rows of a draw, at the most."""
         return len(self.y) if budget == "all" else min(len(self.y), int(budget) * self._strata)
+
+    def is_seeded(self, budget: int | str) -> bool:
+        """Whether a draw may depend on the seed: not where one split of the user's is used whole."""
+        parts = (
+            [] if self.splits is None else list({id(pair): pair for pair in self.splits.values()}.values())
+        )
+        if len(parts) != 1 or budget == "all":
+            return len(parts) != 1
+        y = self.y[parts[0][0]]
+        kinds = [*y.sum(axis=0), (~y.any(axis=1)).sum()] if self.several else np.bincount(y)
+        return int(max(kinds)) > int(budget)
 
     def jobs(self, keys: Sequence[Key]) -> Iterator[Job]:
         """The jobs of these places, which are on this target.

@@ -11,16 +11,16 @@ from typing import IO, Any
 
 import numpy as np
 
-from tlengine import __version__
-from tlengine.documents import lock_file, plain
-from tlengine.errors import InputError, RunFormatError
+from tlengine.documents import plain
 from tlengine.probes.grid_jobs import Key
+from tlengine.probes.grid_notes import Note
 from tlengine.probes.grid_records import Finished, Record, Said
 from tlengine.probes.grid_said import SaidFolder
+from tlengine.probes.record_file import checksum, open_records
 
 __all__ = ["Journal"]
 
-_FORMAT, _LAYOUT = "tlengine-grid", 2
+_LAYOUT = 3
 
 
 class Journal:
@@ -53,36 +53,22 @@ class Journal:
     ) -> None:
         self.records: dict[Key, list[Record]] = {}
         self.edges: dict[Key, int] = {}
+        self.notes: dict[Key, Note] = {}
         in_folder = predictions and path is not None
         self.said: dict[Key, Said] | SaidFolder = SaidFolder(f"{path}.predictions") if in_folder else {}
         self._file: IO[bytes] | None = None
         if path is None:
             return
+        self._file = open_records(path, "grid", _LAYOUT, _digest(arrays, labels, [settings, predictions]))
         try:
-            file = Path(path).open("ab+")  # noqa: SIM115 - open as long as this is
-        except OSError as error:
-            why = f"resume={str(path)!r} cannot be opened: {error.strerror}"
-            raise InputError(why, hint="name a file in a folder that you may write to") from None
-        lock_file(file, str(path), "file")
-        self._file = file
-        try:
-            self._read(file, str(path), _header(arrays, labels, [settings, predictions]))
+            self._read(self._file)
         except BaseException:
             self.close()
             raise
 
-    def _read(self, file: IO[bytes], path: str, header: bytes) -> None:
-        file.seek(0)
+    def _read(self, file: IO[bytes]) -> None:
         *lines, torn = file.read().split(b"\n")
-        if not lines and header.startswith(torn):  # empty, or cut off in the first line
-            file.truncate(0)
-            file.write(header + b"\n")
-            file.flush()
-            return
-        first = lines[0] if lines else torn
-        if first != header:
-            raise _foreign(path, first)
-        for line in lines[1:]:
+        for line in lines:
             finished = _parsed(line)
             if finished and not (isinstance(self.said, SaidFolder) and finished.key not in self.said):
                 self._remember(finished)
@@ -101,6 +87,7 @@ class Journal:
 
     def _remember(self, finished: Finished) -> None:
         self.edges[finished.key] = finished.edge
+        self.notes[finished.key] = finished.note
         self.records[finished.key] = finished.records
 
     def close(self) -> None:
@@ -117,48 +104,28 @@ class Journal:
         self.close()
 
 
-def _header(arrays: Mapping[str, Any], labels: Mapping[str, Any], settings: Any) -> bytes:
+def _digest(arrays: Mapping[str, Any], labels: Mapping[str, Any], settings: Any) -> str:
     digest = hashlib.blake2b(json.dumps(plain(settings)).encode(), digest_size=16)
     for name, array in (*sorted(arrays.items(), key=_name), *sorted(labels.items(), key=_name)):
         digest.update(f"\0{name}\0{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    told = {"format": _FORMAT, "layout": _LAYOUT, "version": __version__, "digest": digest.hexdigest()}
-    return json.dumps(told).encode()
+    return digest.hexdigest()
 
 
 def _name(item: tuple[str, Any]) -> str:
     return item[0]
 
 
-def _foreign(path: str, header: bytes) -> RunFormatError:
-    hint = "name another file, or delete this one"
-    try:
-        told = json.loads(header)
-        version, layout = told["version"], told.get("layout")
-    except (ValueError, LookupError, TypeError):
-        return RunFormatError(f"{path} is no grid that this version of tlengine wrote", hint=hint)
-    if version != __version__:
-        why = f"{path} was written by tlengine {version}, which may solve otherwise; this is {__version__}"
-        return RunFormatError(why, hint=hint)
-    if layout != _LAYOUT:
-        return RunFormatError(f"{path} is of an older build, whose records are others", hint=hint)
-    return RunFormatError(f"{path} belongs to other data or settings", hint=hint)
-
-
 def _line(finished: Finished) -> bytes:
-    body = json.dumps([finished.key, finished.records, finished.edge])
-    return json.dumps([_sum(body), json.loads(body)]).encode() + b"\n"
+    body = json.dumps([finished.key, finished.records, finished.edge, finished.note])
+    return json.dumps([checksum(body.encode()), json.loads(body)]).encode() + b"\n"
 
 
 def _parsed(line: bytes) -> Finished | None:
     """The job of a line, or None where it is not what was written."""
     try:
-        told, (key, records, edge) = json.loads(line)
-        whole = told == _sum(json.dumps([key, records, edge]))
-        return Finished(Key(*key), records, edge=edge) if whole else None
+        told, (key, records, edge, note) = json.loads(line)
+        whole = told == checksum(json.dumps([key, records, edge, note]).encode())
+        return Finished(Key(*key), records, edge=edge, note=note) if whole else None
     except (ValueError, TypeError):
         return None
-
-
-def _sum(body: str) -> str:
-    return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from tlengine import _core
 from tlengine.errors import InputError
 from tlengine.probes.grid_choice import Choice, choose
-from tlengine.probes.grid_jobs import Draws, Job, Key
+from tlengine.probes.grid_jobs import Draws, Job, Key, where
 from tlengine.probes.grid_notes import Notes
 from tlengine.probes.grid_records import Finished, Said, records_of
-from tlengine.probes.grid_scores import class_scores, label_scores, logits_to_proba, where
+from tlengine.probes.grid_scores import class_scores, label_scores, logits_to_proba
 from tlengine.probes.grid_targets import Target, learnt_labels
 from tlengine.probes.paths import target as goal
 from tlengine.probes.scoring import Scoring, held_out_scores
@@ -93,16 +93,18 @@ class LogisticJobs:
     def score(self, batch: Sequence[_Problem], found: Sequence[Any]) -> list[Finished]:
         """What is kept of each job."""
         done: list[Finished] = []
+        asked = self.predictions or self.scorings is None
         # Test parts of one size are scored together: with groups they need not be of one size.
         pairs = zip(batch, found, strict=True)
         for (name, _), same in groupby(pairs, lambda pair: (pair[0].job.key.target, len(pair[0].job.test))):
             solved = [(problem, *self._kept(problem, paths)) for problem, paths in same]
-            logits = [self._logits(problem.job, path) for problem, _, path in solved]
+            logits = [self._logits(problem.job, path) if asked else None for problem, _, path in solved]
             scores = self._scores(self.targets[name], solved, logits)
             for (problem, chosen, path), columns, values in zip(solved, scores, logits, strict=True):
                 kept = {"C": chosen.Cs, **columns, "converged": path["converged"]}
-                said = self._said(problem.job, values)
-                done.append(Finished(problem.job.key, records_of(problem.job, kept), said, chosen.edge))
+                job, records = problem.job, records_of(problem.job, kept)
+                said, note = self._said(job, values), self.notes.of(job.key)
+                done.append(Finished(job.key, records, said, chosen.edge, note))
         return done
 
     def _problem(self, job: Job) -> _Problem:
@@ -125,7 +127,7 @@ class LogisticJobs:
         return _Problem(job, tasks, cells, learnt)
 
     def _learnt(self, job: Job, rows: Array) -> npt.NDArray[np.bool_]:
-        return learnt_labels(job.key.target, self.targets[job.key.target], rows, self.notes)
+        return learnt_labels(job.key, self.targets[job.key.target], rows, self.notes)
 
     def _kept(self, problem: _Problem, paths: Sequence[Columns]) -> tuple[Choice, Columns]:
         """The chosen C, or each C where nothing chooses, and its solution."""
@@ -140,7 +142,7 @@ class LogisticJobs:
         X = self.arrays[job.key.features]
         return _core.solution_logits(X, job.test, path["coef"], path["intercept"])
 
-    def _scores(self, target: Target, solved: Sequence[Any], logits: Sequence[Array]) -> list[Columns]:
+    def _scores(self, target: Target, solved: Sequence[Any], logits: Sequence[Any]) -> list[Columns]:
         """The scores (n_C,) of each job, by column."""
         if self.scorings is not None:
             return [self._by_scorers(target, problem.job, path) for problem, _, path in solved]
@@ -162,13 +164,14 @@ class LogisticJobs:
             found = held_out_scores(
                 scoring, "multinomial", target.classes, path["coef"], path["intercept"], X, labels
             )
-            for reason in found.reasons.values():
-                self.notes.no_score(name, where(job.key), reason)
+            if found.reasons:
+                self.notes.no_score(job.key, name, list(found.reasons.values()))
             columns[name] = found.values
         return columns
 
-    def _said(self, job: Job, logits: Array) -> Said | None:
+    def _said(self, job: Job, logits: Array | None) -> Said | None:
         if not self.predictions:
             return None
+        assert logits is not None
         several = self.targets[job.key.target].several
         return Said(job.test, logits_to_proba(logits, several=several), "probabilities")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import GridEdgeWarning, RareClassWarning, ScoringWarning
+from tlengine.errors import GridEdgeWarning, RareClassWarning, ScoringWarning, TimeLimitWarning
+from tlengine.probes.grid_jobs import Key, where
 
-__all__ = ["Notes", "warn_of_edges"]
+__all__ = ["Note", "Notes", "say", "warn_of_edges", "warn_of_end"]
+
+Note = dict[str, dict[str, Any]]
+"""What is to be said of one job, in JSON's types: under ``"rare"`` labels; under ``"scorers"`` why a scorer
+gave no number, a reason for each record; under ``"fits"``, by category, how many warnings and the first."""
 
 _MANY = 0.25
 """The share of records from which on a chosen C at the edge of the grid is said."""
@@ -20,44 +26,76 @@ _SHOWN = 8
 
 
 class Notes:
-    """Collected while jobs run, on any thread; said by :meth:`say`."""
+    """Collected while jobs run, on any thread, each thing of a job once, however often it is told."""
 
     def __init__(self) -> None:
-        self._rare: dict[str, dict[Any, None]] = defaultdict(dict)
-        self._scorers: dict[str, list[str]] = defaultdict(list)
-        self._warned: dict[type[Warning], list[str]] = defaultdict(list)
+        self._of: dict[Key, Note] = defaultdict(dict)
 
-    def rare(self, target: str, labels: Iterable[Any]) -> None:
+    def rare(self, key: Key, labels: Iterable[Any]) -> None:
         """Labels that a part did not learn, so that they do not count there."""
-        self._rare[target].update(dict.fromkeys(labels))
+        self._of[key].setdefault("rare", {}).update(dict.fromkeys(map(str, labels), True))
 
-    def no_score(self, scorer: str, where: str, reason: str) -> None:
-        """A scorer gave no number."""
-        self._scorers[scorer].append(f"{where}: {reason}")
+    def no_score(self, key: Key, scorer: str, reasons: Sequence[str]) -> None:
+        """A scorer gave no number for so many records."""
+        self._of[key].setdefault("scorers", {})[scorer] = list(reasons)
 
-    def warned(self, caught: Iterable[warnings.WarningMessage], where: str) -> None:
+    def warned(self, key: Key, caught: Iterable[warnings.WarningMessage]) -> None:
         """A fit gave warnings."""
+        fits: dict[str, Any] = {}
         for one in caught:
-            self._warned[one.category].append(f"{where}: {one.message}")
+            name = f"{one.category.__module__}:{one.category.__qualname__}"
+            count, first = fits.get(name, (0, str(one.message)))
+            fits[name] = [count + 1, first]
+        if fits:
+            self._of[key]["fits"] = fits
 
-    def say(self, stacklevel: int) -> None:
-        """One warning for each target with rare labels, scorer without a number, and kind of warning."""
-        for target, labels in self._rare.items():
-            shown = ", ".join(map(str, list(labels)[:_SHOWN])) + (", ..." if len(labels) > _SHOWN else "")
-            warnings.warn(
-                f"target {target!r}: {len(labels)} labels that all rows of some training part have, or none, "
-                f"do not count in what is judged by it: {shown}",
-                RareClassWarning,
-                stacklevel,
-            )
-        for scorer, reasons in self._scorers.items():
-            warnings.warn(
-                f"scoring {scorer!r} is NaN in {len(reasons)} records; first {reasons[0]}",
-                ScoringWarning,
-                stacklevel,
-            )
-        for category, texts in self._warned.items():
-            warnings.warn(f"{len(texts)} warnings of fits; first {texts[0]}", category, stacklevel)
+    def of(self, key: Key) -> Note:
+        """What was told of a job."""
+        return self._of.get(key, {})
+
+
+def say(notes: Mapping[Key, Note], stacklevel: int) -> None:
+    """One warning for each target with rare labels, scorer without a number, and kind of warning.
+
+    Args:
+        notes: of all jobs, in the order of their records.
+        stacklevel: of the warnings.
+    """
+    rare: dict[str, dict[str, bool]] = defaultdict(dict)
+    scorers: dict[str, list[str]] = defaultdict(list)
+    fits: dict[str, tuple[int, str]] = {}
+    for key, note in notes.items():
+        rare[key.target] |= note.get("rare", {})
+        for scorer, reasons in note.get("scorers", {}).items():
+            scorers[scorer] += [f"{where(key)}: {reason}" for reason in reasons]
+        for category, (more, text) in note.get("fits", {}).items():
+            count, first = fits.get(category, (0, f"{where(key)}: {text}"))
+            fits[category] = count + more, first
+    for target, labels in rare.items():
+        _say_rare(target, list(labels), stacklevel + 1)
+    for scorer, reasons in scorers.items():
+        text = f"scoring {scorer!r} is NaN in {len(reasons)} records; first {reasons[0]}"
+        warnings.warn(text, ScoringWarning, stacklevel)
+    for category, (count, first) in fits.items():
+        warnings.warn(f"{count} warnings of fits; first {first}", _category(category), stacklevel)
+
+
+def _say_rare(target: str, labels: Sequence[str], stacklevel: int) -> None:
+    if labels:
+        shown = ", ".join(labels[:_SHOWN]) + (", ..." if len(labels) > _SHOWN else "")
+        warnings.warn(
+            f"target {target!r}: {len(labels)} labels that all rows of some training part have, or none, "
+            f"do not count in what is judged by it: {shown}",
+            RareClassWarning,
+            stacklevel,
+        )
+
+
+def _category(name: str) -> type[Warning]:
+    """The kind of warning of this name, where its module is loaded; a ``UserWarning`` else."""
+    module, _, kind = name.partition(":")
+    found = getattr(sys.modules.get(module), kind, None)
+    return found if isinstance(found, type) and issubclass(found, Warning) else UserWarning
 
 
 def warn_of_edges(edges: Sequence[int], Cs: npt.NDArray[np.float64], stacklevel: int) -> None:
@@ -74,5 +112,15 @@ def warn_of_edges(edges: Sequence[int], Cs: npt.NDArray[np.float64], stacklevel:
             f"the chosen C is at the edge of the grid in {low + high} of {len(edges)} records, and the "
             f"held-out loss still falls there: {low} at {Cs.min():g}, {high} at {Cs.max():g}; widen Cs",
             GridEdgeWarning,
+            stacklevel,
+        )
+
+
+def warn_of_end(done: int, asked: int, stacklevel: int) -> None:
+    """Say that a callback ended the grid before all was done, where it did."""
+    if done < asked:
+        warnings.warn(
+            f"the grid was ended after {done} of {asked} probes; take it up with resume=",
+            TimeLimitWarning,
             stacklevel,
         )

@@ -11,7 +11,7 @@ import numpy as np
 from tlengine.errors import InputError
 from tlengine.plugins import registry
 
-__all__ = ["LOGISTIC", "check_unused", "read_probe"]
+__all__ = ["LOGISTIC", "check_unused", "is_deterministic", "read_probe"]
 
 LOGISTIC = "logistic"
 """The probe that the core solves in batches."""
@@ -56,6 +56,26 @@ def read_probe(probe: Any) -> Any:
             hint=f"an estimator of scikit-learn's kind, or one of {names}",
         )
     return probe
+
+
+def is_deterministic(estimator: Any) -> bool:
+    """Whether two fits on the same rows are known to be equal.
+
+    That is so where all parts are tlengine's or scikit-learn's, and each ``random_state`` is a number.
+
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from tlengine.probes import RidgeProbeCV
+    >>> is_deterministic(RidgeProbeCV()), is_deterministic(RandomForestClassifier())
+    (True, False)
+    """
+    return all(map(_is_fixed, (estimator, *estimator.get_params(deep=True).values())))
+
+
+def _is_fixed(value: Any) -> bool:
+    if type(value).__module__.partition(".")[0] not in ("builtins", "numpy", "sklearn", "tlengine"):
+        return False
+    is_random = not isinstance(getattr(value, "random_state", 0), int | np.integer)
+    return not is_random and (hasattr(value, "get_params") or not callable(value))
 
 
 def check_unused(estimator: Any, given: Mapping[str, tuple[Any, Any]]) -> None:

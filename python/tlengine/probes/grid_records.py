@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tlengine.errors import MissingPackageError
 from tlengine.probes.grid_jobs import Job, Key
+from tlengine.probes.grid_notes import Note
 from tlengine.probes.grid_targets import Target
 
 __all__ = ["Finished", "Prediction", "Predictions", "ProbeGrid", "Record", "Said", "place", "records_of"]
@@ -41,12 +42,14 @@ class Finished(NamedTuple):
         records: one, or one for each C.
         said: what its probes say of the test rows, where that is asked for.
         edge: -1 where the smallest C was chosen, 1 where the largest was, and held-out rows gain there.
+        note: what is to be said of it at the end.
     """
 
     key: Key
     records: list[Record]
     said: Said | None = None
     edge: int = 0
+    note: Note = {}  # noqa: RUF012 - a tuple's default, that nobody fills
 
 
 def place(job: Job) -> Record:

@@ -50,7 +50,7 @@ class Keeper:
         costs: of each job, by which the bar moves.
         keys: all jobs of the grid.
         progress: whether there is a bar.
-        callback: called with each record.
+        callback: called with each record; a true answer is one of the keeper.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class Keeper:
     def _show(self) -> None:
         self._bar.set_postfix_str(f"{self._done:,} of {self._all:,} probes", refresh=False)
 
-    def __call__(self, finished: Sequence[Finished]) -> None:
-        """Keeps jobs, each once."""
+    def __call__(self, finished: Sequence[Finished]) -> bool:
+        """Keeps jobs, each once; whether that is enough."""
         fresh = [one for one in finished if one.key not in self._journal.records]
         self._journal.add(fresh)
         self._done += len(fresh)
         self._show()
         self._bar.update(sum(self._costs.of(one.key) for one in fresh))
-        if self._callback is not None:
-            for one in fresh:
-                for record in one.records:
-                    self._callback(dict(record))
+        if self._callback is None:
+            return False
+        answers = [self._callback(dict(record)) for one in fresh for record in one.records]
+        return any(map(bool, answers))
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +103,7 @@ class _Waiting:
     Args:
         jobs: what scores them.
         beside: where.
-        keep: called with what is finished.
+        keep: called with what is finished; a true answer is ``enough``.
         pace: told what a batch took.
     """
 
@@ -116,6 +116,7 @@ class _Waiting:
     ) -> None:
         self._jobs, self._beside, self._keep, self._pace = jobs, beside, keep, pace
         self._scored: deque[Callable[[], list[Finished]]] = deque()
+        self.enough = False
 
     def add(self, batch: Sequence[Any], found: Any, cost: float, seconds: float) -> None:
         """Scores what took so long to solve."""
@@ -133,7 +134,7 @@ class _Waiting:
         """Keeps what is scored; waits for what is not. What Ctrl-C cuts short is left for another call."""
         while self._scored:
             try:
-                self._keep(self._scored[0]())
+                self.enough |= bool(self._keep(self._scored[0]()))
             except Exception:
                 self._scored.popleft()
                 raise
@@ -152,7 +153,7 @@ def run_jobs(
     A second thread readies the next batch, and scores the last while the next is solved if that is soon
     over; else a batch is scored and kept before anything else begins. So what a kill costs is one job, or
     batches of at most :data:`~tlengine.probes.grid_batches.LONGEST` seconds or so. On ``KeyboardInterrupt``,
-    and on an error, all that is solved is kept first.
+    on an error, and where ``keep`` has a true answer, all that is solved is kept, and nothing else begins.
     """
     pace = Pace(threads)
     rest = batches(keys, jobs.kind, costs, pace, jobs.most)
@@ -172,6 +173,8 @@ def run_jobs(
                 ready = next_batch()
                 if pace.seconds(cost, len(problems)) > LOSS:
                     waiting.flush()
+                if waiting.enough:
+                    break
                 start = time.perf_counter()
                 found = jobs.solve(problems)
                 seconds = time.perf_counter() - start

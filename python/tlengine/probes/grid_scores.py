@@ -12,7 +12,7 @@ from tlengine.errors import InputError
 from tlengine.probes.grid_jobs import Key
 from tlengine.probes.scoring import Scoring, check_scoring
 
-__all__ = ["RESERVED", "check_scorings", "class_scores", "label_scores", "logits_to_proba", "where"]
+__all__ = ["RESERVED", "check_scorings", "class_scores", "label_scores", "logits_to_proba"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,11 +53,6 @@ def _one(scoring: Any) -> Scoring:
     if scoring is None:
         raise InputError("scoring holds None", hint=_WAY)
     return check_scoring(scoring, own=())
-
-
-def where(key: Key) -> str:
-    """The place of a job, for messages."""
-    return f"at features {key.features!r}, target {key.target!r}, seed {key.seed}, budget {key.budget}"
 
 
 def class_scores(logits: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import SingleClassError, TlengineError
+from tlengine.probes.grid_jobs import Key
 from tlengine.probes.grid_notes import Notes
 from tlengine.probes.indicators import column_names, encode_indicators, is_multilabel
 from tlengine.probes.labels import check_labels
@@ -85,10 +86,10 @@ def _indicators(Y: Any) -> Target:
     return Target(encode_indicators(Y, names=names), names)
 
 
-def learnt_labels(name: str, target: Target, rows: Rows, notes: Notes) -> npt.NDArray[np.bool_]:
+def learnt_labels(key: Key, target: Target, rows: Rows, notes: Notes) -> npt.NDArray[np.bool_]:
     """The labels (L,) that some of these rows have and others do not; ``notes`` is told of the others."""
     codes = target.codes[rows]
     learnt = np.asarray(codes.any(axis=0) & ~codes.all(axis=0))
     if not learnt.all():
-        notes.rare(name, target.classes[~learnt].tolist())
+        notes.rare(key, target.classes[~learnt].tolist())
     return learnt

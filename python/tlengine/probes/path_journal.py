@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -12,8 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from tlengine import __version__
-from tlengine.documents import lock_file
-from tlengine.errors import InputError, RunFormatError
+from tlengine.probes.record_file import checksum, open_records
 
 __all__ = ["Kept", "PathJournal", "Solution", "problem_digest"]
 
@@ -21,7 +20,7 @@ Solution = dict[str, Any]
 """What the core found for one task and one C: arrays of length one, by name."""
 Kept = dict[float, list[Solution]]
 """The solutions of every task, by C."""
-_FORMAT = "tlengine-path"
+_LAYOUT = 2
 _SLICE = 64 << 20
 
 
@@ -68,31 +67,15 @@ class PathJournal:
     def __init__(self, path: str | Path | None, digest: str) -> None:
         self.kept: Kept = {}
         self._file: IO[bytes] | None = None
-        if path is None:
-            return
-        try:
-            file = Path(path).open("ab+")  # noqa: SIM115 - open as long as this is
-        except OSError as error:
-            why = f"resume={str(path)!r} cannot be opened: {error.strerror}"
-            raise InputError(why, hint="name a file in a folder that you may write to") from None
-        try:
-            lock_file(file, str(path), "file")
-            self._file = file
-            self._read(file, str(path), _header(digest))
-        except BaseException:
-            file.close()
-            raise
+        if path is not None:
+            self._file = open_records(path, "path", _LAYOUT, digest)
+            try:
+                self._read(self._file)
+            except BaseException:
+                self._file.close()
+                raise
 
-    def _read(self, file: IO[bytes], path: str, header: bytes) -> None:
-        file.seek(0)
-        first = file.readline()
-        if not first.endswith(b"\n") and header.startswith(first):  # empty, or cut off in the first line
-            file.truncate(0)
-            file.write(header)
-            file.flush()
-            return
-        if first != header:
-            raise _foreign(path, first)
+    def _read(self, file: IO[bytes]) -> None:
         whole = file.tell()
         while (found := _record(file)) is not None:
             self.kept[found[0]] = found[1]
@@ -107,7 +90,7 @@ class PathJournal:
 
             named = {f"{task}.{name}": a for task, found in enumerate(solutions) for name, a in found.items()}
             body = save({name: np.ascontiguousarray(array) for name, array in named.items()})
-            told = {"C": C.hex(), "bytes": len(body), "digest": _sum(body)}
+            told = {"C": C.hex(), "bytes": len(body), "digest": checksum(C.hex().encode(), b"\0", body)}
             self._file.write(json.dumps(told).encode() + b"\n" + body)
             self._file.flush()
 
@@ -134,35 +117,13 @@ def _record(file: IO[bytes]) -> tuple[float, list[Solution]] | None:
     try:
         told = json.loads(file.readline())
         body = file.read(told["bytes"])
-        if told["digest"] != _sum(body):
+        digest = checksum(told["C"].encode(), b"\0", body)
+        if (told["bytes"], told["digest"]) != (len(body), digest):
             return None
         solutions: dict[int, Solution] = {}
         for name, array in load(body).items():
             task, name = name.split(".", 1)
             solutions.setdefault(int(task), {})[name] = array
         return float.fromhex(told["C"]), [solutions[task] for task in range(len(solutions))]
-    except (ValueError, LookupError, TypeError, SafetensorError):
+    except (ValueError, LookupError, TypeError, AttributeError, SafetensorError):
         return None
-
-
-def _header(digest: str) -> bytes:
-    return json.dumps({"format": _FORMAT, "version": __version__, "digest": digest}).encode() + b"\n"
-
-
-def _foreign(path: str, header: bytes) -> RunFormatError:
-    hint = "name another file, or delete this one"
-    try:
-        told: Mapping[str, Any] = json.loads(header)
-        is_path, version = told["format"] == _FORMAT, told["version"]
-    except (ValueError, LookupError, TypeError):
-        is_path = False
-    if not is_path:
-        return RunFormatError(f"{path} holds no path that this version of tlengine wrote", hint=hint)
-    if version != __version__:
-        why = f"{path} was written by tlengine {version}, which may solve otherwise; this is {__version__}"
-        return RunFormatError(why, hint=hint)
-    return RunFormatError(f"{path} belongs to other data or settings", hint=hint)
-
-
-def _sum(body: bytes) -> str:
-    return hashlib.blake2b(body, digest_size=16).hexdigest()

@@ -11,11 +11,9 @@ import numpy.typing as npt
 from tlengine.data.folds import inner_folds
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import InputError, ShapeMismatchError
+from tlengine.probes.splits import FOLDS
 
 __all__ = ["regression_folds"]
-
-FOLDS = 5
-"""Folds of whole groups, where single rows cannot be left out."""
 
 Pairs = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 

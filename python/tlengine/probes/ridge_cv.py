@@ -106,7 +106,8 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels.
             sample_weight: as :meth:`RidgeProbe.fit`.
             groups: (n,) rows of one group (a person, copies of one sample) are never on both sides of a
-                fold; with ``cv=None`` 5 folds of whole groups stand in for leaving out one row.
+                fold; with ``cv=None`` 5 folds of whole groups stand in for leaving out one row, where a group
+                has two.
 
         Raises:
             InputError: no class has two groups; a ``scoring`` that there is not, or that gives no number at
@@ -120,7 +121,8 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         check_groups(groups, y)
         train = training_set(self, X, y, sample_weight, multilabel=True)
         self.classes_, self.multilabel_ = train.classes, train.multilabel
-        folds = FOLDS if self.cv is None and groups is not None else self.cv
+        is_grouped = groups is not None and len(np.unique(np.asarray(groups))) < np.shape(groups)[0]
+        folds = FOLDS if self.cv is None and is_grouped else self.cv
         found = self._solve(train, alphas, train.weight(self.class_weight), leave_one_out=folds is None)
         pairs = fold_rows(folds, train, groups)
         judged = (
