@@ -151,7 +151,8 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
             C, so it lowers ``scores_`` and chooses nothing.
         patience: the path ends after so many values of C in a row without a held-out loss (the log-loss,
             whatever ``scoring``) better by more than ``tol``; larger ones are left out. None solves every C:
-            slower by a factor of 5, and hardly ever better (``docs/validation.md``).
+            1.1 to 7 times slower. In 160 problems of 7 data sets it was never better by the log-loss; by the
+            accuracy in 3, once by 12 points (``docs/validation.md``).
         multi_class: ``"multinomial"`` or ``"ovr"``, as :class:`LinearProbe`.
         tol: certified relative gap of every objective to its optimum.
         max_iter: L-BFGS steps per C after which a ``ConvergenceWarning`` is given.
