@@ -314,7 +314,7 @@ class FeatureScaleWarning(TlengineWarning):
 
 
 class RareClassWarning(TlengineWarning):
-    """Held-out rows of classes that a fold cannot learn do not count in the choice."""
+    """Held-out rows of classes, or labels, that a fold cannot learn do not count in the choice."""
 
 
 class ScoringWarning(TlengineWarning):

@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from tlengine.errors import GridEdgeWarning
-from tlengine.probes import LinearProbeCV, LinearSVMProbeCV, probe_path
+from tlengine.probes import LinearProbeCV, LinearSVMProbeCV, probe_grid, probe_path
 from tlengine.probes.choice import choose
 
 CS = np.array([1.0, 10.0, 0.1, 100.0])
@@ -48,7 +48,7 @@ def test_a_score_that_rises_where_the_loss_ended_the_path_is_said():
         ([0.5, 0.8, 0.2, 0.805], 0, {}),
         ([-0.1, -1e-3, -0.7, -5e-4], 0, {}),
         ([0.5, 0.76, 0.2, 0.8], 0.4, {}),
-        ([0.5, 0.4, 0.8, 0.2], 0, {"idle": True}),
+        ([0.5, 0.4, 0.8, 0.2], 0, {"idle": lambda: True}),
     ],
     ids=["inside", "equal", "flat", "separated", "within noise", "nothing learnt"],
 )
@@ -91,15 +91,31 @@ def test_separated_data_whose_loss_falls_for_ever_are_silent():
     assert probe.C_ > 100
 
 
-def test_labels_without_features_are_silent():
-    """The best is to learn nothing, and the smallest C learns nothing already."""
-    X = np.random.default_rng(0).normal(size=(300, 8))
-    y = np.random.default_rng(1).integers(0, 2, 300)
-    assert LinearProbeCV(Cs=[1e-6, 1e-2, 100.0], patience=None).fit(X, y).C_ == 1e-6
+NOISE = np.random.default_rng(0).normal(size=(300, 8)), np.random.default_rng(1).integers(0, 2, 300)
+"""The best is to learn nothing, and the smallest C learns nothing already."""
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        lambda Cs: LinearProbeCV(Cs, patience=None).fit(*NOISE).C_,
+        lambda Cs: probe_path(*NOISE, Cs, folds=5).best().C,
+        lambda Cs: probe_grid(*NOISE, Cs=Cs, seeds=4, patience=None, progress=False).records[0]["C"],
+    ],
+    ids=["probe", "path", "grid"],
+)
+def test_labels_without_features_are_silent_however_c_is_chosen(chosen):
+    with pytest.warns(GridEdgeWarning, match="smallest|edge of the grid"):
+        assert chosen([1e-1, 1.0, 100.0]) == 1e-1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chosen([1e-6, 1.0, 100.0]) == 1e-6
 
 
 def test_a_path_says_it_too(digits):
     X, y = digits[0][:300], digits[1][:300]
     path = probe_path(X, y, [1e-5, 1e-4, 1e-3], folds=3)
-    with pytest.warns(GridEdgeWarning, match="largest"):
-        path.best()
+    for call in (path.best, lambda: LinearProbeCV([1e-5, 1e-4, 1e-3], cv=3).fit(X, y)):
+        with pytest.warns(GridEdgeWarning, match="largest") as told:
+            call()
+        assert {one.filename for one in told} == {__file__}

@@ -3,11 +3,12 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
-from tlengine.errors import InputError, RareClassWarning
+from tlengine.errors import InputError, RareClassWarning, ScoringWarning
 from tlengine.probes import LinearProbe, LinearProbeCV, LinearSVMProbeCV, RidgeProbeCV, probe_path
 
 CS = [1e-3, 1e-2, 1e-1, 1.0]
@@ -115,3 +116,76 @@ def test_stratified_folds_of_scikit_learn_that_cannot_stratify():
         found = LinearProbeCV(CS, cv=StratifiedKFold(5)).fit(X, y)
     assert found.scores_.shape[0] == 5
     assert LinearProbe(found.C_).fit(X, y).classes_.tolist() == found.classes_.tolist()
+
+
+def rare_label(n=200, d=6, names=False):
+    """Two labels that X tells, and one that only rows of the first fold have, as far as X can tell."""
+    X = np.random.default_rng(3).normal(size=(n, d))
+    noise = np.random.default_rng(4).normal(size=(n, 2))
+    Y = np.column_stack([X[:, :2] + noise > 0, np.arange(n) < 12]).astype(int)
+    return X, pd.DataFrame(Y, columns=["left", "up", "rare"]) if names else Y
+
+
+@pytest.mark.parametrize(
+    ("probe", "scoring"),
+    [
+        (LinearProbeCV, "neg_log_loss"),
+        (LinearProbeCV, "accuracy"),
+        (LinearProbeCV, "f1_macro"),
+        (LinearSVMProbeCV, "accuracy"),
+        (RidgeProbeCV, "neg_mean_squared_error"),
+        (RidgeProbeCV, "f1_macro"),
+    ],
+)
+def test_a_label_that_a_fold_cannot_learn_does_not_count_there(probe, scoring):
+    """Left in, each held-out row that has it costs some 20 nats, and the more the less a fold says of C."""
+    X, Y = rare_label(names=True)
+    cv = KFold(5)
+    with pytest.warns(RareClassWarning, match="a label does not count in folds.*'rare'") as said:
+        found = probe(CS, cv=cv, scoring=scoring).fit(X, Y)
+    assert [one.category for one in said].count(RareClassWarning) == 1
+    assert {one.filename for one in said} == {__file__}
+    without = probe(CS, cv=cv, scoring=scoring).fit(X, Y[["left", "up"]])
+    np.testing.assert_allclose(found.scores_[0], without.scores_[0], rtol=1e-3)
+    assert not np.allclose(found.scores_[1:], without.scores_[1:], rtol=1e-3)
+    assert found.coef_.shape == (3, 6)
+
+
+def test_a_path_does_not_count_it_either_and_keeps_its_place():
+    X, Y = rare_label()
+    with pytest.warns(RareClassWarning, match="labels? do.* not count.*: 2"):
+        path = probe_path(X, Y, CS, folds=KFold(5))
+    assert path.folds[0].log_loss_.max() < 1
+    assert path.folds[0].coef_.shape == (4, 3, 6)
+    assert not path.folds[0].coef_[:, 2].any()
+    assert path.folds[0].probe(0).predict(X)[:, 2].sum() == 0
+
+
+def test_a_label_that_all_training_rows_have():
+    X, Y = rare_label()
+    Y[:, 2] = 1 - Y[:, 2]
+    with pytest.warns(RareClassWarning):
+        path = probe_path(X, Y, CS, folds=KFold(5))
+    assert path.folds[0].log_loss_.max() < 1
+    assert path.folds[0].probe(0).predict(X)[:, 2].all()
+
+
+def test_a_path_of_folds_without_a_label_is_taken_up(tmp_path):
+    X, Y = rare_label()
+    options = {"folds": KFold(5), "resume": tmp_path / "path"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RareClassWarning)
+        first = probe_path(X, Y, CS[:2], **options)
+        again = probe_path(X, Y, CS, **options)
+        whole = probe_path(X, Y, CS, folds=KFold(5))
+    assert np.array_equal(first.coef_, again.coef_[:2])
+    np.testing.assert_allclose(again.log_loss_, whole.log_loss_, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::tlengine.errors.RareClassWarning")
+def test_a_scorer_has_nothing_to_say_of_one_label():
+    X, Y = rare_label()
+    with pytest.warns(ScoringWarning, match="1 of 5 folds.*teach one label alone") as said:
+        found = LinearProbeCV(CS, cv=KFold(5), scoring="f1_macro").fit(X, Y[:, 1:])
+    assert np.isnan(found.scores_[0]).all()
+    assert {one.filename for one in said} == {__file__}

@@ -141,8 +141,9 @@ def test_a_scorer_without_a_number_is_said():
         RidgeProbeCV([1.0, 2.0], scoring="neg_log_loss").fit(X, y)
     with pytest.raises(InputError, match="macro_f1"):
         RidgeProbeCV([1.0, 2.0], scoring="macro_f1").fit(X, y)
-    with pytest.warns(ScoringWarning, match="1 of 2 values of alpha"):
+    with pytest.warns(ScoringWarning, match="1 of 2 values of alpha") as told:
         probe = RidgeProbeCV([1.0, 2.0], scoring=_fails_first()).fit(X, y)
+    assert told[0].filename == __file__
     assert probe.alpha_ == 2.0
     assert np.isnan(probe.scores_).tolist() == [[True, False]]
 

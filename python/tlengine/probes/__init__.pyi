@@ -12,7 +12,7 @@ from .neighbor_votes import neighbor_votes as neighbor_votes
 from .neighbors import KNeighborsProbe as KNeighborsProbe
 from .offered import offered_scores as offered_scores
 from .offered import own_scores as own_scores
-from .paths import ProbePath as ProbePath
+from .path import ProbePath as ProbePath
 from .paths import probe_path as probe_path
 from .persistence import from_pretrained as from_pretrained
 from .plugged import load_with as load_with

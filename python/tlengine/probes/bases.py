@@ -12,19 +12,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tlengine.errors import UnknownOptionError
 from tlengine.options import refuse_unknown
-from tlengine.probes.choice import choose
 from tlengine.probes.inputs import TrainingSet, check_features, check_positive, training_set
 from tlengine.probes.paths import Head, ProbePath, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.scales import warn_of_scales
-from tlengine.probes.scoring import OWN, check_scoring, held_out_scores, mean_scores
-from tlengine.probes.splits import check_groups, fold_rows
+from tlengine.probes.scoring import OWN, Scores, Scoring, check_scoring, held_out_scores, mean_scores
+from tlengine.probes.splits import check_groups, fold_rows, learnt_part
 from tlengine.probes.watching import Callback, Start, Watching
 
 __all__ = ["LinearClassifierMixin", "OneC", "PathOfCs"]
-
-IDLE = 0.05
-"""Standard deviation of logits or margins below which log-losses differ by some 0.05**2 / 8."""
 
 _COEFFICIENTS = {"coef_": ("columns", "features"), "intercept_": ("columns",)}
 
@@ -191,13 +187,10 @@ class PathOfCs(_Solved):
             scores = np.stack([fold.scores(scoring.name) for fold in path.folds])
             return scores, scores.mean(axis=0)
         found = [
-            held_out_scores(
-                scoring, path.head, path.classes_, fold.coef_, fold.intercept_, train.X[test],
-                train.labels[test], train.sample_weight[test],
-            )
-            for fold, (_, test) in zip(path.folds, splits, strict=True)
-        ]  # fmt: skip
-        return np.stack([fold.values for fold in found]), mean_scores(scoring, found, path.Cs)
+            _asked(scoring, path, fold, train, *split) for fold, split in zip(path.folds, splits, strict=True)
+        ]
+        means = mean_scores(scoring, found, path.Cs, stacklevel=4)
+        return np.stack([fold.values for fold in found]), means
 
     def fit(
         self,
@@ -209,9 +202,10 @@ class PathOfCs(_Solved):
         """Solves every C in every fold and on all rows.
 
         Warns, once each: ``FeatureScaleWarning`` of a column that is larger than the others by orders of
-        magnitude; ``RareClassWarning`` of held-out rows whose class their fold does not train on, which do
-        not count; ``ScoringWarning`` of folds or values of C that have no score; ``GridEdgeWarning`` of a
-        C that is chosen at an edge of the grid although the score still rises there by more than noise.
+        magnitude; ``RareClassWarning`` of held-out rows whose class their fold does not train on, or of
+        labels that its training rows all have or lack, which do not count; ``ScoringWarning`` of folds or
+        values of C that have no score; ``GridEdgeWarning`` of a C that is chosen at an edge of the grid
+        although the score still rises there by more than noise.
 
         Args:
             X: (n, d) features, also sparse.
@@ -236,8 +230,7 @@ class PathOfCs(_Solved):
         self.Cs_ = path.Cs
         self.scores_, means = self._judge(path, train, splits)
         self.accuracy_ = np.stack([fold.scores("accuracy") for fold in path.folds])
-        idle = _is_idle(train.X, path.coef_[path.Cs.argmin()])
-        best = choose(self.scores_, means, path.Cs, ended_early=path.ended_early_, idle=idle)
+        best = path.choose(self.scores_, means, stacklevel=3)
         self.C_ = float(path.Cs[best])
         self.coef_, self.intercept_ = path.coef_[best].copy(), path.intercept_[best].copy()
         self.converged_ = np.all([path.converged_, *(fold.converged_ for fold in path.folds)], axis=0)
@@ -246,10 +239,15 @@ class PathOfCs(_Solved):
         return self
 
 
-def _is_idle(X: Any, coef: npt.NDArray[Any]) -> bool:
-    """Whether scores hardly differ between rows (some, spread evenly), so that no smaller C changes them."""
-    rows = X[:: max(1, X.shape[0] // 200)]
-    return bool((rows @ coef.T).std(axis=0).max() < IDLE)
+def _asked(
+    scoring: Scoring, path: ProbePath, fold: ProbePath, train: TrainingSet, rows: Any, test: Any
+) -> Scores:
+    """What a scorer says of the held-out rows of a fold, and of the labels that it has learnt."""
+    part, columns = learnt_part(train, rows)
+    return held_out_scores(
+        scoring, path.head, part.classes, fold.coef_[:, columns], fold.intercept_[:, columns], train.X[test],
+        part.labels[test], train.sample_weight[test],
+    )  # fmt: skip
 
 
 def _refuse(probe: str, unknown: Mapping[str, Any]) -> None:

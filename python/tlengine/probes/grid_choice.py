@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.probes.choice import GRID, SHARE
+from tlengine.probes.choice import pick
 
 __all__ = ["Choice", "choose"]
 
@@ -28,17 +29,16 @@ class Choice(NamedTuple):
     edge: int = 0
 
 
-def choose(losses: Floats, Cs: Floats) -> Choice:
+def choose(losses: Floats, Cs: Floats, *, idle: Callable[[], bool] = lambda: False) -> Choice:
     """The C of least mean log-loss; of equal ones the smallest.
 
-    As in :func:`tlengine.probes.choice.choose`, at an edge the loss still falls where the last step gains
-    more than its standard error over the folds, and more than 1 % of what the best C gains over the worst. So
-    the loss of data that are separated, which falls towards 0 for ever, does not count; nor does the largest
-    C that was solved where patience ended the path.
+    Its edge is that of :func:`tlengine.probes.choice.pick`, but the largest C that was solved is none where
+    patience ended the path.
 
     Args:
         losses: (folds, n) on held-out rows, for the n smallest values of C, in their order in ``Cs``.
         Cs: (n_C,) all of them.
+        idle: whether nothing is learnt at the smallest C.
 
     >>> choose(np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.1]]), np.array([0.1, 1.0, 10.0]))
     Choice(kept=slice(2, 3, None), Cs=array([10.]), edge=1)
@@ -46,14 +46,6 @@ def choose(losses: Floats, Cs: Floats) -> Choice:
     array([1.])
     """
     solved = Cs[np.sort(np.argsort(Cs, kind="stable")[: losses.shape[1]])]
-    means = losses.mean(axis=0)
-    best = int(np.lexsort((solved, means))[0])
-    kept, C = slice(best, best + 1), solved[best]
-    order = np.argsort(solved, kind="stable")
-    edge = int(Cs.max() <= C) - int(Cs.min() >= C)
-    if len(np.unique(Cs)) < GRID or not edge or len(solved) < 2:
-        return Choice(kept, solved[kept])
-    steps = losses[:, order[-2 if edge > 0 else 1]] - losses[:, best]
-    error = steps.std(ddof=1) / np.sqrt(len(steps)) if len(steps) > 1 else 0.0
-    gains = steps.mean() > max(error, SHARE * np.ptp(means))
-    return Choice(kept, solved[kept], edge if gains else 0)
+    best, edge = pick(-losses, -losses.mean(axis=0), solved, idle=idle)
+    kept = slice(best, best + 1)
+    return Choice(kept, solved[kept], 0 if edge > 0 and solved[best] < Cs.max() else edge)

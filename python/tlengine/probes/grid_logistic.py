@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError
+from tlengine.probes.choice import is_idle
 from tlengine.probes.grid_choice import Choice, choose
 from tlengine.probes.grid_jobs import Draws, Job, Key, where
 from tlengine.probes.grid_notes import Notes
@@ -134,8 +135,12 @@ class LogisticJobs:
         choice = Choice(slice(None), self.Cs)
         if len(paths) > 1:
             pairs = zip(paths[1:], problem.cells, strict=True)
-            choice = choose(np.array([fold["held_out_loss"] / cells for fold, cells in pairs]), self.Cs)
+            losses = np.array([fold["held_out_loss"] / cells for fold, cells in pairs])
+            choice = choose(losses, self.Cs, idle=lambda: self._is_idle(problem.job, paths[0]["coef"]))
         return choice, {name: paths[0][name][choice.kept] for name in ("coef", "intercept", "converged")}
+
+    def _is_idle(self, job: Job, coefs: Array) -> bool:
+        return is_idle(self.arrays[job.key.features], coefs[self.Cs[: len(coefs)].argmin()], job.rows)
 
     def _logits(self, job: Job, path: Columns) -> Array:
         """(n_C, K, m) of the test rows."""

@@ -4,137 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError, TimeLimitWarning
-from tlengine.probes.choice import choose
+from tlengine.probes.choice import is_idle
+from tlengine.probes.held_out import held_out, means
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_positive, check_values
+from tlengine.probes.path import Head, ProbePath
 from tlengine.probes.scales import warn_of_scales
-from tlengine.probes.scoring import solved_probe
-from tlengine.probes.splits import FOLDS, check_groups, fold_rows
+from tlengine.probes.splits import FOLDS, check_groups, fold_rows, learnt_labels
 from tlengine.probes.watching import Callback, Start, Watching, solve_watched
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
-if TYPE_CHECKING:
-    from tlengine.probes.linear import LinearProbe
-
-__all__ = ["FOLDS", "ProbePath", "check_groups", "fold_rows", "probe_path"]
+__all__ = ["FOLDS", "Head", "ProbePath", "check_groups", "fold_rows", "probe_path"]
 
 MultiClass = Literal["multinomial", "ovr"]
-Head = Literal["multinomial", "ovr", "squared_hinge"]
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ProbePath:
-    """Logistic probes for every C, solved in one sweep. All arrays have one entry per C, in the order given.
-
-    Attributes:
-        Cs: (n_C,) float64; with ``patience=`` those that were solved, the smallest of the ones asked for.
-        classes_: (K,) sorted labels, or ``arange(L)`` where y was (n, L).
-        coef_: (n_C, K, d) in the dtype of X; (n_C, 1, d) for two classes.
-        intercept_: (n_C, K), or (n_C, 1), float64.
-        objective_: (n_C,) ``C * sum(weight * loss) + |W|^2 / 2``, in float64 at these coefficients.
-        gap_bound_: (n_C,) certified distance of ``objective_`` to the optimum, at most.
-        gradient_norm_: (n_C,) norm of the gradient of ``objective_ / (C * sum(weight))``.
-        converged_: (n_C,) bool: ``gap_bound_ <= tol * objective_``.
-        separable_: (n_C,) bool: every row lies on its own side with these coefficients, so the loss can
-            be driven to zero and only the penalty keeps the coefficients finite.
-        n_iter_: (n_C,) L-BFGS steps, counting the start. ``n_passes_``: passes over X, certificate included.
-        accuracy_, log_loss_: (n_C,) the mean over ``folds``; of a fold the weighted score on its held-out
-            rows, averaged over the labels where y was (n, L). None where nothing was held out; a hinge has
-            no log-loss.
-        folds: one path per fold; empty without ``folds=``.
-        head: ``"multinomial"``, ``"ovr"`` or ``"squared_hinge"``.
-        multilabel_: whether y was (n, L).
-        ended_early_: whether larger values of C were asked for than were solved.
-    """
-
-    Cs: npt.NDArray[np.float64]
-    classes_: npt.NDArray[Any]
-    coef_: npt.NDArray[Any]
-    intercept_: npt.NDArray[Any]
-    objective_: npt.NDArray[np.float64]
-    gap_bound_: npt.NDArray[np.float64]
-    gradient_norm_: npt.NDArray[np.float64]
-    converged_: npt.NDArray[np.bool_]
-    separable_: npt.NDArray[np.bool_]
-    n_iter_: npt.NDArray[np.int64]
-    n_passes_: npt.NDArray[np.int64]
-    accuracy_: npt.NDArray[np.float64] | None = None
-    log_loss_: npt.NDArray[np.float64] | None = None
-    folds: tuple[ProbePath, ...] = ()
-    head: Head = "multinomial"
-    multilabel_: bool = False
-    ended_early_: bool = False
-
-    def best(self, scoring: str | None = None) -> LinearProbe:
-        """The solution on all rows at the C with the best mean held-out score, as a fitted probe.
-
-        A ``GridEdgeWarning`` says that this is the smallest or largest C of the path, as in
-        :class:`LinearProbeCV`, which also takes any other of scikit-learn's scorers.
-
-        Args:
-            scoring: ``"neg_log_loss"``, the default, or ``"accuracy"``; among equal scores the smallest C.
-
-        Raises:
-            InputError: nothing was held out; or another score.
-
-        >>> from sklearn.datasets import load_digits
-        >>> X, y = load_digits(return_X_y=True)
-        >>> path = probe_path(X[:300], y[:300], Cs=[1e-4, 1e-2, 1.0, 100.0], folds=5)
-        >>> path.log_loss_.round(2).tolist()
-        [1.41, 0.19, 0.11, 0.14]
-        >>> path.best().C, path.best("accuracy").C, path.predict(X[300:303]).tolist(), y[300:303].tolist()
-        (1.0, 1.0, [7, 3, 5], [7, 3, 5])
-        """
-        own = ("neg_log_loss", "accuracy") if self.head != "squared_hinge" else ("accuracy",)
-        if scoring is not None and scoring not in own:
-            raise InputError(
-                f"scoring={scoring!r:.80}; a path knows {' and '.join(own)}",
-                hint="LinearProbeCV(scoring=...) takes any scorer of scikit-learn",
-            )
-        if not self.folds:
-            raise InputError("nothing was held out, so no C is the best", hint="pass folds=5 to probe_path")
-        scores = np.stack([fold.scores(scoring or own[0]) for fold in self.folds])
-        best = choose(scores, scores.mean(axis=0), self.Cs, ended_early=self.ended_early_)
-        return self.probe(best)
-
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """What :meth:`best` predicts for rows (n, d): (n,) labels, or (n, L) of 0 and 1.
-
-        Raises:
-            InputError: nothing was held out.
-        """
-        return self.best().predict(X)
-
-    def probe(self, position: int) -> LinearProbe:
-        """The solution at ``Cs[position]`` on all rows as a fitted probe, with its certificate.
-
-        >>> X = np.random.default_rng(0).normal(size=(60, 5))
-        >>> probe_path(X, X[:, 0] > 0, Cs=[0.1, 1.0]).probe(-1).C
-        1.0
-        """
-        coef, intercept = self.coef_[position].copy(), self.intercept_[position].copy()
-        probe: LinearProbe = solved_probe(
-            self.head, self.classes_, coef, intercept, multilabel=self.multilabel_, C=float(self.Cs[position])
-        )
-        for name in probe._certificate:
-            setattr(probe, name, getattr(self, name)[position])
-        return probe
-
-    def scores(self, scoring: str) -> npt.NDArray[np.float64]:
-        """(n_C,) held-out scores that the solver counted, larger is better."""
-        found = self.accuracy_ if scoring == "accuracy" else self.log_loss_
-        assert found is not None, "there are held-out rows"
-        return found if scoring == "accuracy" else -found
+_CERTAIN = float(np.log(1e9))
+"""The intercept of a label that all training rows have, as in the core."""
 
 
 def probe_path(
@@ -258,10 +152,14 @@ def solve(
         raise InputError(f"patience={patience!r}; it must be None or 1 or more")
     goal = target(train.labels, len(train.classes), head)
     tasks: list[Any] = [(*goal, train.weight(class_weight), None)]
-    for rows, test in splits:
-        held_out = np.zeros(len(train.labels))
-        held_out[test] = train.sample_weight[test]
-        tasks.append((*goal, train.weight(class_weight, rows), held_out))
+    # A fold is solved, and judged, without the labels that it cannot learn. Patience sums losses over labels,
+    # so that there a fold of fewer labels counts for less.
+    seen = [learnt_labels(train, rows) for rows, _ in splits]
+    for (rows, test), learnt in zip(splits, seen, strict=True):
+        counted = np.zeros(len(train.labels))
+        counted[test] = train.sample_weight[test]
+        own = target(train.labels[:, learnt], int(learnt.sum()), head) if train.multilabel else goal
+        tasks.append((*own, train.weight(class_weight, rows), counted))
     found, solved, is_whole = solve_watched(
         train.X, tasks, Cs, watching, patience=patience, fit_intercept=fit_intercept, tol=tol,
         max_iter=max_iter, threads=num_threads(n_jobs), start=start,
@@ -269,9 +167,15 @@ def solve(
     if not is_whole:
         warn_of_time(len(solved), len(Cs))
     ended_early, Cs = len(solved) < len(Cs), Cs[solved]
-    scores = [_held_out(f, train, test, head) for f, (_, test) in zip(found[1:], splits, strict=True)]
+    scores = [held_out(f, train, test, head) for f, (_, test) in zip(found[1:], splits, strict=True)]
+    if train.multilabel:
+        first = [train.labels[rows[0]] for rows, _ in splits]
+        found[1:] = [_filled(*fold) for fold in zip(found[1:], seen, first, strict=True)]
     folds = tuple(_path(f, Cs, train, head, *s) for f, s in zip(found[1:], scores, strict=True))
-    path = _path(found[0], Cs, train, head, *_means(scores), folds=folds, ended_early=ended_early)
+    path = _path(
+        found[0], Cs, train, head, *means(scores), folds=folds, ended_early_=ended_early,
+        idle_=bool(splits) and is_idle(train.X, found[0]["coef"][Cs.argmin()]),
+    )  # fmt: skip
     warn_unless_converged([path, *folds], tol)
     return path
 
@@ -311,43 +215,6 @@ def target(labels: npt.NDArray[Any], classes: int, head: Head = "multinomial") -
     return "softmax" if head == "multinomial" else loss, classes, labels
 
 
-def _held_out(
-    found: dict[str, Any], train: TrainingSet, test: npt.NDArray[np.intp], head: Head
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
-    """Accuracy and log-loss (none for the hinge) on the held-out rows of a fold, for every C."""
-    weight, columns = train.sample_weight[test], found["coef"].shape[1]
-    if not (train.multilabel or columns == 1 or head == "multinomial"):
-        return _one_vs_rest_scores(found, train.X[test], train.labels[test], weight, head)
-    total = weight.sum() * (columns if train.multilabel else 1)
-    loss = None if head == "squared_hinge" else found["held_out_loss"] / total
-    return found["held_out_hits"] / total, loss
-
-
-def _one_vs_rest_scores(
-    found: dict[str, Any],
-    X: npt.NDArray[Any],
-    labels: npt.NDArray[Any],
-    weight: npt.NDArray[np.float64],
-    head: Head,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
-    right, own = [], []
-    for coef, intercept in zip(found["coef"], found["intercept"], strict=True):
-        scores = X @ coef.T + intercept
-        right.append(scores.argmax(axis=1) == labels)
-        if head == "ovr":
-            own.append(one_vs_rest_log_proba(scores)[np.arange(len(labels)), labels])
-    accuracy = np.average(right, axis=1, weights=weight)
-    return accuracy, -np.average(own, axis=1, weights=weight) if own else None
-
-
-def one_vs_rest_log_proba(scores: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Logarithms of the normalised probabilities of classes against their rest, from logits (n, K)."""
-    from scipy.special import log_expit, logsumexp
-
-    each = log_expit(np.asarray(scores, dtype=np.float64))
-    return np.asarray(each - logsumexp(each, axis=1, keepdims=True))
-
-
 def _path(
     found: dict[str, Any],
     Cs: npt.NDArray[np.float64],
@@ -355,9 +222,7 @@ def _path(
     head: Head,
     accuracy: npt.NDArray[np.float64] | None = None,
     log_loss: npt.NDArray[np.float64] | None = None,
-    *,
-    folds: tuple[ProbePath, ...] = (),
-    ended_early: bool = False,
+    **further: Any,
 ) -> ProbePath:
     return ProbePath(
         Cs=Cs,
@@ -373,21 +238,24 @@ def _path(
         n_passes_=found["n_passes"],
         accuracy_=accuracy,
         log_loss_=log_loss,
-        folds=folds,
         head=head,
         multilabel_=train.multilabel,
-        ended_early_=ended_early,
+        **further,
     )
 
 
-def _means(
-    scores: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]],
-) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None]:
-    """Accuracy and log-loss over the folds; each fold counts the same."""
-    if not scores:
-        return None, None
-    losses = [loss for _, loss in scores if loss is not None]
-    return np.mean([right for right, _ in scores], axis=0), np.mean(losses, axis=0) if losses else None
+def _filled(
+    found: dict[str, Any], learnt: npt.NDArray[np.bool_], row: npt.NDArray[np.bool_]
+) -> dict[str, Any]:
+    """With the labels that were not learnt: no coefficients, and what each training ``row`` says."""
+    if learnt.all():
+        return found
+    n, _, d = found["coef"].shape
+    coef = np.zeros((n, len(learnt), d), found["coef"].dtype)
+    coef[:, learnt] = found["coef"]
+    intercept = np.tile(np.where(row, _CERTAIN, -_CERTAIN), (n, 1))
+    intercept[:, learnt] = found["intercept"]
+    return {**found, "coef": coef, "intercept": intercept}
 
 
 def warn_of_time(solved: int, asked: int) -> None:

@@ -16,7 +16,7 @@ from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import ALPHAS, RidgeClassifierMixin, signs, solve_classifier
 from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
 from tlengine.probes.scoring import Scores, Scoring, check_scoring, held_out_scores, mean_scores
-from tlengine.probes.splits import FOLDS, check_groups, fold_rows
+from tlengine.probes.splits import FOLDS, check_groups, fold_rows, learnt_part
 from tlengine.probes.weights import ClassWeight
 
 __all__ = ["RidgeProbeCV"]
@@ -131,7 +131,7 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
             else self._loo_scores(train, alphas, found, scoring)
         )
         self.scores_ = np.stack([scores.values for scores in judged])
-        mean = mean_scores(scoring, judged, alphas, name="alpha")
+        mean = mean_scores(scoring, judged, alphas, name="alpha", stacklevel=3)
         ties = np.flatnonzero(mean >= np.nanmax(mean) - 1e-12 * max(1.0, abs(np.nanmax(mean))))
         best = int(ties[np.argmax(alphas[ties])])
         self.alpha_, self.alphas_, self.rank_ = float(alphas[best]), alphas, int(found["rank"])
@@ -183,7 +183,8 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         for rows, test in pairs:
             found = self._solve(train, alphas, train.weight(self.class_weight, rows))
             fitted = train.X[test] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
-            judged.append(_judged(fitted, train, test, scoring))
+            part, columns = learnt_part(train, rows)
+            judged.append(_judged(fitted[:, :, columns], part, test, scoring))
         return judged
 
 

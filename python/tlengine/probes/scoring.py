@@ -33,6 +33,8 @@ _WAY = (
     "use a name of sklearn.metrics.get_scorer_names(), or a callable (estimator, X, y) that returns a number"
 )
 
+_ONE_LABEL = "its training rows teach one label alone"
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -194,6 +196,9 @@ def held_out_scores(
     """
     assert scoring.scorer is not None, "the solver counts this score itself"
     several = labels.ndim == 2
+    if several and labels.shape[1] == 1:
+        # Scikit-learn would take the one column for two classes of one label per row.
+        return Scores(np.full(len(coefs), np.nan), dict.fromkeys(range(len(coefs)), _ONE_LABEL))
     truth = labels.astype(np.intp) if several else classes[labels]
     # Scikit-learn takes two columns of probabilities for two classes unless classes_ says otherwise.
     known: Any = [np.array([0, 1])] * labels.shape[1] if several else classes
@@ -228,7 +233,12 @@ def _score(scorer: Scorer, probe: Any, X: Any, y: Any, further: dict[str, Any]) 
 
 
 def mean_scores(
-    scoring: Scoring, folds: Sequence[Scores], Cs: npt.NDArray[np.float64], *, name: str = "C"
+    scoring: Scoring,
+    folds: Sequence[Scores],
+    Cs: npt.NDArray[np.float64],
+    *,
+    name: str = "C",
+    stacklevel: int = 2,
 ) -> npt.NDArray[np.float64]:
     """The mean over the folds for each C (n_C,), NaN where one of them has no number.
 
@@ -240,6 +250,7 @@ def mean_scores(
         folds: for each fold.
         Cs: (n_C,).
         name: what they are values of, for messages.
+        stacklevel: of the warning.
 
     Raises:
         InputError: no C has a score.
@@ -260,7 +271,7 @@ def mean_scores(
         warnings.warn(
             f"scoring={scoring.name!r} gave no score for {what}: {_first(folds, Cs, name)}",
             ScoringWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
     return np.asarray(means)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError, RareClassWarning, ShapeMismatchError, SingleClassError
 from tlengine.probes.inputs import TrainingSet
 
-__all__ = ["FOLDS", "check_groups", "fold_rows"]
+__all__ = ["FOLDS", "check_groups", "fold_rows", "learnt_labels", "learnt_part"]
 
 Rows = npt.NDArray[np.intp]
 
@@ -26,7 +27,8 @@ def fold_rows(folds: Any, train: TrainingSet, groups: Any = None) -> list[tuple[
 
     Rows to test whose class has no row to train on are left out, with one ``RareClassWarning`` that names the
     classes: what a fold says of them depends on C, and says nothing about it. A fold that has no others is
-    left out whole. Numbered folds have no such rows.
+    left out whole. Numbered folds have no such rows. Of several labels per row, those that all training rows
+    of a fold have, or none, are left out of its scores (:func:`learnt_labels`), and the warning names them.
 
     Args:
         folds: a number, a splitter of scikit-learn, or pairs of index arrays.
@@ -35,7 +37,7 @@ def fold_rows(folds: Any, train: TrainingSet, groups: Any = None) -> list[tuple[
     """
     if folds is None:
         return []
-    splits, unseen = [], np.zeros(len(train.labels), dtype=bool)
+    splits, unseen = [], np.zeros(train.labels.shape, dtype=bool)
     for number, (rows, test) in enumerate(_splitter(folds, train, _groups_of(groups, train))):
         rows, test = (_kept(part, train) for part in (rows, test))
         labels = train.labels[rows]
@@ -43,7 +45,9 @@ def fold_rows(folds: Any, train: TrainingSet, groups: Any = None) -> list[tuple[
             raise SingleClassError(f"fold {number} has only one class to learn from", hint="use fewer folds")
         if not len(test):
             raise InputError(f"fold {number} has no row to score on", hint="use fewer folds")
-        if not train.multilabel:
+        if train.multilabel:
+            unseen[test] |= (train.labels[test] != labels[0]) & ~learnt_labels(train, rows)
+        else:
             known = np.isin(train.labels[test], labels)
             unseen[test[~known]] = True
             test = test[known]
@@ -60,20 +64,39 @@ def fold_rows(folds: Any, train: TrainingSet, groups: Any = None) -> list[tuple[
     return judging
 
 
+def learnt_labels(train: TrainingSet, rows: Rows) -> npt.NDArray[np.bool_]:
+    """(L,) whether some of these rows have the label and others do not; () True where a row has one class."""
+    labels = train.labels[rows]
+    return np.asarray(labels.any(axis=0) & ~labels.all(axis=0)) if train.multilabel else np.array(True)
+
+
+def learnt_part(train: TrainingSet, rows: Rows) -> tuple[TrainingSet, Any]:
+    """All rows with the labels alone that these rows teach, and which columns they are, as an index."""
+    learnt = learnt_labels(train, rows)
+    if learnt.all():
+        return train, slice(None)
+    return replace(train, labels=train.labels[:, learnt], classes=train.classes[learnt]), learnt
+
+
 def _warn_of_unseen(train: TrainingSet, unseen: npt.NDArray[np.bool_]) -> None:
     """One warning for all folds; it names the classes."""
     if not unseen.any():
         return
-    codes = np.unique(train.labels[unseen])
+    codes = np.flatnonzero(unseen.any(axis=0)) if train.multilabel else np.unique(train.labels[unseen])
     names = ", ".join(repr(label) for label in train.classes[codes[:5]].tolist())
     more = f" and {len(codes) - 5} more" if len(codes) > 5 else ""
-    warnings.warn(
-        f"{unseen.sum()} held-out rows do not count in the choice: their folds have no row to learn "
-        f"{'their class' if len(codes) == 1 else f'these {len(codes)} classes'} from: {names}{more}. "
-        "A number of folds (cv=5) keeps a row of every class in each fit",
-        RareClassWarning,
-        stacklevel=4,
-    )
+    if train.multilabel:
+        text = (
+            f"{'a label does' if len(codes) == 1 else f'{len(codes)} labels do'} not count in folds whose "
+            f"training rows all have it, or none: {names}{more}. Other folds keep such rows in each fit"
+        )
+    else:
+        text = (
+            f"{unseen.sum()} held-out rows do not count in the choice: their folds have no row to learn "
+            f"{'their class' if len(codes) == 1 else f'these {len(codes)} classes'} from: {names}{more}. "
+            "A number of folds (cv=5) keeps a row of every class in each fit"
+        )
+    warnings.warn(text, RareClassWarning, stacklevel=4)
 
 
 def check_groups(groups: Any, y: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.probes.bases import OneC, PathOfCs
-from tlengine.probes.paths import Head
+from tlengine.probes.path import Head
 from tlengine.probes.watching import Callback
 from tlengine.probes.weights import ClassWeight
 
