@@ -1,5 +1,8 @@
 """PreVal against the definition: ridge regressions refitted without each row, and scipy for the scale."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -276,3 +279,21 @@ def test_groups_that_cannot_be():
         PreValProbe().fit(X, y, [0, 1])
     with pytest.raises(InputError, match="no class has two groups"):
         PreValProbe().fit(X, y, y)
+
+
+def test_many_classes_take_hardly_more_memory_than_ridge():
+    def peak(probe):
+        """The most memory, in kB, of a process that fits it; predictions of one alpha are 48 MB."""
+        code = f"""
+import resource, numpy as np
+from tlengine.probes import {probe}
+rng = np.random.default_rng(0)
+y = np.arange(20_000) % 300
+X = (rng.normal(size=(20_000, 48)) + rng.normal(size=(300, 48))[y]).astype(np.float32)
+{probe}(np.logspace(-1, 2, 4)).fit(X, y)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return int(found.stdout)
+
+    assert peak("PreValProbe") < 1.2 * peak("RidgeProbeCV")
