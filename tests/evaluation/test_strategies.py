@@ -509,3 +509,14 @@ def test_only_what_is_kept_is_weighed() -> None:
     assert weigh(name="nb", estimator=GaussianNB, save=broken, load=dict) is None
     assert weigh(name="own", estimator=NearestCentroidProbe) == k * d * 8
     assert CentroidStrategy().fit(view, roles, seed=0).nbytes == k * d * 8
+
+
+def test_the_grid_of_alphas_is_no_concern_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings are errors here: an alpha at the edge of a grid that no one can widen is not said."""
+    from tlengine.evaluation.strategies import ridge
+
+    monkeypatch.setattr(ridge, "GRID", np.array([1e2, 1e3, 1e4]))
+    X, codes = clouds(50, 10, 3)
+    roles = roles_of(40, 50, folds=5)
+    chosen = RidgeStrategy().fit(ArrayView(X, codes, roles), roles).chosen
+    assert chosen["alpha"] == RidgeStrategy().candidates(ArrayView(X, codes, roles), 40)[0]["alpha"]

@@ -1,13 +1,22 @@
 """A chosen C at the edge of the grid is said, unless nothing is to be gained beyond."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
 from tlengine.errors import GridEdgeWarning
-from tlengine.probes import LinearProbeCV, LinearSVMProbeCV, probe_grid, probe_path
+from tlengine.probes import (
+    LinearProbeCV,
+    LinearSVMProbeCV,
+    PreValProbe,
+    RidgeProbeCV,
+    RidgeRegressor,
+    probe_grid,
+    probe_path,
+)
 from tlengine.probes.choice import choose
 
 CS = np.array([1.0, 10.0, 0.1, 100.0])
@@ -119,3 +128,57 @@ def test_a_path_says_it_too(digits):
         with pytest.warns(GridEdgeWarning, match="largest") as told:
             call()
         assert {one.filename for one in told} == {__file__}
+
+
+WIDE = np.random.default_rng(2).normal(size=(80, 120))
+"""Noise beside a weak signal: rows fewer than columns, so that ridge has much to gain from its penalty."""
+SIGNAL = WIDE[:, :5].sum(axis=1) + np.random.default_rng(3).normal(size=80) * 3
+
+
+@pytest.mark.parametrize(
+    ("probe", "y"),
+    [
+        (RidgeProbeCV, SIGNAL > 0),
+        (partial(RidgeProbeCV, cv=4), SIGNAL > 0),
+        (PreValProbe, SIGNAL > 0),
+        (RidgeRegressor, SIGNAL),
+        (partial(RidgeRegressor, cv=4), SIGNAL),
+    ],
+    ids=["ridge", "ridge by folds", "preval", "regressor", "regressor by folds"],
+)
+def test_a_grid_of_alphas_that_is_too_narrow(probe, y):
+    """Features in other units than the default grid is made for."""
+    with pytest.warns(GridEdgeWarning, match=r"alpha=1000 is the largest.*np.logspace\(-3, 6, 37") as told:
+        probe().fit(WIDE * 30, y)
+    assert {one.filename for one in told} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 1e3 < probe(np.logspace(-3, 8, 45)).fit(WIDE * 30, y).alpha_ < 1e8
+
+
+def test_the_smallest_alpha_is_an_edge_too():
+    for probe, y in ((RidgeProbeCV, SIGNAL > 0), (RidgeRegressor, SIGNAL)):
+        with pytest.warns(GridEdgeWarning, match=r"smallest of the grid.*np.logspace\(3, 9, 25\)"):
+            probe(np.logspace(6, 9, 7)).fit(WIDE, y)
+
+
+def test_at_alpha_0_there_is_nothing_beyond():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert RidgeRegressor([0.0, 10.0, 100.0]).fit(X, X.sum(axis=1)).alpha_ == 0
+
+
+def test_a_ridge_that_learns_nothing_already_is_silent():
+    X, y = NOISE[0], np.random.default_rng(5).normal(size=300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for probe, target in ((RidgeRegressor, y), (RidgeProbeCV, NOISE[1]), (PreValProbe, NOISE[1])):
+            assert probe([1.0, 1e3, 1e6]).fit(X, target).alpha_ == 1e6
+
+
+def test_edges_of_ridges_in_a_grid_are_said_once():
+    X, y = WIDE * 30, (SIGNAL > 0).astype(int)
+    with pytest.warns(GridEdgeWarning, match="4 warnings of fits; first .*alpha=1000 is the largest") as told:
+        probe_grid(X, y, probe="ridge", seeds=4, progress=False)
+    assert len(told) == 1

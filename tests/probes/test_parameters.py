@@ -1,5 +1,7 @@
 """Parameters that are not what their names say: refused at fit by every estimator, with name and value."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -110,3 +112,15 @@ def test_the_value_and_the_way_out_are_shown():
     with pytest.raises(InputError) as caught:
         check_parameters(tl.LinearProbe(C=long))
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("cv", ["5", b"5", True, 2.5, object()], ids=repr)
+@pytest.mark.parametrize("probe", [tl.LinearProbeCV, tl.LinearSVMProbeCV, tl.RidgeProbeCV, tl.RidgeRegressor])
+def test_folds_that_are_none_are_refused_by_name(probe, cv):
+    """A text has a method split(), as a splitter has."""
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    with pytest.raises(InputError, match=f"^cv={re.escape(repr(cv))} .*{type(cv).__name__}") as told:
+        probe(cv=cv).fit(X, y)
+    assert "a number (5), a splitter" in told.value.hint
+    with pytest.raises(InputError, match=r"^folds="):
+        tl.probe_path(X, y, folds=cv)

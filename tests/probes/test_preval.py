@@ -70,7 +70,7 @@ def test_digits_are_close_to_a_tuned_logistic_probe(digits):
 
 def test_saved(digits, tmp_path):
     X, y = digits
-    probe = PreValProbe().fit(X, y)
+    probe = PreValProbe([1.0, 1e2]).fit(X, y)
     again = from_pretrained(probe.save_pretrained(tmp_path))
     np.testing.assert_array_equal(again.predict_proba(X), probe.predict_proba(X))
     assert again.temperature_ == probe.temperature_

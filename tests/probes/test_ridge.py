@@ -68,6 +68,7 @@ def test_left_out_accuracy_of_several_labels_is_that_of_refits(several, weighted
     np.testing.assert_allclose(probe.scores_[0], np.average(right, axis=1, weights=weight))
 
 
+@pytest.mark.filterwarnings("ignore::tlengine.errors.GridEdgeWarning")  # three penalties are not the point
 def test_predictions_in_blocks_are_those_of_one(several, monkeypatch):
     X, Y = several[0][:60], several[1][:60]
     whole = RidgeProbeCV([0.1, 1.0, 10.0], scoring="accuracy").fit(X, Y).scores_

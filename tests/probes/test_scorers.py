@@ -12,7 +12,14 @@ from sklearn.metrics import average_precision_score, f1_score, make_scorer, reca
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 
 from tlengine.errors import InputError, ScoringWarning
-from tlengine.probes import LinearProbe, LinearProbeCV, LinearSVMProbe, LinearSVMProbeCV, from_pretrained
+from tlengine.probes import (
+    LinearProbe,
+    LinearProbeCV,
+    LinearSVMProbe,
+    LinearSVMProbeCV,
+    RidgeProbeCV,
+    from_pretrained,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::tlengine.errors.GridEdgeWarning")
 CS = [1e-3, 1e-2, 1.0, 10.0]
@@ -151,3 +158,26 @@ def test_a_scorer_is_a_parameter_like_any_other():
     scorer = make_scorer(f1_score, average="macro")
     assert clone(LinearProbeCV(scoring=scorer)).scoring is not None
     assert clone(LinearSVMProbeCV(scoring="f1_macro")).scoring == "f1_macro"
+
+
+@pytest.mark.parametrize(
+    ("probe", "scoring", "labels", "hint"),
+    [
+        (LinearSVMProbeCV, "neg_log_loss", 10, "this probe has no probabilities"),
+        (RidgeProbeCV, "roc_auc_ovr", 10, "this probe has no probabilities"),
+        (LinearProbeCV, "f1", 2, "pos_label"),
+        (RidgeProbeCV, "f1", 2, "pos_label"),
+        (LinearProbeCV, "f1", 10, "f1_macro"),
+        (LinearProbeCV, "roc_auc", 10, "roc_auc_ovr"),
+        (LinearProbeCV, lambda estimator, X, y: "0.5 or so", 10, "must return a number"),
+    ],
+)
+def test_the_hint_is_that_of_the_failure(noisy, probe, scoring, labels, hint):
+    """Fewer folds help where a class is missing among held-out rows, and nowhere else."""
+    X, y = noisy
+    y = y if labels > 2 else np.where(y == "digit 0", "yes", "no")
+    with pytest.raises(InputError) as told:
+        probe(CS, cv=3, scoring=scoring).fit(X, y)
+    assert hint in told.value.hint
+    assert "folds" not in told.value.hint
+    assert probe is LinearSVMProbeCV or "SVM" not in str(told.value)

@@ -118,9 +118,8 @@ class EstimatorJobs:
         scores = {}
         for name, scoring in self.scorings.items():
             found = score_of(scoring, probe, X, y)
-            if isinstance(found, str):
-                self.notes.no_score(job.key, name, [found])
-            scores[name] = float("nan") if isinstance(found, str) else found
+            self.notes.scored(job.key, name, found)
+            scores[name] = float(found.values[0])
         return scores
 
 

@@ -169,8 +169,7 @@ class LogisticJobs:
             found = held_out_scores(
                 scoring, "multinomial", target.classes, path["coef"], path["intercept"], X, labels
             )
-            if found.reasons:
-                self.notes.no_score(job.key, name, list(found.reasons.values()))
+            self.notes.scored(job.key, name, found)
             columns[name] = found.values
         return columns
 

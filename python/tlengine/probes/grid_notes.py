@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from tlengine.errors import GridEdgeWarning, RareClassWarning, ScoringWarning, TimeLimitWarning
 from tlengine.probes.grid_jobs import Key, where
+from tlengine.probes.scoring import Scores
 
 __all__ = ["Note", "Notes", "say", "warn_of_edges", "warn_of_end"]
 
 Note = dict[str, dict[str, Any]]
 """What is to be said of one job, in JSON's types: under ``"rare"`` labels; under ``"scorers"`` why a scorer
-gave no number, a reason for each record; under ``"fits"``, by category, how many warnings and the first."""
+gave no number, a reason for each record; under ``"absent"`` the classes that a scorer left out; under
+``"fits"``, by category, how many warnings and the first."""
 
 _MANY = 0.25
 """The share of records from which on a chosen C at the edge of the grid is said."""
@@ -35,9 +37,12 @@ class Notes:
         """Labels that a part did not learn, so that they do not count there."""
         self._of[key].setdefault("rare", {}).update(dict.fromkeys(map(str, labels), True))
 
-    def no_score(self, key: Key, scorer: str, reasons: Sequence[str]) -> None:
-        """A scorer gave no number for so many records."""
-        self._of[key].setdefault("scorers", {})[scorer] = list(reasons)
+    def scored(self, key: Key, scorer: str, scores: Scores) -> None:
+        """A scorer gave no number for some records, or one without the classes that no test row has."""
+        if scores.reasons:
+            self._of[key].setdefault("scorers", {})[scorer] = list(scores.reasons.values())
+        if scores.partial:
+            self._of[key].setdefault("absent", {})[scorer] = list(map(repr, scores.absent))
 
     def warned(self, key: Key, caught: Iterable[warnings.WarningMessage]) -> None:
         """A fit gave warnings."""
@@ -63,11 +68,14 @@ def say(notes: Mapping[Key, Note], stacklevel: int) -> None:
     """
     rare: dict[str, dict[str, bool]] = defaultdict(dict)
     scorers: dict[str, list[str]] = defaultdict(list)
+    absent: dict[str, list[str]] = defaultdict(list)
     fits: dict[str, tuple[int, str]] = {}
     for key, note in notes.items():
         rare[key.target] |= note.get("rare", {})
         for scorer, reasons in note.get("scorers", {}).items():
             scorers[scorer] += [f"{where(key)}: {reason}" for reason in reasons]
+        for scorer, labels in note.get("absent", {}).items():
+            absent[scorer].append(f"{where(key)}: {', '.join(labels[:_SHOWN])}")
         for category, (more, text) in note.get("fits", {}).items():
             count, first = fits.get(category, (0, f"{where(key)}: {text}"))
             fits[category] = count + more, first
@@ -76,7 +84,12 @@ def say(notes: Mapping[Key, Note], stacklevel: int) -> None:
     for scorer, reasons in scorers.items():
         text = f"scoring {scorer!r} is NaN in {len(reasons)} records; first {reasons[0]}"
         warnings.warn(text, ScoringWarning, stacklevel)
+    for scorer, jobs in absent.items():
+        text = f"needs test rows of every class; in {len(jobs)} probes it leaves out those without one"
+        warnings.warn(f"scoring {scorer!r} {text}; first {jobs[0]}", ScoringWarning, stacklevel)
     for category, (count, first) in fits.items():
+        if _category(category) is GridEdgeWarning and count < _MANY * len(notes):
+            continue
         warnings.warn(f"{count} warnings of fits; first {first}", _category(category), stacklevel)
 
 

@@ -101,7 +101,7 @@ def probe_path(
     head = check_multi_class(multi_class)
     train = training_set(None, X, y, sample_weight, multilabel=True, sparse=True)
     warn_of_scales(train.X, _get_feature_names(X))
-    splits = fold_rows(folds, train)
+    splits = fold_rows(folds, train, name="folds")
     if patience is not None and not splits:
         raise InputError(f"patience={patience} without held-out rows", hint="pass folds=5 as well")
     watching = Watching(callback=callback, max_seconds=max_seconds, resume=resume, progress=progress)

@@ -13,10 +13,11 @@ from tlengine import _core
 from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError
 from tlengine.probes.bases import LinearClassifierMixin
+from tlengine.probes.choice import choose_alpha, is_idle
 from tlengine.probes.inputs import TrainingSet, check_positive, training_set
 from tlengine.probes.paths import FOLDS, check_groups
 from tlengine.probes.persistence import PretrainedMixin
-from tlengine.probes.ridge import signs, solve_classifier
+from tlengine.probes.ridge import signs, solve_classifier, spread
 from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
@@ -58,9 +59,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> probe = PreValProbe().fit(X[:1000], y[:1000])
+    >>> probe = PreValProbe(alphas=[1e2, 1e3, 1e4]).fit(X[:1000], y[:1000])
     >>> probe.predict_proba(X[1000:]).shape, round(probe.score(X[1000:], y[1000:]), 2)
-    ((797, 10), 0.9)
+    ((797, 10), 0.91)
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -87,6 +88,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:
         """Solves every alpha and its temperature.
 
+        A ``GridEdgeWarning`` says that alpha was chosen at an edge of the grid although the log-loss still
+        falls there.
+
         Args:
             X: (n, d) features. Memory beside the targets (n, K) float64: O(d^2), and 112 bytes a row and
                 alpha; with several labels per row, or ``groups``, the predictions (n, K) of as many alphas
@@ -110,8 +114,10 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
             else self._by_folds(train, alphas, weight, pairs)
         )
         losses, scales = found["loss"], found["scale"]
-        ties = np.flatnonzero(losses <= losses.min() + 1e-12)
-        best = int(ties[np.argmax(alphas[ties])])
+        best = choose_alpha(
+            -losses[None], -losses, alphas,
+            idle=lambda: is_idle(train.X, found["coef"][alphas.argmax()] / spread(train)), stacklevel=2,
+        )  # fmt: skip
         self.classes_, self.alphas_, self.scores_ = train.classes, alphas, -losses
         self.multilabel_ = train.multilabel
         self.alpha_, self.temperature_ = float(alphas[best]), float(1 / scales[best])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tlengine.data.folds import inner_folds
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import InputError, ShapeMismatchError
-from tlengine.probes.splits import FOLDS
+from tlengine.probes.splits import FOLDS, check_folds
 
 __all__ = ["regression_folds"]
 
@@ -34,6 +34,7 @@ def regression_folds(
         InputError: nothing can be held out; groups beside folds that are given as index arrays.
         ShapeMismatchError: not one group for each row.
     """
+    check_folds(cv)
     used = np.flatnonzero(weight)
     if groups is not None:
         groups = numpy_array(groups, "groups")

@@ -22,7 +22,7 @@ from tlengine.probes.targets import check_targets
 from tlengine.probes.weights import ClassWeight, check_weights
 from tlengine.settings import num_threads
 
-__all__ = ["ALPHAS", "RidgePath", "RidgeProbe", "ridge_path", "signs", "solve_classifier"]
+__all__ = ["ALPHAS", "RidgePath", "RidgeProbe", "ridge_path", "signs", "solve_classifier", "spread"]
 
 ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-3, 3, 25))
 
@@ -155,6 +155,17 @@ def signs(train: TrainingSet, rows: npt.NDArray[np.intp] | None = None) -> npt.N
     if train.multilabel:
         return np.where(labels.T, 1.0, -1.0)
     return np.where(labels[None, :] == np.arange(len(train.classes))[:, None], 1.0, -1.0)
+
+
+def spread(train: TrainingSet) -> npt.NDArray[np.float64]:
+    """Standard deviation of each of the :func:`signs`, as a column (columns, 1); infinite where it is 0."""
+    if train.multilabel:
+        share = train.labels.mean(axis=0)
+    else:
+        share = np.bincount(train.labels, minlength=len(train.classes)) / len(train.labels)
+        share = share[1:] if len(share) == 2 else share
+    found = 2 * np.sqrt(share * (1 - share))[:, None]
+    return np.where(found > 0, found, np.inf)
 
 
 def _memory() -> int:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from tlengine.probes.choice import choose_alpha, is_idle
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_parameters, check_positive
 from tlengine.probes.persistence import PretrainedMixin
-from tlengine.probes.ridge import ALPHAS, RidgeClassifierMixin, signs, solve_classifier
+from tlengine.probes.ridge import ALPHAS, RidgeClassifierMixin, signs, solve_classifier, spread
 from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
 from tlengine.probes.scoring import Scores, Scoring, check_scoring, held_out_scores, mean_scores
 from tlengine.probes.splits import FOLDS, check_groups, fold_rows, learnt_part
@@ -101,6 +102,9 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
     ) -> Self:
         """Solves every alpha.
 
+        A ``GridEdgeWarning`` says that alpha was chosen at an edge of the grid although the score still rises
+        there; a ``ScoringWarning`` what has no score.
+
         Args:
             X: (n, d) features.
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels.
@@ -132,8 +136,10 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         )
         self.scores_ = np.stack([scores.values for scores in judged])
         mean = mean_scores(scoring, judged, alphas, name="alpha", stacklevel=3)
-        ties = np.flatnonzero(mean >= np.nanmax(mean) - 1e-12 * max(1.0, abs(np.nanmax(mean))))
-        best = int(ties[np.argmax(alphas[ties])])
+        best = choose_alpha(
+            self.scores_, mean, alphas,
+            idle=lambda: is_idle(train.X, found["coef"][alphas.argmax()] / spread(train)), stacklevel=2,
+        )  # fmt: skip
         self.alpha_, self.alphas_, self.rank_ = float(alphas[best]), alphas, int(found["rank"])
         self.coef_, self.intercept_ = found["coef"][best].copy(), found["intercept"][best].copy()
         return self
@@ -210,9 +216,10 @@ def _asked(
 ) -> Scores:
     """A scorer sees a probe whose decision scores are its rows: one coefficient for each column."""
     columns = fitted.shape[2]
-    judge = (scoring, "squared_hinge", train.classes, np.eye(columns)[None], np.zeros((1, columns)))
+    judge = (scoring, "ridge", train.classes, np.eye(columns)[None], np.zeros((1, columns)))
     found = [
         held_out_scores(*judge, rows_, train.labels[rows], train.sample_weight[rows]) for rows_ in fitted
     ]
     reasons = {at: one.reasons[0] for at, one in enumerate(found) if one.reasons}
-    return Scores(np.concatenate([one.values for one in found]), reasons)
+    absent, partial = found[0].absent, any(one.partial for one in found)
+    return Scores(np.concatenate([one.values for one in found]), reasons, absent, partial)

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from tlengine.errors import InputError
 from tlengine.probes.arrays import check_finite
+from tlengine.probes.choice import choose_alpha, is_idle
 from tlengine.probes.dense import dense_array
 from tlengine.probes.inputs import check_features, validate_features
 from tlengine.probes.parameters import check_parameters, check_positive
@@ -103,6 +104,9 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
     ) -> Self:
         """Solves every alpha.
 
+        A ``GridEdgeWarning`` says that alpha was chosen at an edge of the grid although the error still falls
+        there.
+
         Args:
             X: (n, d) features; float32 is solved in float32, anything else in float64.
             y: (n,) or (n, m) numbers.
@@ -130,8 +134,12 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
             found["error"] if pairs is None else self._fold_errors(rows, outputs, weight, alphas, pairs)
         )
         error = self.loo_error_.mean(axis=1)
-        ties = np.flatnonzero(error <= error.min() * (1 + 1e-12))
-        best = int(ties[np.argmax(alphas[ties])])
+        # In units of the least, so that equal means equal whatever the units of y.
+        scores = -error / (error.min() or 1.0)
+        best = choose_alpha(
+            scores[None], scores, alphas,
+            idle=lambda: is_idle(rows, found["coef"][alphas.argmax()] / _spread(outputs)), stacklevel=2,
+        )  # fmt: skip
         self.alpha_, self.alphas_, self.rank_ = float(alphas[best]), alphas, int(found["rank"])
         self.target_names_ = target_names(y, outputs.shape[1])
         coef, intercept = found["coef"][best], found["intercept"][best]
@@ -185,3 +193,9 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
             total += np.einsum("n,anm->am", weight[held], (outputs[held] - fitted) ** 2)
             held_weight += weight[held].sum()
         return total / held_weight
+
+
+def _spread(outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Standard deviation of each output, as a column (m, 1); infinite where it is 0."""
+    found = outputs.std(axis=0)[:, None]
+    return np.where(found > 0, found, np.inf)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError, ScoringWarning, UnknownNameError
+from tlengine.probes.present import PresentClasses, absent_classes
 
 __all__ = [
     "Scores",
@@ -58,10 +59,14 @@ class Scores:
     Attributes:
         values: (n_C,) float64, NaN where it failed.
         reasons: position of the C -> why there is no number.
+        absent: the classes that no held-out row has.
+        partial: whether the scorer failed with these, so that ``values`` are those of the other classes.
     """
 
     values: npt.NDArray[np.float64]
     reasons: dict[int, str]
+    absent: tuple[Any, ...] = ()
+    partial: bool = False
 
 
 def check_scoring(scoring: Any = None, own: Sequence[str] = OWN) -> Scoring:
@@ -130,7 +135,7 @@ def solved_probe(
     """A fitted probe from a solution of the core, for scorers and for prediction.
 
     Args:
-        head: ``"multinomial"``, ``"ovr"`` or ``"squared_hinge"``.
+        head: ``"multinomial"``, ``"ovr"``, ``"squared_hinge"`` or ``"ridge"``.
         classes: (K,) sorted labels, or the names of the columns (L,).
         coef: (K, d); (1, d) for two classes; (L, d) for several labels per row.
         intercept: (K,), (1,) or (L,).
@@ -138,20 +143,24 @@ def solved_probe(
         C: that it was solved at.
 
     Returns:
-        A :class:`LinearProbe`, or a :class:`LinearSVMProbe` for the squared hinge, without a certificate.
+        A :class:`LinearProbe`, without a certificate; a :class:`LinearSVMProbe` for the squared hinge, a
+        :class:`RidgeProbe` for ridge.
 
     >>> probe = solved_probe("ovr", np.array(["a", "b"]), np.array([[1.0]]), np.array([0.0]))
     >>> probe.predict([[2.0]]).tolist(), probe.predict_proba([[0.0]]).tolist()
     (['b'], [[0.5, 0.5]])
     """
     from tlengine.probes.linear import LinearProbe
+    from tlengine.probes.ridge import RidgeProbe
     from tlengine.probes.svm import LinearSVMProbe
 
-    probe: Any = (
-        LinearSVMProbe(C)
-        if head == "squared_hinge"
-        else LinearProbe(C, multi_class="ovr" if head == "ovr" else "multinomial")
-    )
+    probe: Any
+    if head == "ridge":
+        probe = RidgeProbe()
+    elif head == "squared_hinge":
+        probe = LinearSVMProbe(C)
+    else:
+        probe = LinearProbe(C, multi_class="ovr" if head == "ovr" else "multinomial")
     probe.classes_, probe.multilabel_ = classes, multilabel
     probe.coef_, probe.intercept_ = coef, intercept
     probe.n_features_in_ = coef.shape[1]
@@ -171,7 +180,8 @@ def held_out_scores(
     """What a scorer says of the held-out rows of one fold, for each C.
 
     ``weight`` is passed on as ``sample_weight`` where the scorer takes it and the weights differ. A scorer
-    that raises, or returns anything but a finite number, leaves NaN and its reason.
+    that raises, or returns anything but a finite number, leaves NaN and its reason. One that fails where a
+    class has no held-out row is asked again of a probe of the other classes (:class:`PresentClasses`).
 
     Args:
         scoring: one with a scorer.
@@ -204,15 +214,32 @@ def held_out_scores(
     known: Any = [np.array([0, 1])] * labels.shape[1] if several else classes
     weighted = weight is not None and len(weight) and bool((weight != weight[0]).any())
     further = {"sample_weight": weight} if weighted and scoring.weighs else {}
-    values, reasons = np.full(len(coefs), np.nan), {}
-    for at, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
-        probe = solved_probe(head, known, coef, intercept, multilabel=several)
-        found = _score(scoring.scorer, probe, X, truth, further)
-        if isinstance(found, str):
-            reasons[at] = found
-        else:
-            values[at] = found
-    return Scores(values, reasons)
+    probes = [
+        solved_probe(head, known, *one, multilabel=several) for one in zip(coefs, intercepts, strict=True)
+    ]
+    return _scores(scoring.scorer, probes, X, truth, further)
+
+
+def _scores(
+    scorer: Scorer, probes: Sequence[Any], X: Any, y: npt.NDArray[Any], further: dict[str, Any]
+) -> Scores:
+    """The score of each probe, all of the same classes; where it fails, of the classes that the rows have."""
+    classes = getattr(probes[0], "classes_", [])
+    absent = absent_classes(classes, y)
+    found, partial = [_score(scorer, probe, X, y, further) for probe in probes], False
+    if absent.any() and (~absent).sum() > 1 and any(isinstance(one, str) for one in found):
+        again = [_score(scorer, PresentClasses(probe, ~absent), X, y, further) for probe in probes]
+        if _numbers(again) > _numbers(found):
+            found, partial = again, True
+    reasons = {at: one for at, one in enumerate(found) if isinstance(one, str)}
+    values = np.array([np.nan if isinstance(one, str) else one for one in found])
+    return Scores(
+        values, reasons, tuple(np.asarray(classes)[absent].tolist()) if absent.any() else (), partial
+    )
+
+
+def _numbers(found: Sequence[float | str]) -> int:
+    return sum(not isinstance(one, str) for one in found)
 
 
 def _score(scorer: Scorer, probe: Any, X: Any, y: Any, further: dict[str, Any]) -> float | str:
@@ -243,7 +270,8 @@ def mean_scores(
     """The mean over the folds for each C (n_C,), NaN where one of them has no number.
 
     A fold without a number at any C (one class alone among its held-out rows, say) is left out for all, so
-    that each C is judged by the same rows. A ``ScoringWarning`` says what was left out, and why.
+    that each C is judged by the same rows. A ``ScoringWarning`` says what was left out, and why; another one
+    which classes.
 
     Args:
         scoring: by what.
@@ -264,8 +292,9 @@ def mean_scores(
     if empty.all() or np.isnan(means := values[~empty].mean(axis=0)).all():
         raise InputError(
             f"scoring={scoring.name!r} gave no score at any {name}: {_first(folds, Cs, name)}",
-            hint="use fewer folds or another scorer; most often a class is held out in no row of a fold",
+            hint=_hint(next(iter(next(fold.reasons for fold in folds if fold.reasons).values())), folds),
         )
+    _warn_of_absent(scoring, folds, stacklevel + 1)
     if np.isnan(values).any():
         what = _left_out(empty, np.isnan(means), Cs, name)
         warnings.warn(
@@ -274,6 +303,40 @@ def mean_scores(
             stacklevel=stacklevel,
         )
     return np.asarray(means)
+
+
+_HINTS = {
+    "predict_proba": "this probe has no probabilities: use a scorer of predict or decision_function, or a "
+    "probe that has some (LinearProbeCV, PreValProbe)",
+    "pos_label": "say which label is the positive one: sklearn.metrics.make_scorer(f1_score, pos_label=...)",
+    "average=": "for more than two classes use a scorer that averages over them, such as 'f1_macro'",
+    "multi_class": "for more than two classes use 'roc_auc_ovr' or 'roc_auc_ovo'",
+}
+"""By what scikit-learn says."""
+
+
+def _hint(reason: str, folds: Sequence[Scores]) -> str:
+    for words, hint in _HINTS.items():
+        if words in reason:
+            return hint
+    if any(fold.absent for fold in folds):
+        return f"use fewer folds or another scorer: no row is held out of {_absent(folds)} in some fold"
+    return "call the scorer on a fitted probe, X and y: it must return a number"
+
+
+def _absent(folds: Sequence[Scores]) -> str:
+    names = list(dict.fromkeys(repr(label) for fold in folds for label in fold.absent))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _warn_of_absent(scoring: Scoring, folds: Sequence[Scores], stacklevel: int) -> None:
+    if partial := [fold for fold in folds if fold.partial]:
+        warnings.warn(
+            f"scoring={scoring.name!r} needs held-out rows of every class; in {len(partial)} of {len(folds)} "
+            f"folds it is that of the other classes, without {_absent(partial)}",
+            ScoringWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _first(folds: Sequence[Scores], Cs: npt.NDArray[np.float64], name: str) -> str:
@@ -292,7 +355,7 @@ def _left_out(
     return " and ".join(parts)
 
 
-def score_of(scoring: Scoring, probe: Any, X: Any, y: Any) -> float | str:
-    """The score of a fitted estimator, or why there is none."""
+def score_of(scoring: Scoring, probe: Any, X: Any, y: Any) -> Scores:
+    """The one score of a fitted estimator, or why there is none, as :func:`held_out_scores`."""
     assert scoring.scorer is not None, "the solver counts this score itself"
-    return _score(scoring.scorer, probe, X, y, {})
+    return _scores(scoring.scorer, [probe], X, y, {})

@@ -14,7 +14,7 @@ from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError, RareClassWarning, ShapeMismatchError, SingleClassError
 from tlengine.probes.inputs import TrainingSet
 
-__all__ = ["FOLDS", "check_groups", "fold_rows", "learnt_labels", "learnt_part"]
+__all__ = ["FOLDS", "check_folds", "check_groups", "fold_rows", "learnt_labels", "learnt_part"]
 
 Rows = npt.NDArray[np.intp]
 
@@ -22,7 +22,24 @@ FOLDS = 5
 """Folds of whole groups, where single rows cannot be left out."""
 
 
-def fold_rows(folds: Any, train: TrainingSet, groups: Any = None) -> list[tuple[Rows, Rows]]:
+def check_folds(folds: Any, name: str = "cv") -> None:
+    """Refuse what is no way of naming folds.
+
+    Raises:
+        InputError: neither None, a number, a splitter nor an iterable of pairs.
+    """
+    is_text = isinstance(folds, str | bytes | bool | np.bool_)
+    known = isinstance(folds, int | np.integer | Iterable) or hasattr(folds, "split")
+    if folds is not None and (is_text or not known):
+        raise InputError(
+            f"{name}={folds!r:.80} names no folds, as it is of type {type(folds).__name__}",
+            hint="use a number (5), a splitter of scikit-learn, or pairs of index arrays (train, test)",
+        )
+
+
+def fold_rows(
+    folds: Any, train: TrainingSet, groups: Any = None, *, name: str = "cv"
+) -> list[tuple[Rows, Rows]]:
     """(train, test) positions among the rows that are used, for every way of naming folds.
 
     Rows to test whose class has no row to train on are left out, with one ``RareClassWarning`` that names the
@@ -34,7 +51,9 @@ def fold_rows(folds: Any, train: TrainingSet, groups: Any = None) -> list[tuple[
         folds: a number, a splitter of scikit-learn, or pairs of index arrays.
         train: the rows.
         groups: (n,) for the rows of the input; those of one group are never on both sides of a fold.
+        name: what users call ``folds``.
     """
+    check_folds(folds, name)
     if folds is None:
         return []
     splits, unseen = [], np.zeros(train.labels.shape, dtype=bool)

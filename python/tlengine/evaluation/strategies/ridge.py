@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tlengine.errors import GridEdgeWarning
 from tlengine.evaluation.strategies.base import ArrayFitted, Candidate, Tuned, pad, read_scores, unseen
 from tlengine.plugins.contracts import Codes, Fitted, Kind, Matrix, Roles, Rows, Scores, View
 
@@ -48,7 +50,10 @@ class RidgeStrategy(Tuned):
         parts = [(np.searchsorted(train, fit), np.searchsorted(train, held)) for fit, held in roles.inner]
         single = len(np.unique(view.units[train])) == len(train)
         alphas = [candidate["alpha"] for candidate in self.candidates(view, len(train))]
-        probe = RidgeProbeCV(alphas=alphas, cv=None if single else parts).fit(X, codes)
+        with warnings.catch_warnings():
+            # The grid is the strategy's own: no user can widen it.
+            warnings.simplefilter("ignore", GridEdgeWarning)
+            probe = RidgeProbeCV(alphas=alphas, cv=None if single else parts).fit(X, codes)
         left_out = fold_scores(X, codes, probe, [held for _, held in parts])
         at = np.cumsum([0, *(len(held) for _, held in parts)])
         for (rows, _), start, end in zip(parts, at[:-1], at[1:], strict=True):
