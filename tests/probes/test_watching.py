@@ -6,12 +6,14 @@ import os
 import pickle
 import signal
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 import tlengine as tl
 from tlengine.errors import InputError, RunFormatError, TimeLimitError, TimeLimitWarning
@@ -164,7 +166,7 @@ def test_a_file_of_another_problem_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "path"
     tl.probe_path(X, y, Cs=CS, resume=file)
     with pytest.raises(RunFormatError, match="other data or settings"):
-        tl.probe_path(X, y, Cs=CS, tol=1e-5, resume=file)
+        tl.probe_path(X, y, Cs=CS, fit_intercept=False, resume=file)
     with pytest.raises(RunFormatError, match="other data or settings"):
         tl.probe_path(X, np.roll(y, 1), Cs=CS, resume=file)
 
@@ -287,3 +289,47 @@ def test_equal_values_of_c_have_equal_solutions(tmp_path: Path) -> None:
     assert path.Cs.tolist() == [0.1, 1.0, 0.1, 0.1]
     np.testing.assert_array_equal(path.coef_[0], path.coef_[3])
     np.testing.assert_array_equal(path.folds[0].coef_[0], path.folds[0].coef_[2])
+
+
+def test_what_is_not_certified_to_tol_is_where_the_next_call_starts(tmp_path: Path) -> None:
+    X, y = data(600, 30, 10)
+    file = tmp_path / "path"
+    with pytest.warns(ConvergenceWarning):
+        part = tl.probe_path(X, y, Cs=[100.0], max_iter=10, resume=file)
+    rest = tl.probe_path(X, y, Cs=[100.0], resume=file)
+    whole = tl.probe_path(X, y, Cs=[100.0])
+    assert not part.converged_.any()
+    assert rest.converged_.all()
+    assert rest.n_iter_[0] < whole.n_iter_[0]
+    sharper = tl.probe_path(X, y, Cs=[100.0], tol=1e-6, resume=file)
+    assert sharper.gap_bound_[0] <= 1e-6 * sharper.objective_[0]
+    loose = tl.probe_path(X, y, Cs=[100.0], tol=1e-2, resume=file)
+    np.testing.assert_array_equal(loose.coef_, sharper.coef_)
+
+
+def test_a_warm_start_goes_on_from_a_solution_that_was_given_up() -> None:
+    X, y = data(600, 30, 10)
+    probe = tl.LinearProbe(C=100, max_iter=10, tol=1e-4, warm_start=True)
+    gaps = []
+    for _ in range(4):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            gaps.append(probe.fit(X, y).gap_bound_)
+    assert gaps[-1] < 0.1 * gaps[0]
+
+
+def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
+    X, y = slow()
+
+    def interrupt(progress: PathProgress) -> None:
+        if progress.solved:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tl.probe_path(X, y, Cs=CS, callback=interrupt, resume=tmp_path / "path")
+    assert "of 3 values of C are kept" in caught.value.__notes__[0]
+
+
+def test_no_cv_is_five_folds_as_in_scikit_learn() -> None:
+    X, y = data()
+    assert tl.LinearProbeCV(CS, cv=None).fit(X, y).scores_.shape[0] == 5

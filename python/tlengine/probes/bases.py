@@ -17,7 +17,7 @@ from tlengine.probes.paths import Head, ProbePath, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.scoring import OWN, Scores, Scoring, check_scoring, held_out_scores, mean_scores
-from tlengine.probes.splits import check_groups, fold_rows, learnt_part
+from tlengine.probes.splits import FOLDS, check_groups, fold_rows, learnt_part
 from tlengine.probes.watching import Callback, Start, Watching
 
 __all__ = ["LinearClassifierMixin", "OneC", "PathOfCs"]
@@ -225,7 +225,7 @@ class PathOfCs(_Solved):
         Cs = regularisation_grid(self.Cs)
         train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
         warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
-        splits = fold_rows(self.cv, train, groups)
+        splits = fold_rows(FOLDS if self.cv is None else self.cv, train, groups)
         path = self._solve(train, Cs, splits, self.patience)
         self.Cs_ = path.Cs
         self.scores_, means = self._judge(path, train, splits)

@@ -137,12 +137,12 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
     Args:
         Cs: values of C; an integer n means ``logspace(-6, 5, n)``, unlike scikit-learn's (-4, 4). 45 is
             DINOv2's grid.
-        cv: number of stratified folds, a splitter, or an iterable of (train, test) index arrays. With a
-            number, every fit has a row of each class: a class of m < ``cv`` rows is held out in m of the
-            folds, one of a single row in none. There are fewer folds only where no class has so many rows.
-            With a splitter, held-out rows whose class the fold does not train on do not count, with a
-            warning. For several labels per row folds are drawn with a fixed seed, not stratified; a label
-            that all training rows of a fold have, or none, does not count there, with a warning.
+        cv: number of stratified folds (None is 5), a splitter, or an iterable of (train, test) index arrays.
+            With a number, every fit has a row of each class: a class of m < ``cv`` rows is held out in m
+            of the folds, one of a single row in none. There are fewer folds only where no class has so many
+            rows. For several labels per row folds are drawn with a fixed seed, not stratified. With a
+            splitter, held-out rows whose class the fold does not train on do not count, with a warning; so
+            it is with a label that a fold does not teach.
         scoring: ``"neg_log_loss"`` and ``"accuracy"`` are counted by the solver; or any other of
             scikit-learn's scorers, by name (``"f1_macro"``, ``"roc_auc_ovr"``, ...) or as a callable
             (estimator, X, y) -> number, larger is better. For each fold and C it gets a fitted probe, the

@@ -77,6 +77,8 @@ def _begin(file: IO[bytes], path: str, kind: str, told: Mapping[str, Any]) -> No
 def _foreign(path: str, kind: str, header: bytes, told: Mapping[str, Any]) -> RunFormatError:
     """Why a file with this header is not taken up."""
     hint = "name another file, or delete this one"
+    if kind == "path":
+        hint += "; a folder holds a file for each problem"
     try:
         found = json.loads(header)
         is_known, version = found["format"] == told["format"], found["version"]

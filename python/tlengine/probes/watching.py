@@ -111,7 +111,7 @@ def solve_watched(
         KeyboardInterrupt: Ctrl-C; what was done by then is kept.
     """
     x = as_core(X)
-    digest = problem_digest(x, tasks, [fit_intercept, tol, max_iter]) if _is_kept(watching) else ""
+    digest = problem_digest(x, tasks, fit_intercept) if _is_kept(watching) else ""
     with PathJournal(_file(watching.resume, digest), digest) as journal:
         if watching.kept is not None:
             journal.kept.update(watching.kept.get(digest, {}))
@@ -121,7 +121,7 @@ def solve_watched(
         left = np.setdiff1d(Cs, taken)
         show = _Show(watching, left, len(np.unique(Cs)), len(tasks), journal)
         with show:
-            is_whole = is_over or _core.watch_paths(
+            is_whole = is_over or show.kept(_core.watch_paths)(
                 x, list(tasks), left.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
                 threads=threads, look=show.look, patience=patience,
                 before=[_held_out_loss(journal.kept[C], tasks) for C in taken] if patience else [],
@@ -137,7 +137,10 @@ def solve_watched(
             )
         paths = [journal.kept[float(Cs[i])] for i in solved]
         last = watching.kept is None and len(set(Cs[solved])) == len(solved)
-        return _joined(paths, last=last), solved, bool(is_whole)
+        found = _joined(paths, last=last)
+        for path in found:
+            path["converged"] = path["gap_bound"] <= tol * path["objective"]
+        return found, solved, bool(is_whole)
 
 
 def _taken_up(
@@ -149,13 +152,18 @@ def _taken_up(
 ) -> tuple[list[float], bool]:
     """The values of C, ascending, that need not be solved, and whether that is all.
 
-    With patience those from the smallest on that are kept without a gap, up to where it ends the path.
+    What is kept counts where it is certified to ``tol``; else it is a place to start from. With patience
+    those from the smallest on that are kept without a gap, up to where it ends the path.
     """
+
+    def is_done(C: float) -> bool:
+        return C in kept and all(found["gap_bound"][0] <= tol * found["objective"][0] for found in kept[C])
+
     asked = np.unique(Cs).tolist()
     if not patience:
-        taken = [C for C in asked if C in kept]
+        taken = [C for C in asked if is_done(C)]
         return taken, len(taken) == len(asked)
-    taken = list(takewhile(kept.__contains__, asked))
+    taken = list(takewhile(is_done, asked))
     count = _core.patient_count([_held_out_loss(kept[C], tasks) for C in taken], patience, tol)
     return taken[:count], count is not None or len(taken) == len(asked)
 
@@ -172,8 +180,8 @@ def _is_kept(watching: Watching) -> bool:
 
 
 def _starts(kept: Kept, smallest: float, start: Start | None, tasks: int) -> list[Start] | None:
-    """Where each task starts: at the largest C that is done below the rest, else at ``start``."""
-    below = [C for C in kept if smallest > C]
+    """Where each task starts: at what is kept of the largest C up to the rest, else at ``start``."""
+    below = [C for C in kept if smallest >= C]
     if below:
         return [_point(found["coef"][0], found["intercept"][0]) for found in kept[max(below)]]
     return None if start is None else [_point(*start)] * tasks
@@ -271,6 +279,21 @@ class _Show:
         here = taken * (needed / fallen - 1) if 0 < fallen < needed else max(last - taken, 1)
         rest = max(len(self._Cs) - solved - 1, 0) * max(last, taken)
         return float(here + rest) if solved < len(self._Cs) else 0.0
+
+    def kept(self, solve: Callable[..., bool]) -> Callable[..., bool]:
+        """``solve``, whose ``KeyboardInterrupt`` says what is kept."""
+
+        def run(*args: Any, **kwargs: Any) -> bool:
+            try:
+                return solve(*args, **kwargs)
+            except KeyboardInterrupt as error:
+                if _is_kept(self._watching):
+                    done = self._total - len(self._Cs) + len(self.done)
+                    where = "for the next fit" if self._watching.resume is None else self._watching.resume
+                    error.add_note(f"{done} of {self._total} values of C are kept ({where})")
+                raise
+
+        return run
 
     def __enter__(self) -> _Show:
         return self

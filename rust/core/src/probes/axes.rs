@@ -19,13 +19,13 @@ const TOGETHER: usize = 60;
 
 /// Whether turning `rows` x `d` numbers costs less than a fifth of solving `columns` columns for `values` of C.
 ///
-/// A value of C takes some ten passes of four operations per number and column; turning takes four per
+/// A value of C takes some twenty passes of four operations per number and column; turning takes four per
 /// number and axis, the decomposition, on one core, as long as some hundred per cubed column. Small work stays as
 /// it is.
 pub(super) fn pay_off(rows: usize, d: usize, columns: usize, values: usize) -> bool {
     const LITTLE: f64 = (1u64 << 22) as f64;
     let (n, d, columns) = (rows as f64, d as f64, columns as f64);
-    let path = 40.0 * n * d * columns * values as f64;
+    let path = 80.0 * n * d * columns * values as f64;
     let turning = 4.0 * n * d * d + 100.0 * d * d * d;
     n * d * columns > LITTLE && turning < 0.2 * path
 }

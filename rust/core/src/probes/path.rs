@@ -53,6 +53,8 @@ pub struct PathSolver<T: 'static> {
     /// The Hessian by the intercepts at the start of this C.
     intercepts: Evaluation,
     iterations: usize,
+    /// Whether the precision of the values is used up at this C.
+    is_stalled: bool,
     passes: usize,
     solved: Vec<Solved>,
 }
@@ -78,6 +80,7 @@ impl<T: Element> PathSolver<T> {
             stage: Stage::Starting(start),
             intercepts: Evaluation::default(),
             iterations: 0,
+            is_stalled: false,
             passes: 0,
             solved: Vec::new(),
         })
@@ -154,7 +157,12 @@ impl<T: Element> PathSolver<T> {
             },
         };
         if stalled {
-            self.finish_c(self.minimiser.current().x.clone(), f64::NAN);
+            let x = self.minimiser.current().x.clone();
+            if self.scaling.unseen {
+                return self.finish_c(x, f64::NAN);
+            }
+            // Its held-out loss is to be known: patience counts it like any other.
+            (self.stage, self.is_stalled) = (Stage::Polishing(x), true);
         } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
             let current = self.minimiser.current();
             let x = self.polished(current, &self.intercepts);
@@ -180,7 +188,7 @@ impl<T: Element> PathSolver<T> {
 
     /// Ends the current C at a polished point, or goes on from it if it is not good enough after all.
     fn check(&mut self, iterate: Iterate, at: &Evaluation) {
-        if self.is_done(&iterate) || self.iterations >= self.max_iterations {
+        if self.is_stalled || self.is_done(&iterate) || self.iterations >= self.max_iterations {
             let x = self.polished(&iterate, at);
             return self.finish_c(x, at.held_out.0 / self.scaling.held_out);
         }
@@ -238,7 +246,7 @@ impl<T: Element> PathSolver<T> {
         let start = self.next_start(&x, index);
         let (iterations, passes) = (self.iterations, self.passes);
         self.solved.push(Solved { x, iterations, passes, held_out });
-        (self.iterations, self.passes) = (0, 0);
+        (self.iterations, self.passes, self.is_stalled) = (0, 0, false);
         self.stage = match start {
             None => Stage::Finished,
             Some(start) => {
