@@ -318,4 +318,4 @@ class RareClassWarning(TlengineWarning):
 
 
 class ScoringWarning(TlengineWarning):
-    """A scorer gave no number for some held-out rows, so they do not count in the choice."""
+    """A scorer gave no number for some held-out rows or classes, so they do not count in the choice."""

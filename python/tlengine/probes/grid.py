@@ -83,7 +83,8 @@ def probe_grid(
             log-loss, as in :func:`tlengine.probes.probe_path`. None, or no ``cv``: all are solved.
         scoring: None for accuracy and log-loss (of probes with probabilities); a name of scikit-learn's
             scorers, a callable ``(estimator, X, y)``, or a list or dict of them, each a column. Where one
-            cannot be computed the record has NaN, and a ``ScoringWarning`` says why.
+            cannot be computed the record has NaN, and a ``ScoringWarning`` says why; one that fails for a
+            class without test rows is that of the other classes, with a ``ScoringWarning``.
         test_size: share of each class that is tested on. Test rows of a class that no training row has are
             left out; ``n_test`` counts the others.
         split: the user's own instead: a word for each row (``"train"``, ``"test"``, ``"val"``: those rows

@@ -61,7 +61,7 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
     >>> X, y = load_digits(return_X_y=True)
     >>> probe = PreValProbe(alphas=[1e2, 1e3, 1e4]).fit(X[:1000], y[:1000])
     >>> probe.predict_proba(X[1000:]).shape, round(probe.score(X[1000:], y[1000:]), 2)
-    ((797, 10), 0.91)
+    ((797, 10), 0.9)
     """
 
     _tensors: ClassVar[Mapping[str, tuple[str, ...]]] = {
