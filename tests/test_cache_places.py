@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 import textwrap
 import unicodedata
 import warnings
@@ -53,11 +54,17 @@ def as_nobody(path: Path, code: str) -> subprocess.CompletedProcess[str]:
     return python(textwrap.dedent(script) + textwrap.dedent(code))
 
 
+def let_all_in(tmp_path: Path, *more: Path) -> None:
+    """Lets every user pass into the folder of a test; pytest keeps others out some levels above."""
+    own = [folder for folder in tmp_path.parents if Path(tempfile.gettempdir()) in folder.parents]
+    for folder in [*own, tmp_path, *more]:
+        folder.chmod(0o755)
+
+
 def test_no_permission(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     store(table_in(cache), keys_of(5))
-    for folder in [*tmp_path.parents[:2], tmp_path]:
-        folder.chmod(0o755)
+    let_all_in(tmp_path)
     cache.chmod(0o700)
     done = as_nobody(
         cache,
@@ -84,8 +91,7 @@ def test_a_segment_of_somebody_else_hides_its_own_rows_only(tmp_path: Path) -> N
     for salt in range(3):
         with EmbeddingCache(cache) as opened:
             store(opened.table(RECIPE, dim=DIM), keys_of(5, salt))
-    for folder in [*tmp_path.parents[:2], tmp_path, cache, *cache.iterdir()]:
-        folder.chmod(0o755)
+    let_all_in(tmp_path, cache, *cache.iterdir())
     for file in cache.glob("*/*"):
         file.chmod(0o444)
     sorted(cache.rglob("*.log"))[1].chmod(0o400)
@@ -106,8 +112,7 @@ def test_a_segment_of_somebody_else_hides_its_own_rows_only(tmp_path: Path) -> N
 def test_a_cache_shared_by_a_group(tmp_path: Path, umask: int) -> None:
     """Two users, one group, a folder with the setgid bit: each reads, writes and maintains."""
     require_root()
-    for folder in [*tmp_path.parents[:2], tmp_path]:
-        folder.chmod(0o755)
+    let_all_in(tmp_path)
     shared = tmp_path / "shared"
     shared.mkdir()
     os.chown(shared, 0, 5000)
@@ -179,8 +184,7 @@ def test_a_file_system_that_does_not_sync_folders(tmp_path: Path, error: str) ->
 
 
 def test_a_parent_folder_that_can_only_be_passed_through(tmp_path: Path) -> None:
-    for folder in [*tmp_path.parents[:2], tmp_path]:
-        folder.chmod(0o755)
+    let_all_in(tmp_path)
     parent = tmp_path / "parent"
     parent.mkdir()
     os.chown(parent, 0, 65534)
