@@ -150,8 +150,8 @@ def test_an_interrupted_path_goes_on_from_what_is_kept(tl, tmp_path, monkeypatch
 
     monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "home"))
     rng = np.random.default_rng(0)
-    y = np.arange(3_000) % 60
-    X = (rng.normal(size=(3_000, 96)) + rng.normal(size=(60, 96))[y]).astype(np.float32)
+    y = np.arange(6_000) % 120
+    X = (rng.normal(size=(6_000, 128)) + rng.normal(size=(120, 128))[y]).astype(np.float32)
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "y.npy", y)
     fit = LinearProbeCV.fit

@@ -210,3 +210,33 @@ fn check<T: Element>(x: Selection<'_, T>, task: &RidgeTask<'_>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::parallel::Meter;
+
+    #[test]
+    fn all_of_the_work_is_counted_and_no_more() {
+        let x: Vec<f64> = (0..700 * 5).map(|i| (i * 7919 % 101) as f64).collect();
+        let targets: Vec<f64> = (0..700 * 3).map(|i| (i % 7) as f64).collect();
+        let stop = AtomicBool::new(false);
+        for leave_one_out in [true, false] {
+            let task = RidgeTask {
+                targets: &targets,
+                weight: &[1.0; 700],
+                labels: &[],
+                alphas: &[1.0, 10.0],
+                intercept: true,
+                leave_one_out,
+                predictions: false,
+            };
+            let meter = Meter::default();
+            let run = Run::new(2, &stop).metered(&meter);
+            ridge_path(Selection::new(&x, 5).unwrap(), &task, run).unwrap();
+            assert_eq!(meter.part(), 1.0);
+        }
+    }
+}
