@@ -48,8 +48,8 @@ def thousand_ratios(folder: Path) -> Iterator[Ratio]:
         peer="torch L-BFGS",
         ours=min(seconds, best["ours"]),
         theirs=best["peer"],
-        floor=2,
-        target=3,
+        floor=3,
+        target=5,
         partial=partial_work,
         least=path_seconds(data, path),
     )
@@ -69,7 +69,7 @@ def choice_ratios(folder: Path) -> Iterator[Ratio]:
             for build, env in BUILDS.items():
                 with peer(prepare, where, env=env) as theirs:
                     best = take_turns({"ours": ours, "peer": theirs}, rounds=2)
-                    assert peers.judged(probe, unseen, told) <= 1.005 * theirs.result()
+                    assert peers.judged(probe, unseen, told) <= theirs.result()
                 yield Ratio(
                     work=f"C chosen, {name}",
                     peer=f"{prepare.__name__} {build}",
@@ -83,21 +83,22 @@ def choice_ratios(folder: Path) -> Iterator[Ratio]:
 def preval_ratios(folder: Path) -> Iterator[Ratio]:
     """``PreValProbe`` beside ``RidgeProbeCV``, which has no probabilities: at most half as long again.
 
-    Where no row is wrong when it is left out, the best temperature hangs on very few rows and takes several
-    times as long.
+    Where classes are apart no row is wrong when it is left out, and the best temperature hangs on very few.
     """
     warnings.simplefilter("ignore", GridEdgeWarning)
-    data = thousand()
-    with peer(peers.ridge_probe_cv, save(data, folder / "preval"), ALPHAS.tolist()) as theirs:
-        best = take_turns({"ours": timed(partial(PreValProbe(ALPHAS).fit, *data)), "peer": theirs}, rounds=3)
-    yield Ratio(
-        work="PreVal, n=20,000, d=1,024, K=1,000",
-        peer="RidgeProbeCV",
-        ours=best["ours"],
-        theirs=best["peer"],
-        floor=1 / 1.5,
-        target=1,
-    )
+    sets = {"classes overlap": thousand(), "classes apart": features.synthetic(20_000, 1024, 1000)}
+    for name, data in sets.items():
+        ours = timed(partial(PreValProbe(ALPHAS).fit, *data))
+        with peer(peers.ridge_probe_cv, save(data, folder / name), ALPHAS.tolist()) as theirs:
+            best = take_turns({"ours": ours, "peer": theirs}, rounds=3)
+        yield Ratio(
+            work=f"PreVal, n=20,000, d=1,024, K=1,000, {name}",
+            peer="RidgeProbeCV",
+            ours=best["ours"],
+            theirs=best["peer"],
+            floor=1 / 1.5,
+            target=1,
+        )
 
 
 GROUPS = [in_folder(group) for group in (choice_ratios, preval_ratios, thousand_ratios)]

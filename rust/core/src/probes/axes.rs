@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn small_work_and_few_classes_stay_as_they_are() {
-        assert!(pay_off(20_000, 1024, 1000, 1) && pay_off(5_485, 384, 48, 45));
+        assert!(pay_off(20_000, 1024, 1000, 1) && pay_off(5_485, 384, 8, 45));
         assert!(!pay_off(2_000, 1280, 3, 45) && !pay_off(200, 384, 30, 11));
     }
 
