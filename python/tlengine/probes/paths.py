@@ -80,8 +80,8 @@ def probe_path(
         max_seconds: after which the path ends. What is done by then is the result, with a warning.
         resume: a file that every finished C goes to once it is certified. A later call on the same data, with
             these or other ``Cs``, ``tol`` and ``max_iter``, takes them up and starts from the nearest smaller
-            one; solutions then differ within ``tol`` from those of a path in one go. A folder gets a file for each problem,
-            removed once the path is whole.
+            one; solutions then differ within ``tol`` from those of a path in one go. A folder
+            gets a file for each problem, removed once the path is whole.
         progress: show a bar on stderr, where that is a terminal and the path takes seconds.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
