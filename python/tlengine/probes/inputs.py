@@ -39,6 +39,7 @@ class TrainingSet:
         sample_weight: (n,) float64, as given.
         rows: (n,) positions in the input, or None when all rows are used.
         known: sorted labels of the input, those of dropped rows too; None where no row was dropped.
+        given: rows of the input, the dropped ones too.
     """
 
     X: Any
@@ -47,6 +48,7 @@ class TrainingSet:
     sample_weight: npt.NDArray[np.float64]
     rows: npt.NDArray[np.intp] | None
     known: npt.NDArray[Any] | None = None
+    given: int = 0
 
     @property
     def multilabel(self) -> bool:
@@ -58,15 +60,15 @@ class TrainingSet:
     ) -> npt.NDArray[np.float64]:
         """Sample weight times class weight on ``rows`` (default all), zero elsewhere.
 
-        ``"balanced"`` counts the (weighted) classes among these rows alone.
+        A row that is named twice counts twice. ``"balanced"`` counts the (weighted) classes among these rows
+        alone.
 
         Raises:
             InputError: see :func:`~tlengine.probes.weights.weights_of_classes`.
         """
         given = self.sample_weight
         if rows is not None:
-            given = np.zeros_like(given)
-            given[rows] = self.sample_weight[rows]
+            given = given * np.bincount(rows, minlength=len(given))
         if class_weight is None:
             return given.copy()
         if self.multilabel:
@@ -100,7 +102,7 @@ def training_set(
     table, y = y, dense_indicators(y) if several else check_labels(y, who=who)
     if len(y) != X.shape[0]:
         raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {X.shape[0]}")
-    weight = check_weights(sample_weight, X)
+    weight, given = check_weights(sample_weight, X), len(y)
     rows = known = None
     if not weight.all():
         rows = np.flatnonzero(weight)
@@ -109,9 +111,9 @@ def training_set(
     if several:
         names = column_names(table, y.shape[1])
         indicators = encode_indicators(y, names=names, rows=rows)
-        return TrainingSet(X, indicators, names, weight, rows)
+        return TrainingSet(X, indicators, names, weight, rows, given=given)
     classes, labels = encode_labels(y, estimator=None if estimator is None else who)
-    return TrainingSet(X, labels, classes, weight, rows, known)
+    return TrainingSet(X, labels, classes, weight, rows, known, given)
 
 
 def validate_features(estimator: Any, X: Any, *, sparse: bool = False) -> Any:

@@ -156,8 +156,7 @@ def solve(
     # so that there a fold of fewer labels counts for less.
     seen = [learnt_labels(train, rows) for rows, _ in splits]
     for (rows, test), learnt in zip(splits, seen, strict=True):
-        counted = np.zeros(len(train.labels))
-        counted[test] = train.sample_weight[test]
+        counted = train.weight(None, test)
         own = target(train.labels[:, learnt], int(learnt.sum()), head) if train.multilabel else goal
         tasks.append((*own, train.weight(class_weight, rows), counted))
     found, solved, is_whole = solve_watched(

@@ -186,8 +186,7 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
         total = np.zeros((len(alphas), outputs.shape[1]))
         held_weight = 0.0
         for rows, held in pairs:
-            part = np.zeros_like(weight)
-            part[rows] = weight[rows]
+            part = weight * np.bincount(rows, minlength=len(weight))
             found = self._solve(X, outputs, part, alphas, leave_one_out=False)
             fitted = X[held] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
             total += np.einsum("n,anm->am", weight[held], (outputs[held] - fitted) ** 2)
