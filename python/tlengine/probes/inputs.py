@@ -19,6 +19,7 @@ from tlengine.probes.weights import ClassWeight, check_weights, weights_of_class
 
 __all__ = [
     "TrainingSet",
+    "as_any_features",
     "as_features",
     "check_features",
     "check_positive",
@@ -127,6 +128,11 @@ def as_features(X: Any) -> npt.NDArray[Any]:
     """X as (n, d) float32 or float64, row-major; not yet checked for NaN."""
     checked: npt.NDArray[Any] = _features(X, sparse=False)
     return checked
+
+
+def as_any_features(X: Any) -> Any:
+    """As :func:`as_features`; a sparse matrix becomes a ``csr_array``."""
+    return _features(X, sparse=True)
 
 
 def _features(X: Any, *, sparse: bool) -> Any:
