@@ -141,7 +141,7 @@ class OneC(_Solved):
         _refuse(type(self).__name__, unknown)
         C = check_positive("C", self.C)
         train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
-        warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
+        warn_of_scales(train.X, train.names)
         path = self._solve(train, C, start=self._last(train) if self.warm_start else None)
         self.coef_, self.intercept_ = path.coef_[0], path.intercept_[0]
         for name in self._certificate:
@@ -203,9 +203,9 @@ class PathOfCs(_Solved):
 
         Warns, once each: ``FeatureScaleWarning`` of a column that is larger than the others by orders of
         magnitude; ``RareClassWarning`` of held-out rows whose class their fold does not train on, or of
-        labels that its training rows all have or lack, which do not count; ``ScoringWarning`` of folds or
-        values of C that have no score; ``GridEdgeWarning`` of a C that is chosen at an edge of the grid
-        although the score still rises there by more than noise.
+        labels that its training rows all have or lack, which do not count, or where all held-out rows are of
+        one class; ``ScoringWarning`` of folds or values of C that have no score; ``GridEdgeWarning`` of a C
+        that is chosen at an edge of the grid although the score still rises there by more than noise.
 
         Args:
             X: (n, d) features, also sparse.
@@ -224,7 +224,7 @@ class PathOfCs(_Solved):
         check_groups(groups, y)
         Cs = regularisation_grid(self.Cs)
         train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
-        warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
+        warn_of_scales(train.X, train.names)
         splits = fold_rows(FOLDS if self.cv is None else self.cv, train, groups)
         path = self._solve(train, Cs, splits, self.patience)
         self.Cs_ = path.Cs

@@ -134,6 +134,8 @@ class LogisticJobs:
                 held_out = every * held
                 tasks.append((*task, self._training_weight(target, labels, every * ~held), held_out))
                 cells.append(float(held_out.sum()) * (task[1] if target.several else 1))
+        if len(judged := labels[job.folds >= 0]) and (judged == judged[0]).all():
+            self.notes.one_class(job.key, "the same labels" if target.several else target.classes[judged[0]])
         learnt = self._learnt(job, job.rows) if target.several else None
         if (learnt is not None and not learnt.any()) or (job.folds.max(initial=-1) >= 0 and not cells):
             raise InputError(f"no label can be learnt {where(job.key)}", hint="a larger budget")

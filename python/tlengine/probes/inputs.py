@@ -41,6 +41,7 @@ class TrainingSet:
         rows: (n,) positions in the input, or None when all rows are used.
         known: sorted labels of the input, those of dropped rows too; None where no row was dropped.
         given: rows of the input, the dropped ones too.
+        names: (d,) of the columns of X, or None where they have none.
     """
 
     X: Any
@@ -50,6 +51,7 @@ class TrainingSet:
     rows: npt.NDArray[np.intp] | None
     known: npt.NDArray[Any] | None = None
     given: int = 0
+    names: npt.NDArray[Any] | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -93,12 +95,18 @@ def training_set(
         SingleClassError: fewer than two classes.
         InputError: a parameter that is not what its name says.
     """
+    from sklearn.utils.validation import _get_feature_names
+
     who = "a probe" if estimator is None else type(estimator).__name__
     if y is None:
         raise InputError(f"{who} requires y to be passed, but the target y is None")
     if estimator is not None:
         check_parameters(estimator)
-    X = _features(X, sparse=sparse) if estimator is None else validate_features(estimator, X, sparse=sparse)
+    if estimator is None:
+        names, X = _get_feature_names(X), _features(X, sparse=sparse)
+    else:
+        X = validate_features(estimator, X, sparse=sparse)
+        names = getattr(estimator, "feature_names_in_", None)
     several = multilabel and is_multilabel(y)
     table, y = y, dense_indicators(y) if several else check_labels(y, who=who)
     if len(y) != X.shape[0]:
@@ -110,11 +118,11 @@ def training_set(
         known = None if several else np.unique(y)
         X, y, weight = X[rows], y[rows], weight[rows]
     if several:
-        names = column_names(table, y.shape[1])
-        indicators = encode_indicators(y, names=names, rows=rows)
-        return TrainingSet(X, indicators, names, weight, rows, given=given)
-    classes, labels = encode_labels(y, estimator=None if estimator is None else who)
-    return TrainingSet(X, labels, classes, weight, rows, known, given)
+        labels = column_names(table, y.shape[1])
+        indicators = encode_indicators(y, names=labels, rows=rows)
+        return TrainingSet(X, indicators, labels, weight, rows, given=given, names=names)
+    classes, codes = encode_labels(y, estimator=None if estimator is None else who)
+    return TrainingSet(X, codes, classes, weight, rows, known, given, names)
 
 
 def validate_features(estimator: Any, X: Any, *, sparse: bool = False) -> Any:

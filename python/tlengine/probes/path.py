@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.probes.choice import choose
+from tlengine.probes.said import users_level
 from tlengine.probes.scoring import solved_probe
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class ProbePath:
         if not self.folds:
             raise InputError("nothing was held out, so no C is the best", hint="pass folds=5 to probe_path")
         scores = np.stack([fold.scores(scoring or own[0]) for fold in self.folds])
-        return self.probe(self.choose(scores, scores.mean(axis=0), stacklevel=3))
+        return self.probe(self.choose(scores, scores.mean(axis=0), stacklevel=users_level() + 1))
 
     def choose(
         self, scores: npt.NDArray[np.float64], means: npt.NDArray[np.float64], *, stacklevel: int

@@ -14,6 +14,7 @@ from tlengine.data.folds import inner_folds
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import InputError, RareClassWarning, ShapeMismatchError, SingleClassError
 from tlengine.probes.inputs import TrainingSet
+from tlengine.probes.said import users_level
 
 __all__ = ["FOLDS", "check_folds", "check_groups", "fold_rows", "learnt_labels", "learnt_part", "positions"]
 
@@ -50,6 +51,7 @@ def fold_rows(
     classes: what a fold says of them depends on C, and says nothing about it. A fold that has no others is
     left out whole. Numbered folds have no such rows. Of several labels per row, those that all training rows
     of a fold have, or none, are left out of its scores (:func:`learnt_labels`), and the warning names them.
+    Another one says that all rows that judge are of one class.
 
     Args:
         folds: a number, a splitter of scikit-learn, or pairs of index arrays.
@@ -84,6 +86,7 @@ def fold_rows(
             hint="pass a number of folds, or a stratified splitter",
         )
     _warn_of_unseen(train, unseen)
+    _warn_of_one_class(train, np.concatenate([test for _, test in judging]))
     return judging
 
 
@@ -119,7 +122,28 @@ def _warn_of_unseen(train: TrainingSet, unseen: npt.NDArray[np.bool_]) -> None:
             f"{'their class' if len(codes) == 1 else f'these {len(codes)} classes'} from: {names}{more}. "
             "A number of folds (cv=5) keeps a row of every class in each fit"
         )
-    warnings.warn(text, RareClassWarning, stacklevel=4)
+    warnings.warn(text, RareClassWarning, stacklevel=users_level())
+
+
+def _warn_of_one_class(train: TrainingSet, held: Rows) -> None:
+    """Whatever is chosen says nothing about classes of which no row is held out."""
+    labels = train.labels[held]
+    if not (labels == labels[0]).all():
+        return
+    if train.multilabel:
+        what = "have the same labels, so the choice says nothing about what tells rows apart"
+    else:
+        others = len(train.classes) - 1
+        rest = "the other class" if others == 1 else f"the other {others} classes"
+        what = (
+            f"are of class {train.classes[labels[:1]].tolist()[0]!r}, so the choice says nothing about {rest}"
+        )
+    warnings.warn(
+        f"all {len(held)} held-out rows that judge {what}: label more rows or groups of them, take other "
+        "folds, or fit one C or alpha",
+        RareClassWarning,
+        stacklevel=users_level(),
+    )
 
 
 def check_groups(groups: Any, y: Any) -> None:
