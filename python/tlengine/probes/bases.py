@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from tlengine.errors import UnknownOptionError
-from tlengine.options import refuse_unknown
+from tlengine.probes.fit_options import refuse_options
 from tlengine.probes.inputs import TrainingSet, check_features, check_positive, training_set
 from tlengine.probes.paths import Head, ProbePath, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
@@ -138,7 +137,10 @@ class OneC(_Solved):
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
             UnknownOptionError: another argument, also a ``TypeError``.
         """
-        _refuse(type(self).__name__, unknown)
+        refuse_options(
+            type(self).__name__, unknown, why="with one C there are no folds",
+            instead="LinearProbeCV and LinearSVMProbeCV choose C by folds of whole groups",
+        )  # fmt: skip
         C = check_positive("C", self.C)
         train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
         warn_of_scales(train.X, train.names)
@@ -248,13 +250,3 @@ def _asked(
         scoring, path.head, part.classes, fold.coef_[:, columns], fold.intercept_[:, columns], train.X[test],
         part.labels[test], train.sample_weight[test],
     )  # fmt: skip
-
-
-def _refuse(probe: str, unknown: Mapping[str, Any]) -> None:
-    """Refuse arguments of ``fit`` that a probe of one C does not have."""
-    if "groups" in unknown:
-        raise UnknownOptionError(
-            f"{probe}.fit() has no option 'groups': with one C there are no folds",
-            hint="leave them out; LinearProbeCV and LinearSVMProbeCV choose C by folds of whole groups",
-        )
-    refuse_unknown(f"{probe}.fit", unknown, (), ("X", "y", "sample_weight"))
