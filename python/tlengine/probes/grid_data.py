@@ -17,6 +17,7 @@ from tlengine.probes.grid_identity import identity_of, rows_digest
 from tlengine.probes.grid_jobs import Draws, Key
 from tlengine.probes.grid_splits import check_apart, read_splits
 from tlengine.probes.grid_targets import Target, read_targets
+from tlengine.probes.groups import check_known
 from tlengine.probes.inputs import as_any_features
 from tlengine.probes.sparse import is_sparse, sparse_digests
 from tlengine.probes.weights import check_weights
@@ -70,6 +71,8 @@ def read_data(
         InputError and its kind: data that cannot be used.
     """
     chosen, allowed = checked_seeds(seeds), checked_budgets(budgets)
+    if groups is not None:
+        check_known(groups)
     arrays = {name: as_any_features(X) for name, X in _named(features, "X").items()}
     labels = read_targets(_named(targets, "y"))
     check_data(arrays, labels, allowed, test_size)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tlengine.data.folds import inner_folds
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import InputError, ShapeMismatchError
+from tlengine.probes.groups import check_known
 from tlengine.probes.splits import FOLDS, check_folds, positions
 
 __all__ = ["regression_folds"]
@@ -39,10 +40,11 @@ def regression_folds(
     check_folds(cv)
     used = np.flatnonzero(weight)
     if groups is not None:
-        groups = numpy_array(groups, "groups")
-        if groups.shape != weight.shape:
-            raise ShapeMismatchError(f"groups have shape {groups.shape}, X has {len(weight)} rows")
-        groups = np.unique(groups[used], return_inverse=True)[1]
+        found = numpy_array(groups, "groups")
+        if found.shape != weight.shape:
+            raise ShapeMismatchError(f"groups have shape {found.shape}, X has {len(weight)} rows")
+        check_known(groups)
+        groups = np.unique(found[used], return_inverse=True)[1]
     if cv is None and (groups is None or len(np.unique(groups)) == len(groups)):
         return None
     if cv is None or isinstance(cv, int | np.integer):

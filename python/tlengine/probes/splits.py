@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tlengine.data.folds import inner_folds
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import InputError, RareClassWarning, ShapeMismatchError, SingleClassError
+from tlengine.probes.groups import check_groups
 from tlengine.probes.inputs import TrainingSet
 from tlengine.probes.said import users_level
 
@@ -144,16 +145,6 @@ def _warn_of_one_class(train: TrainingSet, held: Rows) -> None:
         RareClassWarning,
         stacklevel=users_level(),
     )
-
-
-def check_groups(groups: Any, y: Any) -> None:
-    """Refuse groups that are not one for each label.
-
-    Raises:
-        ShapeMismatchError: they are of another shape.
-    """
-    if groups is not None and np.shape(groups) != np.shape(y)[:1]:
-        raise ShapeMismatchError(f"groups have shape {np.shape(groups)}, y has shape {np.shape(y)}")
 
 
 def _groups_of(groups: Any, train: TrainingSet) -> npt.NDArray[Any] | None:
