@@ -229,7 +229,7 @@ class PathOfCs(_Solved):
         warn_of_scales(train.X, train.names)
         splits = fold_rows(FOLDS if self.cv is None else self.cv, train, groups)
         path = self._solve(train, Cs, splits, self.patience)
-        self.Cs_ = path.Cs
+        self.Cs_, self.cut_short_ = path.Cs, path.cut_short_
         self.scores_, means = self._judge(path, train, splits)
         self.accuracy_ = np.stack([fold.scores("accuracy") for fold in path.folds])
         best = path.choose(self.scores_, means, stacklevel=3)

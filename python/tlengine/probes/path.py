@@ -44,6 +44,7 @@ class ProbePath:
         head: ``"multinomial"``, ``"ovr"`` or ``"squared_hinge"``.
         multilabel_: whether y was (n, L).
         ended_early_: whether larger values of C were asked for than were solved.
+        cut_short_: whether ``max_seconds`` or ``callback`` ended the path before all was done.
         idle_: whether scores at the smallest C hardly differ between rows: no smaller C would change them.
     """
 
@@ -64,6 +65,7 @@ class ProbePath:
     head: Head = "multinomial"
     multilabel_: bool = False
     ended_early_: bool = False
+    cut_short_: bool = False
     idle_: bool = False
 
     def best(self, scoring: str | None = None) -> LinearProbe:

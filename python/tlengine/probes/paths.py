@@ -171,7 +171,7 @@ def solve(
     folds = tuple(_path(f, Cs, train, head, *s) for f, s in zip(found[1:], scores, strict=True))
     path = _path(
         found[0], Cs, train, head, *means(scores), folds=folds, ended_early_=ended_early,
-        idle_=bool(splits) and is_idle(train.X, found[0]["coef"][Cs.argmin()]),
+        cut_short_=not is_whole, idle_=bool(splits) and is_idle(train.X, found[0]["coef"][Cs.argmin()]),
     )  # fmt: skip
     warn_unless_converged([path, *folds], tol, train)
     return path
