@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,15 +14,14 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError, TimeLimitError
+from tlengine.probes.bars import DelayedBar, TimeLeft, clock
 from tlengine.probes.parameters import check_values
 from tlengine.probes.path_journal import Kept, PathJournal, Solution, problem_digest
 from tlengine.probes.sparse import as_core
-from tlengine.settings import hidden_bar
 
-__all__ = ["Callback", "PathProgress", "Start", "Watching", "delayed_bar", "solve_watched"]
+__all__ = ["Callback", "PathProgress", "Start", "Watching", "solve_watched"]
 
-_DELAY = 2.0
-"""Seconds after which a bar appears: what is over sooner needs none."""
+_FORMAT = "{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +221,8 @@ class _Show:
         self._first_gap = np.inf
         self._is_over = False
         self.passes = 0
-        self._bar = delayed_bar(watching.progress, total=1, unit="pass")
+        self._bar, self._time_left = DelayedBar(watching.progress, bar_format=_FORMAT), TimeLeft()
+        self._has_gap = False
 
     @property
     def seconds(self) -> float:
@@ -256,12 +254,8 @@ class _Show:
         return self._is_over
 
     def _tell(self, solved: int, C: float, gap: float) -> bool:
-        left = self._passes_left(solved, gap)
-        self._bar.total = self.passes + max(1, round(left))
-        self._bar.n = self.passes
-        done = self._total - len(self._Cs) + len(self.done)
-        self._bar.set_postfix_str(f"C={C:.3g} ({done}/{self._total} done), gap {gap:.0e}", refresh=False)
-        self._bar.refresh()
+        left, done = self._passes_left(solved, gap), self._total - len(self._Cs) + len(self.done)
+        self._show(C, gap, left, done)
         if self._watching.callback is None:
             return False
         progress = PathProgress(
@@ -269,6 +263,15 @@ class _Show:
             seconds=self.seconds, passes_left=left,
         )  # fmt: skip
         return bool(self._watching.callback(progress))
+
+    def _show(self, C: float, gap: float, passes_left: float, done: int) -> None:
+        """Nothing before the first gap, by which passes to come are estimated."""
+        known, seconds = np.isfinite(gap), self.seconds
+        self._has_gap = self._has_gap or bool(known)
+        left = self._time_left.told(seconds, self.passes, passes_left) if self._has_gap else None
+        if left is not None:
+            text = f"{clock(left)} left, {self.passes} passes, C={C:.3g} ({done}/{self._total} done)"
+            self._bar.show(seconds, seconds + left, text + (f", gap {gap:.0e}" if known else ""))
 
     def _passes_left(self, solved: int, gap: float) -> float:
         """Those of this C by how fast its gap falls; those of each larger one as many as the last took."""
@@ -300,14 +303,3 @@ class _Show:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
-
-
-def delayed_bar(progress: bool, **options: Any) -> Any:
-    """A bar of what takes seconds, shown where one solve at a time runs: main thread, first process."""
-    from tqdm import tqdm
-
-    alone = threading.current_thread() is threading.main_thread() and (
-        multiprocessing.current_process().name == "MainProcess"
-    )
-    disable = hidden_bar(progress and alone)
-    return tqdm(delay=_DELAY, disable=disable, leave=False, dynamic_ncols=True, **options)
