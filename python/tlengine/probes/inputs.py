@@ -12,7 +12,7 @@ from tlengine.errors import InputError, ShapeMismatchError
 from tlengine.probes.arrays import check_finite
 from tlengine.probes.dense import dense
 from tlengine.probes.indicators import column_names, dense_indicators, encode_indicators, is_multilabel
-from tlengine.probes.labels import check_labels, encode_labels
+from tlengine.probes.labels import check_labels, encode_checked
 from tlengine.probes.parameters import check_parameters, check_positive
 from tlengine.probes.sparse import as_csr, check_finite_numbers, is_sparse
 from tlengine.probes.weights import ClassWeight, check_weights, weights_of_classes
@@ -121,7 +121,7 @@ def training_set(
         labels = column_names(table, y.shape[1])
         indicators = encode_indicators(y, names=labels, rows=rows)
         return TrainingSet(X, indicators, labels, weight, rows, given=given, names=names)
-    classes, codes = encode_labels(y, estimator=None if estimator is None else who)
+    classes, codes = encode_checked(y, estimator=None if estimator is None else who)
     return TrainingSet(X, codes, classes, weight, rows, known, given, names)
 
 

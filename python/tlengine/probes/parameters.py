@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from os import PathLike
 from typing import Any, NamedTuple
@@ -35,8 +35,8 @@ def check_parameters(estimator: Any) -> None:
     Traceback (most recent call last):
     tlengine.errors.InputError: max_iter=1.5; it must be a whole number of 1 or more
     """
-    kind: Hashable = type(estimator)
-    check_values({name: getattr(estimator, name) for name in _checked_names(kind)})
+    names = _checked_names(type(estimator))  # type: ignore[arg-type]  # a class can be hashed
+    check_values({name: getattr(estimator, name) for name in names})
 
 
 @lru_cache(maxsize=256)

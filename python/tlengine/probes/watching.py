@@ -114,9 +114,10 @@ def solve_watched(
             journal.kept.update(watching.kept.get(digest, {}))
             watching.kept.clear()
             watching.kept[digest] = journal.kept
-        taken, is_over = _taken_up(journal.kept, Cs, tasks, patience, tol)
-        left = np.setdiff1d(Cs, taken)
-        show = _Show(watching, left, len(np.unique(Cs)), len(tasks), journal)
+        asked = np.unique(Cs)
+        taken, is_over = _taken_up(journal.kept, asked.tolist(), tasks, patience, tol)
+        left = np.setdiff1d(asked, taken) if taken else asked
+        show = _Show(watching, left, len(asked), len(tasks), journal)
         with show:
             is_whole = is_over or show.kept(_core.watch_paths)(
                 x, list(tasks), left.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
@@ -130,7 +131,8 @@ def solve_watched(
         if not len(solved):
             raise TimeLimitError(
                 f"no C was done after {show.seconds:.0f} s and {show.passes} passes",
-                hint="raise max_seconds, take a smaller C or a larger tol",
+                hint="raise max_seconds, take a smaller C or a larger tol; or let max_iter end a C, whose "
+                "solution so far a resume= file keeps with its gap for the next call",
             )
         paths = [journal.kept[float(Cs[i])] for i in solved]
         last = watching.kept is None and len(set(Cs[solved])) == len(solved)
@@ -142,12 +144,12 @@ def solve_watched(
 
 def _taken_up(
     kept: Kept,
-    Cs: npt.NDArray[np.float64],
+    asked: list[float],
     tasks: Sequence[tuple[Any, ...]],
     patience: int | None,
     tol: float,
 ) -> tuple[list[float], bool]:
-    """The values of C, ascending, that need not be solved, and whether that is all.
+    """Those of ``asked``, ascending values of C, that need not be solved, and whether that is all.
 
     What is kept counts where it is certified to ``tol``; else it is a place to start from. With patience
     those from the smallest on that are kept without a gap, up to where it ends the path.
@@ -156,7 +158,6 @@ def _taken_up(
     def is_done(C: float) -> bool:
         return C in kept and all(found["gap_bound"][0] <= tol * found["objective"][0] for found in kept[C])
 
-    asked = np.unique(Cs).tolist()
     if not patience:
         taken = [C for C in asked if is_done(C)]
         return taken, len(taken) == len(asked)
