@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import f1_score, get_scorer, make_scorer
 
 from tlengine.errors import InputError, RunFormatError, ScoringWarning, UnknownNameError
@@ -164,3 +165,13 @@ def test_own_scores_stand_beside_and_one_of_their_name_is_the_users(probe):
         probe_grid(X, TAGS, probe=probe, scoring="accuracy", **options).records[0]["accuracy"]
         < plain["accuracy"]
     )
+
+
+def test_what_has_no_classes_is_judged_by_its_scorers_alone():
+    options = {"seeds": [2], "progress": False}
+    (record,) = probe_grid(X, TWO, probe=LinearRegression(), scoring="r2", **options).records
+    rival = fitted(TWO, LinearRegression())
+    assert record["r2"] == pytest.approx(rival[0].score(*rival[1:]))
+    assert "accuracy" not in record
+    with pytest.raises(InputError, match="has no classes_"):
+        probe_grid(X, TWO, probe=LinearRegression(), **options)

@@ -87,9 +87,10 @@ def probe_grid(
         patience: the path of a job ends after so many values of C in a row without a better held-out
             log-loss, as in :func:`tlengine.probes.probe_path`. None, or no ``cv``: all are solved.
         scoring: beside accuracy and log-loss (of probes with probabilities) a name of scikit-learn's
-            scorers, a callable ``(estimator, X, y)``, or a list or dict of them, each a column. Where one
-            cannot be computed the record has NaN, and a ``ScoringWarning`` says why; one that fails for a
-            class without test rows is that of the other classes, with a ``ScoringWarning``.
+            scorers, a callable ``(estimator, X, y)``, or a list or dict of them, each a column (in place of
+            ours where it has that name). Where one cannot be computed the record has NaN, and a
+            ``ScoringWarning`` says why; one that fails for a class without test rows is that of the other
+            classes, with a ``ScoringWarning``.
         test_size: share of each class that is tested on. Test rows of a class that no training row has are
             left out; ``n_test`` counts the others.
         split: the user's own instead: a word for each row (``"train"``, ``"test"``, ``"val"``: those rows

@@ -105,13 +105,18 @@ class EstimatorJobs:
     def _finished(self, job: Job, probe: Any) -> Finished:
         target, X = self.targets[job.key.target], self.arrays[job.key.features][job.test]
         y, weight = target.labels(job.test), None if self.weight is None else self.weight[job.test]
-        said = _said(probe, target, X)
+        # A regressor, say, is judged by the scorers that it was asked for alone.
+        is_own = self.scorings is None or self.predictions or hasattr(probe, "classes_")
+        said = _said(probe, target, X) if is_own else None
         record = place(job) | chosen(probe)
-        record |= _own_scores(probe, target, X, y, *said, self._learnt(job, target), weight)
+        if said is not None:
+            record |= _own_scores(probe, target, X, y, *said, self._learnt(job, target), weight)
         record |= self._by_scorers(job, probe, X, y, weight)
         if isinstance(converged := _converged(probe), bool):
             record["converged"] = converged
-        kept = Said(job.test, said[0][None].astype(np.float32), said[1]) if self.predictions else None
+        kept = None
+        if self.predictions and said is not None:
+            kept = Said(job.test, said[0][None].astype(np.float32), said[1])
         return Finished(job.key, [record], kept, note=self.notes.of(job.key))
 
     def _learnt(self, job: Job, target: Target) -> npt.NDArray[np.bool_] | slice:

@@ -21,7 +21,7 @@ from tlengine.probes.sparse import is_sparse
 
 __all__ = ["Journal"]
 
-_LAYOUT = 3
+_LAYOUT = 4
 
 
 class Journal:
