@@ -167,3 +167,43 @@ def test_kept_votes_are_smoothed_by_what_they_got_wrong(tl, features, tmp_path):
     proba = tlengine.from_pretrained(tmp_path / "m").predict_proba(X[:20])
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     assert 0.5 < proba.max() < 0.65
+
+
+@pytest.fixture
+def arrays(features, tmp_path):
+    """The digits as .npy files; every second pair of rows is of one group."""
+    with np.load(features) as found:
+        np.save(tmp_path / "X.npy", found["X"])
+        np.save(tmp_path / "y.npy", found["y"])
+        np.savez(tmp_path / "g.npz", **found, groups=np.arange(200) // 2)
+    np.save(tmp_path / "g.npy", np.arange(200) // 2)
+    return tmp_path
+
+
+def test_arrays_in_files_of_their_own_equal_the_npz(tl, features, arrays):
+    where = (arrays / "X.npy", "--labels", arrays / "y.npy")
+    for given, same in ((where, features), ((*where, "--groups", arrays / "g.npy"), arrays / "g.npz")):
+        code, document, err = tl("knn", *given, "--json", "-q")
+        assert code == 0, err
+        _, other, _ = tl("knn", same, "--json", "-q")
+        del document["seconds"], other["seconds"]
+        assert document == other
+
+
+def test_a_model_of_arrays_predicts_arrays(tl, features, arrays):
+    where = (arrays / "X.npy", "--labels", arrays / "y.npy", "--out", arrays / "m", "-q")
+    assert tl("knn", *where)[0] == 0
+    code, named, err = tl("predict", arrays / "m", arrays / "X.npy", "--json", "-q")
+    assert code == 0, err
+    _, same, _ = tl("predict", arrays / "m", features, "--json", "-q")
+    assert named["predictions"] == same["predictions"]
+    np.save(arrays / "narrow.npy", np.zeros((3, 5), np.float32))
+    code, _, err = tl("predict", arrays / "m", arrays / "narrow.npy")
+    assert code == 1
+    assert "hint:" in err
+
+
+def test_options_that_belong_to_other_sources_are_usage_errors(tl, features, arrays):
+    assert tl("knn", features, "--labels", arrays / "y.npy")[0] == 2
+    assert tl("knn", arrays / "X.npy")[0] == 2
+    assert tl("predict", arrays / "m", arrays / "X.npy", "--group", "g")[0] != 0

@@ -182,3 +182,49 @@ def test_an_interrupted_path_goes_on_from_what_is_kept(tl, tmp_path, monkeypatch
     assert code == 1
     assert "taken up" not in err
     assert "no C was done" in err
+
+
+def test_what_is_kept_goes_once_the_output_is_written(tl, features, tmp_path, monkeypatch):
+    """A disk that is full when the model is saved costs nothing that was solved."""
+    from tlengine.cli import probe
+    from tlengine.errors import InputError
+    from tlengine.probes import watching
+
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "home"))
+    kept = tmp_path / "home" / "paths"
+    command = ("probe", features, "--Cs", "4", "--json", "-q", "--out", tmp_path / "m")
+
+    def full(*args, **kwargs):
+        raise InputError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "save_model", full)
+        assert tl(*command)[0] == 1
+    assert len(list(kept.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(watching._core, "watch_paths", lambda *a, **k: pytest.fail("solved again"))
+        code, document, err = tl(*command)
+    assert code == 0, err
+    assert not list(kept.iterdir())
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "other"))
+    again = tl(*command[:-2])[1]
+    assert (again["path"], again["C"]) == (document["path"], document["C"])
+
+
+def test_what_is_kept_of_a_path_that_time_ended_stays(tl, features, tmp_path, monkeypatch):
+    from tlengine.probes import paths
+
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "home"))
+    solve = paths.solve_watched
+    monkeypatch.setattr(paths, "solve_watched", lambda *a, **k: (*solve(*a, **k)[:2], False))
+    assert tl("probe", features, "--Cs", "4", "-q")[0] == 0
+    assert len(list((tmp_path / "home" / "paths").iterdir())) == 1
+
+
+def test_a_group_that_is_not_known_is_named(tl, arrays):
+    np.save(arrays / "g.npy", np.where(np.arange(200) == 7, np.nan, np.arange(200) // 4))
+    for command in ("probe", "knn"):
+        where = (arrays / "X.npy", "--labels", arrays / "y.npy", "--groups", arrays / "g.npy")
+        code, _, err = tl(command, *where)
+        assert code == 1
+        assert "groups[7]: group column is empty" in err

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tlengine.errors import InputError, UnknownOptionError
-from tlengine.probes import LinearProbe, LinearProbeCV, LinearSVMProbe, TfidfProbe, probe_path
+from tlengine.errors import InputError
+from tlengine.probes import LinearProbeCV, probe_path
 
 CS = [1e-5, 1e-3, 1e-2, 1.0, 100.0]
 
@@ -76,12 +76,3 @@ def test_other_scores_are_referred_to_the_probe_that_takes_them(digits, scoring)
     path = probe_path(digits[0][:100], digits[1][:100], [0.1, 1.0], folds=2)
     with pytest.raises(InputError, match=r"neg_log_loss and accuracy(.|\n)*LinearProbeCV"):
         path.best(scoring)
-
-
-@pytest.mark.parametrize("probe", [LinearProbe(), LinearSVMProbe(), TfidfProbe()])
-def test_groups_beside_one_c_are_refused_by_the_name_that_users_know(probe):
-    name = type(probe).__name__
-    with pytest.raises(UnknownOptionError, match=rf"{name}.fit\(\) has no option 'groups': with one C"):
-        probe.fit(np.eye(4), [0, 1, 0, 1], groups=[0, 0, 1, 1])
-    with pytest.raises(TypeError, match=r"no option 'sample_weigth'(.|\n)*sample_weight"):
-        probe.fit(np.eye(4), [0, 1, 0, 1], sample_weigth=np.ones(4))

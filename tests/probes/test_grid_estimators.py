@@ -153,7 +153,7 @@ def test_another_probe_is_another_file(tmp_path, other):
     with pytest.raises(RunFormatError, match="other data or settings"):
         probe_grid(X, Y, probe=other, resume=file, **OPTIONS)
     assert probe_grid(X, Y, probe=RidgeProbeCV(), resume=file, **OPTIONS).records == first
-    assert json.loads(file.read_text().splitlines()[0])["layout"] == 3
+    assert json.loads(file.read_text().splitlines()[0])["layout"] == 4
 
 
 def test_a_probe_that_nobody_can_know_again_is_not_resumed(tmp_path):

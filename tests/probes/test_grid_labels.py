@@ -1,6 +1,7 @@
 """Several labels per row in a grid, beside a fit by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
@@ -178,3 +179,14 @@ def test_the_target_with_bad_labels_is_named():
     Y[3, 1] = 2
     with pytest.raises(LabelError, match=r"target 'second': Y has .* at row 3, label 1"):
         probe_grid(X, {"first": TAGS, "second": Y}, **OPTIONS)
+
+
+def test_a_table_of_classes_is_told_how_to_be_targets():
+    table = pd.DataFrame({"kind": ["x", "y"] * 80, "place": ["u", "v", "w", "u"] * 40})
+    with pytest.raises(LabelError, match=r"'kind'.*\n.*targets={name: table"):
+        probe_grid(X[:160], table, **OPTIONS)
+    found = probe_grid(X[:160], {name: table[name] for name in table}, **OPTIONS)
+    assert {name: known.tolist() for name, known in found.classes.items()} == {
+        "kind": ["x", "y"],
+        "place": ["u", "v", "w"],
+    }

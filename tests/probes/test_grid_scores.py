@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import f1_score, get_scorer, make_scorer
 
 from tlengine.errors import InputError, RunFormatError, ScoringWarning, UnknownNameError
@@ -42,7 +43,8 @@ def test_each_scorer_is_a_column_with_what_it_says_of_a_fitted_probe(probe, y, n
     rival = fitted(y, LinearProbe(0.1, tol=1e-4))
     for name in names:
         assert record[name] == pytest.approx(get_scorer(name)(*rival), rel=1e-4), name
-    assert "log_loss" not in record
+    assert "accuracy" in record
+    assert record["log_loss"] > 0, "what a grid counts by itself stays beside what it is asked for"
 
 
 def test_every_c_is_scored():
@@ -57,7 +59,7 @@ def test_a_scorer_of_the_users():
 
     (record,) = probe_grid(X, Y, scoring={"width": width, "macro": "f1_macro"}, **OPTIONS).records
     assert record["width"] == 6.0
-    assert list(record)[-4:] == ["C", "width", "macro", "converged"]
+    assert list(record)[-4:] == ["log_loss", "width", "macro", "converged"]
 
 
 @pytest.mark.parametrize("probe", ["logistic", "centroid"])
@@ -92,14 +94,12 @@ def test_nan_survives_the_file(tmp_path):
         assert math.isnan(record["f1"])
 
 
-@pytest.mark.parametrize(
-    ("predictions", "scoring", "times"), [(False, "f1_macro", 0), (True, "f1_macro", 1), (False, None, 1)]
-)
-def test_test_rows_are_multiplied_where_somebody_asks_for_logits(monkeypatch, predictions, scoring, times):
+@pytest.mark.parametrize(("predictions", "scoring"), [(False, "f1_macro"), (True, "f1_macro"), (False, None)])
+def test_test_rows_are_multiplied_once(monkeypatch, predictions, scoring):
     logits, calls = grid_logistic._core.solution_logits, []
     monkeypatch.setattr(grid_logistic._core, "solution_logits", lambda *a: calls.append(1) or logits(*a))
     probe_grid(X, Y, scoring=scoring, **OPTIONS | {"predictions": predictions})
-    assert len(calls) == times
+    assert len(calls) == 1
 
 
 def test_ctrl_c_while_a_scorer_works_loses_nothing_that_is_solved():
@@ -152,3 +152,26 @@ def test_reserved_names_are_those_of_the_records():
     (record,) = probe_grid(X, Y, **OPTIONS).records
     assert set(record) - {"accuracy", "log_loss"} <= set(RESERVED)
     assert check_scorings(None) is None
+
+
+@pytest.mark.parametrize("probe", ["logistic", "ridge"])
+def test_own_scores_stand_beside_and_one_of_their_name_is_the_users(probe):
+    """Scikit-learn's accuracy of several labels is that of whole rows; ours is that of a label."""
+    options = OPTIONS if probe == "logistic" else {"seeds": [2], "progress": False}
+    plain = probe_grid(X, TAGS, probe=probe, **options).records[0]
+    asked = probe_grid(X, TAGS, probe=probe, scoring="f1_macro", **options).records[0]
+    assert {name: asked[name] for name in plain} == plain
+    assert (
+        probe_grid(X, TAGS, probe=probe, scoring="accuracy", **options).records[0]["accuracy"]
+        < plain["accuracy"]
+    )
+
+
+def test_what_has_no_classes_is_judged_by_its_scorers_alone():
+    options = {"seeds": [2], "progress": False}
+    (record,) = probe_grid(X, TWO, probe=LinearRegression(), scoring="r2", **options).records
+    rival = fitted(TWO, LinearRegression())
+    assert record["r2"] == pytest.approx(rival[0].score(*rival[1:]))
+    assert "accuracy" not in record
+    with pytest.raises(InputError, match="has no classes_"):
+        probe_grid(X, TWO, probe=LinearRegression(), **options)

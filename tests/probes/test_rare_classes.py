@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
 from tlengine.errors import InputError, RareClassWarning, ScoringWarning
-from tlengine.probes import LinearProbe, LinearProbeCV, LinearSVMProbeCV, RidgeProbeCV, probe_path
+from tlengine.probes import LinearProbe, LinearProbeCV, LinearSVMProbeCV, RidgeProbeCV, probe_grid, probe_path
 
 CS = [1e-3, 1e-2, 1e-1, 1.0]
 pytestmark = pytest.mark.filterwarnings("ignore::tlengine.errors.GridEdgeWarning")
@@ -189,3 +189,42 @@ def test_a_scorer_has_nothing_to_say_of_one_label():
         found = LinearProbeCV(CS, cv=KFold(5), scoring="f1_macro").fit(X, Y[:, 1:])
     assert np.isnan(found.scores_[0]).all()
     assert {one.filename for one in said} == {__file__}
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda X, y, cv: LinearProbeCV(CS, cv=cv).fit(X, y),
+        lambda X, y, cv: LinearSVMProbeCV(CS, cv=cv).fit(X, y),
+        lambda X, y, cv: RidgeProbeCV([1.0, 10.0], cv=cv).fit(X, y),
+        lambda X, y, cv: probe_path(X, y, CS, folds=cv),
+    ],
+    ids=["logistic", "svm", "ridge", "path"],
+)
+def test_a_choice_by_one_class_is_said(fit):
+    """Classes of one row are held out in no numbered fold; in folds of one's own one class may be left."""
+    X = np.random.default_rng(0).normal(size=(22, 3))
+    y = np.array(["many"] * 20 + ["b", "c"])
+    with pytest.warns(RareClassWarning, match="20 held-out rows.*of class 'many'.*the other 2 classes"):
+        fit(X, y, 5)
+    two = np.where(np.arange(22) % 2, "odd", "even")
+    with pytest.warns(RareClassWarning, match="all 5 held-out rows.*'even'.*nothing about the other class"):
+        fit(X, two, [(np.arange(10, 22), np.arange(0, 10, 2))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RareClassWarning)
+        fit(X, two, [(np.arange(2, 22), [0]), (np.arange(1, 21), [21])])  # one class a fold, two in all
+
+
+def test_labels_that_are_equal_in_all_held_out_rows_are_said():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    Y = (X[:, :2] > 0).astype(int)
+    alike = np.flatnonzero(Y.all(axis=1))
+    with pytest.warns(RareClassWarning, match="have the same labels"):
+        probe_path(X, Y, CS, folds=[(np.setdiff1d(np.arange(30), alike), alike)])
+
+
+def test_a_grid_counts_choices_by_one_class():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = np.array(["many"] * 58 + ["b", "c"])
+    with pytest.warns(RareClassWarning, match="one class alone.* in 2 probes; first at features 'X'.*: many"):
+        probe_grid(X, y, Cs=CS, seeds=2, test_size=0.5, progress=False)

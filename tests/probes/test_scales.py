@@ -1,9 +1,13 @@
 """An index beside features is named before the solver spends a thousand steps on it."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_array
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 
 from tlengine.errors import FeatureScaleWarning
 from tlengine.probes import LinearProbe, LinearProbeCV, LinearSVMProbe, probe_path
@@ -71,3 +75,51 @@ def test_it_looks_at_some_rows_only():
     many = np.broadcast_to(np.arange(3, dtype=np.float32), (100_000_000, 3))
     warn_of_scales(many)
     assert len(many[:: -(-len(many) // ROWS)]) <= ROWS
+
+
+def far_larger(times):
+    """Three classes told apart by the first columns; one of them is so many times as large as the others."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 20))
+    y = (X[:, :3] + rng.normal(size=(600, 3))).argmax(axis=1)
+    X[:, 0] *= times
+    return pd.DataFrame(X.astype(np.float32), columns=[f"f{i}" for i in range(20)]), y
+
+
+@pytest.mark.filterwarnings("ignore::tlengine.errors.FeatureScaleWarning")
+@pytest.mark.parametrize("C", [1e-2, 1.0, 1e2])
+@pytest.mark.parametrize("times", [1e5, 1e6])
+def test_the_gap_of_a_large_column_in_float32_is_honest(times, C):
+    """The bound may be wide; it is never below the distance to the optimum, and converged_ says no more."""
+    X, y = far_larger(times)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = probe_path(X, y, [C], tol=1e-6)
+    best = probe_path(X.astype(np.float64), y, [C], tol=1e-9, max_iter=5_000)
+    assert best.converged_.all()
+    gap = found.objective_[0] - best.objective_[0]
+    assert gap <= found.gap_bound_[0]
+    assert found.converged_[0] == (found.gap_bound_[0] <= 1e-6 * found.objective_[0])
+
+
+@pytest.mark.filterwarnings("ignore::tlengine.errors.FeatureScaleWarning")
+@pytest.mark.parametrize("fit", [LinearProbe().fit, LinearProbeCV([1.0], tol=1e-6).fit])
+def test_a_column_that_float32_cannot_certify_is_named_with_the_way_out(fit):
+    X, y = far_larger(1e5)
+    with pytest.warns(ConvergenceWarning, match="'f0' varies 1e.05 times.*StandardScaler.*float64"):
+        fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        fit(StandardScaler().fit_transform(X), y)
+        fit(X.astype(np.float64), y)
+
+
+def test_without_such_a_column_none_is_named():
+    X, y = far_larger(1.0)
+    for kind, words in ((np.float32, "; or pass X in float64"), (np.float64, "good enough")):
+        with pytest.warns(ConvergenceWarning) as said:
+            LinearProbe(max_iter=1).fit(X.astype(kind), y)
+        text = str(said[0].message)
+        assert words in text
+        assert ("float64" in text) is (kind is np.float32)
+        assert "olumn" not in text

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import tlengine as tl
 from tlengine.errors import InputError, RunFormatError, TimeLimitError, TimeLimitWarning
-from tlengine.probes import PathProgress
+from tlengine.probes import PathProgress, watching
 
 CS = [1e-2, 1e-1, 1.0]
 
@@ -337,3 +337,45 @@ def test_ctrl_c_says_what_is_kept(tmp_path: Path) -> None:
 def test_no_cv_is_five_folds_as_in_scikit_learn() -> None:
     X, y = data()
     assert tl.LinearProbeCV(CS, cv=None).fit(X, y).scores_.shape[0] == 5
+
+
+def test_one_long_c_is_done_in_pieces(tmp_path: Path) -> None:
+    """Each call ends by ``max_iter``, keeps its solution with its gap, and the next goes on from there."""
+    X, y = data(600, 30, 10)
+    gaps, calls = [], 0
+    while not gaps or gaps[-1] > 1e-4:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            path = tl.probe_path(X, y, Cs=[100.0], max_iter=20, resume=tmp_path / "path")
+        gaps.append(float(path.gap_bound_[0] / path.objective_[0]))
+        assert any(one.category is ConvergenceWarning for one in said) is not bool(path.converged_[0])
+        calls += 1
+        assert calls < 20
+    assert calls > 2
+    best = tl.probe_path(X.astype(np.float64), y, Cs=[100.0], tol=1e-9).objective_[0]
+    assert best <= path.objective_[0] <= best * (1 + 1e-4)
+    with pytest.raises(TimeLimitError, match="let max_iter end a C"):
+        tl.probe_path(*slow(), Cs=[1.0], max_seconds=1e-3)
+
+
+@pytest.mark.parametrize("keep", ["file", "memory"])
+def test_a_c_that_is_handed_over_unfinished_is_a_result_and_a_start(
+    keep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the core gave what it has when it is ended: here its solution after eight steps."""
+    X, y = data(600, 30, 10)
+    options: dict[str, Any] = {"resume": tmp_path / "path"} if keep == "file" else {"warm_start": True}
+    probe, solve = tl.LinearProbe(100.0, tol=1e-4, **options), watching._core.watch_paths
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            watching._core, "watch_paths", lambda *a, **k: solve(*a, **k | {"max_iter": 8}) and False
+        )
+        with pytest.warns(TimeLimitWarning), pytest.warns(ConvergenceWarning):
+            probe.fit(X, y)
+    assert not probe.converged_
+    unfinished = probe.objective_
+    best = tl.LinearProbe(100.0, tol=1e-9).fit(X.astype(np.float64), y).objective_
+    assert best <= unfinished <= best + probe.gap_bound_
+    whole = tl.LinearProbe(100.0, tol=1e-4).fit(X, y).n_iter_
+    assert probe.fit(X, y).converged_
+    assert probe.n_iter_ < whole

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -20,6 +21,7 @@ __all__ = [
     "COLUMNS",
     "DataOptions",
     "GateNotMet",
+    "array_options",
     "backbone_option",
     "backbones_option",
     "data_options",
@@ -123,6 +125,21 @@ backbones_option = click.option(
     "--backbone",
     metavar="NAME[,NAME]",
     help="Backbones, see 'tlengine plugins'. [default: the installed one for the data's modality]",
+)
+
+array_options = _stack(
+    click.option(
+        "--labels",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="y.npy",
+        help="The labels of the rows, where DATA is a .npy of features.",
+    ),
+    click.option(
+        "--groups",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="g.npy",
+        help="Beside --labels: rows of one group stay on one side of a split.",
+    ),
 )
 
 cache_options = _stack(

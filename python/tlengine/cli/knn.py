@@ -11,6 +11,7 @@ import click
 from tlengine.cli.common import (
     DataOptions,
     GateNotMet,
+    array_options,
     backbone_option,
     data_options,
     echo,
@@ -18,7 +19,7 @@ from tlengine.cli.common import (
     say,
 )
 from tlengine.cli.keeping import save_model, to_be_kept
-from tlengine.cli.loading import open_dataset, open_features
+from tlengine.cli.loading import open_features, open_labelled
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
@@ -45,6 +46,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.command("knn")
 @click.argument("data", type=click.Path())
 @backbone_option
+@array_options
 @click.option(
     "--k",
     "ks",
@@ -73,6 +75,8 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 def command(
     data: str,
     backbone: str | None,
+    labels: Path | None,
+    groups: Path | None,
     ks: list[int],
     temperature: float,
     metric: str,
@@ -82,14 +86,17 @@ def command(
 ) -> None:
     """Classify every row of DATA by its nearest neighbours among the others, for each k.
 
+    DATA is a .npz that extract wrote, a .npy of features with --labels, or anything that extract takes.
+
     With a split of your own, test rows are classified by the training rows (validation rows, where there is
     no test). Rows of one group, and copies of one sample, do not vote for each other.
 
     \b
     tlengine knn features.npz --k 5,20
+    tlengine knn X.npy --labels y.npy
     tlengine knn photos/ --out model/
     """
-    dataset = open_dataset(data, options)
+    dataset = open_labelled(data, labels, groups, options)
     features = open_features(dataset, backbone, options, keep=out is not None)
     matters = out is not None or min_accuracy is not None
     document = vote(features, ks, temperature, metric, choose=matters)

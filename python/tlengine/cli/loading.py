@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import click
 
 from tlengine.cli.common import COLUMNS, DataOptions, say
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from tlengine.data import Dataset
     from tlengine.types import Features
 
-__all__ = ["open_dataset", "open_features"]
+__all__ = ["open_dataset", "open_features", "open_labelled", "open_unlabelled"]
 
 
 def open_dataset(
@@ -26,6 +29,41 @@ def open_dataset(
     if guessed:
         say(f"columns: {', '.join(guessed)}", quiet=options.quiet)
     return dataset
+
+
+def is_npy(data: str) -> bool:
+    """Whether DATA is an array in a file of its own."""
+    return data.lower().endswith(".npy")
+
+
+def open_labelled(data: str, labels: Path | None, groups: Path | None, options: DataOptions) -> Dataset:
+    """The dataset with its labels: one source, or a file for each array.
+
+    Raises:
+        UsageError: ``labels`` or ``groups`` beside a source that has its own; none beside an array.
+    """
+    if not is_npy(data):
+        if labels is not None or groups is not None:
+            raise click.UsageError("--labels and --groups belong to a .npy of features")
+        return open_dataset(data, options)
+    if labels is None:
+        raise click.UsageError(f"{data} has no labels: name theirs with --labels y.npy")
+    return _open_npy(data, labels, groups, options)
+
+
+def open_unlabelled(data: str, options: DataOptions) -> Dataset:
+    """The dataset; its labels, if it has some, are not read."""
+    if not is_npy(data):
+        return open_dataset(data, options, labels="ignore")
+    return _open_npy(data, None, None, options)
+
+
+def _open_npy(data: str, labels: Path | None, groups: Path | None, options: DataOptions) -> Dataset:
+    from tlengine.data.npy import dataset_from_npy
+
+    if named := [name for name, column in options.columns.items() if column is not None]:
+        raise click.UsageError(f"a .npy has no columns, so --{named[0]} names none")
+    return dataset_from_npy(Path(data), labels=labels, groups=groups)
 
 
 def open_features(

@@ -16,7 +16,7 @@ from tlengine.cli.common import (
     print_json,
     say,
 )
-from tlengine.cli.loading import open_dataset, open_features
+from tlengine.cli.loading import open_features, open_unlabelled
 from tlengine.documents import replace_text
 from tlengine.errors import BackboneError, TlengineError, UnknownNameError
 
@@ -53,7 +53,8 @@ def command(
 
     MODEL is the model/ that compare --out wrote, or the folder of probe --out or knn --out.
 
-    DATA needs no labels. A backbone whose fingerprint is not the model's is refused.
+    DATA needs no labels, and may be a .npy of features where the model was fitted on such. A backbone whose
+    fingerprint is not the model's is refused.
 
     \b
     tlengine predict out/model new-photos/ --out predictions.csv
@@ -62,7 +63,7 @@ def command(
 
     start = time.perf_counter()
     loaded = Model.load(model)
-    dataset = open_dataset(data, options, labels="ignore")
+    dataset = open_unlabelled(data, options)
     loaded, features = _features(loaded, dataset, options)
     predictions = loaded.predict(features, top_k=top_k)
     document = {

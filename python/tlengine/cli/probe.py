@@ -12,6 +12,7 @@ import click
 from tlengine.cli.common import (
     DataOptions,
     GateNotMet,
+    array_options,
     backbone_option,
     data_options,
     echo,
@@ -19,11 +20,10 @@ from tlengine.cli.common import (
     say,
 )
 from tlengine.cli.keeping import save_model, to_be_kept
-from tlengine.cli.loading import open_dataset, open_features
+from tlengine.cli.loading import open_features, open_labelled
 from tlengine.settings import cache_root
 
 if TYPE_CHECKING:
-    from tlengine.data import Dataset
     from tlengine.probes import LinearProbeCV, PathProgress
     from tlengine.types import Features
 
@@ -35,18 +35,7 @@ _MONTH = 30 * 24 * 3600.0
 @click.command("probe")
 @click.argument("data", type=click.Path())
 @backbone_option
-@click.option(
-    "--labels",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="y.npy",
-    help="The labels of the rows, where DATA is a .npy of features.",
-)
-@click.option(
-    "--groups",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="g.npy",
-    help="Beside --labels: rows of one group stay on one side of a split.",
-)
+@array_options
 @click.option(
     "--Cs",
     "n_Cs",
@@ -109,9 +98,9 @@ def command(
     Each C comes with its certificate: the objective, how far at most it is above the optimum (gap_bound), the
     norm of its gradient, the passes over the data that it took, and whether it converged.
     """
-    dataset = _open(data, labels, groups, options)
+    dataset = open_labelled(data, labels, groups, options)
     features = open_features(dataset, backbone, options, keep=out is not None)
-    document, probe = fit_path(
+    document, probe, keeping = fit_path(
         features, n_Cs, folds, patience or None, max_seconds=max_seconds, quiet=options.quiet
     )
     for note in document["notes"]:
@@ -126,24 +115,11 @@ def command(
         print_json(document)
     else:
         _print(document)
+    # What is kept goes once the output is there: a full disk costs no solution.
+    keeping.forget()
     accuracy = document["test_accuracy"] if document["test_accuracy"] is not None else document["accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
         raise GateNotMet(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
-
-
-def _open(data: str, labels: Path | None, groups: Path | None, options: DataOptions) -> Dataset:
-    """The dataset: one source, or a file for each array."""
-    if not data.lower().endswith(".npy"):
-        if labels is not None or groups is not None:
-            raise click.UsageError("--labels and --groups belong to a .npy of features")
-        return open_dataset(data, options)
-    if labels is None:
-        raise click.UsageError(f"{data} has no labels: name theirs with --labels y.npy")
-    if named := [name for name, column in options.columns.items() if column is not None]:
-        raise click.UsageError(f"a .npy has no columns, so --{named[0]} names none")
-    from tlengine.data.npy import dataset_from_npy
-
-    return dataset_from_npy(Path(data), labels=labels, groups=groups)
 
 
 def fit_path(
@@ -154,8 +130,8 @@ def fit_path(
     *,
     max_seconds: float | None = None,
     quiet: bool = True,
-) -> tuple[dict[str, Any], LinearProbeCV]:
-    """The path on the training rows, as the command's document, and the probe."""
+) -> tuple[dict[str, Any], LinearProbeCV, Keeping]:
+    """The path on the training rows, as the command's document, the probe, and what is kept of the path."""
     import numpy as np
 
     from tlengine.data.parts import parts_of
@@ -165,13 +141,14 @@ def fit_path(
     X, y = features.X[parts.train], np.asarray(features.y)[parts.train]
     pairs = parts.folds(n_folds)
     start = time.perf_counter()
-    keeping = _Keeping(quiet)
+    keeping = Keeping(X, y, pairs, quiet)
     probe = LinearProbeCV(
-        Cs=n_Cs, cv=pairs, patience=patience, max_seconds=max_seconds, resume=keeping.folder,
+        Cs=n_Cs, cv=pairs, patience=patience, max_seconds=max_seconds, resume=keeping.file,
         callback=keeping.look, progress=not quiet,
     )  # fmt: skip
     with keeping:
         probe.fit(X, y)
+    keeping.is_whole = not probe.cut_short_
     seconds = time.perf_counter() - start
     best = int(np.flatnonzero(probe.Cs_ == probe.C_)[0])
     document = {
@@ -188,22 +165,48 @@ def fit_path(
         "notes": list(parts.notes),
         "model": None,
     }
-    return document, probe
+    return document, probe, keeping
 
 
-class _Keeping:
-    """Where finished values of C are kept until the path is whole, and what is said of it."""
+class Keeping:
+    """Where finished values of C are kept until what they are for is written, and what is said of it.
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
+    Args:
+        X: (n, d) training rows.
+        y: (n,) labels.
+        pairs: the folds, by row numbers.
+        quiet: say nothing.
+
+    Attributes:
+        file: of these rows and folds; None where nothing can be kept.
+        is_whole: whether the path came to its end.
+    """
+
+    def __init__(self, X: Any, y: Any, pairs: Any, quiet: bool) -> None:
+        import numpy as np
+
+        from tlengine.probes.path_journal import problem_digest
+
+        self._quiet, self.is_whole = quiet, False
         self._last: PathProgress | None = None
         folder = cache_root() / "paths"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _forget(folder)
+            _forget_old(folder)
         except OSError as error:
             say(f"note: finished C cannot be kept in {folder}: {error.strerror}", quiet=quiet)
-        self.folder = folder if os.access(folder, os.W_OK) else None
+        self.file: Path | None = None
+        if os.access(folder, os.W_OK):
+            classes, codes = np.unique(y, return_inverse=True)
+            digest = problem_digest(
+                X, [(codes, *(part for pair in pairs for part in pair))], classes.tolist()
+            )
+            self.file = folder / f"{digest}.path"
+
+    def forget(self) -> None:
+        """Deletes what is kept of a path that is whole."""
+        if self.is_whole and self.file is not None:
+            self.file.unlink(missing_ok=True)
 
     def look(self, progress: PathProgress) -> None:
         if self._last is None and progress.taken_up:
@@ -214,12 +217,12 @@ class _Keeping:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is KeyboardInterrupt and self._last and self._last.solved and self.folder is not None:
+        if kind is KeyboardInterrupt and self._last and self._last.solved and self.file is not None:
             done = f"{self._last.solved} of {self._last.total} values of C are kept"
             say(f"{done}: the same command goes on from there", quiet=self._quiet)
 
 
-def _forget(folder: Path) -> None:
+def _forget_old(folder: Path) -> None:
     """Deletes what was kept of paths that nobody has gone on with for a month."""
     for file in folder.glob("*.path"):
         if time.time() - file.stat().st_mtime > _MONTH:

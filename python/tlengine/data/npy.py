@@ -10,17 +10,18 @@ import numpy.typing as npt
 
 from tlengine.data.arrays import dataset_from_arrays
 from tlengine.data.dataset import Dataset
+from tlengine.data.tables import LabelMode
 from tlengine.errors import DatasetError, UnsafeArtifactError
 
 __all__ = ["dataset_from_npy"]
 
 
-def dataset_from_npy(X: Path, *, labels: Path, groups: Path | None = None) -> Dataset:
-    """Features (n, d), with the label of each row and, if told, its group.
+def dataset_from_npy(X: Path, *, labels: Path | None, groups: Path | None = None) -> Dataset:
+    """Features (n, d), with the label of each row, if it is known, and, if told, its group.
 
     Args:
         X: numbers (n, d).
-        labels: (n,) words or whole numbers.
+        labels: (n,) words or whole numbers; None: there are none.
         groups: (n,) names or numbers; rows of one group stay on one side of every split.
 
     Raises:
@@ -29,8 +30,9 @@ def dataset_from_npy(X: Path, *, labels: Path, groups: Path | None = None) -> Da
         ShapeMismatchError, DtypeError, NonFiniteError, LabelError: see
             :func:`~tlengine.data.arrays.dataset_from_arrays`.
     """
-    column = None if groups is None else _array(groups)
-    return dataset_from_arrays(_array(X), _array(labels), name=X.name, labels="require", groups=column)
+    y, column = (None if path is None else _array(path) for path in (labels, groups))
+    mode: LabelMode = "ignore" if labels is None else "require"
+    return dataset_from_arrays(_array(X), y, name=X.name, labels=mode, groups=column)
 
 
 def _array(path: Path) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError, ShapeMismatchError
+from tlengine.probes.groups import check_known
 from tlengine.probes.neighbor_index import Found, NeighborIndex
 
 __all__ = ["check_units", "search_apart"]
@@ -21,11 +22,12 @@ def check_units(units: npt.ArrayLike, rows: int) -> tuple[npt.NDArray[np.intp], 
 
     Raises:
         ShapeMismatchError: not one unit for each row.
-        InputError: all rows are one unit.
+        InputError: all rows are one unit; a unit is missing.
     """
     given = np.asarray(units)
     if given.shape != (rows,):
         raise ShapeMismatchError(f"units have shape {given.shape}, X has {rows} rows")
+    check_known(units, "units")
     _, own = np.unique(given, return_inverse=True)
     sizes = np.bincount(own)
     if len(sizes) < 2:

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from tlengine.errors import UnknownOptionError
-from tlengine.options import refuse_unknown
+from tlengine.probes.fit_options import refuse_options
 from tlengine.probes.inputs import TrainingSet, check_features, check_positive, training_set
 from tlengine.probes.paths import Head, ProbePath, regularisation_grid, solve
 from tlengine.probes.persistence import PretrainedMixin
@@ -138,10 +137,13 @@ class OneC(_Solved):
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
             UnknownOptionError: another argument, also a ``TypeError``.
         """
-        _refuse(type(self).__name__, unknown)
+        refuse_options(
+            type(self).__name__, unknown, why="with one C there are no folds",
+            instead="LinearProbeCV and LinearSVMProbeCV choose C by folds of whole groups",
+        )  # fmt: skip
         C = check_positive("C", self.C)
         train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
-        warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
+        warn_of_scales(train.X, train.names)
         path = self._solve(train, C, start=self._last(train) if self.warm_start else None)
         self.coef_, self.intercept_ = path.coef_[0], path.intercept_[0]
         for name in self._certificate:
@@ -203,9 +205,9 @@ class PathOfCs(_Solved):
 
         Warns, once each: ``FeatureScaleWarning`` of a column that is larger than the others by orders of
         magnitude; ``RareClassWarning`` of held-out rows whose class their fold does not train on, or of
-        labels that its training rows all have or lack, which do not count; ``ScoringWarning`` of folds or
-        values of C that have no score; ``GridEdgeWarning`` of a C that is chosen at an edge of the grid
-        although the score still rises there by more than noise.
+        labels that its training rows all have or lack, which do not count, or where all held-out rows are of
+        one class; ``ScoringWarning`` of folds or values of C that have no score; ``GridEdgeWarning`` of a C
+        that is chosen at an edge of the grid although the score still rises there by more than noise.
 
         Args:
             X: (n, d) features, also sparse.
@@ -224,10 +226,10 @@ class PathOfCs(_Solved):
         check_groups(groups, y)
         Cs = regularisation_grid(self.Cs)
         train = training_set(self, X, y, sample_weight, multilabel=True, sparse=True)
-        warn_of_scales(train.X, getattr(self, "feature_names_in_", None))
+        warn_of_scales(train.X, train.names)
         splits = fold_rows(FOLDS if self.cv is None else self.cv, train, groups)
         path = self._solve(train, Cs, splits, self.patience)
-        self.Cs_ = path.Cs
+        self.Cs_, self.cut_short_ = path.Cs, path.cut_short_
         self.scores_, means = self._judge(path, train, splits)
         self.accuracy_ = np.stack([fold.scores("accuracy") for fold in path.folds])
         best = path.choose(self.scores_, means, stacklevel=3)
@@ -248,13 +250,3 @@ def _asked(
         scoring, path.head, part.classes, fold.coef_[:, columns], fold.intercept_[:, columns], train.X[test],
         part.labels[test], train.sample_weight[test],
     )  # fmt: skip
-
-
-def _refuse(probe: str, unknown: Mapping[str, Any]) -> None:
-    """Refuse arguments of ``fit`` that a probe of one C does not have."""
-    if "groups" in unknown:
-        raise UnknownOptionError(
-            f"{probe}.fit() has no option 'groups': with one C there are no folds",
-            hint="leave them out; LinearProbeCV and LinearSVMProbeCV choose C by folds of whole groups",
-        )
-    refuse_unknown(f"{probe}.fit", unknown, (), ("X", "y", "sample_weight"))

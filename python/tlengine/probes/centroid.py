@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tlengine.errors import InputError
 from tlengine.probes.arrays import check_finite
+from tlengine.probes.fit_options import refuse_options
 from tlengine.probes.inputs import check_features, training_set
 from tlengine.probes.parameters import check_parameters
 from tlengine.probes.persistence import PretrainedMixin
@@ -59,8 +60,16 @@ class NearestCentroidProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # 
         self.metric = metric
         self.temperature = temperature
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Averages the rows ``X`` (n, d) of each class in ``y`` (n,)."""
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, **unknown: Any) -> Self:
+        """Averages the rows ``X`` (n, d) of each class in ``y`` (n,); there are no other arguments.
+
+        Raises:
+            UnknownOptionError: another argument, also a ``TypeError``.
+        """
+        refuse_options(
+            "NearestCentroidProbe", unknown, why="it chooses nothing by folds", weighs=False,
+            instead="probe_grid(groups=...) keeps each on one side of the test",
+        )  # fmt: skip
         self._check_parameters()
         train = training_set(self, X, y, None)
         check_finite(train.X, "X")

@@ -23,6 +23,7 @@ from tlengine.probes.grid_scores import check_scorings
 from tlengine.probes.paths import regularisation_grid
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.scoring import Scoring
+from tlengine.probes.weights import ClassWeight
 from tlengine.settings import num_threads
 
 __all__ = ["ProbeGrid", "probe_grid"]
@@ -43,6 +44,8 @@ def probe_grid(
     split: Any = None,
     groups: npt.ArrayLike | None = None,
     keys: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    class_weight: ClassWeight = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
     predictions: bool = False,
@@ -60,16 +63,18 @@ def probe_grid(
     of the records does not depend on it.
 
     Args:
-        features: (n, d) arrays by name (a backbone, or a layer of it), or one array named ``"X"``.
-        targets: by name, or one named ``"y"``: (n,) labels; or (n, L) of 0 and 1, several labels per row.
-            Then test parts and folds are drawn without strata; accuracy and log-loss are those of a label,
-            averaged over the labels that the training rows can teach (some have them, some do not; a
-            ``RareClassWarning`` names the others, which count in no fold either).
+        features: (n, d) arrays by name (a backbone, or a layer of it), or one array named ``"X"``. Sparse
+            matrices stay sparse; probes that take none (ridge, kNN, ...) refuse them.
+        targets: by name, or one named ``"y"``: (n,) labels; or (n, L) of 0 and 1, several labels per row: an
+            array, or a DataFrame whose column names are kept. Then test parts and folds are drawn without
+            strata; accuracy and log-loss are those of a label, averaged over the labels that the training
+            rows can teach (some have them, some do not; a ``RareClassWarning`` names the others, which count
+            in no fold either).
         probe: ``"logistic"``, solved in batches; ``"svm"``, ``"ridge"``, ``"preval"`` (these choose C or
             alpha by themselves), ``"knn"``, ``"centroid"``, or a plugin's, with its defaults; or any
             classifier of scikit-learn's kind, cloned for each job. Where its ``fit``, or that of a Pipeline's
             last step, takes ``groups``, it is told what may not be parted. ``Cs``, ``cv``, ``patience``,
-            ``tol`` and ``max_iter`` are of the logistic probe.
+            ``class_weight``, ``tol`` and ``max_iter`` are of the logistic probe.
         budgets: training labels per class, or ``"all"``; classes with fewer rows give what they have. For
             several labels per row a budget of b is, for each label, b random rows that have it, and b that
             have none; a row that is drawn for one label counts for its others too.
@@ -81,10 +86,11 @@ def probe_grid(
             class of one row (or group) is in every fit and held out in none, so every fit has every class.
         patience: the path of a job ends after so many values of C in a row without a better held-out
             log-loss, as in :func:`tlengine.probes.probe_path`. None, or no ``cv``: all are solved.
-        scoring: None for accuracy and log-loss (of probes with probabilities); a name of scikit-learn's
-            scorers, a callable ``(estimator, X, y)``, or a list or dict of them, each a column. Where one
-            cannot be computed the record has NaN, and a ``ScoringWarning`` says why; one that fails for a
-            class without test rows is that of the other classes, with a ``ScoringWarning``.
+        scoring: beside accuracy and log-loss (of probes with probabilities) a name of scikit-learn's
+            scorers, a callable ``(estimator, X, y)``, or a list or dict of them, each a column (in place of
+            ours where it has that name). Where one cannot be computed the record has NaN, and a
+            ``ScoringWarning`` says why; one that fails for a class without test rows is that of the other
+            classes, with a ``ScoringWarning``.
         test_size: share of each class that is tested on. Test rows of a class that no training row has are
             left out; ``n_test`` counts the others.
         split: the user's own instead: a word for each row (``"train"``, ``"test"``, ``"val"``: those rows
@@ -93,6 +99,9 @@ def probe_grid(
             the content of a training row stay, and a warning counts them.
         groups: (n,) rows of one group stay on one side, or None.
         keys: (n, 32) content digests; None: contents are equal where the rows of all features are.
+        sample_weight: (n,) weights above 0, in every fit, in the choice of C and in the scores of the test
+            rows; budgets and test parts count rows. A scorer that takes none judges without them.
+        class_weight: None, ``"balanced"`` (within each fit) or {label: weight}; in fits alone.
         tol: certified relative gap of every solution.
         max_iter: L-BFGS steps per C.
         predictions: keep what each probe says of its test rows: in memory (4 bytes a test row and class for
@@ -123,7 +132,12 @@ def probe_grid(
     )  # fmt: skip
     estimator, scorings = read_probe(probe), check_scorings(scoring)
     if estimator is not None:
-        given = {"Cs": (Cs, 12), "cv": (cv, 5), "patience": (patience, 2)}
+        given = {
+            "Cs": (Cs, 12),
+            "cv": (cv, 5),
+            "patience": (patience, 2),
+            "class_weight": (class_weight, None),
+        }
         check_unused(estimator, given | {"tol": (tol, 1e-4), "max_iter": (max_iter, 1000)})
         cv = None
     values, predictions, notes, threads = (
@@ -132,21 +146,25 @@ def probe_grid(
         Notes(),
         num_threads(n_jobs),
     )
-    data = read_data(features, targets, budgets, seeds, cv, test_size, split, groups, keys)
+    data = read_data(features, targets, budgets, seeds, cv, test_size, split, groups, keys, sample_weight)
     if estimator is None or is_deterministic(estimator):
         data = data.without_repeats()
     told: list[Any] = []
     if resume is not None:
         asked = [values.tolist(), cv, patience, test_size, tol, max_iter]
         told = [*asked, *data.told, *_told(estimator, scorings)]
+        if class_weight is not None:
+            told.append(identity_of(class_weight, "class_weight"))
     shape = (data.arrays, data.targets, data.draws)
-    judged: dict[str, Any] = {"scorings": scorings, "predictions": predictions, "notes": notes}
+    judged: dict[str, Any] = {
+        "scorings": scorings, "predictions": predictions, "notes": notes, "weight": data.weight
+    }  # fmt: skip
     jobs: LogisticJobs | EstimatorJobs
     if estimator is None:
         for name, X in data.arrays.items():
             warn_of_scales(X, [f"{name}[:, {column}]" for column in range(X.shape[1])])
         core = {"tol": tol, "max_iter": max_iter, "threads": threads, "patience": patience if cv else None}
-        jobs = LogisticJobs(*shape, values, **judged, settings=core)
+        jobs = LogisticJobs(*shape, values, **judged, settings=core, class_weight=class_weight)
         costs = Costs(*shape, len(values) * (1 + (cv or 0)), 1 if cv else len(values))
     else:
         jobs, costs = EstimatorJobs(estimator, *shape, **judged, threads=threads), Costs(*shape)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tlengine.errors import InputError, ShapeMismatchError
 from tlengine.probes.arrays import check_finite
 from tlengine.probes.grid_targets import Target
+from tlengine.probes.sparse import check_finite_numbers, is_sparse
 
 __all__ = ["check_data", "check_settings", "checked_budgets", "checked_seeds"]
 
@@ -53,7 +53,7 @@ def checked_budgets(given: Any) -> list[int | str]:
 
 
 def check_data(
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Mapping[str, Any],
     targets: Mapping[str, Target],
     budgets: Sequence[int | str],
     test_size: float,
@@ -67,12 +67,12 @@ def check_data(
     """
     if not arrays or not targets or not budgets:
         raise InputError("nothing to do: no features, no targets or no budgets")
-    lengths = {name: len(array) for name, array in arrays.items()}
+    lengths = {name: array.shape[0] for name, array in arrays.items()}
     lengths |= {name: len(target.codes) for name, target in targets.items()}
     if len(set(lengths.values())) > 1:
         raise ShapeMismatchError(f"features and targets of different lengths: {lengths}")
     for name, array in arrays.items():
-        check_finite(array, name)
+        (check_finite_numbers if is_sparse(array) else check_finite)(array, name)
     if not 0 < test_size < 1:
         raise InputError(f"test_size={test_size}; it must be between 0 and 1")
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import numpy.typing as npt
-
 from tlengine.probes.grid_jobs import Draws, Key
 from tlengine.probes.grid_targets import Target
+from tlengine.probes.sparse import entries, is_sparse
 
 __all__ = ["LONGEST", "LOSS", "Costs", "Pace", "batches", "smallest_first"]
 
@@ -23,6 +22,8 @@ _JOBS = 64
 _GROWTH = 4.0
 _TEST = 1 / 16
 """A solution takes some twenty passes, each of two products; its test takes one product."""
+_INDEX = 4
+"""Bytes beside each entry of a sparse row."""
 _LOGIT = 12
 """A logit of four bytes, stacked, and its exponential."""
 
@@ -40,7 +41,7 @@ class Costs:
 
     def __init__(
         self,
-        arrays: Mapping[str, npt.NDArray[Any]],
+        arrays: Mapping[str, Any],
         targets: Mapping[str, Target],
         draws: Mapping[str, Draws],
         solutions: int = 1,
@@ -53,13 +54,15 @@ class Costs:
         """Products for a pass over the training rows of all solutions, and for the test."""
         draws, columns = self._draws[key.target], self._targets[key.target].columns
         rows = draws.most(key.budget) * self._solutions + draws.tested * self._reported * _TEST
-        return float(rows * self._arrays[key.features].shape[1] * columns)
+        return rows * entries(self._arrays[key.features]) * columns
 
     def size(self, key: Key) -> int:
         """Bytes of its training rows, and of the logits of its test rows in all their copies."""
         draws, columns = self._draws[key.target], self._targets[key.target].columns
         logits = draws.tested * max(columns, 2) * self._reported * _LOGIT
-        return draws.most(key.budget) * int(self._arrays[key.features][:1].nbytes) + logits
+        X = self._arrays[key.features]
+        each = X.dtype.itemsize + (_INDEX if is_sparse(X) else 0)
+        return int(draws.most(key.budget) * entries(X) * each) + logits
 
 
 class Pace:
@@ -103,7 +106,7 @@ class Pace:
         self._largest = max(self._largest, cost / self.threads)
 
 
-def smallest_first(keys: Sequence[Key], arrays: Mapping[str, npt.NDArray[Any]]) -> list[Key]:
+def smallest_first(keys: Sequence[Key], arrays: Mapping[str, Any]) -> list[Key]:
     """Small budgets first, over all features and targets; within a budget seed by seed.
 
     So the features that share a draw follow each other, those of one dtype together: the core solves these

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError
-from tlengine.probes.grid_groups import groups_parameter, warn_of_parted
+from tlengine.probes.grid_groups import groups_parameter, warn_of_parted, weight_parameter
 from tlengine.probes.grid_jobs import Draws, Job, Key, where
 from tlengine.probes.grid_notes import Notes
 from tlengine.probes.grid_records import Finished, Kind, Said, place
 from tlengine.probes.grid_targets import Target, learnt_labels
 from tlengine.probes.offered import own_scores
 from tlengine.probes.scoring import Scoring, score_of
+from tlengine.probes.sparse import is_sparse
 from tlengine.settings import thread_limit
 
 __all__ = ["EstimatorJobs", "chosen"]
@@ -32,6 +33,10 @@ class EstimatorJobs:
         arrays, targets, draws, scorings, predictions, notes: as
             :class:`~tlengine.probes.grid_logistic.LogisticJobs`.
         threads: that our own probes use.
+        weight: (n,) of each row, or None.
+
+    Raises:
+        InputError: sparse features, or weights, that the estimator does not take.
     """
 
     most = 1
@@ -40,7 +45,7 @@ class EstimatorJobs:
     def __init__(
         self,
         estimator: Any,
-        arrays: Mapping[str, npt.NDArray[Any]],
+        arrays: Mapping[str, Any],
         targets: Mapping[str, Target],
         draws: Mapping[str, Draws],
         *,
@@ -48,10 +53,13 @@ class EstimatorJobs:
         predictions: bool,
         notes: Notes,
         threads: int,
+        weight: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self.estimator, self.arrays, self.targets, self.draws = estimator, arrays, targets, draws
         self.scorings, self.predictions, self.notes, self.threads = scorings, predictions, notes, threads
         self._groups = groups_parameter(estimator)
+        self.weight, self._weighs = weight, weight_parameter(estimator)
+        _check_takes(estimator, arrays, is_weighted=weight is not None and self._weighs is None)
         units = next(iter(draws.values())).units
         if units is not None and self._groups is None:
             warn_of_parted(estimator, units, stacklevel=4)
@@ -75,9 +83,11 @@ class EstimatorJobs:
         with warnings.catch_warnings(record=True) as caught, thread_limit(self.threads):
             warnings.simplefilter("always")
             probe = clone(self.estimator)
-            more = {}
+            more: dict[str, Any] = {}
             if self._groups is not None and draws.units is not None:
                 more[self._groups] = draws.units[job.rows]
+            if self._weighs is not None and self.weight is not None:
+                more[self._weighs] = self.weight[job.rows]
             labels = self.targets[job.key.target].labels(job.rows)
             try:
                 probe.fit(self.arrays[job.key.features][job.rows], labels, **more)
@@ -94,33 +104,48 @@ class EstimatorJobs:
 
     def _finished(self, job: Job, probe: Any) -> Finished:
         target, X = self.targets[job.key.target], self.arrays[job.key.features][job.test]
-        y = target.labels(job.test)
-        said = _said(probe, target, X) if self.predictions or self.scorings is None else None
+        y, weight = target.labels(job.test), None if self.weight is None else self.weight[job.test]
+        # A regressor, say, is judged by the scorers that it was asked for alone.
+        is_own = self.scorings is None or self.predictions or hasattr(probe, "classes_")
+        said = _said(probe, target, X) if is_own else None
         record = place(job) | chosen(probe)
-        if self.scorings is None:
-            assert said is not None
-            record |= _own_scores(probe, target, X, y, *said, self._learnt(job, target))
-        else:
-            record |= self._by_scorers(job, probe, X, y)
+        if said is not None:
+            record |= _own_scores(probe, target, X, y, *said, self._learnt(job, target), weight)
+        record |= self._by_scorers(job, probe, X, y, weight)
         if isinstance(converged := _converged(probe), bool):
             record["converged"] = converged
-        kept = (
-            Said(job.test, said[0][None].astype(np.float32), said[1]) if self.predictions and said else None
-        )
+        kept = None
+        if self.predictions and said is not None:
+            kept = Said(job.test, said[0][None].astype(np.float32), said[1])
         return Finished(job.key, [record], kept, note=self.notes.of(job.key))
 
     def _learnt(self, job: Job, target: Target) -> npt.NDArray[np.bool_] | slice:
         """The labels that some training rows have and others do not: by these a probe is judged."""
         return learnt_labels(job.key, target, job.rows, self.notes) if target.several else slice(None)
 
-    def _by_scorers(self, job: Job, probe: Any, X: Any, y: Any) -> dict[str, float]:
-        assert self.scorings is not None
+    def _by_scorers(self, job: Job, probe: Any, X: Any, y: Any, weight: Any) -> dict[str, float]:
         scores = {}
-        for name, scoring in self.scorings.items():
-            found = score_of(scoring, probe, X, y)
+        for name, scoring in (self.scorings or {}).items():
+            found = score_of(scoring, probe, X, y, weight)
             self.notes.scored(job.key, name, found)
             scores[name] = float(found.values[0])
         return scores
+
+
+def _check_takes(estimator: Any, arrays: Mapping[str, Any], *, is_weighted: bool) -> None:
+    from sklearn.utils import get_tags
+
+    name = type(estimator).__name__
+    sparse = [features for features, X in arrays.items() if is_sparse(X)]
+    if sparse and not get_tags(estimator).input_tags.sparse:
+        raise InputError(
+            f"features {sparse[0]!r} are sparse, and {name} takes no sparse X",
+            hint='probe="logistic" and probe="svm" do; X.toarray() fills it',
+        )
+    if is_weighted:
+        raise InputError(
+            f"{name} takes no sample_weight", hint='probe="logistic", "svm" and "ridge" do; or leave it out'
+        )
 
 
 def chosen(probe: Any) -> dict[str, Any]:
@@ -186,7 +211,14 @@ def _positive(shares: npt.NDArray[Any], seen: npt.NDArray[Any]) -> npt.NDArray[A
 
 
 def _own_scores(
-    probe: Any, target: Target, X: Any, y: Any, values: npt.NDArray[Any], kind: Kind, learnt: Any
+    probe: Any,
+    target: Target,
+    X: Any,
+    y: Any,
+    values: npt.NDArray[Any],
+    kind: Kind,
+    learnt: Any,
+    weight: npt.NDArray[np.float64] | None,
 ) -> dict[str, float]:
     """Accuracy (of each label, where a row has several), and the log-loss of probabilities."""
     answers = np.asarray(probe.predict(X))
@@ -196,11 +228,15 @@ def _own_scores(
             hint="return a class for each row",
         )
     right = answers == y
-    scores = {"accuracy": float((right[:, learnt] if target.several else right).mean())}
+
+    def mean(each: npt.NDArray[Any]) -> float:
+        return float(np.average(each.mean(axis=1) if each.ndim == 2 else each, weights=weight))
+
+    scores = {"accuracy": mean(right[:, learnt] if target.several else right)}
     if kind == "probabilities":
         if target.several:
             own = np.where(y == 1, values, 1 - values)[:, learnt]
         else:
             own = values[np.arange(len(y)), np.searchsorted(target.classes, y)]
-        scores["log_loss"] = float(-np.log(np.maximum(own, 1e-15)).mean())
+        scores["log_loss"] = mean(-np.log(np.maximum(own, 1e-15)))
     return scores

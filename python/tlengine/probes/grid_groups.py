@@ -1,8 +1,9 @@
-"""How an estimator is told of groups, so that the folds by which it chooses part none of them."""
+"""How an estimator is told of groups, which its folds must not part, and of the weights of rows."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from tlengine.errors import TlengineWarning
 
-__all__ = ["groups_parameter", "warn_of_parted"]
+__all__ = ["groups_parameter", "warn_of_parted", "weight_parameter"]
 
 
 def groups_parameter(estimator: Any) -> str | None:
@@ -25,28 +26,47 @@ def groups_parameter(estimator: Any) -> str | None:
     >>> groups_parameter(make_pipeline(StandardScaler(), LinearProbeCV()))
     'linearprobecv__groups'
     """
+    return _parameter(estimator, "groups", lambda search: _asks(search.cv, "split", "groups"))
+
+
+def weight_parameter(estimator: Any) -> str | None:
+    """The name under which ``fit`` takes the weights of rows, or None where it takes none.
+
+    As :func:`groups_parameter`; ``GridSearchCV`` and ``RandomizedSearchCV`` hand them to what they fit.
+
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from tlengine.probes import RidgeProbeCV
+    >>> weight_parameter(RidgeProbeCV()), weight_parameter(KNeighborsClassifier())
+    ('sample_weight', None)
+    """
+    return _parameter(
+        estimator, "sample_weight", lambda search: weight_parameter(search.estimator) == "sample_weight"
+    )
+
+
+def _parameter(estimator: Any, name: str, search_takes: Callable[[Any], bool]) -> str | None:
     from sklearn import get_config
     from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
     from sklearn.pipeline import Pipeline
     from sklearn.utils.validation import has_fit_parameter
 
-    if has_fit_parameter(estimator, "groups"):
-        return "groups"
+    if has_fit_parameter(estimator, name):
+        return name
     if get_config()["enable_metadata_routing"]:
-        return "groups" if _asks(estimator, "fit") else None
+        return name if _asks(estimator, "fit", name) else None
     if isinstance(estimator, Pipeline):
-        name, last = estimator.steps[-1]
-        inner = groups_parameter(last) if hasattr(last, "fit") else None
-        return inner and f"{name}__{inner}"
-    if isinstance(estimator, GridSearchCV | RandomizedSearchCV) and _asks(estimator.cv, "split"):
-        return "groups"
+        step, last = estimator.steps[-1]
+        inner = _parameter(last, name, search_takes) if hasattr(last, "fit") else None
+        return inner and f"{step}__{inner}"
+    if isinstance(estimator, GridSearchCV | RandomizedSearchCV) and search_takes(estimator):
+        return name
     return None
 
 
-def _asks(what: Any, method: str) -> bool:
+def _asks(what: Any, method: str, name: str) -> bool:
     from sklearn.utils.metadata_routing import get_routing_for_object
 
-    return "groups" in get_routing_for_object(what).consumes(method, ["groups"])
+    return name in get_routing_for_object(what).consumes(method, [name])
 
 
 def warn_of_parted(estimator: Any, units: npt.NDArray[np.intp], stacklevel: int) -> None:

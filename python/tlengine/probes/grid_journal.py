@@ -17,10 +17,11 @@ from tlengine.probes.grid_notes import Note
 from tlengine.probes.grid_records import Finished, Record, Said
 from tlengine.probes.grid_said import SaidFolder
 from tlengine.probes.record_file import checksum, open_records
+from tlengine.probes.sparse import is_sparse
 
 __all__ = ["Journal"]
 
-_LAYOUT = 3
+_LAYOUT = 4
 
 
 class Journal:
@@ -108,7 +109,8 @@ def _digest(arrays: Mapping[str, Any], labels: Mapping[str, Any], settings: Any)
     digest = hashlib.blake2b(json.dumps(plain(settings)).encode(), digest_size=16)
     for name, array in (*sorted(arrays.items(), key=_name), *sorted(labels.items(), key=_name)):
         digest.update(f"\0{name}\0{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        for part in (array.data, array.indices, array.indptr) if is_sparse(array) else (array,):
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

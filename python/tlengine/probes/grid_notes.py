@@ -20,7 +20,8 @@ __all__ = ["Note", "Notes", "say", "warn_of_edges", "warn_of_end"]
 Note = dict[str, dict[str, Any]]
 """What is to be said of one job, in JSON's types: under ``"rare"`` labels; under ``"scorers"`` why a scorer
 gave no number, a reason for each record; under ``"absent"`` the classes that a scorer left out; under
-``"fits"``, by category, how many warnings and the first."""
+``"one"`` the one class of all rows that judged C; under ``"fits"``, by category, how many warnings and the
+first."""
 
 _MANY = 0.25
 """The share of records from which on a chosen C at the edge of the grid is said."""
@@ -36,6 +37,10 @@ class Notes:
     def rare(self, key: Key, labels: Iterable[Any]) -> None:
         """Labels that a part did not learn, so that they do not count there."""
         self._of[key].setdefault("rare", {}).update(dict.fromkeys(map(str, labels), True))
+
+    def one_class(self, key: Key, label: Any) -> None:
+        """All held-out rows of a job are of one class."""
+        self._of[key].setdefault("one", {})[str(label)] = True
 
     def scored(self, key: Key, scorer: str, scores: Scores) -> None:
         """A scorer gave no number for some records, or one without the classes that no test row has."""
@@ -81,6 +86,7 @@ def say(notes: Mapping[Key, Note], stacklevel: int) -> None:
             fits[category] = count + more, first
     for target, labels in rare.items():
         _say_rare(target, list(labels), stacklevel + 1)
+    _say_one_class(notes, stacklevel + 1)
     for scorer, reasons in scorers.items():
         text = f"scoring {scorer!r} is NaN in {len(reasons)} records; first {reasons[0]}"
         warnings.warn(text, ScoringWarning, stacklevel)
@@ -102,6 +108,13 @@ def _say_rare(target: str, labels: Sequence[str], stacklevel: int) -> None:
             RareClassWarning,
             stacklevel,
         )
+
+
+def _say_one_class(notes: Mapping[Key, Note], stacklevel: int) -> None:
+    ones = [f"{where(key)}: {next(iter(note['one']))}" for key, note in notes.items() if "one" in note]
+    if ones:
+        text = "C was chosen by held-out rows of one class alone, which say nothing about the others, in"
+        warnings.warn(f"{text} {len(ones)} probes; first {ones[0]}", RareClassWarning, stacklevel)
 
 
 def _category(name: str) -> type[Warning]:

@@ -1,4 +1,4 @@
-"""How the probes of a grid are judged: accuracy and log-loss, or the scorers that the user names."""
+"""How the probes of a grid are judged: accuracy and log-loss, and the scorers that the user names."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ def _one(scoring: Any) -> Scoring:
     return check_scoring(scoring, own=())
 
 
-def class_scores(logits: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-    """Accuracy and log-loss (jobs, n_C) from logits (jobs, n_C, K, n) and labels (jobs, n).
+def class_scores(
+    logits: npt.NDArray[Any], y: npt.NDArray[Any], weight: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Accuracy and log-loss (jobs, n_C) from logits (jobs, n_C, K, n), labels (jobs, n) and their weights.
 
     One column is that of two classes. The logits are overwritten.
     """
@@ -70,14 +72,25 @@ def class_scores(logits: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Floats,
         first[logits[:, :, k] == top] = k
     np.exp(np.subtract(logits, top[:, :, None], out=logits), out=logits)
     loss = np.log(logits.sum(axis=2)) + (top - own)
-    return (first == y[:, None]).mean(axis=2), loss.mean(axis=2, dtype=np.float64)
+    right = first == y[:, None]
+    if weight is None:
+        return right.mean(axis=2), loss.mean(axis=2, dtype=np.float64)
+    shares = (weight / weight.sum(axis=1, keepdims=True))[:, None]
+    return (right * shares).sum(axis=2), (loss * shares).sum(axis=2)
 
 
-def label_scores(logits: npt.NDArray[Any], Y: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Accuracy and log-loss (n_C,), averaged over rows and labels: logits (n_C, L, n), Y (n, L)."""
+def label_scores(
+    logits: npt.NDArray[Any], Y: npt.NDArray[np.bool_], weight: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Accuracy and log-loss (n_C,), averaged over rows and labels: logits (n_C, L, n), Y (n, L), (n,)."""
     signed = np.where(Y.T, logits, -logits).astype(np.float64)
     right = (logits > 0) == Y.T
-    return right.mean(axis=(1, 2)), np.logaddexp(0, -signed).mean(axis=(1, 2))
+    loss = np.logaddexp(0, -signed)
+
+    def mean(cells: npt.NDArray[Any]) -> Floats:
+        return np.asarray(np.average(cells.mean(axis=1), axis=1, weights=weight))
+
+    return mean(right), mean(loss)
 
 
 def logits_to_proba(logits: npt.NDArray[Any], *, several: bool) -> npt.NDArray[np.float32]:

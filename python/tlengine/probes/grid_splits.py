@@ -152,12 +152,16 @@ def _rows(part: Any, n: int) -> Rows:
 
 
 def _checked(train: Rows, test: Rows) -> Parts:
-    """Sorted, each row once."""
-    rows, counts = np.unique(np.concatenate([train, test]), return_counts=True)
-    if (counts > 1).any():
-        raise InputError(
-            f"split names row {rows[counts > 1][0]} twice", hint="a row is on one side, and named once"
-        )
+    """Sorted, each row once: a budget counts labels, and a row that is named twice is one."""
+    for what, part in (("training", train), ("test", test)):
+        rows, counts = np.unique(part, return_counts=True)
+        if (counts > 1).any():
+            raise InputError(
+                f"split names {what} row {rows[counts > 1][0]} twice",
+                hint="name each row once; sample_weight says how much it counts",
+            )
+    if len(both := np.intersect1d(train, test)):
+        raise InputError(f"split names row {both[0]} on both sides", hint="a row is on one side")
     return np.sort(train), np.sort(test)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tlengine.errors import SingleClassError, TlengineError
+from tlengine.errors import LabelError, SingleClassError, TlengineError
 from tlengine.probes.grid_jobs import Key
 from tlengine.probes.grid_notes import Notes
-from tlengine.probes.indicators import column_names, encode_indicators, is_multilabel
+from tlengine.probes.indicators import ONE_CLASS, column_names, encode_indicators, is_multilabel
 from tlengine.probes.labels import check_labels
 
 __all__ = ["Target", "learnt_labels", "read_targets"]
@@ -73,6 +73,9 @@ def read_targets(given: Mapping[str, Any]) -> dict[str, Target]:
     return found
 
 
+_COLUMNS = "columns of classes are targets of their own: targets={name: table[name] for name in table}"
+
+
 def _classes(name: str, y: Any) -> Target:
     classes, codes = np.unique(check_labels(y), return_inverse=True)
     if len(classes) < 2:
@@ -83,7 +86,12 @@ def _classes(name: str, y: Any) -> Target:
 def _indicators(Y: Any) -> Target:
     columns = Y.shape[1] if hasattr(Y, "shape") else len(Y[0])
     names = column_names(Y, columns)
-    return Target(encode_indicators(Y, names=names), names)
+    try:
+        return Target(encode_indicators(Y, names=names), names)
+    except LabelError as error:
+        if error.hint == ONE_CLASS and hasattr(Y, "columns"):
+            raise LabelError(error.message, hint=_COLUMNS, **error.context) from None
+        raise
 
 
 def learnt_labels(key: Key, target: Target, rows: Rows, notes: Notes) -> npt.NDArray[np.bool_]:

@@ -13,10 +13,10 @@ from tlengine.data.tensors import is_tensor, numpy_array
 from tlengine.errors import LabelError, ShapeMismatchError, SingleClassError
 from tlengine.probes.labels import SEVERAL, several_labels
 
-__all__ = ["column_names", "dense_indicators", "encode_indicators", "is_multilabel"]
+__all__ = ["ONE_CLASS", "column_names", "dense_indicators", "encode_indicators", "is_multilabel"]
 
 _ZEROS_AND_ONES = "a column per label holds 0 and 1"
-_WAY_OUT = f"one class per row is a y of shape (n,); {SEVERAL}"
+ONE_CLASS = f"one class per row is a y of shape (n,); {SEVERAL}"
 _UNKNOWN = (
     "leave out rows whose labels are not all known (or give them sample_weight 0), or fit one probe for each "
     "label on the rows where it is known"
@@ -76,7 +76,7 @@ def dense_indicators(Y: Any) -> npt.NDArray[Any]:
                 raise several_labels(row, labels)
     found = numpy_array(Y, "Y")
     if found.ndim != 2:
-        raise ShapeMismatchError(f"Y has shape {found.shape}; it needs rows and labels", hint=_WAY_OUT)
+        raise ShapeMismatchError(f"Y has shape {found.shape}; it needs rows and labels", hint=ONE_CLASS)
     return found
 
 
@@ -111,7 +111,7 @@ def encode_indicators(
     """
     given = dense_indicators(Y)
     if given.dtype.kind not in "biufO":
-        raise LabelError(f"Y has dtype {given.dtype}; {_ZEROS_AND_ONES}", hint=_WAY_OUT)
+        raise LabelError(f"Y has dtype {given.dtype}; {_ZEROS_AND_ONES}", hint=ONE_CLASS)
     values = _numbers(given) if given.dtype.kind == "O" else given
     wrong = _other_cells(values)
     if len(wrong):
@@ -139,7 +139,7 @@ def _wrong(value: Any, row: int, column: int, names: npt.NDArray[Any] | None) ->
     is_unknown = is_missing(value) and not isinstance(value, str)
     return LabelError(
         f"Y has {short(plain(value))} at row {row}, label {column}{name}; {_ZEROS_AND_ONES}",
-        hint=_UNKNOWN if is_unknown else _WAY_OUT,
+        hint=_UNKNOWN if is_unknown else ONE_CLASS,
         row=row,
         column=column,
     )

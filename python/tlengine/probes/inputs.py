@@ -12,13 +12,14 @@ from tlengine.errors import InputError, ShapeMismatchError
 from tlengine.probes.arrays import check_finite
 from tlengine.probes.dense import dense
 from tlengine.probes.indicators import column_names, dense_indicators, encode_indicators, is_multilabel
-from tlengine.probes.labels import check_labels, encode_labels
+from tlengine.probes.labels import check_labels, encode_checked
 from tlengine.probes.parameters import check_parameters, check_positive
 from tlengine.probes.sparse import as_csr, check_finite_numbers, is_sparse
 from tlengine.probes.weights import ClassWeight, check_weights, weights_of_classes
 
 __all__ = [
     "TrainingSet",
+    "as_any_features",
     "as_features",
     "check_features",
     "check_positive",
@@ -39,6 +40,8 @@ class TrainingSet:
         sample_weight: (n,) float64, as given.
         rows: (n,) positions in the input, or None when all rows are used.
         known: sorted labels of the input, those of dropped rows too; None where no row was dropped.
+        given: rows of the input, the dropped ones too.
+        names: (d,) of the columns of X, or None where they have none.
     """
 
     X: Any
@@ -47,6 +50,8 @@ class TrainingSet:
     sample_weight: npt.NDArray[np.float64]
     rows: npt.NDArray[np.intp] | None
     known: npt.NDArray[Any] | None = None
+    given: int = 0
+    names: npt.NDArray[Any] | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -58,15 +63,15 @@ class TrainingSet:
     ) -> npt.NDArray[np.float64]:
         """Sample weight times class weight on ``rows`` (default all), zero elsewhere.
 
-        ``"balanced"`` counts the (weighted) classes among these rows alone.
+        A row that is named twice counts twice. ``"balanced"`` counts the (weighted) classes among these rows
+        alone.
 
         Raises:
             InputError: see :func:`~tlengine.probes.weights.weights_of_classes`.
         """
         given = self.sample_weight
         if rows is not None:
-            given = np.zeros_like(given)
-            given[rows] = self.sample_weight[rows]
+            given = given * np.bincount(rows, minlength=len(given))
         if class_weight is None:
             return given.copy()
         if self.multilabel:
@@ -90,28 +95,34 @@ def training_set(
         SingleClassError: fewer than two classes.
         InputError: a parameter that is not what its name says.
     """
+    from sklearn.utils.validation import _get_feature_names
+
     who = "a probe" if estimator is None else type(estimator).__name__
     if y is None:
         raise InputError(f"{who} requires y to be passed, but the target y is None")
     if estimator is not None:
         check_parameters(estimator)
-    X = _features(X, sparse=sparse) if estimator is None else validate_features(estimator, X, sparse=sparse)
+    if estimator is None:
+        names, X = _get_feature_names(X), _features(X, sparse=sparse)
+    else:
+        X = validate_features(estimator, X, sparse=sparse)
+        names = getattr(estimator, "feature_names_in_", None)
     several = multilabel and is_multilabel(y)
     table, y = y, dense_indicators(y) if several else check_labels(y, who=who)
     if len(y) != X.shape[0]:
         raise ShapeMismatchError(f"inconsistent numbers of rows: y has {len(y)}, X has {X.shape[0]}")
-    weight = check_weights(sample_weight, X)
+    weight, given = check_weights(sample_weight, X), len(y)
     rows = known = None
     if not weight.all():
         rows = np.flatnonzero(weight)
         known = None if several else np.unique(y)
         X, y, weight = X[rows], y[rows], weight[rows]
     if several:
-        names = column_names(table, y.shape[1])
-        indicators = encode_indicators(y, names=names, rows=rows)
-        return TrainingSet(X, indicators, names, weight, rows)
-    classes, labels = encode_labels(y, estimator=None if estimator is None else who)
-    return TrainingSet(X, labels, classes, weight, rows, known)
+        labels = column_names(table, y.shape[1])
+        indicators = encode_indicators(y, names=labels, rows=rows)
+        return TrainingSet(X, indicators, labels, weight, rows, given=given, names=names)
+    classes, codes = encode_checked(y, estimator=None if estimator is None else who)
+    return TrainingSet(X, codes, classes, weight, rows, known, given, names)
 
 
 def validate_features(estimator: Any, X: Any, *, sparse: bool = False) -> Any:
@@ -125,6 +136,11 @@ def as_features(X: Any) -> npt.NDArray[Any]:
     """X as (n, d) float32 or float64, row-major; not yet checked for NaN."""
     checked: npt.NDArray[Any] = _features(X, sparse=False)
     return checked
+
+
+def as_any_features(X: Any) -> Any:
+    """As :func:`as_features`; a sparse matrix becomes a ``csr_array``."""
+    return _features(X, sparse=True)
 
 
 def _features(X: Any, *, sparse: bool) -> Any:

@@ -12,7 +12,7 @@ from tlengine.data.scalars import is_missing, plain, short
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import LabelError, ShapeMismatchError, SingleClassError
 
-__all__ = ["SEVERAL", "check_labels", "encode_labels", "several_labels"]
+__all__ = ["SEVERAL", "check_labels", "encode_checked", "encode_labels", "several_labels"]
 
 SEVERAL = "several labels per row go through sklearn.preprocessing.MultiLabelBinarizer"
 
@@ -170,7 +170,13 @@ def encode_labels(
     >>> encode_labels(["b", "a", "b"])
     (array(['a', 'b'], dtype='<U1'), array([1, 0, 1], dtype=uint32))
     """
-    labels = check_labels(y)
+    return encode_checked(check_labels(y), rows=rows, estimator=estimator)
+
+
+def encode_checked(
+    labels: npt.NDArray[Any], *, rows: int | None = None, estimator: str | None = None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint32]]:
+    """:func:`encode_labels` of what :func:`check_labels` has returned."""
     if rows is not None and len(labels) != rows:
         raise ShapeMismatchError(f"y has {len(labels)} labels, X has {rows} rows")
     try:

@@ -164,7 +164,8 @@ class LinearProbeCV(_LogisticMixin, PathOfCs):
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Attributes:
-        C_: the chosen C. ``Cs_``: (n_C,) all that were solved, in the order given.
+        C_: the chosen C. ``Cs_``: (n_C,) all that were solved, in the order given. ``cut_short_``: whether
+            ``max_seconds`` or ``callback`` ended the path; a saved probe does not say.
         scores_: (n_folds, n_C) score of every fold on its held-out rows; NaN where a scorer has none.
             ``accuracy_``: likewise the accuracy, whatever the ``scoring``.
         classes_, coef_, intercept_, multilabel_: as :class:`LinearProbe`, at ``C_`` on all rows.

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from tlengine.probes.fit_options import refuse_options
 from tlengine.probes.inputs import check_features, training_set
 from tlengine.probes.neighbor_index import Metric, NeighborIndex
 from tlengine.probes.neighbor_votes import check_vote, check_vote_metric, vote_shares
@@ -71,13 +72,21 @@ class KNeighborsProbe(PretrainedMixin, ClassifierMixin, BaseEstimator):  # type:
         self.metric = metric
         self.n_jobs = n_jobs
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, **unknown: Any) -> Self:
         """Keeps the rows and their labels, and prepares the search.
 
         Args:
             X: (n, d) rows; float16 and bfloat16 are kept as float32.
             y: (n,) labels; or (n, L), 0 and 1 for each label, two or more labels.
+            **unknown: there are no others; ``groups`` for one are refused.
+
+        Raises:
+            UnknownOptionError: another argument, also a ``TypeError``.
         """
+        refuse_options(
+            "KNeighborsProbe", unknown, why="it chooses nothing by folds", weighs=False,
+            instead="neighbor_votes(units=...) lets no row vote for its own group",
+        )  # fmt: skip
         check_parameters(self)
         check_vote((self.k,), (self.temperature,))
         train = training_set(self, X, y, None, multilabel=True)

@@ -88,7 +88,7 @@ def own_scores(
     """
     owner = _owner(fitted, name)
     classes = np.asarray(_classes(owner, fitted))
-    shape = len(X), len(classes)
+    shape = X.shape[0], len(classes)
     if hasattr(fitted, "predict_proba"):
         return "logits", _logs(_shares(owner, fitted.predict_proba(X), shape))
     if hasattr(fitted, "decision_function"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -34,7 +35,14 @@ def check_parameters(estimator: Any) -> None:
     Traceback (most recent call last):
     tlengine.errors.InputError: max_iter=1.5; it must be a whole number of 1 or more
     """
-    check_values(estimator.get_params(deep=False))
+    names = _checked_names(type(estimator))  # type: ignore[arg-type]  # a class can be hashed
+    check_values({name: getattr(estimator, name) for name in names})
+
+
+@lru_cache(maxsize=256)
+def _checked_names(estimator: Any) -> tuple[str, ...]:
+    """The parameters that have a rule; scikit-learn reads a signature each time that it is asked."""
+    return tuple(name for name in estimator._get_param_names() if name in _RULES)
 
 
 def check_values(values: Mapping[str, Any]) -> None:

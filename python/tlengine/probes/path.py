@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.probes.choice import choose
+from tlengine.probes.said import users_level
 from tlengine.probes.scoring import solved_probe
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ProbePath:
         head: ``"multinomial"``, ``"ovr"`` or ``"squared_hinge"``.
         multilabel_: whether y was (n, L).
         ended_early_: whether larger values of C were asked for than were solved.
+        cut_short_: whether ``max_seconds`` or ``callback`` ended the path before all was done.
         idle_: whether scores at the smallest C hardly differ between rows: no smaller C would change them.
     """
 
@@ -63,6 +65,7 @@ class ProbePath:
     head: Head = "multinomial"
     multilabel_: bool = False
     ended_early_: bool = False
+    cut_short_: bool = False
     idle_: bool = False
 
     def best(self, scoring: str | None = None) -> LinearProbe:
@@ -95,7 +98,7 @@ class ProbePath:
         if not self.folds:
             raise InputError("nothing was held out, so no C is the best", hint="pass folds=5 to probe_path")
         scores = np.stack([fold.scores(scoring or own[0]) for fold in self.folds])
-        return self.probe(self.choose(scores, scores.mean(axis=0), stacklevel=3))
+        return self.probe(self.choose(scores, scores.mean(axis=0), stacklevel=users_level() + 1))
 
     def choose(
         self, scores: npt.NDArray[np.float64], means: npt.NDArray[np.float64], *, stacklevel: int

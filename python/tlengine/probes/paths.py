@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine import _core
-from tlengine.errors import InputError, TimeLimitWarning
+from tlengine.errors import InputError
 from tlengine.probes.choice import is_idle
 from tlengine.probes.held_out import held_out, means
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_positive, check_values
 from tlengine.probes.path import Head, ProbePath
+from tlengine.probes.path_said import warn_of_time, warn_unless_converged
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.splits import FOLDS, check_groups, fold_rows, learnt_labels
 from tlengine.probes.watching import Callback, Start, Watching, solve_watched
@@ -96,11 +96,9 @@ def probe_path(
     >>> path.coef_.shape, bool(path.converged_.all())
     ((3, 1, 5), True)
     """
-    from sklearn.utils.validation import _get_feature_names
-
     head = check_multi_class(multi_class)
     train = training_set(None, X, y, sample_weight, multilabel=True, sparse=True)
-    warn_of_scales(train.X, _get_feature_names(X))
+    warn_of_scales(train.X, train.names)
     splits = fold_rows(folds, train, name="folds")
     if patience is not None and not splits:
         raise InputError(f"patience={patience} without held-out rows", hint="pass folds=5 as well")
@@ -156,8 +154,7 @@ def solve(
     # so that there a fold of fewer labels counts for less.
     seen = [learnt_labels(train, rows) for rows, _ in splits]
     for (rows, test), learnt in zip(splits, seen, strict=True):
-        counted = np.zeros(len(train.labels))
-        counted[test] = train.sample_weight[test]
+        counted = train.weight(None, test)
         own = target(train.labels[:, learnt], int(learnt.sum()), head) if train.multilabel else goal
         tasks.append((*own, train.weight(class_weight, rows), counted))
     found, solved, is_whole = solve_watched(
@@ -174,9 +171,9 @@ def solve(
     folds = tuple(_path(f, Cs, train, head, *s) for f, s in zip(found[1:], scores, strict=True))
     path = _path(
         found[0], Cs, train, head, *means(scores), folds=folds, ended_early_=ended_early,
-        idle_=bool(splits) and is_idle(train.X, found[0]["coef"][Cs.argmin()]),
+        cut_short_=not is_whole, idle_=bool(splits) and is_idle(train.X, found[0]["coef"][Cs.argmin()]),
     )  # fmt: skip
-    warn_unless_converged([path, *folds], tol)
+    warn_unless_converged([path, *folds], tol, train)
     return path
 
 
@@ -256,32 +253,3 @@ def _filled(
     intercept = np.tile(np.where(row, _CERTAIN, -_CERTAIN), (n, 1))
     intercept[:, learnt] = found["intercept"]
     return {**found, "coef": coef, "intercept": intercept}
-
-
-def warn_of_time(solved: int, asked: int) -> None:
-    """A ``TimeLimitWarning`` that the path was ended before all was done."""
-    warnings.warn(
-        f"the path was ended after {solved} of {asked} values of C, which are the result; a call on the same "
-        "data with more time goes on from there where they are kept",
-        TimeLimitWarning,
-        stacklevel=4,
-    )
-
-
-def warn_unless_converged(paths: Iterable[ProbePath], tol: float) -> None:
-    """One ``ConvergenceWarning`` for all solutions whose certificate is not within ``tol``."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    missed = [
-        (C, gap)
-        for p in paths
-        for C, gap in zip(p.Cs[~p.converged_], (p.gap_bound_ / p.objective_)[~p.converged_], strict=True)
-    ]
-    if missed:
-        C, gap = max(missed, key=lambda pair: pair[1])
-        warnings.warn(
-            f"{len(missed)} solutions are not certified to tol={tol:g}; the worst, at C={C:g}, is within "
-            f"{gap:.1e} of the optimum. Raise max_iter, or tol if this is good enough",
-            ConvergenceWarning,
-            stacklevel=4,
-        )

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from tlengine.data.folds import inner_folds
 from tlengine.data.tensors import numpy_array
 from tlengine.errors import InputError, ShapeMismatchError
-from tlengine.probes.splits import FOLDS, check_folds
+from tlengine.probes.groups import check_known
+from tlengine.probes.splits import FOLDS, check_folds, positions
 
 __all__ = ["regression_folds"]
 
@@ -22,6 +23,8 @@ def regression_folds(
     cv: Any, groups: Any, X: npt.NDArray[Any], y: npt.NDArray[Any], weight: npt.NDArray[np.float64]
 ) -> Pairs | None:
     """(rows to fit, rows held out), none of weight 0; None where every row is left out alone.
+
+    A row that a part names twice is in it twice.
 
     Args:
         cv: None, a number of folds, a splitter of scikit-learn, or pairs of index arrays or masks.
@@ -37,10 +40,11 @@ def regression_folds(
     check_folds(cv)
     used = np.flatnonzero(weight)
     if groups is not None:
-        groups = numpy_array(groups, "groups")
-        if groups.shape != weight.shape:
-            raise ShapeMismatchError(f"groups have shape {groups.shape}, X has {len(weight)} rows")
-        groups = np.unique(groups[used], return_inverse=True)[1]
+        found = numpy_array(groups, "groups")
+        if found.shape != weight.shape:
+            raise ShapeMismatchError(f"groups have shape {found.shape}, X has {len(weight)} rows")
+        check_known(groups)
+        groups = np.unique(found[used], return_inverse=True)[1]
     if cv is None and (groups is None or len(np.unique(groups)) == len(groups)):
         return None
     if cv is None or isinstance(cv, int | np.integer):
@@ -50,8 +54,14 @@ def regression_folds(
     elif groups is not None:
         raise InputError("groups beside folds that are given as index arrays", hint="leave one of them out")
     else:
-        return _checked((np.intersect1d(used, np.arange(len(X))[part]) for part in pair) for pair in cv)
+        return _checked(_given(cv, weight))
     return _checked((used[part] for part in pair) for pair in pairs)
+
+
+def _given(cv: Iterable[Any], weight: npt.NDArray[np.float64]) -> Iterable[Iterable[npt.NDArray[np.intp]]]:
+    for number, pair in enumerate(cv):
+        parts = [positions(part, len(weight), f"fold {number}") for part in pair]
+        yield [part[weight[part] > 0] for part in parts]
 
 
 def _numbered(count: int, groups: npt.NDArray[Any] | None, rows: int) -> Iterable[tuple[Any, Any]]:

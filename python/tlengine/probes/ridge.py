@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from tlengine import _core
 from tlengine.errors import ResourceError
 from tlengine.probes.bases import LinearClassifierMixin
+from tlengine.probes.fit_options import refuse_options
 from tlengine.probes.inputs import TrainingSet, as_features, training_set
 from tlengine.probes.parameters import check_parameters, check_positive, check_values
 from tlengine.probes.persistence import PretrainedMixin
@@ -255,17 +256,29 @@ class RidgeProbe(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # type:
         self.fit_intercept = fit_intercept
         self.n_jobs = n_jobs
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        **unknown: Any,
+    ) -> Self:
         """Solves the probe.
 
         Args:
             X: (n, d) features.
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels.
             sample_weight: (n,) weights, 0 or more; a weight of 2 equals repeating the row.
+            **unknown: there are no others; ``groups`` for one are refused.
 
         Raises:
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
+            UnknownOptionError: another argument, also a ``TypeError``.
         """
+        refuse_options(
+            "RidgeProbe", unknown, why="with one alpha there are no folds",
+            instead="RidgeProbeCV chooses alpha by folds of whole groups",
+        )  # fmt: skip
         check_parameters(self)
         alpha = check_positive("alpha", self.alpha, zero=True)
         train = training_set(self, X, y, sample_weight, multilabel=True)

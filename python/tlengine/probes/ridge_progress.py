@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlengine.errors import InputError, TimeLimitError
+from tlengine.probes.bars import DelayedBar
 from tlengine.probes.parameters import check_values
-from tlengine.probes.watching import delayed_bar
 
 __all__ = ["RidgeProgress", "RidgeShow"]
-
-_MARKS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +53,24 @@ class RidgeShow:
         Raises:
             TimeLimitError: it was ended.
         """
-        bar = delayed_bar(self.progress, total=_MARKS, bar_format="{percentage:3.0f}%|{bar}| {elapsed}")
+        bar, done = DelayedBar(self.progress, bar_format="{percentage:3.0f}%|{bar}| {elapsed}"), 0.0
 
         def look(part: float) -> bool:
-            bar.n = min(round(part * _MARKS), _MARKS)
-            bar.refresh()
+            nonlocal done
+            done = min(part, 1.0)
+            bar.show(done, 1.0)
             seconds = time.monotonic() - self.begun
             told = self.callback is not None and self.callback(RidgeProgress(part=part, seconds=seconds))
             return bool(told) or (self.max_seconds is not None and seconds > self.max_seconds)
 
-        with bar:
+        try:
             found = work(*args, look=look, **kwargs)
+        finally:
+            bar.close()
         if found is None:
             seconds = time.monotonic() - self.begun
             raise TimeLimitError(
-                f"the ridge solve was ended after {seconds:.1f} s with {bar.n / _MARKS:.0%} done",
+                f"the ridge solve was ended after {seconds:.1f} s with {done:.0%} done",
                 hint="all alphas are done at once, so there is no part of a result: raise max_seconds",
             )
         return found

@@ -150,8 +150,7 @@ def _fold_errors(
     total: npt.NDArray[np.float64] = np.zeros(())
     held_weight = 0.0
     for rows, held in pairs:
-        part = np.zeros_like(weight)
-        part[rows] = weight[rows]
+        part = weight * np.bincount(rows, minlength=len(weight))
         found = solve(part, leave_one_out=False)
         fitted = X[held] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
         total = total + np.einsum("n,anm->am", weight[held], (outputs[held] - fitted) ** 2)

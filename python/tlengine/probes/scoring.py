@@ -355,7 +355,10 @@ def _left_out(
     return " and ".join(parts)
 
 
-def score_of(scoring: Scoring, probe: Any, X: Any, y: Any) -> Scores:
+def score_of(
+    scoring: Scoring, probe: Any, X: Any, y: Any, weight: npt.NDArray[np.float64] | None = None
+) -> Scores:
     """The one score of a fitted estimator, or why there is none, as :func:`held_out_scores`."""
     assert scoring.scorer is not None, "the solver counts this score itself"
-    return _scores(scoring.scorer, [probe], X, y, {})
+    further = {} if weight is None or not scoring.weighs else {"sample_weight": weight}
+    return _scores(scoring.scorer, [probe], X, y, further)

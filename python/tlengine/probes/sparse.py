@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tlengine.errors import DtypeError, InputError, NonFiniteError, ShapeMismatchError
 
-__all__ = ["as_core", "as_csr", "check_finite_numbers", "is_sparse"]
+__all__ = ["as_core", "as_csr", "check_finite_numbers", "entries", "is_sparse", "sparse_digests"]
 
 
 def is_sparse(X: Any) -> bool:
@@ -65,7 +68,7 @@ def _checked(X: Any) -> Any:
     return X
 
 
-def check_finite_numbers(X: Any) -> None:
+def check_finite_numbers(X: Any, name: str = "X") -> None:
     """Names the first NaN or infinity of a ``csr_array``, if there is one.
 
     Raises:
@@ -77,7 +80,7 @@ def check_finite_numbers(X: Any) -> None:
     row = int(np.searchsorted(X.indptr, wrong[0], side="right")) - 1
     column = int(X.indices[wrong[0]])
     raise NonFiniteError(
-        f"X contains NaN or infinity: {X.data[wrong[0]]} at row {row}, column {column}",
+        f"{name} contains NaN or infinity: {X.data[wrong[0]]} at row {row}, column {column}",
         hint="drop or impute these rows", row=row, column=column,
     )  # fmt: skip
 
@@ -94,3 +97,27 @@ def as_core(X: Any) -> Any:
         raise InputError(f"X has {X.shape[1]} columns", hint=f"use at most {np.iinfo(np.int32).max}")
     indices = np.ascontiguousarray(X.indices, dtype=np.int32)
     return np.ascontiguousarray(X.data), indices, np.ascontiguousarray(X.indptr, dtype=np.int64), X.shape[1]
+
+
+def entries(X: Any) -> float:
+    """Numbers that a row of X has, on average: columns, or stored entries of a ``csr_array``."""
+    return float(X.nnz / max(X.shape[0], 1)) if is_sparse(X) else float(X.shape[1])
+
+
+def sparse_digests(X: Any) -> npt.NDArray[np.uint8]:
+    """A digest (n, 32) of each row of a ``csr_array``; zeros that are stored do not count.
+
+    >>> from scipy.sparse import csr_array
+    >>> X = csr_array(([1.0, 0.0, 1.0], ([0, 0, 1], [1, 2, 1])), shape=(3, 3))
+    >>> digests = sparse_digests(X)
+    >>> bool((digests[0] == digests[1]).all()), bool((digests[0] == digests[2]).all())
+    (True, False)
+    """
+    X = X.copy()
+    X.eliminate_zeros()
+    data, indices = np.ascontiguousarray(X.data), np.ascontiguousarray(X.indices, np.int64)
+    raw = [
+        hashlib.blake2b(data[at:end].tobytes() + indices[at:end].tobytes(), digest_size=32).digest()
+        for at, end in pairwise(X.indptr.tolist())
+    ]
+    return np.frombuffer(b"".join(raw), dtype=np.uint8).reshape(X.shape[0], 32)

@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data.folds import inner_folds
+from tlengine.data.tensors import numpy_array
 from tlengine.errors import InputError, RareClassWarning, ShapeMismatchError, SingleClassError
+from tlengine.probes.groups import check_groups
 from tlengine.probes.inputs import TrainingSet
+from tlengine.probes.said import users_level
 
-__all__ = ["FOLDS", "check_folds", "check_groups", "fold_rows", "learnt_labels", "learnt_part"]
+__all__ = ["FOLDS", "check_folds", "check_groups", "fold_rows", "learnt_labels", "learnt_part", "positions"]
 
 Rows = npt.NDArray[np.intp]
 
@@ -42,10 +45,14 @@ def fold_rows(
 ) -> list[tuple[Rows, Rows]]:
     """(train, test) positions among the rows that are used, for every way of naming folds.
 
+    As in scikit-learn a row that a part names twice counts twice there (a bootstrap), and one may be in both
+    parts of a fold.
+
     Rows to test whose class has no row to train on are left out, with one ``RareClassWarning`` that names the
     classes: what a fold says of them depends on C, and says nothing about it. A fold that has no others is
     left out whole. Numbered folds have no such rows. Of several labels per row, those that all training rows
     of a fold have, or none, are left out of its scores (:func:`learnt_labels`), and the warning names them.
+    Another one says that all rows that judge are of one class.
 
     Args:
         folds: a number, a splitter of scikit-learn, or pairs of index arrays.
@@ -58,7 +65,7 @@ def fold_rows(
         return []
     splits, unseen = [], np.zeros(train.labels.shape, dtype=bool)
     for number, (rows, test) in enumerate(_splitter(folds, train, _groups_of(groups, train))):
-        rows, test = (_kept(part, train) for part in (rows, test))
+        rows, test = (_kept(part, train, f"fold {number}") for part in (rows, test))
         labels = train.labels[rows]
         if not len(labels) or (labels == labels[0]).all():
             raise SingleClassError(f"fold {number} has only one class to learn from", hint="use fewer folds")
@@ -80,6 +87,7 @@ def fold_rows(
             hint="pass a number of folds, or a stratified splitter",
         )
     _warn_of_unseen(train, unseen)
+    _warn_of_one_class(train, np.concatenate([test for _, test in judging]))
     return judging
 
 
@@ -115,17 +123,28 @@ def _warn_of_unseen(train: TrainingSet, unseen: npt.NDArray[np.bool_]) -> None:
             f"{'their class' if len(codes) == 1 else f'these {len(codes)} classes'} from: {names}{more}. "
             "A number of folds (cv=5) keeps a row of every class in each fit"
         )
-    warnings.warn(text, RareClassWarning, stacklevel=4)
+    warnings.warn(text, RareClassWarning, stacklevel=users_level())
 
 
-def check_groups(groups: Any, y: Any) -> None:
-    """Refuse groups that are not one for each label.
-
-    Raises:
-        ShapeMismatchError: they are of another shape.
-    """
-    if groups is not None and np.shape(groups) != np.shape(y)[:1]:
-        raise ShapeMismatchError(f"groups have shape {np.shape(groups)}, y has shape {np.shape(y)}")
+def _warn_of_one_class(train: TrainingSet, held: Rows) -> None:
+    """Whatever is chosen says nothing about classes of which no row is held out."""
+    labels = train.labels[held]
+    if not (labels == labels[0]).all():
+        return
+    if train.multilabel:
+        what = "have the same labels, so the choice says nothing about what tells rows apart"
+    else:
+        others = len(train.classes) - 1
+        rest = "the other class" if others == 1 else f"the other {others} classes"
+        what = (
+            f"are of class {train.classes[labels[:1]].tolist()[0]!r}, so the choice says nothing about {rest}"
+        )
+    warnings.warn(
+        f"all {len(held)} held-out rows that judge {what}: label more rows or groups of them, take other "
+        "folds, or fit one C or alpha",
+        RareClassWarning,
+        stacklevel=users_level(),
+    )
 
 
 def _groups_of(groups: Any, train: TrainingSet) -> npt.NDArray[Any] | None:
@@ -171,13 +190,41 @@ def _original(rows: Rows, train: TrainingSet) -> Rows:
     return rows if train.rows is None else train.rows[rows]
 
 
-def _kept(rows: Any, train: TrainingSet) -> Rows:
+def positions(part: Any, n: int, where: str) -> Rows:
+    """Row numbers, or a mask, as numbers from 0; negative ones count from the end, as in NumPy.
+
+    Args:
+        part: (m,) whole numbers, or (n,) booleans.
+        n: how many rows there are.
+        where: of which fold, for messages.
+
+    Raises:
+        InputError: neither; a row that there is not. ShapeMismatchError: a mask of another length.
+
+    >>> positions([0, 2, 2, -1], 3, "fold 0").tolist(), positions([True, False, True], 3, "fold 0").tolist()
+    ([0, 2, 2, 2], [0, 2])
+    """
+    rows = numpy_array(part, "cv")
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iub"):
+        raise InputError(
+            f"{where} has a part of dtype {rows.dtype} and shape {rows.shape}",
+            hint="a part is a row of whole numbers, or a mask",
+        )
+    if rows.dtype == bool:
+        if len(rows) != n:
+            raise ShapeMismatchError(f"{where} has a mask of {len(rows)}, there are {n} rows")
+        return np.flatnonzero(rows)
+    rows = rows.astype(np.intp)
+    if len(odd := rows[(rows < -n) | (rows >= n)]):
+        raise InputError(f"{where} names row {odd[0]}; rows are 0 to {n - 1}", hint="count rows from 0")
+    return np.where(rows < 0, rows + n, rows)
+
+
+def _kept(part: Any, train: TrainingSet, where: str) -> Rows:
     """Input positions (or a mask) as positions among the rows that were not dropped."""
-    rows = np.asarray(rows)
-    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
+    rows = positions(part, train.given, where)
     if train.rows is None:
-        found: Rows = rows
-        return found
+        return rows
     at = np.minimum(np.searchsorted(train.rows, rows), len(train.rows) - 1)
     kept: Rows = at[train.rows[at] == rows]
     return kept

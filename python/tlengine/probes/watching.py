@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,15 +14,14 @@ import numpy.typing as npt
 
 from tlengine import _core
 from tlengine.errors import InputError, TimeLimitError
+from tlengine.probes.bars import DelayedBar, TimeLeft, clock
 from tlengine.probes.parameters import check_values
 from tlengine.probes.path_journal import Kept, PathJournal, Solution, problem_digest
 from tlengine.probes.sparse import as_core
-from tlengine.settings import hidden_bar
 
-__all__ = ["Callback", "PathProgress", "Start", "Watching", "delayed_bar", "solve_watched"]
+__all__ = ["Callback", "PathProgress", "Start", "Watching", "solve_watched"]
 
-_DELAY = 2.0
-"""Seconds after which a bar appears: what is over sooner needs none."""
+_FORMAT = "{percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +114,10 @@ def solve_watched(
             journal.kept.update(watching.kept.get(digest, {}))
             watching.kept.clear()
             watching.kept[digest] = journal.kept
-        taken, is_over = _taken_up(journal.kept, Cs, tasks, patience, tol)
-        left = np.setdiff1d(Cs, taken)
-        show = _Show(watching, left, len(np.unique(Cs)), len(tasks), journal)
+        asked = np.unique(Cs)
+        taken, is_over = _taken_up(journal.kept, asked.tolist(), tasks, patience, tol)
+        left = np.setdiff1d(asked, taken) if taken else asked
+        show = _Show(watching, left, len(asked), len(tasks), journal)
         with show:
             is_whole = is_over or show.kept(_core.watch_paths)(
                 x, list(tasks), left.tolist(), tol=tol, max_iter=max_iter, fit_intercept=fit_intercept,
@@ -133,7 +131,8 @@ def solve_watched(
         if not len(solved):
             raise TimeLimitError(
                 f"no C was done after {show.seconds:.0f} s and {show.passes} passes",
-                hint="raise max_seconds, take a smaller C or a larger tol",
+                hint="raise max_seconds, take a smaller C or a larger tol; or let max_iter end a C, whose "
+                "solution so far a resume= file keeps with its gap for the next call",
             )
         paths = [journal.kept[float(Cs[i])] for i in solved]
         last = watching.kept is None and len(set(Cs[solved])) == len(solved)
@@ -145,12 +144,12 @@ def solve_watched(
 
 def _taken_up(
     kept: Kept,
-    Cs: npt.NDArray[np.float64],
+    asked: list[float],
     tasks: Sequence[tuple[Any, ...]],
     patience: int | None,
     tol: float,
 ) -> tuple[list[float], bool]:
-    """The values of C, ascending, that need not be solved, and whether that is all.
+    """Those of ``asked``, ascending values of C, that need not be solved, and whether that is all.
 
     What is kept counts where it is certified to ``tol``; else it is a place to start from. With patience
     those from the smallest on that are kept without a gap, up to where it ends the path.
@@ -159,7 +158,6 @@ def _taken_up(
     def is_done(C: float) -> bool:
         return C in kept and all(found["gap_bound"][0] <= tol * found["objective"][0] for found in kept[C])
 
-    asked = np.unique(Cs).tolist()
     if not patience:
         taken = [C for C in asked if is_done(C)]
         return taken, len(taken) == len(asked)
@@ -224,7 +222,8 @@ class _Show:
         self._first_gap = np.inf
         self._is_over = False
         self.passes = 0
-        self._bar = delayed_bar(watching.progress, total=1, unit="pass")
+        self._bar, self._time_left = DelayedBar(watching.progress, bar_format=_FORMAT), TimeLeft()
+        self._has_gap = False
 
     @property
     def seconds(self) -> float:
@@ -256,12 +255,8 @@ class _Show:
         return self._is_over
 
     def _tell(self, solved: int, C: float, gap: float) -> bool:
-        left = self._passes_left(solved, gap)
-        self._bar.total = self.passes + max(1, round(left))
-        self._bar.n = self.passes
-        done = self._total - len(self._Cs) + len(self.done)
-        self._bar.set_postfix_str(f"C={C:.3g} ({done}/{self._total} done), gap {gap:.0e}", refresh=False)
-        self._bar.refresh()
+        left, done = self._passes_left(solved, gap), self._total - len(self._Cs) + len(self.done)
+        self._show(C, gap, left, done)
         if self._watching.callback is None:
             return False
         progress = PathProgress(
@@ -269,6 +264,15 @@ class _Show:
             seconds=self.seconds, passes_left=left,
         )  # fmt: skip
         return bool(self._watching.callback(progress))
+
+    def _show(self, C: float, gap: float, passes_left: float, done: int) -> None:
+        """Nothing before the first gap, by which passes to come are estimated."""
+        known, seconds = np.isfinite(gap), self.seconds
+        self._has_gap = self._has_gap or bool(known)
+        left = self._time_left.told(seconds, self.passes, passes_left) if self._has_gap else None
+        if left is not None:
+            text = f"{clock(left)} left, {self.passes} passes, C={C:.3g} ({done}/{self._total} done)"
+            self._bar.show(seconds, seconds + left, text + (f", gap {gap:.0e}" if known else ""))
 
     def _passes_left(self, solved: int, gap: float) -> float:
         """Those of this C by how fast its gap falls; those of each larger one as many as the last took."""
@@ -300,14 +304,3 @@ class _Show:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
-
-
-def delayed_bar(progress: bool, **options: Any) -> Any:
-    """A bar of what takes seconds, shown where one solve at a time runs: main thread, first process."""
-    from tqdm import tqdm
-
-    alone = threading.current_thread() is threading.main_thread() and (
-        multiprocessing.current_process().name == "MainProcess"
-    )
-    disable = hidden_bar(progress and alone)
-    return tqdm(delay=_DELAY, disable=disable, leave=False, dynamic_ncols=True, **options)
