@@ -95,8 +95,8 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
 
         Args:
             X: (n, d) features. Memory beside the targets (n, K) float64: O(d^2), and 248 bytes a row and
-                alpha, 64 MB at a time; with several labels per row, or ``groups``, the predictions (n, K) of
-                as many alphas as fit into 256 MB, at least one.
+                alpha, or twice that, 64 or 128 MB at a time; with several labels per row, or ``groups``, the
+                predictions (n, K) of as many alphas as fit into 256 MB, at least one.
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels: one temperature for
                 all of them, at the least mean log-loss.
             groups: (n,) rows of one group (a person, copies of one sample) do not vouch for each other:

@@ -70,6 +70,11 @@ impl Record {
         }
     }
 
+    /// Whether a rival is ahead.
+    pub fn is_wrong(&self) -> bool {
+        self.listed.iter().any(|rival| rival[0] > 0.0)
+    }
+
     /// How far the nearest rival is behind.
     pub fn apart(&self) -> Apart {
         let mut apart = Apart::default();

@@ -1,8 +1,8 @@
 //! The best scales by what one walk over all rows keeps of each.
 //!
 //! A record of a row is good near the scale that it is about. So some rows are walked first, about the guess,
-//! and tell about which scale to walk the others. Rows whose records do not reach as far as the scale
-//! that comes out are walked again, about that.
+//! and tell about which scale to walk the others: about two scales at once, where too few of them are wrong to
+//! tell. Rows whose records do not reach as far as the scale that comes out are walked again, about that.
 
 use std::ops::Range;
 
@@ -25,6 +25,10 @@ const RECORDS: usize = 64 << 20;
 const FIRST: usize = 8;
 /// The blocks that are walked first, and the others.
 const HALVES: [Blocks; 2] = [Blocks::Every(FIRST), Blocks::AllBut(FIRST)];
+/// Wrong rows among the first from which the scale is known well enough; it is about right where there is none.
+const ENOUGH: usize = 40;
+/// The second scale relative to the first, where they are fewer: the first is as if one more was wrong.
+const BEYOND: f64 = 1.3;
 /// Times that rows are walked again, after which the predictions of what is still open are stored.
 const ROUNDS: usize = 3;
 
@@ -42,6 +46,10 @@ impl Half {
             share: &share[block.clone()],
         })
     }
+
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.blocks.iter().flat_map(|(_, records)| records)
+    }
 }
 
 /// A penalty whose best scale is searched for.
@@ -49,13 +57,46 @@ struct Search {
     alpha: f64,
     /// About where it is.
     scale: f64,
-    halves: [Half; 2],
+    /// The first blocks and the others, each about one scale or more.
+    halves: [Vec<Half>; 2],
     fit: Option<Fit>,
 }
 
 impl Search {
-    fn parts<'a>(&'a self, share: &'a [f64]) -> Vec<Part<'a>> {
-        self.halves.iter().flat_map(|half| half.parts(share)).collect()
+    /// Each half about the scale that is nearest.
+    fn nearest(&self) -> impl Iterator<Item = &Half> {
+        let far = |half: &&Half| (half.about / self.scale).ln().abs();
+        let nearest = move |half: &'_ Vec<Half>| -> Option<usize> {
+            let all = half.iter().enumerate();
+            all.min_by(|a, b| far(&a.1).total_cmp(&far(&b.1))).map(|(at, _)| at)
+        };
+        self.halves.iter().filter_map(move |half| nearest(half).map(|at| &half[at]))
+    }
+
+    /// Settles if it can; else the error that the slope may have. Records about other scales may be nearer
+    /// once the scale is known better.
+    fn settle(&mut self, share: &[f64], columns: usize, run: Run<'_>) -> Result<f64> {
+        let mut used = Vec::new();
+        loop {
+            let abouts: Vec<f64> = self.nearest().map(|half| half.about).collect();
+            if used.contains(&abouts) {
+                return Ok(0.0);
+            }
+            let parts: Vec<_> = self.nearest().flat_map(|half| half.parts(share)).collect();
+            match settle(&parts, self.scale, columns, run)? {
+                Outcome::Settled(fit) => {
+                    self.fit = Some(fit);
+                    return Ok(0.0);
+                }
+                Outcome::Open { scale, allowed } => {
+                    self.scale = scale;
+                    if self.nearest().map(|half| half.about).eq(abouts.iter().copied()) {
+                        return Ok(allowed);
+                    }
+                }
+            }
+            used.push(abouts);
+        }
     }
 }
 
@@ -84,44 +125,43 @@ impl<T: Element> Problem<'_, T> {
 
     /// Walks over all rows once.
     fn begin(&self, labels: &[u32], guesses: &[(f64, Guess)], run: Run<'_>) -> Result<Vec<Search>> {
-        let tried: Vec<_> =
-            guesses.iter().map(|&(alpha, guess)| (alpha, Some(guess.scale))).collect();
-        let some = self.walk(labels, HALVES[0], &tried, run)?;
-        let mut better = Vec::new();
-        for (half, &(alpha, guess)) in some.iter().zip(guesses) {
+        let alphas: Vec<f64> = guesses.iter().map(|&(alpha, _)| alpha).collect();
+        let wanted: Vec<_> = guesses.iter().map(|(_, guess)| guess.scale).enumerate().collect();
+        let some = self.walk(labels, HALVES[0], (&alphas, &wanted), run)?;
+        let (mut searches, mut wanted) = (Vec::new(), Vec::new());
+        for (half, (at, &(alpha, guess))) in some.into_iter().zip(guesses.iter().enumerate()) {
             let parts: Vec<_> = half.parts(self.share).collect();
-            better.push((alpha, Some(nearby(&parts, guess.scale, guess.usual, run)?)));
+            let scale = nearby(&parts, guess.scale, guess.usual, run)?;
+            wanted.push((at, scale));
+            if (1..ENOUGH).contains(&half.records().filter(|record| record.is_wrong()).count()) {
+                wanted.push((at, scale * BEYOND));
+            }
+            searches.push(Search { alpha, scale, halves: [vec![half], vec![]], fit: None });
         }
-        let others = self.walk(labels, HALVES[1], &better, run)?;
-        let rows = some.iter().chain(&others).flat_map(|half| &half.blocks);
-        if rows.map(|(block, _)| block.len()).sum::<usize>() != guesses.len() * self.share.len() {
-            return Err(Error::Internal("not every row was left out once".into()));
+        let others = self.walk(labels, HALVES[1], (&alphas, &wanted), run)?;
+        for (&(at, _), half) in wanted.iter().zip(others) {
+            if searches[at].halves[0][0].records().chain(half.records()).count() != self.share.len()
+            {
+                return Err(Error::Internal("not every row was left out once".into()));
+            }
+            searches[at].halves[1].push(half);
         }
-        let halves = some.into_iter().zip(others).zip(better);
-        let begun = halves.map(|((some, others), (alpha, scale))| Search {
-            alpha,
-            scale: scale.unwrap_or_default(),
-            halves: [some, others],
-            fit: None,
-        });
-        Ok(begun.collect())
+        Ok(searches)
     }
 
     /// Settles what can be; for each of the halves, the searches of which it does not reach far enough.
-    fn settle(&self, searches: &mut [Search], run: Run<'_>) -> Result<[Vec<usize>; 2]> {
+    fn settle(&self, searches: &mut [Search], run: Run<'_>) -> Result<[Vec<(usize, f64)>; 2]> {
         let mut far = [vec![], vec![]];
         for (at, search) in searches.iter_mut().enumerate().filter(|(_, s)| s.fit.is_none()) {
-            match settle(&search.parts(self.share), search.scale, self.columns(), run)? {
-                Outcome::Settled(fit) => search.fit = Some(fit),
-                Outcome::Open { scale, allowed } => {
-                    search.scale = scale;
-                    for (half, far) in search.halves.iter().zip(&mut far) {
-                        let parts: Vec<_> = half.parts(self.share).collect();
-                        let error = error(&parts, scale, run)?;
-                        if error.is_nan() | (error > 0.5 * allowed) {
-                            far.push(at);
-                        }
-                    }
+            let allowed = search.settle(self.share, self.columns(), run)?;
+            if search.fit.is_some() {
+                continue;
+            }
+            for (half, far) in search.nearest().zip(&mut far) {
+                let parts: Vec<_> = half.parts(self.share).collect();
+                let error = error(&parts, search.scale, run)?;
+                if error.is_nan() | (error > 0.5 * allowed) {
+                    far.push((at, search.scale));
                 }
             }
         }
@@ -133,23 +173,20 @@ impl<T: Element> Problem<'_, T> {
         &self,
         labels: &[u32],
         searches: &mut [Search],
-        far: [Vec<usize>; 2],
+        far: [Vec<(usize, f64)>; 2],
         run: Run<'_>,
     ) -> Result<()> {
+        let alphas: Vec<f64> = searches.iter().map(|search| search.alpha).collect();
         for (half, far) in far.iter().enumerate().filter(|(_, far)| !far.is_empty()) {
-            let about = |(at, search): (usize, &Search)| {
-                (search.alpha, far.contains(&at).then_some(search.scale))
-            };
-            let tried: Vec<_> = searches.iter().enumerate().map(about).collect();
-            let found = self.walk(labels, HALVES[half], &tried, run)?;
-            for (at, found) in found.into_iter().enumerate().filter(|(at, _)| far.contains(at)) {
-                searches[at].halves[half] = found;
+            let found = self.walk(labels, HALVES[half], (&alphas, far), run)?;
+            for (&(at, _), found) in far.iter().zip(found) {
+                searches[at].halves[half] = vec![found];
             }
         }
         Ok(())
     }
 
-    /// The records of blocks for penalties, each about a scale; none where there is no scale.
+    /// The records of blocks, for penalties by their place, each about a scale.
     ///
     /// The predictions are those of all these penalties, so that they have the same bits in every walk: some
     /// are mixed from those of others.
@@ -157,31 +194,28 @@ impl<T: Element> Problem<'_, T> {
         &self,
         labels: &[u32],
         blocks: Blocks,
-        tried: &[(f64, Option<f64>)],
+        (alphas, wanted): (&[f64], &[(usize, f64)]),
         run: Run<'_>,
     ) -> Result<Vec<Half>> {
         let (kernels, columns) = (Kernels::current()?, self.columns());
-        let alphas: Vec<f64> = tried.iter().map(|&(alpha, _)| alpha).collect();
-        let made = self.collect(&alphas, run, blocks, |block, found| {
+        let made = self.collect(alphas, run, blocks, |block, found| {
             let (count, mut all) = (block.len(), Vec::new());
             let mut tiles = Tiles::new(self.goal, self.parts.2, kernels);
-            for (values, &(_, about)) in found.chunks(columns * count).zip(tried) {
+            for &(at, scale) in wanted {
                 run.check()?;
+                let values = &found[at * columns * count..(at + 1) * columns * count];
                 let mut records = room(count, "records of predictions")?;
-                let places = if about.is_some() { 0..count } else { 0..0 };
-                for place in places.step_by(TILE) {
+                for place in (0..count).step_by(TILE) {
                     let rows = (place, block.start + place, TILE.min(count - place));
                     let from = Columns { values, ld: count };
-                    let at = (labels, about.unwrap_or_default());
-                    tiles.records(from, rows, at, &mut records);
+                    tiles.records(from, rows, (labels, scale), &mut records);
                 }
                 all.push(records);
             }
             Ok(all)
         })?;
-        let abouts = tried.iter().map(|&(_, about)| about.unwrap_or_default());
-        let mut halves: Vec<Half> =
-            abouts.map(|about| Half { about, blocks: Vec::new() }).collect();
+        let empty = |&(_, about): &(usize, f64)| Half { about, blocks: Vec::new() };
+        let mut halves: Vec<Half> = wanted.iter().map(empty).collect();
         for (block, records) in made {
             for (half, records) in halves.iter_mut().zip(records) {
                 half.blocks.push((block.clone(), records));
