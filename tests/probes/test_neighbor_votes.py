@@ -1,10 +1,63 @@
-"""Several labels per row, rows of 16 bits and few rows: what the vote makes of them."""
+"""The vote of neighbours: its shares, several labels per row, rows of 16 bits, few rows."""
 
 import numpy as np
 import pytest
 
 import tlengine as tl
-from tlengine.errors import InputError
+from tests.probes.brute_force import reference
+from tlengine.errors import InputError, LabelError, ShapeMismatchError, SingleClassError
+from tlengine.probes import neighbor_votes
+
+
+def test_vote_is_that_of_dino():
+    rng = np.random.default_rng(5)
+    X, Q = (rng.standard_normal((n, 16)).astype(np.float32) for n in (400, 50))
+    y = rng.integers(0, 7, 400)
+    ks, temperatures = (200, 5, 5000), (0.07, 1.0)
+    votes = neighbor_votes(Q, X, y, k=ks, temperature=temperatures)
+    assert votes.k == (200, 5, 400)
+    assert votes.proba.shape == (2, 3, 50, 7)
+    similarity = np.asarray(reference(Q, X, "cosine"), dtype=np.float64)
+    order = np.argsort(-similarity, axis=1, kind="stable")
+    for t, temperature in enumerate(temperatures):
+        for i, k in enumerate(votes.k):
+            top = np.take_along_axis(similarity, order[:, :k], axis=1)
+            weights = np.exp((top - top[:, :1]) / temperature)
+            shares = (weights[..., None] * np.eye(7)[y[order[:, :k]]]).sum(axis=1) / weights.sum(1)[:, None]
+            expected = (shares * k + 1 / 7) / (k + 1)
+            np.testing.assert_allclose(votes.proba[t, i], expected, rtol=1e-9)
+            probe = tl.KNeighborsProbe(k=ks[i], temperature=temperature).fit(X, y)
+            np.testing.assert_array_equal(probe.predict_proba(Q), votes.proba[t, i])
+            np.testing.assert_array_equal(probe.predict(Q), votes.predict()[t, i])
+
+
+def test_large_scores_do_not_overflow():
+    X = np.array([[1e4, 0.0], [-1e4, 0.0], [0.0, 1e4]])
+    votes = neighbor_votes(X, X, [0, 1, 2], k=[3], temperature=[1e-8], metric="euclidean")
+    assert votes.predict()[0, 0].tolist() == [0, 1, 2]
+    assert np.isfinite(votes.proba).all()
+
+
+def test_leave_one_out_votes_ignore_the_own_label():
+    X = np.array([[1.0, 0.0], [1.0, 0.01], [1.0, 0.03], [0.0, 1.0]])
+    votes = neighbor_votes(None, X, ["a", "b", "b", "b"], k=[1])
+    assert votes.predict()[0, 0].tolist() == ["b", "a", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("y", "error"),
+    [
+        (["a", "a", "a"], SingleClassError),
+        ([0.1, 0.2, 0.3], LabelError),
+        ([0, 1], ShapeMismatchError),
+        ([["a", "b"], ["b", "b"], ["c", "a"]], LabelError),
+        (np.array(["a", None, "b"], dtype=object), LabelError),
+        ([0.0, 1.0, np.nan], LabelError),
+    ],
+)
+def test_bad_labels(y, error):
+    with pytest.raises(error):
+        neighbor_votes(np.eye(3), np.eye(3), y, k=[1])
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

@@ -6,7 +6,7 @@ import copy
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import Distribution, EntryPoint
 from itertools import islice
@@ -141,17 +141,6 @@ class PluginManager(pluggy.PluginManager):
     def info(self, name: str) -> PluginInfo:
         """What is known about the plugin ``name``."""
         return self._infos.get(name) or PluginInfo(name=name, distribution="?", version="?", module="?")
-
-    def call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, list[Any]]]:
-        """Call ``hook`` in one plugin after the other, by rank; yield each plugin's name and its results.
-
-        A plugin that raises, also in the middle of a generator, is marked as failed and yields nothing.
-        """
-        names = {impl.plugin_name for impl in getattr(self.hook, hook).get_hookimpls()}
-        for name in sorted(names, key=lambda name: self.info(name).rank):
-            if (results := self.call(name, hook, **arguments)) is not None:
-                yield name, results
-        self.tell()
 
     def call(self, name: str, hook: str, **arguments: Any) -> list[Any] | None:
         """The results of ``hook`` in the plugin ``name``; None where it fails, which marks it as failed."""

@@ -61,7 +61,7 @@ def ridge_path(
 
     Minimises ``sum(weight * (Y - X W' - b)^2) + alpha |W|^2``, the intercept free, as scikit-learn's
     ``Ridge``. One eigendecomposition (of ``X'X``, or of ``XX'`` when n < d) serves every alpha; leaving a
-    row out follows from its leverage (Allen 1974; Golub, Heath & Wahba 1979). The eigendecomposition is
+    row out follows from its leverage (Allen 1974; Golub, Heath & Wahba 1979). The eigendecomposition
     and what it starts from are in float64; the products behind leave-one-out are float32 for float32 data
     unless that would lose digits. Memory: O(d^2), no copy of X.
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 
 from tlengine.probes.choice import choose_alpha, is_idle
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_parameters, check_positive
-from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge import ALPHAS, RidgeClassifierMixin, signs, solve_classifier, spread
-from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
+from tlengine.probes.ridge_choice import RidgeChoice, Solve
+from tlengine.probes.ridge_progress import RidgeProgress
 from tlengine.probes.scoring import Scores, Scoring, check_scoring, held_out_scores, mean_scores
 from tlengine.probes.splits import FOLDS, check_groups, fold_rows, learnt_part
 from tlengine.probes.weights import ClassWeight
@@ -29,7 +28,7 @@ _BYTES = 256 << 20
 """Of leave-one-out predictions at a time."""
 
 
-class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RidgeProbeCV(RidgeClassifierMixin, RidgeChoice):
     """A ridge classifier with alpha chosen by exact leave-one-out or by folds.
 
     The alpha with the best mean score wins, among equal scores the largest. Several labels per row as
@@ -83,15 +82,12 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         progress: bool = True,
         n_jobs: int | None = None,
     ) -> None:
-        self.alphas = alphas
-        self.cv = cv
+        super().__init__(
+            alphas, cv=cv, fit_intercept=fit_intercept, callback=callback, max_seconds=max_seconds,
+            progress=progress, n_jobs=n_jobs,
+        )  # fmt: skip
         self.scoring = scoring
         self.class_weight = class_weight
-        self.fit_intercept = fit_intercept
-        self.callback = callback
-        self.max_seconds = max_seconds
-        self.progress = progress
-        self.n_jobs = n_jobs
 
     def fit(
         self,
@@ -120,19 +116,20 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         """
         scoring = check_scoring(self.scoring, _OWN)
         check_parameters(self)
-        self._begun = time.monotonic()
+        options = self._options()
         alphas = check_positive("alpha", self.alphas, zero=True)
         check_groups(groups, y)
         train = training_set(self, X, y, sample_weight, multilabel=True)
         self.classes_, self.multilabel_ = train.classes, train.multilabel
         is_grouped = groups is not None and len(np.unique(np.asarray(groups))) < np.shape(groups)[0]
         folds = FOLDS if self.cv is None and is_grouped else self.cv
-        found = self._solve(train, alphas, train.weight(self.class_weight), leave_one_out=folds is None)
+        solve: Solve = partial(solve_classifier, train, **options)
+        found = solve(alphas, train.weight(self.class_weight), leave_one_out=folds is None)
         pairs = fold_rows(folds, train, groups)
         judged = (
-            self._fold_scores(train, alphas, pairs, scoring)
+            self._fold_scores(solve, train, alphas, pairs, scoring)
             if pairs
-            else self._loo_scores(train, alphas, found, scoring)
+            else self._loo_scores(solve, train, alphas, found, scoring)
         )
         self.scores_ = np.stack([scores.values for scores in judged])
         mean = mean_scores(scoring, judged, alphas, name="alpha", stacklevel=3)
@@ -144,22 +141,13 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         self.coef_, self.intercept_ = found["coef"][best].copy(), found["intercept"][best].copy()
         return self
 
-    def _solve(
+    def _loo_scores(
         self,
+        solve: Solve,
         train: TrainingSet,
         alphas: npt.NDArray[np.float64],
-        weight: npt.NDArray[np.float64],
-        **wanted: bool,
-    ) -> dict[str, Any]:
-        show = RidgeShow(
-            callback=self.callback, max_seconds=self.max_seconds, progress=self.progress, begun=self._begun
-        )
-        return solve_classifier(
-            train, alphas, weight, fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, show=show, **wanted
-        )
-
-    def _loo_scores(
-        self, train: TrainingSet, alphas: npt.NDArray[np.float64], found: dict[str, Any], scoring: Scoring
+        found: dict[str, Any],
+        scoring: Scoring,
     ) -> list[Scores]:
         """One for all rows; what the core does not count comes from predictions, a few alphas at a time."""
         if scoring.scorer is None and scoring.name == _OWN[0]:
@@ -171,15 +159,14 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
         block = max(1, _BYTES // (8 * len(rows) * found["coef"].shape[1]))
         parts = []
         for first in range(0, len(alphas), block):
-            part = self._solve(
-                train, alphas[first : first + block], weight, leave_one_out=True, predictions=True
-            )
+            part = solve(alphas[first : first + block], weight, leave_one_out=True, predictions=True)
             parts.append(_judged(part["prediction"].transpose(0, 2, 1), train, rows, scoring))
         reasons = {i * block + at: why for i, part in enumerate(parts) for at, why in part.reasons.items()}
         return [Scores(np.concatenate([part.values for part in parts]), reasons)]
 
     def _fold_scores(
         self,
+        solve: Solve,
         train: TrainingSet,
         alphas: npt.NDArray[np.float64],
         pairs: Sequence[tuple[Any, Any]],
@@ -187,7 +174,7 @@ class RidgeProbeCV(PretrainedMixin, RidgeClassifierMixin, BaseEstimator):  # typ
     ) -> list[Scores]:
         judged = []
         for rows, test in pairs:
-            found = self._solve(train, alphas, train.weight(self.class_weight, rows))
+            found = solve(alphas, train.weight(self.class_weight, rows))
             fitted = train.X[test] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
             part, columns = learnt_part(train, rows)
             judged.append(_judged(fitted[:, :, columns], part, test, scoring))

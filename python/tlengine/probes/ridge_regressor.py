@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
 from tlengine.errors import InputError
 from tlengine.probes.arrays import check_finite
@@ -16,17 +16,16 @@ from tlengine.probes.choice import choose_alpha, is_idle
 from tlengine.probes.dense import dense_array
 from tlengine.probes.inputs import check_features, validate_features
 from tlengine.probes.parameters import check_parameters, check_positive
-from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.regression_folds import regression_folds
-from tlengine.probes.ridge import ALPHAS, solve_outputs
-from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
+from tlengine.probes.ridge import solve_outputs
+from tlengine.probes.ridge_choice import RidgeChoice, Solve
 from tlengine.probes.targets import check_targets, target_names
 from tlengine.probes.weights import check_weights
 
 __all__ = ["RidgeRegressor"]
 
 
-class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class RidgeRegressor(RegressorMixin, RidgeChoice):  # type: ignore[misc]
     """Ridge regression with alpha chosen by exact leave-one-out, like scikit-learn's ``RidgeCV``.
 
     Minimises ``sum(weight * (Y - X W' - b)^2) + alpha |W|^2``, the intercept free, for every alpha from one
@@ -71,25 +70,6 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
     _scalars: ClassVar[tuple[str, ...]] = ("alpha_", "rank_")
     _labels: ClassVar[str] = "target_names_"
 
-    def __init__(
-        self,
-        alphas: npt.ArrayLike = ALPHAS,
-        *,
-        cv: Any = None,
-        fit_intercept: bool = True,
-        callback: Callable[[RidgeProgress], object] | None = None,
-        max_seconds: float | None = None,
-        progress: bool = True,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.alphas = alphas
-        self.cv = cv
-        self.fit_intercept = fit_intercept
-        self.callback = callback
-        self.max_seconds = max_seconds
-        self.progress = progress
-        self.n_jobs = n_jobs
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -120,7 +100,7 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
             InputError: a parameter that is not what its name says; nothing can be held out.
         """
         check_parameters(self)
-        self._begun = time.monotonic()
+        options = self._options()
         alphas = check_positive("alpha", self.alphas, zero=True)
         if y is None:
             raise InputError("RidgeRegressor requires y to be passed, but the target y is None")
@@ -129,9 +109,10 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
         outputs = check_targets(y, len(rows), "y")
         weight = check_weights(sample_weight, rows)
         pairs = regression_folds(self.cv, groups, rows, outputs, weight)
-        found = self._solve(rows, outputs, weight, alphas, leave_one_out=pairs is None)
+        solve: Solve = partial(solve_outputs, rows, outputs, alphas=alphas, **options)
+        found = solve(weight, leave_one_out=pairs is None)
         self.loo_error_ = (
-            found["error"] if pairs is None else self._fold_errors(rows, outputs, weight, alphas, pairs)
+            found["error"] if pairs is None else _fold_errors(solve, rows, outputs, weight, pairs)
         )
         error = self.loo_error_.mean(axis=1)
         # In units of the least, so that equal means equal whatever the units of y.
@@ -157,42 +138,25 @@ class RidgeRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):  # type: i
         found: npt.NDArray[np.float64] = check_features(self, X) @ self.coef_.T + self.intercept_
         return found
 
-    def _solve(
-        self,
-        X: npt.NDArray[Any],
-        outputs: npt.NDArray[np.float64],
-        weight: npt.NDArray[np.float64],
-        alphas: npt.NDArray[np.float64],
-        *,
-        leave_one_out: bool,
-    ) -> dict[str, Any]:
-        show = RidgeShow(
-            callback=self.callback, max_seconds=self.max_seconds, progress=self.progress, begun=self._begun
-        )
-        return solve_outputs(
-            X, outputs, weight, alphas,
-            fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, leave_one_out=leave_one_out, show=show,
-        )  # fmt: skip
 
-    def _fold_errors(
-        self,
-        X: npt.NDArray[Any],
-        outputs: npt.NDArray[np.float64],
-        weight: npt.NDArray[np.float64],
-        alphas: npt.NDArray[np.float64],
-        pairs: Iterable[tuple[Any, Any]],
-    ) -> npt.NDArray[np.float64]:
-        """(n_alphas, m): every row by the fits that held it out."""
-        total = np.zeros((len(alphas), outputs.shape[1]))
-        held_weight = 0.0
-        for rows, held in pairs:
-            part = np.zeros_like(weight)
-            part[rows] = weight[rows]
-            found = self._solve(X, outputs, part, alphas, leave_one_out=False)
-            fitted = X[held] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
-            total += np.einsum("n,anm->am", weight[held], (outputs[held] - fitted) ** 2)
-            held_weight += weight[held].sum()
-        return total / held_weight
+def _fold_errors(
+    solve: Solve,
+    X: npt.NDArray[Any],
+    outputs: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64],
+    pairs: Iterable[tuple[Any, Any]],
+) -> npt.NDArray[np.float64]:
+    """(n_alphas, m): every row by the fits that held it out."""
+    total: npt.NDArray[np.float64] = np.zeros(())
+    held_weight = 0.0
+    for rows, held in pairs:
+        part = np.zeros_like(weight)
+        part[rows] = weight[rows]
+        found = solve(part, leave_one_out=False)
+        fitted = X[held] @ found["coef"].transpose(0, 2, 1) + found["intercept"][:, None, :]
+        total = total + np.einsum("n,anm->am", weight[held], (outputs[held] - fitted) ** 2)
+        held_weight += weight[held].sum()
+    return total / held_weight
 
 
 def _spread(outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -93,6 +93,9 @@ impl<'a> Run<'a> {
                 }
             }
         };
+        if self.threads.min(blocks) <= 1 {
+            return drain();
+        }
         let company = Company::new();
         std::thread::scope(|scope| {
             let started = (1..self.threads.min(blocks))

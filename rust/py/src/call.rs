@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,12 +58,12 @@ pub fn watched<T: Send>(
     look: impl Fn(Python<'_>) -> PyResult<bool> + Sync,
     work: impl FnOnce(Run<'_>) -> Result<T> + Send,
 ) -> PyResult<Option<T>> {
-    let stops = STOPS.load(Ordering::Relaxed);
     let stop = AtomicBool::new(false);
+    let mut lookout = Lookout::new(&look, &stop);
     // Kept where both threads can take it: one that cannot be started gives nothing back.
     let work = Mutex::new(Some(work));
     let company = Company::new();
-    let (signal, enough, outcome) = py.detach(|| {
+    let outcome = py.detach(|| {
         std::thread::scope(|scope| {
             let (done, finished) = channel();
             let stop = &stop;
@@ -71,38 +71,65 @@ pub fn watched<T: Send>(
             let serve = move || done.send(guarded(Run::new(threads, stop), take()));
             let Ok(started) = company.spawn(scope, serve) else {
                 // No thread can be had: the call runs here, where Ctrl-C is noticed once it is over.
-                return (None, false, guarded(Run::new(threads, stop), take()));
+                return guarded(Run::new(threads, stop), take());
             };
-            // Joined as it is dropped, at each of the returns below.
+            // Joined as it is dropped.
             let _helper = company.helpers(vec![started]);
-            let (mut signal, mut enough) = (None, false);
-            loop {
-                match finished.recv_timeout(SIGNAL_CHECK) {
-                    Ok(outcome) => return (signal, enough, outcome),
-                    Err(RecvTimeoutError::Disconnected) => {
-                        let vanished = Error::Internal("the worker vanished".into());
-                        return (signal, enough, Err(vanished));
-                    }
-                    Err(RecvTimeoutError::Timeout) => {
-                        // Once it is to stop nobody looks any more.
-                        if signal.is_none() && !enough {
-                            match Python::attach(|py| py.check_signals().and_then(|()| look(py))) {
-                                Ok(said) => enough = said,
-                                Err(error) => signal = Some(error),
-                            }
-                        }
-                        if signal.is_some() || enough || STOPS.load(Ordering::Relaxed) != stops {
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                    }
-                }
-            }
+            lookout.wait(&finished)
         })
     });
-    match (signal, outcome) {
-        (Some(error), _) => Err(error),
-        (None, Err(Error::Interrupted)) if enough => Ok(None),
-        (None, outcome) => outcome.map(Some).map_err(|error| to_python(py, error)),
+    lookout.judge(py, outcome)
+}
+
+/// What a thread that waits for work notices, and how it stops that work.
+struct Lookout<'a, L> {
+    look: &'a L,
+    stop: &'a AtomicBool,
+    /// [`STOPS`] as the call began.
+    stops: usize,
+    signal: Option<PyErr>,
+    enough: bool,
+}
+
+impl<'a, L: Fn(Python<'_>) -> PyResult<bool>> Lookout<'a, L> {
+    fn new(look: &'a L, stop: &'a AtomicBool) -> Self {
+        let stops = STOPS.load(Ordering::Relaxed);
+        Self { look, stop, stops, signal: None, enough: false }
+    }
+
+    /// What the work comes to.
+    fn wait<T>(&mut self, finished: &Receiver<Result<T>>) -> Result<T> {
+        loop {
+            match finished.recv_timeout(SIGNAL_CHECK) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Timeout) => self.check(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Internal("the worker vanished".into()));
+                }
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        // Once it is to stop nobody looks any more.
+        if self.signal.is_none() && !self.enough {
+            match Python::attach(|py| py.check_signals().and_then(|()| (self.look)(py))) {
+                Ok(said) => self.enough = said,
+                Err(error) => self.signal = Some(error),
+            }
+        }
+        let is_called_off = STOPS.load(Ordering::Relaxed) != self.stops;
+        if self.signal.is_some() || self.enough || is_called_off {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn judge<T>(self, py: Python<'_>, outcome: Result<T>) -> PyResult<Option<T>> {
+        match (self.signal, outcome) {
+            (Some(error), _) => Err(error),
+            (None, Err(Error::Interrupted)) if self.enough => Ok(None),
+            (None, outcome) => outcome.map(Some).map_err(|error| to_python(py, error)),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod mapped;
 mod matrix;
 mod neighbors;
 mod probes;
+mod ridge;
 mod temperature;
 mod views;
 

@@ -16,6 +16,7 @@ use crate::arrays::rows_of;
 use crate::call::{interruptible, promptly, watched};
 use crate::errors::to_python;
 use crate::matrix::Matrix;
+use crate::ridge::{ridge_solutions, ridge_task};
 
 /// The target of a task: class numbers, or signs of shape (columns, n).
 #[derive(FromPyObject)]
@@ -258,15 +259,8 @@ pub fn solve_ridge<'py>(
     threads: usize,
     look: Option<Py<PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let task = RidgeTask {
-        targets: rows_of(&targets)?,
-        weight: weight.as_slice()?,
-        labels: labels.as_ref().map_or(Ok(&[] as &[u32]), |labels| labels.as_slice())?,
-        alphas: &alphas,
-        intercept: fit_intercept,
-        leave_one_out,
-        predictions,
-    };
+    let task = ridge_task(&targets, &weight, labels.as_ref(), &alphas, fit_intercept)?;
+    let task = RidgeTask { leave_one_out, predictions, ..task };
     match x.extract::<PyReadonlyArray2<'py, f32>>() {
         Ok(x) => solve_ridge_as(py, &x, &task, threads, look.as_ref()),
         Err(_) => solve_ridge_as::<f64>(py, &x.extract()?, &task, threads, look.as_ref()),
@@ -290,11 +284,8 @@ fn solve_ridge_as<'py, T: pass::Element + Element>(
         watched(py, threads, tell, |run| probes::ridge_path(matrix, task, run.metered(&meter)))?;
     let Some(path) = path else { return Ok(None) };
     let (alphas, columns) = (task.alphas.len(), task.targets.len() / n);
-    let found = PyDict::new(py);
-    let coefficients = PyArray1::from_vec(py, path.coefficients);
-    found.set_item("coef", coefficients.reshape([alphas, columns, d])?)?;
-    let intercepts = PyArray1::from_vec(py, path.intercepts);
-    found.set_item("intercept", intercepts.reshape([alphas, columns])?)?;
+    let shape = [alphas, columns, d];
+    let found = ridge_solutions(py, path.coefficients, path.intercepts, shape)?;
     found.set_item("rank", path.rank)?;
     if task.leave_one_out {
         let errors = PyArray1::from_vec(py, path.errors);

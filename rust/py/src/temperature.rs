@@ -1,8 +1,7 @@
 //! Ridge regression scaled to the least log-loss of its leave-one-out predictions.
 
 use numpy::{
-    Element, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
-    PyUntypedArrayMethods,
+    Element, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,6 +12,7 @@ use tlengine_core::simd::pass;
 use crate::arrays::rows_of;
 use crate::call::interruptible;
 use crate::errors::to_python;
+use crate::ridge::{ridge_solutions, ridge_task};
 
 type Scales<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
@@ -30,15 +30,8 @@ pub fn solve_prevalidated<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let task = RidgeTask {
-        targets: rows_of(&targets)?,
-        weight: weight.as_slice()?,
-        labels: labels.as_ref().map_or(Ok(&[] as &[u32]), |labels| labels.as_slice())?,
-        alphas: &alphas,
-        intercept: fit_intercept,
-        leave_one_out: true,
-        predictions: false,
-    };
+    let task = ridge_task(&targets, &weight, labels.as_ref(), &alphas, fit_intercept)?;
+    let task = RidgeTask { leave_one_out: true, ..task };
     match x.extract::<PyReadonlyArray2<'py, f32>>() {
         Ok(x) => solve_as(py, &x, &task, threads),
         Err(_) => solve_as(py, &x.extract::<PyReadonlyArray2<'py, f64>>()?, &task, threads),
@@ -56,11 +49,8 @@ fn solve_as<'py, T: pass::Element + Element>(
     let solved = interruptible(py, threads, |run| probes::prevalidated_path(matrix, task, run))?;
     let (alphas, columns) = (task.alphas.len(), solved.centres.len());
     let (scales, losses) = arrays(py, &solved.fits);
-    let found = PyDict::new(py);
-    let coefficients = PyArray1::from_vec(py, solved.path.coefficients);
-    found.set_item("coef", coefficients.reshape([alphas, columns, d])?)?;
-    let intercepts = PyArray1::from_vec(py, solved.path.intercepts);
-    found.set_item("intercept", intercepts.reshape([alphas, columns])?)?;
+    let shape = [alphas, columns, d];
+    let found = ridge_solutions(py, solved.path.coefficients, solved.path.intercepts, shape)?;
     found.set_item("centre", PyArray1::from_vec(py, solved.centres))?;
     found.set_item("scale", scales)?;
     found.set_item("loss", losses)?;

@@ -68,24 +68,38 @@ impl Index {
             Metric::Euclidean => Vec::new(),
             _ => exact_norms(run, kernels, rows, &distinct)?,
         };
-        let index = Self {
-            frame: Frame::fit(metric, rows, largest, kernels),
-            kernels,
-            shape: (rows.rows(), rows.columns()),
-            distinct,
-            norms,
-            ladder: precision.codes(kernels, rows.columns()),
-            bfloat16: OnceLock::new(),
-            float32: OnceLock::new(),
-            int8: OnceLock::new(),
-            spare: Spare::default(),
-        };
+        let frame = Frame::fit(metric, rows, largest, kernels);
+        let shape = (rows.rows(), rows.columns());
+        let index = Self::uncoded(frame, kernels, shape, distinct, norms, precision);
         match index.ladder[0] {
             Code::Int8 => _ = index.codes(run, &index.int8, rows)?,
             Code::Bfloat16 => _ = index.codes(run, &index.bfloat16, rows)?,
             Code::Float32 => _ = index.codes(run, &index.float32, rows)?,
         }
         Ok(index)
+    }
+
+    /// An index that has no codes so far.
+    pub(super) fn uncoded(
+        frame: Frame,
+        kernels: Kernels,
+        shape: (usize, usize),
+        distinct: Distinct,
+        norms: Vec<Double>,
+        precision: Precision,
+    ) -> Self {
+        Self {
+            frame,
+            kernels,
+            shape,
+            distinct,
+            norms,
+            ladder: precision.codes(kernels, shape.1),
+            bfloat16: OnceLock::new(),
+            float32: OnceLock::new(),
+            int8: OnceLock::new(),
+            spare: Spare::default(),
+        }
     }
 
     /// The number of rows and columns.

@@ -29,6 +29,7 @@ mod coding;
 mod distinct;
 mod frame;
 mod index;
+mod kept;
 mod matrix;
 mod open;
 mod order;
@@ -46,7 +47,7 @@ mod wanted;
 
 pub use frame::Metric;
 pub use index::{Index, Neighbors};
+pub use kept::Memory;
 pub use matrix::Matrix;
 pub use precision::Precision;
-pub use saved::Memory;
 pub use vote::{Ballot, vote};

@@ -10,93 +10,21 @@
 //! ```
 //! Every part begins at a multiple of 64 bytes. Numbers are little-endian.
 
-use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
-
-use bytemuck::{Pod, cast_slice, try_cast_slice};
 
 use super::coding::Coding;
 use super::distinct::Distinct;
 use super::frame::{Frame, Metric};
 use super::index::Index;
+use super::kept::{Memory, Reader, Writer, odd};
 use super::precision::{Code, Precision};
 use super::scan::Codes;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::simd::Kernels;
 use crate::simd::exact::Double;
 
 /// Another number where the parts, or how rows are coded, are others.
 const LAYOUT: u64 = 1;
-const ALIGNMENT: usize = 64;
-const WHAT: &str = "the codes of an index";
-
-/// Bytes that somebody else owns and nobody changes.
-pub trait Memory: Send + Sync {
-    /// All of them.
-    fn bytes(&self) -> &[u8];
-}
-
-/// Numbers of an index's own, or a part of shared memory.
-pub enum Kept<S> {
-    Own(Vec<S>),
-    Shared { memory: Arc<dyn Memory>, start: usize, end: usize },
-}
-
-impl<S: Pod> Deref for Kept<S> {
-    type Target = [S];
-
-    fn deref(&self) -> &[S] {
-        match self {
-            Self::Own(values) => values,
-            Self::Shared { memory, start, end } => cast_slice(&memory.bytes()[*start..*end]),
-        }
-    }
-}
-
-/// Parts one after the other, as they are written.
-#[derive(Default)]
-pub struct Writer {
-    bytes: Vec<u8>,
-}
-
-impl Writer {
-    pub fn put<S: Pod>(&mut self, values: &[S]) -> Result<()> {
-        let start = self.bytes.len().next_multiple_of(ALIGNMENT);
-        let more = start - self.bytes.len() + size_of_val(values);
-        let lack = |_| Error::OutOfMemory { what: WHAT, bytes: more };
-        self.bytes.try_reserve(more).map_err(lack)?;
-        self.bytes.resize(start, 0);
-        self.bytes.extend_from_slice(cast_slice(values));
-        Ok(())
-    }
-}
-
-/// Parts one after the other, as they are read; nothing is believed that does not fit.
-pub struct Reader {
-    memory: Arc<dyn Memory>,
-    at: usize,
-}
-
-impl Reader {
-    pub fn take<S: Pod>(&mut self, length: usize) -> Result<Kept<S>> {
-        let start = self.at.next_multiple_of(ALIGNMENT);
-        let end = length.checked_mul(size_of::<S>()).and_then(|bytes| start.checked_add(bytes));
-        let part = end.and_then(|end| self.memory.bytes().get(start..end)).ok_or_else(odd)?;
-        try_cast_slice::<u8, S>(part).map_err(|_| odd())?;
-        self.at = start + part.len();
-        Ok(Kept::Shared { memory: Arc::clone(&self.memory), start, end: self.at })
-    }
-
-    pub fn take_usize(&mut self, length: usize) -> Result<Vec<usize>> {
-        let found = self.take::<u64>(length)?;
-        found.iter().map(|&value| usize::try_from(value).map_err(|_| odd())).collect()
-    }
-}
-
-/// The error for bytes that no index has written.
-pub fn odd() -> Error {
-    Error::Invalid("these are not the codes of an index over these rows".into())
-}
 
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Inner, Metric::Euclidean];
 const CODES: [Code; 3] = [Code::Int8, Code::Bfloat16, Code::Float32];
@@ -126,7 +54,7 @@ impl Index {
         save_codes(&mut to, 0, &self.int8)?;
         save_codes(&mut to, 1, &self.bfloat16)?;
         save_codes(&mut to, 2, &self.float32)?;
-        Ok(to.bytes)
+        Ok(to.into_bytes())
     }
 
     /// The index over rows of this shape whose [`Index::save`] is in `memory`; None where it was made by
@@ -138,59 +66,73 @@ impl Index {
         precision: Precision,
         memory: Arc<dyn Memory>,
     ) -> Result<Option<Self>> {
-        let mut from = Reader { memory, at: 0 };
+        let mut from = Reader::new(memory);
         let head = from.take_usize(7)?;
-        if head[0] as u64 != LAYOUT || cfg!(target_endian = "big") {
-            return Ok(None);
-        }
-        let [rows, columns, of_metric, firsts, others, codings] = head[1..] else {
+        let [layout, rows, columns, of_metric, firsts, others, codings] = head[..] else {
             return Err(odd());
         };
+        if layout as u64 != LAYOUT || cfg!(target_endian = "big") {
+            return Ok(None);
+        }
         if (rows, columns) != shape || METRICS.get(of_metric) != Some(&metric) {
             return Err(odd());
         }
-        let unit = from.take::<f64>(1)?[0];
-        let centre = from.take::<f64>(columns)?.to_vec();
-        let firsts = from.take::<u32>(firsts)?.to_vec();
-        let others = from.take::<u32>(others.checked_mul(2).ok_or_else(odd)?)?;
-        let distinct = Distinct::restore(rows, firsts, &others).ok_or_else(odd)?;
-        let norms = if metric == Metric::Euclidean { 0 } else { 2 * distinct.firsts.len() };
-        let norms = from.take::<f64>(norms)?;
-        let (norms, _) = norms.as_chunks::<2>();
-        let mut index = Self {
-            frame: Frame::restore(metric, kernels, unit, centre),
-            kernels,
-            shape,
-            norms: norms.iter().map(|&[hi, lo]| Double { hi, lo }).collect(),
-            distinct,
-            ladder: precision.codes(kernels, columns),
-            bfloat16: OnceLock::new(),
-            float32: OnceLock::new(),
-            int8: OnceLock::new(),
-            spare: super::spare::Spare::default(),
-        };
+        let frame = restore_frame(&mut from, kernels, metric, columns)?;
+        let distinct = restore_distinct(&mut from, rows, firsts, others)?;
+        let norms = restore_norms(&mut from, metric, distinct.firsts.len())?;
+        let mut index = Self::uncoded(frame, kernels, shape, distinct, norms, precision);
         let mut usable = false;
         for _ in 0..codings {
-            let about = from.take_usize(3)?;
-            let code = *CODES.get(about[0]).ok_or_else(odd)?;
-            let (rotated, blocks) = (about[1] != 0, about[2]);
-            let of = (kernels, index.distinct.firsts.len(), columns);
-            match code {
-                Code::Int8 => {
-                    index.int8 = OnceLock::from(Codes::restore(&mut from, rotated, blocks, of)?)
-                }
-                Code::Bfloat16 => {
-                    index.bfloat16 =
-                        OnceLock::from(Codes::restore(&mut from, rotated, blocks, of)?);
-                }
-                Code::Float32 => {
-                    index.float32 = OnceLock::from(Codes::restore(&mut from, rotated, blocks, of)?);
-                }
-            }
-            usable |= index.ladder[0] == code;
+            usable |= index.restore_codes(&mut from)? == index.ladder[0];
         }
         Ok(usable.then_some(index))
     }
+
+    /// Takes up the codes that come next; says which they are.
+    fn restore_codes(&mut self, from: &mut Reader) -> Result<Code> {
+        let about = from.take_usize(3)?;
+        let code = *CODES.get(about[0]).ok_or_else(odd)?;
+        let (rotated, blocks) = (about[1] != 0, about[2]);
+        let of = (self.kernels, self.distinct.firsts.len(), self.shape.1);
+        match code {
+            Code::Int8 => self.int8 = OnceLock::from(Codes::restore(from, rotated, blocks, of)?),
+            Code::Bfloat16 => {
+                self.bfloat16 = OnceLock::from(Codes::restore(from, rotated, blocks, of)?);
+            }
+            Code::Float32 => {
+                self.float32 = OnceLock::from(Codes::restore(from, rotated, blocks, of)?);
+            }
+        }
+        Ok(code)
+    }
+}
+
+fn restore_frame(
+    from: &mut Reader,
+    kernels: Kernels,
+    metric: Metric,
+    columns: usize,
+) -> Result<Frame> {
+    let unit = from.take::<f64>(1)?[0];
+    let centre = from.take::<f64>(columns)?.to_vec();
+    Ok(Frame::restore(metric, kernels, unit, centre))
+}
+
+fn restore_distinct(
+    from: &mut Reader,
+    rows: usize,
+    firsts: usize,
+    others: usize,
+) -> Result<Distinct> {
+    let firsts = from.take::<u32>(firsts)?.to_vec();
+    let others = from.take::<u32>(others.checked_mul(2).ok_or_else(odd)?)?;
+    Distinct::restore(rows, firsts, &others).ok_or_else(odd)
+}
+
+fn restore_norms(from: &mut Reader, metric: Metric, rows: usize) -> Result<Vec<Double>> {
+    let parts = from.take::<f64>(if metric == Metric::Euclidean { 0 } else { 2 * rows })?;
+    let (norms, _) = parts.as_chunks::<2>();
+    Ok(norms.iter().map(|&[hi, lo]| Double { hi, lo }).collect())
 }
 
 fn save_codes<C: Coding>(to: &mut Writer, code: u64, codes: &OnceLock<Codes<C>>) -> Result<()> {
@@ -200,6 +142,8 @@ fn save_codes<C: Coding>(to: &mut Writer, code: u64, codes: &OnceLock<Codes<C>>)
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
+
+    use bytemuck::{cast_slice, cast_slice_mut};
 
     use super::*;
     use crate::neighbors::Matrix;
@@ -212,7 +156,7 @@ mod tests {
     impl Lines {
         fn of(bytes: &[u8]) -> Arc<dyn Memory> {
             let mut lines = vec![StepI8::ZERO; bytes.len().div_ceil(size_of::<StepI8>())];
-            bytemuck::cast_slice_mut::<_, u8>(&mut lines)[..bytes.len()].copy_from_slice(bytes);
+            cast_slice_mut::<_, u8>(&mut lines)[..bytes.len()].copy_from_slice(bytes);
             Arc::new(Self(lines, bytes.len()))
         }
     }

@@ -2,8 +2,8 @@
 
 use super::coding::{Coding, bound_query, bound_row};
 use super::frame::{Frame, Placed};
+use super::kept::{Kept, Reader, Writer, odd};
 use super::matrix::Matrix;
-use super::saved::{Kept, Reader, Writer, odd};
 use super::shortlist::Shortlist;
 use super::spare::Spare;
 use crate::error::Result;

@@ -17,8 +17,10 @@
 //! there are any, add less than that part to the loss.
 
 use super::design::Design;
+use super::lbfgs::Iterate;
 use super::pass::{Evaluation, Pass, Point, Purpose, Task};
 use super::scaling::{Scaling, intercept_step};
+use super::sweep::Sweep;
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::pass::{Element, Loss};
@@ -88,10 +90,19 @@ pub(crate) fn certify<T: Element>(
                 .iter()
                 .map(|p| Point { task: p.task, w: &p.w, b: &p.b, purpose: Purpose::Certificate })
                 .collect();
-            for (point, at) in points.iter().zip(evaluate(&asked)?) {
+            for (point, mut at) in points.iter().zip(evaluate(&asked)?) {
                 let task = &tasks[point.task];
                 let scaling = Scaling::new(task, (&penalty, design.reach()), intercept);
-                certificates.push(conclude(design.mean(), task.loss, &scaling, point, &at));
+                let x = [point.w.as_slice(), &point.b].concat();
+                let lambda = scaling.lambda(point.c);
+                let iterate = scaling.iterate(x, &mut at, lambda, Sweep(run))?;
+                certificates.push(conclude(
+                    design.mean(),
+                    task.loss,
+                    (&scaling, lambda),
+                    &iterate,
+                    &at,
+                ));
             }
         }
         Ok(())
@@ -102,13 +113,10 @@ pub(crate) fn certify<T: Element>(
 fn conclude(
     mean: &[f64],
     loss: Loss,
-    scaling: &Scaling,
-    point: &ExactPoint,
+    (scaling, lambda): (&Scaling, f64),
+    iterate: &Iterate,
     at: &Evaluation,
 ) -> Certificate {
-    let lambda = scaling.lambda(point.c);
-    let x = [point.w.as_slice(), &point.b].concat();
-    let iterate = scaling.iterate(x, at, lambda);
     let (weights, intercepts) = iterate.gradient.split_at(scaling.split());
     let step = intercept_step(loss, scaling, intercepts, at);
     let decrement = step.as_ref().map_or(f64::INFINITY, |step| {

@@ -5,9 +5,11 @@
 
 use std::collections::VecDeque;
 
+use super::sweep::{PIECE, Sweep};
 use crate::error::Result;
+use crate::parallel::Run;
 use crate::simd::pass::{Element, PassKernels, padded};
-use crate::simd::vectorised::{sum_of, update};
+use crate::simd::vectorised;
 
 /// Sufficient decrease and curvature conditions of Wolfe.
 const DECREASE: f64 = 1e-4;
@@ -31,67 +33,102 @@ struct Memory<T: 'static> {
 
 impl<T: Element> Memory<T> {
     /// Keeps the pair if it shows positive curvature beyond rounding.
-    fn push(&mut self, from: &Iterate, to: &Iterate) {
+    fn push(&mut self, from: &Iterate, to: &Iterate, sweep: Sweep<'_>) -> Result<()> {
         let mut pair = match self.pairs.len() == self.capacity {
             true => self.pairs.pop_front(),
             false => None,
         }
         .unwrap_or(Pair { step: Vec::new(), change: Vec::new(), product: 0.0 });
-        fill(&mut pair.step, &to.x, &from.x, |to, from| to - from);
-        fill(&mut pair.change, &to.gradient, &from.gradient, |to, from| to - from);
-        pair.product = self.kernels.inner(&pair.step, &pair.change);
-        let sizes = self.kernels.inner(&pair.step, &pair.step)
-            * self.kernels.inner(&pair.change, &pair.change);
+        fill(&mut pair.step, &to.x, &from.x, sweep, |to, from| to - from)?;
+        fill(&mut pair.change, &to.gradient, &from.gradient, sweep, |to, from| to - from)?;
+        let inner = |a: &[T], b: &[T]| sweep.sum_of(a, b, |a, b| a.wide() * b.wide());
+        pair.product = inner(&pair.step, &pair.change)?;
+        let sizes = inner(&pair.step, &pair.step)? * inner(&pair.change, &pair.change)?;
         if pair.product > 1e-10 * sizes.sqrt() {
             self.pairs.push_back(pair);
         }
+        Ok(())
     }
 
     /// Adds `shift * penalty` to the diagonal of the Hessian that the pairs describe: exact, because
     /// only the penalty of the objective moves. Coefficients beyond the end of `penalty` have none.
-    fn shift(&mut self, shift: f64, penalty: &[f64]) {
-        for pair in &mut self.pairs {
-            update(&mut pair.change, &pair.step, penalty, |change, step, penalty| {
+    fn shift(&mut self, shift: f64, penalty: &[f64], sweep: Sweep<'_>) -> Result<()> {
+        for Pair { step, change, product } in &mut self.pairs {
+            sweep.update(change, step, penalty, |change, step, penalty| {
                 *change = T::of(change.wide() + shift * penalty * step.wide());
-            });
-            pair.product = self.kernels.inner(&pair.step, &pair.change);
+            })?;
+            *product = sweep.sum_of(step, change, |step, change| step.wide() * change.wide())?;
         }
         self.pairs.retain(|pair| pair.product > 0.0);
+        Ok(())
     }
 
     /// The part of the diagonal that the last step has shown to be right (Nocedal & Wright, 7.20).
-    fn scale(&self, inverse: &[f64]) -> f64 {
-        let Some(pair) = self.pairs.back() else { return 1.0 };
+    fn scale(&self, inverse: &[f64], sweep: Sweep<'_>) -> Result<f64> {
+        let Some(pair) = self.pairs.back() else { return Ok(1.0) };
         let change = &pair.change[..inverse.len()];
-        let size = sum_of(change, inverse, |c, i| c.wide() * c.wide() * i);
-        pair.product / size
+        let size = sweep.sum_of(change, inverse, |c, i| c.wide() * c.wide() * i)?;
+        Ok(pair.product / size)
     }
 
     /// The quasi-Newton direction `-H g`, with `H` started from the inverse of the diagonal.
-    fn direction(&self, gradient: &[f64], inverse: &[f64]) -> Vec<T> {
+    fn direction(&self, gradient: &[f64], inverse: &[f64], sweep: Sweep<'_>) -> Result<Vec<T>> {
         let mut q = Vec::new();
-        fill(&mut q, gradient, gradient, |g, _| -g);
+        fill(&mut q, gradient, gradient, sweep, |g, _| -g)?;
         let mut factors = Vec::with_capacity(self.pairs.len());
+        let mut last = None;
         for pair in self.pairs.iter().rev() {
-            let factor = self.kernels.inner(&pair.step, &q) / pair.product;
-            self.kernels.add_scaled(-factor, &pair.change, &mut q);
+            let factor = self.add_then_inner(last, &mut q, Some(&pair.step), sweep)? / pair.product;
+            last = Some((-factor, pair.change.as_slice()));
             factors.push(factor);
         }
-        let scale = self.scale(inverse);
-        update(&mut q, inverse, inverse, |q, inverse, _| *q = T::of(q.wide() * inverse * scale));
+        self.add_then_inner(last, &mut q, None, sweep)?;
+        let scale = self.scale(inverse, sweep)?;
+        sweep.update(&mut q, inverse, inverse, |q, inverse, _| {
+            *q = T::of(q.wide() * inverse * scale);
+        })?;
+        let mut last = None;
         for (pair, factor) in self.pairs.iter().zip(factors.into_iter().rev()) {
-            let correction = factor - self.kernels.inner(&pair.change, &q) / pair.product;
-            self.kernels.add_scaled(correction, &pair.step, &mut q);
+            let along =
+                self.add_then_inner(last, &mut q, Some(&pair.change), sweep)? / pair.product;
+            last = Some((factor - along, pair.step.as_slice()));
         }
-        q
+        self.add_then_inner(last, &mut q, None, sweep)?;
+        Ok(q)
+    }
+
+    /// Adds a multiple of a vector to `q`; then the inner product of `q` with another, or 0.
+    fn add_then_inner(
+        &self,
+        added: Option<(f64, &[T])>,
+        q: &mut [T],
+        with: Option<&[T]>,
+        sweep: Sweep<'_>,
+    ) -> Result<f64> {
+        let mut pieces: Vec<(&mut [T], f64)> = q.chunks_mut(PIECE).map(|q| (q, 0.0)).collect();
+        sweep.0.for_each_mut(&mut pieces, |at, (q, inner)| {
+            let piece = at * PIECE..at * PIECE + q.len();
+            if let Some((factor, from)) = added {
+                self.kernels.add_scaled(factor, &from[piece.clone()], q);
+            }
+            *inner = with.map_or(0.0, |with| self.kernels.inner(&with[piece], q));
+            Ok(())
+        })?;
+        Ok(pieces.iter().map(|(_, inner)| inner).sum())
     }
 }
 
 /// `value(a_i, b_i)` in the element type, padded with zeros.
-fn fill<T: Element>(target: &mut Vec<T>, a: &[f64], b: &[f64], value: impl Fn(f64, f64) -> f64) {
-    target.clear();
+fn fill<T: Element>(
+    target: &mut Vec<T>,
+    a: &[f64],
+    b: &[f64],
+    sweep: Sweep<'_>,
+    value: impl Fn(f64, f64) -> f64 + Sync,
+) -> Result<()> {
     target.resize(padded(a.len()), T::default());
-    update(target, a, b, |target, a, b| *target = T::of(value(a, b)));
+    target[a.len()..].fill(T::default());
+    sweep.update(target, a, b, |target, a, b| *target = T::of(value(a, b)))
 }
 
 /// A point, the value there and its gradient.
@@ -148,30 +185,31 @@ impl<T: Element> Minimiser<T> {
     }
 
     /// Starts from `at`, with the inverse of the Hessian's diagonal there; what was learnt stays.
-    pub fn start(&mut self, at: Iterate, inverse: Vec<f64>) {
+    pub fn start(&mut self, at: Iterate, inverse: Vec<f64>, run: Run<'_>) -> Result<()> {
         self.current = at;
         self.inverse = inverse;
-        self.aim();
+        self.aim(run)
     }
 
     /// Goes on from another point of the same objective.
-    pub fn restart(&mut self, at: Iterate) {
+    pub fn restart(&mut self, at: Iterate, run: Run<'_>) -> Result<()> {
         self.current = at;
-        self.aim();
+        self.aim(run)
     }
 
     /// The objective gains `shift / 2 * sum of penalty_j x_j^2`: pairs and gradient follow exactly.
     /// Coefficients beyond the end of `penalty` have none.
-    pub fn shift(&mut self, shift: f64, penalty: &[f64]) {
-        self.memory.shift(shift, penalty);
+    pub fn shift(&mut self, shift: f64, penalty: &[f64], run: Run<'_>) -> Result<()> {
+        let sweep = Sweep(run);
+        self.memory.shift(shift, penalty, sweep)?;
         let Iterate { x, gradient, value } = &mut self.current;
-        *value += 0.5 * shift * sum_of(&x[..penalty.len()], penalty, |x, p| p * x * x);
-        update(gradient, x, penalty, |gradient, x, penalty| *gradient += shift * penalty * x);
+        *value += 0.5 * shift * sweep.sum_of(&x[..penalty.len()], penalty, |x, p| p * x * x)?;
+        sweep.update(gradient, x, penalty, |gradient, x, penalty| *gradient += shift * penalty * x)
     }
 
-    /// A step that was made outside, and the change of the gradient along it, as curvature to learn.
-    pub fn learn(&mut self, from: &Iterate, to: &Iterate) {
-        self.memory.push(from, to);
+    /// A step from the current point that was made outside, and how the gradient changed, as curvature to learn.
+    pub fn learn(&mut self, to: &Iterate, run: Run<'_>) -> Result<()> {
+        self.memory.push(&self.current, to, Sweep(run))
     }
 
     /// The best point so far.
@@ -183,54 +221,56 @@ impl<T: Element> Minimiser<T> {
     pub fn trial(&self) -> Vec<f64> {
         let mut trial = self.current.x.clone();
         let direction = &self.direction;
-        update(&mut trial, direction, direction, |x, d, _| *x += self.step * d.wide());
+        vectorised::update(&mut trial, direction, direction, |x, d, _| *x += self.step * d.wide());
         trial
     }
 
     /// Takes the evaluation of the last [`Minimiser::trial`].
-    pub fn tell(&mut self, at: Iterate) -> Progress {
+    pub fn tell(&mut self, at: Iterate, run: Run<'_>) -> Result<Progress> {
         self.trials += 1;
-        let slope = self.slope_of(&at.gradient);
+        let slope = self.slope_of(&at.gradient, run)?;
         // Below the rounding of the values only the slopes can be trusted (Hager & Zhang 2005).
         let noise = if size_of::<T>() == 4 { 1e-7 } else { 1e-12 } * self.current.value.abs();
         let decreased = at.value <= self.current.value + DECREASE * self.step * self.slope
             || (at.value <= self.current.value + noise
                 && slope <= -(1.0 - 2.0 * DECREASE) * self.slope);
         if decreased && slope.abs() <= -CURVATURE * self.slope {
-            self.memory.push(&self.current, &at);
+            self.memory.push(&self.current, &at, Sweep(run))?;
             self.current = at;
-            self.aim();
-            return Progress::Accepted;
+            self.aim(run)?;
+            return Ok(Progress::Accepted);
         }
         if self.trials >= MAX_TRIALS || !self.slope.is_finite() || self.slope >= 0.0 {
-            return self.give_up();
+            return self.give_up(run);
         }
         self.narrow(at.value.is_finite() && decreased, slope);
-        Progress::Searching
+        Ok(Progress::Searching)
     }
 
     /// Chooses the next direction from the current iterate.
-    fn aim(&mut self) {
-        self.direction = self.memory.direction(&self.current.gradient, &self.inverse);
-        self.slope = self.slope_of(&self.current.gradient);
+    fn aim(&mut self, run: Run<'_>) -> Result<()> {
+        self.direction =
+            self.memory.direction(&self.current.gradient, &self.inverse, Sweep(run))?;
+        self.slope = self.slope_of(&self.current.gradient, run)?;
         self.step = 1.0;
         (self.low, self.high, self.trials) = ((0.0, self.slope), None, 0);
+        Ok(())
     }
 
     /// The derivative along the direction.
-    fn slope_of(&self, gradient: &[f64]) -> f64 {
+    fn slope_of(&self, gradient: &[f64], run: Run<'_>) -> Result<f64> {
         let direction = &self.direction[..gradient.len()];
-        sum_of(gradient, direction, |g, d| g * d.wide())
+        Sweep(run).sum_of(gradient, direction, |g, d| g * d.wide())
     }
 
     /// Forgets the pairs and tries the preconditioned gradient; stalls where that was it.
-    fn give_up(&mut self) -> Progress {
+    fn give_up(&mut self, run: Run<'_>) -> Result<Progress> {
         if self.memory.pairs.is_empty() {
-            return Progress::Stalled;
+            return Ok(Progress::Stalled);
         }
         self.memory.pairs.clear();
-        self.aim();
-        Progress::Searching
+        self.aim(run)?;
+        Ok(Progress::Searching)
     }
 
     /// The next step length: the root of the slope by the secant, kept inside the bracket.
@@ -265,6 +305,8 @@ impl<T: Element> Minimiser<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     /// `sum of scale_j (x_j - 1)^2 / 2 + shift x_j^2 / 2` and its gradient.
@@ -279,10 +321,10 @@ mod tests {
         Iterate { x, value, gradient }
     }
 
-    fn minimise(minimiser: &mut Minimiser<f64>, shift: f64) -> usize {
+    fn minimise(minimiser: &mut Minimiser<f64>, shift: f64, run: Run<'_>) -> usize {
         for count in 1..200 {
             let at = quadratic(minimiser.trial(), shift);
-            assert_ne!(minimiser.tell(at), Progress::Stalled);
+            assert_ne!(minimiser.tell(at, run).unwrap(), Progress::Stalled);
             if minimiser.current().gradient.iter().all(|g| g.abs() < 1e-8) {
                 return count;
             }
@@ -292,14 +334,33 @@ mod tests {
 
     #[test]
     fn a_quadratic_is_solved_and_a_shift_needs_few_steps_more() {
+        let stop = AtomicBool::new(false);
+        let run = Run::new(1, &stop);
         let mut minimiser = Minimiser::new(20).unwrap();
-        minimiser.start(quadratic(vec![0.0; 12], 0.0), vec![1.0; 12]);
-        let cold = minimise(&mut minimiser, 0.0);
-        minimiser.shift(0.5, &[1.0; 12]);
+        minimiser.start(quadratic(vec![0.0; 12], 0.0), vec![1.0; 12], run).unwrap();
+        let cold = minimise(&mut minimiser, 0.0, run);
+        minimiser.shift(0.5, &[1.0; 12], run).unwrap();
         let from = quadratic(minimiser.current().x.clone(), 0.5);
         assert!((from.value - minimiser.current().value).abs() < 1e-12);
-        minimiser.start(from, vec![1.0; 12]);
-        let warm = minimise(&mut minimiser, 0.5);
+        minimiser.start(from, vec![1.0; 12], run).unwrap();
+        let warm = minimise(&mut minimiser, 0.5, run);
         assert!(warm < cold, "{warm} steps after a shift, {cold} from nothing");
+    }
+
+    #[test]
+    fn a_long_direction_is_the_same_from_any_number_of_threads() {
+        let stop = AtomicBool::new(false);
+        let vector = |salt: usize| -> Vec<f64> {
+            (0..3 * PIECE + 5).map(|i| ((i * 31 + salt) % 101) as f64 / 50.0 - 1.0).collect()
+        };
+        let at = |salt: usize| Iterate { x: vector(salt), value: 0.0, gradient: vector(salt) };
+        let direction = |threads: usize| {
+            let sweep = Sweep(Run::new(threads, &stop));
+            let mut memory = Minimiser::<f32>::new(5).unwrap().memory;
+            (0..3).for_each(|i| memory.push(&at(i), &at(3 * i + 7), sweep).unwrap());
+            assert_eq!(memory.pairs.len(), 3);
+            memory.direction(&vector(50), &vec![0.5; 3 * PIECE + 5], sweep).unwrap()
+        };
+        assert_eq!(direction(1), direction(3));
     }
 }

@@ -23,6 +23,7 @@ mod ridge;
 mod scaling;
 mod solve;
 mod sparse;
+mod sweep;
 mod temperature;
 mod watch;
 

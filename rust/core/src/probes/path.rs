@@ -4,11 +4,15 @@ use super::design::Design;
 use super::lbfgs::{Iterate, Minimiser, Progress};
 use super::pass::{Evaluation, Purpose, Task};
 use super::scaling::{Scaling, intercept_step};
+use super::sweep::Sweep;
 use crate::error::Result;
+use crate::parallel::Run;
 use crate::simd::pass::{Element, Loss};
 
 /// The part of the tolerance that the solver aims at: the rest is for the rounding of the result.
 const AIM: f64 = 0.7;
+/// The part that it aims at before the intercepts make Newton's step: the gradient in the weights moves with them.
+const AIM_BEFORE: f64 = 0.35;
 /// Steps after which the Hessian's diagonal is computed anew: on nearly separable data it shrinks by
 /// orders of magnitude on the way, and with the old one a descent takes several times the steps.
 const RENEWAL: usize = 40;
@@ -136,19 +140,19 @@ impl<T: Element> PathSolver<T> {
     }
 
     /// Takes the evaluation of the point asked for.
-    pub fn tell(&mut self, x: Vec<f64>, at: &Evaluation) {
+    pub fn tell(&mut self, x: Vec<f64>, mut at: Evaluation, run: Run<'_>) -> Result<()> {
         self.passes += 1;
         let lambda = self.lambda();
-        let iterate = self.scaling.iterate(x, at, lambda);
+        let iterate = self.scaling.iterate(x, &mut at, lambda, Sweep(run))?;
         let starting = matches!(self.stage, Stage::Starting(_));
         let stalled = match self.stage {
-            Stage::Polishing(_) => return self.check(iterate, at),
+            Stage::Polishing(_) => return self.check(iterate, &at, run),
             Stage::Starting(_) => {
-                self.begin(iterate, at, lambda);
+                self.begin(iterate, at, (lambda, run))?;
                 false
             }
-            _ => match self.minimiser.tell(iterate) {
-                Progress::Searching => return,
+            _ => match self.minimiser.tell(iterate, run)? {
+                Progress::Searching => return Ok(()),
                 Progress::Stalled => true,
                 Progress::Accepted => {
                     self.iterations += 1;
@@ -159,20 +163,22 @@ impl<T: Element> PathSolver<T> {
         if stalled {
             let x = self.minimiser.current().x.clone();
             if self.scaling.unseen {
-                return self.finish_c(x, f64::NAN);
+                return self.finish_c(x, f64::NAN, run);
             }
             // Its held-out loss is to be known: patience counts it like any other.
             (self.stage, self.is_stalled) = (Stage::Polishing(x), true);
-        } else if self.iterations >= self.max_iterations || self.is_done(self.minimiser.current()) {
+        } else if self.iterations >= self.max_iterations || self.is_ready(self.minimiser.current())
+        {
             let current = self.minimiser.current();
             let x = self.polished(current, &self.intercepts);
             if self.scaling.unseen && self.needs_no_polish(current) {
-                return self.finish_c(x, f64::NAN);
+                return self.finish_c(x, f64::NAN, run);
             }
             self.stage = Stage::Polishing(x);
         } else if !starting && self.iterations.is_multiple_of(RENEWAL) {
             self.stage = Stage::Starting(self.minimiser.current().x.clone());
         }
+        Ok(())
     }
 
     /// The point after Newton's step in the intercepts, with their Hessian as in `at`.
@@ -187,41 +193,48 @@ impl<T: Element> PathSolver<T> {
     }
 
     /// Ends the current C at a polished point, or goes on from it if it is not good enough after all.
-    fn check(&mut self, iterate: Iterate, at: &Evaluation) {
-        if self.is_stalled || self.is_done(&iterate) || self.iterations >= self.max_iterations {
+    fn check(&mut self, iterate: Iterate, at: &Evaluation, run: Run<'_>) -> Result<()> {
+        let is_done = self.is_within(AIM, &iterate) || self.iterations >= self.max_iterations;
+        if self.is_stalled || is_done {
             let x = self.polished(&iterate, at);
-            return self.finish_c(x, at.held_out.0 / self.scaling.held_out);
+            return self.finish_c(x, at.held_out.0 / self.scaling.held_out, run);
         }
         self.iterations += 1;
-        let before = self.minimiser.current().clone();
-        self.minimiser.learn(&before, &iterate);
-        self.minimiser.restart(iterate);
+        self.minimiser.learn(&iterate, run)?;
         self.stage = Stage::Descending;
+        self.minimiser.restart(iterate, run)
     }
 
     fn lambda(&self) -> f64 {
         self.scaling.lambda(self.cs[self.solved.len()])
     }
 
-    fn begin(&mut self, at: Iterate, evaluation: &Evaluation, lambda: f64) {
-        let inverse = self.scaling.inverse_diagonal(evaluation, lambda);
-        self.intercepts = Evaluation {
-            curvature: (Vec::new(), evaluation.curvature.1.clone()),
-            intercept_hessian: evaluation.intercept_hessian.clone(),
-            ..Evaluation::default()
-        };
+    fn begin(
+        &mut self,
+        at: Iterate,
+        evaluation: Evaluation,
+        (lambda, run): (f64, Run<'_>),
+    ) -> Result<()> {
+        let inverse = self.scaling.inverse_diagonal(&evaluation, lambda);
+        self.intercepts =
+            Evaluation { curvature: (Vec::new(), evaluation.curvature.1), ..evaluation };
         if !self.solved.is_empty() {
             // The move to the warm start is a step like any other: what it shows is not wasted.
-            let before = self.minimiser.current().clone();
-            self.minimiser.learn(&before, &at);
+            self.minimiser.learn(&at, run)?;
         }
-        self.minimiser.start(at, inverse);
         self.stage = Stage::Descending;
+        self.minimiser.start(at, inverse, run)
     }
 
-    fn is_done(&self, at: &Iterate) -> bool {
+    /// Whether the gap is within this part of the tolerance.
+    fn is_within(&self, part: f64, at: &Iterate) -> bool {
         let (gap, decrement) = self.gaps(at);
-        gap + decrement <= AIM * self.tolerance * at.value
+        gap + decrement <= part * self.tolerance * at.value
+    }
+
+    /// Whether the intercepts may make their last step.
+    fn is_ready(&self, at: &Iterate) -> bool {
+        self.is_within(AIM_BEFORE, at) || (self.is_within(AIM, at) && self.needs_no_polish(at))
     }
 
     /// Whether the certificate should hold after a Newton step in the intercepts, unseen.
@@ -241,7 +254,7 @@ impl<T: Element> PathSolver<T> {
     }
 
     /// Keeps the solution and moves on to the next C, extrapolating along log C.
-    fn finish_c(&mut self, x: Vec<f64>, held_out: f64) {
+    fn finish_c(&mut self, x: Vec<f64>, held_out: f64, run: Run<'_>) -> Result<()> {
         let index = self.solved.len();
         let start = self.next_start(&x, index);
         let (iterations, passes) = (self.iterations, self.passes);
@@ -251,10 +264,11 @@ impl<T: Element> PathSolver<T> {
             None => Stage::Finished,
             Some(start) => {
                 let change = self.lambda() - self.scaling.lambda(self.cs[index]);
-                self.minimiser.shift(change, &self.scaling.penalty);
+                self.minimiser.shift(change, &self.scaling.penalty, run)?;
                 Stage::Starting(start)
             }
         };
+        Ok(())
     }
 
     fn next_start(&self, x: &[f64], index: usize) -> Option<Vec<f64>> {

@@ -2,7 +2,9 @@
 
 use super::dense::solve_definite;
 use super::lbfgs::Iterate;
-use super::pass::{Evaluation, MAX_INTERCEPT_HESSIAN, Task};
+use super::pass::{Evaluation, InterceptHessian, Task};
+use super::sweep::Sweep;
+use crate::error::Result;
 use crate::simd::pass::Loss;
 use crate::simd::vectorised::{sum_of, update};
 
@@ -78,17 +80,24 @@ impl Scaling {
         1.0 / (c * self.total)
     }
 
-    /// The objective and its gradient at `x`, from the sums of a pass there.
-    pub fn iterate(&self, x: Vec<f64>, at: &Evaluation, lambda: f64) -> Iterate {
-        let mut gradient = Vec::with_capacity(x.len());
-        gradient.extend_from_slice(&at.gradient.0);
+    /// The objective and its gradient at `x`, from the sums of a pass there, whose gradient is taken out.
+    pub fn iterate(
+        &self,
+        x: Vec<f64>,
+        at: &mut Evaluation,
+        lambda: f64,
+        sweep: Sweep<'_>,
+    ) -> Result<Iterate> {
+        let mut gradient = std::mem::take(&mut at.gradient.0);
         let share = 1.0 / self.total;
-        update(&mut gradient, &x, &self.penalty, |g, w, p| *g = *g * share + lambda * p * w);
-        let penalty = sum_of(&x[..self.penalty.len()], &self.penalty, |w, p| p * w * w);
+        sweep.update(&mut gradient, &x, &self.penalty, |g, w, p| {
+            *g = *g * share + lambda * p * w;
+        })?;
+        let penalty = sweep.sum_of(&x[..self.penalty.len()], &self.penalty, |w, p| p * w * w)?;
         let free = |constant: &bool| self.intercept && !constant;
         let intercepts = at.gradient.1.iter().zip(&self.constant);
         gradient.extend(intercepts.map(|(g, s)| if free(s) { g / self.total } else { 0.0 }));
-        Iterate { x, value: at.loss / self.total + 0.5 * lambda * penalty, gradient }
+        Ok(Iterate { x, value: at.loss / self.total + 0.5 * lambda * penalty, gradient })
     }
 
     /// The inverse of the Hessian's diagonal.
@@ -130,7 +139,7 @@ pub(crate) fn intercept_step(
     if !scaling.intercept || gradient.iter().all(|&g| g == 0.0) {
         return Some(vec![0.0; n]);
     }
-    if loss != Loss::Softmax || n > MAX_INTERCEPT_HESSIAN {
+    if loss != Loss::Softmax || !InterceptHessian::has_room_for(n) {
         // Exact for independent columns; for very many classes p p' is small beside diag p.
         let terms = gradient.iter().zip(&at.curvature.1);
         let newton = |g: f64, h: f64| if g == 0.0 { 0.0 } else { g * scaling.total / h };
@@ -145,9 +154,13 @@ pub(crate) fn intercept_step(
     let centred: Vec<f64> = live.iter().map(|&k| gradient[k] - mean).collect();
     // H has the vector of ones as its null space; adding its projector makes it definite.
     let size = at.curvature.1.iter().sum::<f64>() / (scaling.total * m as f64);
-    let pairs = live.iter().flat_map(|&i| live.iter().map(move |&j| i * n + j));
+    let entry = |i: usize, j: usize| match i == j {
+        true => at.curvature.1[i],
+        false => -at.intercept_hessian.together(i, j),
+    };
+    let pairs = live.iter().flat_map(|&i| live.iter().map(move |&j| (i, j)));
     let matrix: Vec<f64> =
-        pairs.map(|ij| at.intercept_hessian[ij] / scaling.total + size / m as f64).collect();
+        pairs.map(|(i, j)| entry(i, j) / scaling.total + size / m as f64).collect();
     let solution = solve_definite(&matrix, &centred)?;
     let mut step = vec![0.0; n];
     live.iter().zip(solution).for_each(|(&k, value)| step[k] = value);

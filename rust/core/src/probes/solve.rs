@@ -9,7 +9,7 @@ use super::data::lock;
 use super::design::{Design, Features};
 use super::early_stop::EarlyStop;
 use super::mend::{Draft, finish, rounded};
-use super::pass::{Operand, Pass, Point, Purpose, Target, Task};
+use super::pass::{Evaluation, Operand, Pass, Point, Purpose, Target, Task};
 use super::path::{PathSolver, cold_start};
 use super::scaling::Scaling;
 use super::watch::{Finished, Watch};
@@ -259,14 +259,34 @@ pub(crate) fn drive<T: Element>(
                 })
                 .collect();
             let evaluations = evaluate(&points)?;
-            for ((i, x, _), at) in asked.into_iter().zip(&evaluations) {
-                run.check()?;
-                solvers[i].1.tell(x, at);
-            }
+            tell(solvers, asked.into_iter().map(|(i, x, _)| (i, x)), evaluations, run)?;
             if after(solvers) {
                 return Ok(());
             }
         }
+    })
+}
+
+/// Tells solvers what was found at the points that they asked for, side by side where that is long work.
+fn tell<T: Element>(
+    solvers: &mut [(usize, PathSolver<T>)],
+    asked: impl Iterator<Item = (usize, Vec<f64>)>,
+    evaluations: Vec<Evaluation>,
+    run: Run<'_>,
+) -> Result<()> {
+    const LONG: usize = 1 << 16;
+    let mut rest = solvers.iter_mut().enumerate();
+    let told = asked.zip(evaluations).filter_map(|((place, x), at)| {
+        let (_, (_, solver)) = rest.find(|(i, _)| *i == place)?;
+        Some(Some((solver, x, at)))
+    });
+    let mut told: Vec<_> = told.collect();
+    let length: usize = told.iter().flatten().map(|(_, x, _)| x.len()).sum();
+    let inner = run.share(told.len());
+    let team = if length >= LONG { run } else { run.alone() };
+    team.for_each_mut(&mut told, |_, told| match told.take() {
+        Some((solver, x, at)) => solver.tell(x, at, inner),
+        None => Ok(()),
     })
 }
 

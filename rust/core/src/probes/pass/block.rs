@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Block, Entry, Evaluation, Pass, Purpose, Round, Target, Task};
 use crate::simd::pass::{Element, Loss, LossBlock, padded};
-use crate::simd::vectorised::{sum_of, update};
+use crate::simd::vectorised::sum_of;
 
 /// Buffers of one thread.
 #[derive(Default)]
@@ -16,9 +16,10 @@ pub(super) struct Scratch<T> {
     pub(super) weight: Vec<T>,
     pub(super) loss: Vec<T>,
     pub(super) margin: Vec<T>,
-    powers: Vec<T>,
-    roots: Vec<f64>,
-    inverse_roots: Vec<f64>,
+    pub(super) roots: Vec<T>,
+    pub(super) across: Vec<T>,
+    pub(super) root_weights: Vec<f64>,
+    pub(super) inverse: Vec<f64>,
 }
 
 impl<T: Element> Pass<'_, T> {
@@ -79,55 +80,10 @@ impl<T: Element> Pass<'_, T> {
             for (sum, spread) in sum.curvature.1.iter_mut().zip(scratch.curvature.chunks(ld)) {
                 *sum += sum_all(&spread[..rows.len()]);
             }
-            if !sum.intercept_hessian.is_empty() {
-                self.add_intercept_hessian(task, rows.clone(), logits, scratch, sum);
-            }
+            sum.intercept_hessian.add_block(self.kernels, logits, rows.len(), scratch);
         }
         if entry.purpose == Purpose::Certificate {
             sum.add_margins(task, rows, scratch);
-        }
-    }
-
-    /// `sum s (diag p - p p')` from residuals `s (p - y)`: its off-diagonal part is `-sum s p_k p_l`.
-    fn add_intercept_hessian(
-        &self,
-        task: &Task<'_>,
-        rows: Range<usize>,
-        residuals: &[T],
-        scratch: &mut Scratch<T>,
-        sum: &mut Evaluation,
-    ) {
-        let (ld, k) = (padded(rows.len()), task.columns);
-        // p sqrt(s): the matrix of products of its columns is the sum over rows of s p_k p_l.
-        scratch.powers.clear();
-        scratch.powers.resize(k * ld, T::default());
-        scratch.roots.clear();
-        scratch.roots.extend(scratch.weight.iter().map(|weight| weight.wide().sqrt()));
-        scratch.inverse_roots.clear();
-        let inverse = |&root: &f64| if root > 0.0 { 1.0 / root } else { 0.0 };
-        scratch.inverse_roots.extend(scratch.roots.iter().map(inverse));
-        for (powers, residuals) in scratch.powers.chunks_mut(ld).zip(residuals.chunks(ld)) {
-            update(powers, residuals, &scratch.inverse_roots, |power, residual, inverse| {
-                *power = T::of(residual.wide() * inverse);
-            });
-        }
-        for (i, (class, root)) in scratch.target.iter().zip(&scratch.roots).enumerate() {
-            let own = &mut scratch.powers[class.wide() as usize * ld + i];
-            *own = T::of(own.wide() + root);
-        }
-        let ldk = padded(k);
-        let mut products = vec![T::default(); k * ldk];
-        let bias = vec![T::default(); k];
-        self.kernels.products(&scratch.powers, ld, &scratch.powers, &bias, &mut products, ldk);
-        for i in 0..k {
-            for j in 0..k {
-                sum.intercept_hessian[i * k + j] -=
-                    if i == j { 0.0 } else { products[i * ldk + j].wide() };
-            }
-            sum.intercept_hessian[i * k + i] += scratch.curvature[i * ld..i * ld + rows.len()]
-                .iter()
-                .map(|v| v.wide())
-                .sum::<f64>();
         }
     }
 }

@@ -3,12 +3,11 @@
 use std::ops::Range;
 
 use super::block::Scratch;
-use super::{Entry, Purpose, Task};
+use super::{Entry, InterceptHessian, Purpose, Task};
+use crate::error::Result;
+use crate::parallel::Run;
+use crate::probes::sweep::Sweep;
 use crate::simd::pass::{Element, Loss, padded};
-use crate::simd::vectorised::update;
-
-/// Classes up to which the whole Hessian by the intercepts is formed.
-pub const MAX_INTERCEPT_HESSIAN: usize = 1024;
 
 /// Sums over the weighted rows of a task at a point.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +18,8 @@ pub struct Evaluation {
     pub gradient: (Vec<f64>, Vec<f64>),
     /// Its second derivatives by each `w` and each `b`, if asked for.
     pub curvature: (Vec<f64>, Vec<f64>),
-    /// The Hessian by `b` (softmax only, unless only the gradient is asked for).
-    pub intercept_hessian: Vec<f64>,
+    /// The Hessian by `b`, but for its diagonal (softmax only, unless only the gradient is asked for).
+    pub intercept_hessian: InterceptHessian,
     /// The smallest distance to the decision boundary, in logits (if certifying).
     pub margin: f64,
     /// Weighted loss and weighted accuracy sums over the held-out rows (if certifying).
@@ -63,22 +62,32 @@ impl Evaluation {
         zero(&mut self.curvature.1, k);
         let full = entry.purpose != Purpose::Gradient
             && loss == Loss::Softmax
-            && k <= MAX_INTERCEPT_HESSIAN;
-        zero(&mut self.intercept_hessian, if full { k * k } else { 0 });
+            && InterceptHessian::has_room_for(k);
+        self.intercept_hessian.reset(if full { k } else { 0 });
         self.margin = f64::INFINITY;
         self.held_out = (0.0, 0.0);
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
-        let add = |to: &mut [f64], from: &[f64]| update(to, from, from, |to, from, _| *to += from);
-        self.loss += other.loss;
-        add(&mut self.gradient.0, &other.gradient.0);
-        add(&mut self.gradient.1, &other.gradient.1);
-        add(&mut self.curvature.0, &other.curvature.0);
-        add(&mut self.curvature.1, &other.curvature.1);
-        add(&mut self.intercept_hessian, &other.intercept_hessian);
-        self.margin = self.margin.min(other.margin);
-        self.held_out.0 += other.held_out.0;
-        self.held_out.1 += other.held_out.1;
+    /// Adds what other chunks have summed, in their order.
+    pub(super) fn add_all(&mut self, others: &[&Self], run: Run<'_>) -> Result<()> {
+        let sweep = Sweep(run);
+        let add = |to: &mut Vec<f64>, from: fn(&Self) -> &[f64]| {
+            others.iter().try_for_each(|other| {
+                let from = from(other);
+                sweep.update(to, from, from, |to, from, _| *to += from)
+            })
+        };
+        add(&mut self.gradient.0, |sums| &sums.gradient.0)?;
+        add(&mut self.gradient.1, |sums| &sums.gradient.1)?;
+        add(&mut self.curvature.0, |sums| &sums.curvature.0)?;
+        add(&mut self.curvature.1, |sums| &sums.curvature.1)?;
+        add(&mut self.intercept_hessian.sums, |sums| &sums.intercept_hessian.sums)?;
+        for other in others {
+            self.loss += other.loss;
+            self.margin = self.margin.min(other.margin);
+            self.held_out.0 += other.held_out.0;
+            self.held_out.1 += other.held_out.1;
+        }
+        Ok(())
     }
 }

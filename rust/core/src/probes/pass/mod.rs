@@ -6,13 +6,15 @@
 
 mod block;
 mod evaluation;
+mod hessian;
 mod operand;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use block::Scratch;
-pub use evaluation::{Evaluation, MAX_INTERCEPT_HESSIAN};
+pub use evaluation::Evaluation;
+pub use hessian::InterceptHessian;
 pub use operand::{Block, Filled, Operand};
 
 use super::data::lock;
@@ -223,11 +225,9 @@ impl<'a, T: Element> Pass<'a, T> {
 
     fn collect(&self, run: Run<'_>) -> Result<Vec<Evaluation>> {
         let mut total = std::mem::take(&mut *lock(&self.chunks[0]));
-        for chunk in &self.chunks[1..] {
-            run.check()?;
-            for (total, sum) in total.iter_mut().zip(lock(chunk).iter()) {
-                total.add(sum);
-            }
+        let others: Vec<_> = self.chunks[1..].iter().map(lock).collect();
+        for (at, total) in total.iter_mut().enumerate() {
+            total.add_all(&others.iter().map(|chunk| &chunk[at]).collect::<Vec<_>>(), run)?;
         }
         total.iter_mut().for_each(|sum| self.operand.settle(sum));
         Ok(total)
