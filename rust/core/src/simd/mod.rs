@@ -17,6 +17,7 @@ pub mod moments;
 pub mod pass;
 mod prefetch;
 pub mod products;
+pub mod rivals;
 pub mod rotation;
 #[cfg(feature = "probes")]
 pub mod sparse;

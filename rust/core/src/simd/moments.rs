@@ -8,25 +8,21 @@ use super::kernels::multiversion;
 
 /// Rows of a tile.
 pub const TILE: usize = 8;
-/// The highest power of which [`Kernels::softmax_series`] sums the moment.
-pub const ORDER: usize = 12;
 
 /// One number for each row of a tile.
 pub type Lanes = [f64; TILE];
 
 /// The softmax of the rows of a tile.
 #[derive(Clone, Copy, Debug)]
-pub struct Softmax<const N: usize> {
+pub struct Softmax {
     /// The largest logit, and the sum of all powers of e relative to it: the partition is `total * e^top`.
     pub top: Lanes,
     /// See `top`.
     pub total: Lanes,
     /// The mean move.
     pub mean: Lanes,
-    /// How far a move is from the mean at the most.
-    pub reach: Lanes,
-    /// The central moments of the moves from the second on.
-    pub moments: [Lanes; N],
+    /// The variance of the moves.
+    pub variance: Lanes,
 }
 
 multiversion! {
@@ -37,12 +33,7 @@ multiversion! {
 
 multiversion! {
     /// Mean and variance of the moves; `powers` is overwritten.
-    softmax_spread(moves: &[Lanes], base: &[f64], scale: f64, powers: &mut [Lanes]) -> Softmax<1> = softmax
-}
-
-multiversion! {
-    /// Mean and the central moments up to the order [`ORDER`]; `powers` is overwritten.
-    softmax_series(moves: &[Lanes], base: &[f64], scale: f64, powers: &mut [Lanes]) -> Softmax<{ ORDER - 1 }> = softmax
+    softmax_spread(moves: &[Lanes], base: &[f64], scale: f64, powers: &mut [Lanes]) -> Softmax = softmax
 }
 
 multiversion! {
@@ -63,12 +54,7 @@ fn fill(moves: &mut [Lanes], values: &[f64], ld: usize, centre: &[f64]) {
 }
 
 #[inline(always)]
-fn softmax<const N: usize>(
-    moves: &[Lanes],
-    base: &[f64],
-    scale: f64,
-    powers: &mut [Lanes],
-) -> Softmax<N> {
+fn softmax(moves: &[Lanes], base: &[f64], scale: f64, powers: &mut [Lanes]) -> Softmax {
     let classes = moves.len();
     let (base, powers) = (&base[..classes], &mut powers[..classes]);
     let mut top = [f64::MIN; TILE];
@@ -90,28 +76,17 @@ fn softmax<const N: usize>(
     for i in 0..TILE {
         mean[i] /= total[i];
     }
-    let (mut reach, mut moments) = ([0.0; TILE], [[0.0; TILE]; N]);
+    let mut variance = [0.0; TILE];
     for k in 0..classes {
-        let (mut off, mut term) = ([0.0; TILE], [0.0; TILE]);
         for i in 0..TILE {
-            off[i] = moves[k][i] - mean[i];
-            let size = if off[i] < 0.0 { -off[i] } else { off[i] };
-            reach[i] = if size > reach[i] { size } else { reach[i] };
-            term[i] = powers[k][i] * off[i];
-        }
-        for moment in 0..N {
-            for i in 0..TILE {
-                term[i] *= off[i];
-                moments[moment][i] += term[i];
-            }
+            let off = moves[k][i] - mean[i];
+            variance[i] += powers[k][i] * off * off;
         }
     }
-    for moment in 0..N {
-        for i in 0..TILE {
-            moments[moment][i] /= total[i];
-        }
+    for i in 0..TILE {
+        variance[i] /= total[i];
     }
-    Softmax { top, total, mean, reach, moments }
+    Softmax { top, total, mean, variance }
 }
 
 #[inline(always)]
@@ -136,7 +111,7 @@ fn sigmoids(moves: &[Lanes], signs: &[Lanes], base: &[f64], scale: f64) -> [Lane
 
 /// e^x for x <= 0; below -708 it is e^-708.
 #[inline(always)]
-fn exp(x: f64) -> f64 {
+pub(super) fn exp(x: f64) -> f64 {
     /// Added to a small number, it leaves the nearest whole number in the last bits.
     const SHIFT: f64 = 6_755_399_441_055_744.0;
     const LN2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
@@ -202,15 +177,9 @@ mod tests {
         let base: Vec<f64> = (0..37).map(|k| number(k) / 2.0).collect();
         let sum = |kernels: Kernels| {
             let mut powers = vec![[0.0; TILE]; 37];
-            let series = kernels.softmax_series(&moves, &base, 1.3, &mut powers);
             let spread = kernels.softmax_spread(&moves, &base, 1.3, &mut powers);
-            assert_eq!((spread.mean, spread.moments[0]), (series.mean, series.moments[0]));
-            (
-                series.top,
-                series.total,
-                series.moments,
-                kernels.sigmoid_spread(&moves, &signs, &base, 1.3),
-            )
+            let sums = kernels.sigmoid_spread(&moves, &signs, &base, 1.3);
+            (spread.top, spread.total, spread.mean, spread.variance, sums)
         };
         let all = Kernels::available();
         for kernels in &all {

@@ -21,6 +21,26 @@ const PREDICTIONS: &str = "leave-one-out predictions";
 
 /// What is shown the leave-one-out predictions of a block of rows, penalties x columns x rows.
 pub(super) type Show<'a> = &'a (dyn Fn(Range<usize>, &[f64]) -> Result<()> + Sync);
+/// Which blocks of rows are read.
+#[derive(Clone, Copy)]
+pub(super) enum Blocks {
+    All,
+    /// Every so manieth, the first among them.
+    Every(usize),
+    /// All but these.
+    AllBut(usize),
+}
+
+impl Blocks {
+    fn has(self, block: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Every(step) => block.is_multiple_of(step),
+            Self::AllBut(step) => !block.is_multiple_of(step),
+        }
+    }
+}
+
 /// The factors, the targets along them, and the centres of the targets.
 pub(super) type Parts<'a> = (&'a Factors, &'a [f64], &'a [f64]);
 
@@ -32,19 +52,19 @@ pub(super) fn score<T: Element>(
     run: Run<'_>,
     path: &mut RidgePath<T>,
 ) -> Result<()> {
-    let scores = walk(rows, task, parts, run, (1, None))?;
+    let scores = walk(rows, task, parts, run, (Blocks::All, None))?;
     gather(&scores, task, parts.2.len(), path)
 }
 
-/// Shows the predictions of one block of rows in `every`, each once, in any order and on any thread.
+/// Shows the predictions of blocks of rows, each once, in any order and on any thread.
 pub(super) fn show<T: Element>(
     rows: &CentredRows<'_, T>,
     task: &RidgeTask<'_>,
     parts: Parts<'_>,
     run: Run<'_>,
-    (every, watch): (usize, Show<'_>),
+    (blocks, watch): (Blocks, Show<'_>),
 ) -> Result<()> {
-    walk(rows, task, parts, run, (every, Some(watch)))?;
+    walk(rows, task, parts, run, (blocks, Some(watch)))?;
     Ok(())
 }
 
@@ -54,7 +74,7 @@ fn walk<T: Element>(
     task: &RidgeTask<'_>,
     parts: Parts<'_>,
     run: Run<'_>,
-    blocks: (usize, Option<Show<'_>>),
+    blocks: (Blocks, Option<Show<'_>>),
 ) -> Result<Vec<Scores>> {
     let factors = parts.0;
     // With nearly as many directions as rows most leverages are near one, and single precision would
@@ -71,7 +91,7 @@ fn walk_with<T: Element, E: Element>(
     task: &RidgeTask<'_>,
     (factors, along, centres): Parts<'_>,
     run: Run<'_>,
-    (every, watch): (usize, Option<Show<'_>>),
+    (which, watch): (Blocks, Option<Show<'_>>),
 ) -> Result<Vec<Scores>> {
     let n = task.weight.len();
     let rotation = match factors.coordinates.is_empty() {
@@ -89,7 +109,7 @@ fn walk_with<T: Element, E: Element>(
         let mut scores = Scores { errors, hits, predictions: Vec::new() };
         let mut scratch = Buffers::default();
         let own = chunk * blocks / chunks..(chunk + 1) * blocks / chunks;
-        for at in own.filter(|at| at.is_multiple_of(every)) {
+        for at in own.filter(|&at| which.has(at)) {
             run.check()?;
             let range = at * block..((at + 1) * block).min(n);
             let rows_done = range.len();

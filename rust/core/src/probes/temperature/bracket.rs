@@ -50,14 +50,19 @@ impl Bracket {
     }
 }
 
-/// Searches from `start` with what `look` finds at a scale; returns the scale and what was found there.
-pub fn search<E>(start: f64, mut look: impl FnMut(f64) -> Result<At, E>) -> Result<(f64, At), E> {
+/// Searches from `start` with what `look` finds at a scale, until a step is below `least`, relative to the
+/// scale; returns the scale and what was found there.
+pub fn search<E>(
+    start: f64,
+    least: f64,
+    mut look: impl FnMut(f64) -> Result<At, E>,
+) -> Result<(f64, At), E> {
     const MOST: usize = 60;
     let (mut bracket, mut scale) = (Bracket::default(), start.clamp(LIMITS[0], LIMITS[1]));
     let mut at = look(scale)?;
     for _ in 1..MOST {
         let next = bracket.next(scale, at);
-        if (next - scale).abs() <= STEP * scale {
+        if at.slope == 0.0 || (next - scale).abs() <= least * scale {
             break;
         }
         scale = next;
@@ -81,7 +86,7 @@ mod tests {
     fn finds_the_minimum_from_anywhere_within_the_limits() {
         for best in [3e-6, 0.1, 1.0, 7.0, 300.0] {
             for start in [0.0, 1e-6, 1.0, 1e9] {
-                let found = search(start, |scale| Ok::<_, ()>(at(scale, best))).unwrap();
+                let found = search(start, STEP, |scale| Ok::<_, ()>(at(scale, best))).unwrap();
                 assert!((found.0 / best - 1.0).abs() < 1e-8, "{best} from {start}: {found:?}");
             }
         }
@@ -90,9 +95,9 @@ mod tests {
     #[test]
     fn a_minimum_beyond_the_limits_is_at_the_limit() {
         for (best, limit) in [(0.0, LIMITS[0]), (1e9, LIMITS[1])] {
-            let found = search(1.0, |scale| Ok::<_, ()>(at(scale, best))).unwrap();
+            let found = search(1.0, STEP, |scale| Ok::<_, ()>(at(scale, best))).unwrap();
             assert!((found.0 / limit - 1.0).abs() < 1e-6, "{found:?}");
         }
-        assert_eq!(search(1.0, |_| Err::<At, _>("stop")), Err("stop"));
+        assert_eq!(search(1.0, STEP, |_| Err::<At, _>("stop")), Err("stop"));
     }
 }

@@ -4,15 +4,19 @@
 //! method inside a [`bracket`] finds its minimum. Predictions are read block by block, and sums are those
 //! of fixed chunks in their order, so the result has the same bits for any number of threads.
 
+mod apart;
 mod bracket;
 mod series;
+mod settle;
 mod tile;
 
-pub(super) use bracket::{Bracket, LIMITS};
-pub(super) use series::{Outcome, Part, settle};
-pub(super) use tile::{Columns, Tiles, WIDTH};
+pub(super) use bracket::LIMITS;
+pub(super) use series::Record;
+pub(super) use settle::{Outcome, Part, error, nearby, settle};
+pub(super) use tile::{Columns, Tiles};
 
-use bracket::{At, search};
+use apart::Apart;
+use bracket::{At, STEP, search};
 
 use crate::error::{Error, Result};
 use crate::parallel::Run;
@@ -63,8 +67,12 @@ pub fn fit_scales(stored: &Stored<'_>, run: Run<'_>) -> Result<Vec<Fit>> {
     let mut start = 1.0;
     let mut fits = Vec::new();
     for values in stored.values.chunks(size) {
-        let look = |scale: f64| Ok(sum(&Stored { values, ..*stored }, scale, run)?.0);
-        let (scale, at) = search(start, look)?;
+        let stored = Stored { values, ..*stored };
+        let look = |scale: f64| Ok(sum(&stored, scale, run)?.0);
+        let (scale, at) = match apart(&stored, run)? {
+            Some(scale) => (scale, look(scale)?),
+            None => search(start, STEP, look)?,
+        };
         fits.push(Fit { scale, loss: at.loss });
         start = scale;
     }
@@ -72,25 +80,60 @@ pub fn fit_scales(stored: &Stored<'_>, run: Run<'_>) -> Result<Vec<Fit>> {
 }
 
 /// About the best scale, from few rows: as if one more was wrong by what is usual, so that rows without an
-/// error do not ask for an infinite one. The search begins at `start`.
-pub(super) fn guess(stored: &Stored<'_>, start: f64, run: Run<'_>) -> Result<f64> {
+/// error do not ask for an infinite one; and what is usual. The search begins at `start`.
+pub(super) fn guess(stored: &Stored<'_>, start: f64, run: Run<'_>) -> Result<(f64, f64)> {
+    const ROUGH: f64 = 1e-3;
+    let mut usual = 0.0;
     let look = |scale: f64| {
         let (mut at, own) = sum(stored, scale, run)?;
         at.slope += own / stored.share.len() as f64;
+        usual = own;
         Ok(at)
     };
-    Ok(search(start, look)?.0)
+    let (scale, _) = search(start, ROUGH, look)?;
+    Ok((scale, usual))
 }
 
 /// Log-loss and derivatives at a scale, and the weighted size of the moves of the own classes.
 fn sum(stored: &Stored<'_>, scale: f64, run: Run<'_>) -> Result<(At, f64)> {
+    let mut total = (At::default(), 0.0);
+    let sums = tiles(stored, run, |buffers, (from, at), share, sum: &mut (At, f64)| {
+        let (of_tile, own) = buffers.sum(from, at, scale, share);
+        sum.0.add(1.0, of_tile);
+        sum.1 += own;
+    })?;
+    for (at, own) in sums {
+        total.0.add(1.0, at);
+        total.1 += own;
+    }
+    Ok(total)
+}
+
+/// The scale where no row is wrong, see [`apart`].
+fn apart(stored: &Stored<'_>, run: Run<'_>) -> Result<Option<f64>> {
+    let found = tiles(stored, run, |buffers, (from, at), share, apart: &mut Apart| {
+        *apart = apart.and(buffers.apart(from, at, share));
+    })?;
+    let classes = if matches!(stored.goal, Goal::Signs(_)) { 2 } else { stored.centre.len() };
+    Ok(found.into_iter().fold(Apart::default(), Apart::and).scale(classes))
+}
+
+/// Where a tile is: columns, place and row of its first row, and how many it has.
+type Place<'a> = (Columns<'a>, (usize, usize, usize));
+
+/// Visits tile by tile, in chunks that are the same for any number of threads; what each chunk comes to.
+fn tiles<S: Default + Send>(
+    stored: &Stored<'_>,
+    run: Run<'_>,
+    visit: impl Fn(&mut Tiles<'_>, Place<'_>, &[f64], &mut S) + Sync,
+) -> Result<Vec<S>> {
     let rows = stored.share.len();
     let tiles = rows.div_ceil(TILE);
     let chunks = CHUNKS.min(tiles);
     let kernels = Kernels::current()?;
     let from = Columns { values: stored.values, ld: rows };
-    let sums = run.collect(chunks, |chunk| {
-        let mut sum = (At::default(), 0.0);
+    run.collect(chunks, |chunk| {
+        let mut sum = S::default();
         let mut buffers = Tiles::new(stored.goal, stored.centre, kernels);
         for tile in chunk * tiles / chunks..(chunk + 1) * tiles / chunks {
             if tile % CHECKED == 0 {
@@ -99,18 +142,10 @@ fn sum(stored: &Stored<'_>, scale: f64, run: Run<'_>) -> Result<(At, f64)> {
             let first = tile * TILE;
             let count = TILE.min(rows - first);
             let share = &stored.share[first..first + count];
-            let (at, own) = buffers.sum(from, (first, first, count), scale, share);
-            sum.0.add(1.0, at);
-            sum.1 += own;
+            visit(&mut buffers, (from, (first, first, count)), share, &mut sum);
         }
         Ok(sum)
-    })?;
-    let mut total = (At::default(), 0.0);
-    for (at, own) in sums {
-        total.0.add(1.0, at);
-        total.1 += own;
-    }
-    Ok(total)
+    })
 }
 
 fn check(stored: &Stored<'_>, size: usize) -> Result<()> {

@@ -44,17 +44,61 @@ impl Made {
         (0..rows).map(loss).sum()
     }
 
-    /// The series about a scale.
-    fn series(&self, scale: f64) -> Vec<f64> {
+    /// What is kept of the rows about a scale.
+    fn records(&self, scale: f64) -> Vec<Record> {
         let stored = self.stored();
         let (rows, mut found) = (self.share.len(), Vec::new());
         let mut tiles = Tiles::new(stored.goal, stored.centre, Kernels::current().unwrap());
         for first in (0..rows).step_by(TILE) {
             let from = Columns { values: &self.values, ld: rows };
             let at = (first, first, TILE.min(rows - first));
-            tiles.series(from, at, (&self.labels, scale), &mut found);
+            tiles.records(from, at, (&self.labels, scale), &mut found);
         }
         found
+    }
+
+    /// What comes out of records about a scale.
+    fn settle(&self, about: f64) -> Outcome {
+        let (stop, records) = (AtomicBool::new(false), self.records(about));
+        let parts = [Part { about, records: &records, share: &self.share }];
+        settle(&parts, about, self.centre.len(), Run::new(1, &stop)).unwrap()
+    }
+
+    /// The class of a row is so much ahead of its nearest rival, centres aside.
+    fn lead(&mut self, row: usize, by: f64) {
+        let (rows, own) = (self.share.len(), self.labels[row] as usize);
+        let ahead = |k: usize| self.values[k * rows + row] - self.centre[k];
+        let rivals = (0..self.centre.len()).filter(|&k| k != own);
+        let nearest = rivals.map(ahead).fold(f64::NEG_INFINITY, f64::max);
+        self.values[own * rows + row] = self.centre[own] + nearest + by;
+    }
+
+    /// The slope of the log-loss, by plain loops that lose no digits of a small probability.
+    fn slope(&self, scale: f64) -> f64 {
+        let (rows, columns) = (self.share.len(), self.centre.len());
+        let of_row = |i: usize| {
+            let own = self.labels[i] as usize;
+            let ahead = |k: usize| {
+                let of = |k: usize| self.values[k * rows + i] - self.centre[k];
+                of(k) - of(own)
+            };
+            let logit = |k: usize| self.centre[k] - self.centre[own] + scale * ahead(k);
+            let top = (0..columns).map(logit).fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = (0..columns).map(|k| (logit(k) - top).exp()).sum();
+            let rivals = (0..columns).filter(|&k| k != own);
+            rivals.map(|k| (logit(k) - top).exp() / total * ahead(k)).sum::<f64>()
+        };
+        (0..rows).map(|i| self.share[i] * of_row(i)).sum()
+    }
+
+    /// Where the slope changes its sign, by halving.
+    fn best(&self) -> f64 {
+        let (mut low, mut high) = (LIMITS[0], LIMITS[1]);
+        for _ in 0..60 {
+            let middle = (low * high).sqrt();
+            if self.slope(middle) < 0.0 { low = middle } else { high = middle }
+        }
+        low
     }
 }
 
@@ -77,45 +121,128 @@ fn the_scale_is_the_best_one_whatever_the_threads() {
 }
 
 #[test]
-fn a_series_finds_what_the_predictions_do_or_says_that_it_does_not_reach() {
+fn records_find_what_the_predictions_do_or_say_that_they_do_not_reach() {
     let stop = AtomicBool::new(false);
     let run = Run::new(1, &stop);
     for use_of in [0.05, 0.4, 1.0] {
         let made = made(300, 21, use_of);
         let best = fit_scales(&made.stored(), run).unwrap()[0];
         for off in [1.0, 1.01, 0.95, 1.2] {
-            let values = made.series(best.scale * off);
-            let parts = [Part { values: &values, share: &made.share }];
-            let mut bracket = Bracket::default();
-            match settle(&parts, best.scale * off, &mut bracket, run).unwrap() {
-                Outcome::Settled(scale, loss) => {
+            match made.settle(best.scale * off) {
+                Outcome::Settled(Fit { scale, loss }) => {
                     assert!((scale / best.scale - 1.0).abs() < 2e-9, "{use_of} {off}");
                     assert!((loss / best.loss - 1.0).abs() < 1e-12, "{use_of} {off}");
                 }
-                Outcome::Open(_) => assert!(off > 1.1, "{use_of} {off}"),
+                Outcome::Open { .. } => assert!(off > 1.1, "{use_of} {off}"),
             }
         }
     }
 }
 
 #[test]
-fn a_series_from_far_away_stays_open() {
-    let stop = AtomicBool::new(false);
-    let made = made(300, 21, 1.0);
-    let values = made.series(100.0);
-    let parts = [Part { values: &values, share: &made.share }];
-    let found = settle(&parts, 100.0, &mut Bracket::default(), Run::new(1, &stop)).unwrap();
-    assert!(matches!(found, Outcome::Open(scale) if scale < 100.0), "{found:?}");
+fn records_from_far_away_stay_open() {
+    let found = made(300, 21, 1.0).settle(100.0);
+    assert!(matches!(found, Outcome::Open { scale, .. } if scale < 100.0), "{found:?}");
 }
 
 #[test]
 fn useless_rows_settle_at_the_lower_limit() {
+    let found = made(300, 21, -1.0).settle(LIMITS[0]);
+    let is_there = |fit: Fit| fit.scale == LIMITS[0];
+    assert!(matches!(found, Outcome::Settled(fit) if is_there(fit)), "{found:?}");
+}
+
+/// Predictions of which only these rows are not far ahead, by so much; all rows else are right.
+fn nearly_apart(leads: &[f64]) -> Made {
+    let mut made = made(300, 40, 4.0);
+    leads.iter().enumerate().for_each(|(at, &by)| made.lead(at * 31, by));
+    made
+}
+
+#[test]
+fn few_rows_that_matter_have_the_best_scale_of_plain_loops() {
     let stop = AtomicBool::new(false);
-    let made = made(300, 21, -1.0);
-    let values = made.series(LIMITS[0]);
-    let parts = [Part { values: &values, share: &made.share }];
-    let found = settle(&parts, LIMITS[0], &mut Bracket::default(), Run::new(1, &stop)).unwrap();
-    assert!(matches!(found, Outcome::Settled(scale, _) if scale == LIMITS[0]), "{found:?}");
+    let cases: [&[f64]; 5] =
+        [&[-0.2], &[-0.01], &[-1.5, 1e-3, 0.02], &[-1e-3, 0.3, 0.2, 0.1], &[-0.5, 0.0]];
+    for leads in cases {
+        let made = nearly_apart(leads);
+        let best = made.best();
+        let stored = fit_scales(&made.stored(), Run::new(1, &stop)).unwrap()[0];
+        assert!((stored.scale / best - 1.0).abs() < 2e-9, "{leads:?} {stored:?} {best}");
+        for off in [0.7, 0.9, 1.0, 1.1] {
+            match made.settle(best * off) {
+                Outcome::Settled(fit) => {
+                    assert!(
+                        (fit.scale / best - 1.0).abs() < 2e-9,
+                        "{leads:?} {off} {fit:?} {best}"
+                    );
+                    assert!((fit.loss / made.loss(best) - 1.0).abs() < 1e-11, "{leads:?} {off}");
+                }
+                // Not known, but about right.
+                Outcome::Open { scale, .. } => {
+                    assert!(
+                        off < 0.8 && (scale / best - 1.0).abs() < 0.01,
+                        "{leads:?} {off} {scale}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_without_an_error_have_the_least_scale_at_which_nothing_is_left_of_the_loss() {
+    let stop = AtomicBool::new(false);
+    for lead in [1e-9, 1e-3, 0.1, 1.0] {
+        let made = nearly_apart(&[lead, 2.0 * lead + 0.1]);
+        let fit = fit_scales(&made.stored(), Run::new(1, &stop)).unwrap()[0];
+        let expected = (40.0 / f64::EPSILON).ln() / lead;
+        assert!((fit.scale / expected.min(LIMITS[1]) - 1.0).abs() < 1e-6, "{lead} {fit:?}");
+        // It falls still, but there is nothing to be gained.
+        assert!(made.slope(fit.scale) < 0.0 && (lead < 1e-4 || fit.loss < 1e-15), "{fit:?}");
+        // From far below, where other records would not reach: one walk is enough.
+        let about = fit.scale.min(20.0) / 8.0;
+        let Outcome::Settled(found) = made.settle(about) else { panic!("{lead}") };
+        assert_eq!(found.scale, fit.scale);
+        let rounding = 1e-14 + 1e-18 * fit.scale;
+        assert!((found.loss - fit.loss).abs() < rounding, "{found:?} {fit:?}");
+        let beyond = made.settle(fit.scale * 2.0);
+        let scale = fit.scale;
+        assert!(matches!(beyond, Outcome::Open { scale: at, .. } if at == scale), "{beyond:?}");
+    }
+}
+
+#[test]
+fn rivals_that_are_level_have_no_say_in_the_scale() {
+    let stop = AtomicBool::new(false);
+    let mut made = nearly_apart(&[0.25]);
+    made.centre.fill(0.0);
+    (0..300).for_each(|row| made.lead(row, if row == 62 { 0.0 } else { 0.5 }));
+    let fit = fit_scales(&made.stored(), Run::new(1, &stop)).unwrap()[0];
+    assert!((fit.loss - made.share[62] * 2f64.ln()).abs() < 1e-12, "{fit:?}");
+    let Outcome::Settled(found) = made.settle(fit.scale / 4.0) else { panic!("open") };
+    assert!(found.scale == fit.scale && (found.loss - fit.loss).abs() < 1e-14);
+}
+
+#[test]
+fn what_records_say_of_their_error_is_true() {
+    for (use_of, leads) in [(0.3, &[][..]), (1.0, &[-0.1]), (4.0, &[-0.2, 0.1])] {
+        let mut made = made(200, 40, use_of);
+        leads.iter().enumerate().for_each(|(at, &by)| made.lead(at * 31, by));
+        for about in [0.5, 3.0, 20.0] {
+            let records = made.records(about);
+            for off in [0.2, 0.5, 0.9, 1.2, 2.0, 10.0] {
+                let scale = about * off;
+                let rows = records.iter().zip(&made.share);
+                let (slope, error) = rows.fold((0.0, 1e-13), |(slope, error), (record, share)| {
+                    let step = scale - about;
+                    (slope + share * record.look(step).slope, error + share * record.error(step))
+                });
+                let off_by = (slope - made.slope(scale)).abs();
+                assert!(off_by <= error, "{use_of} {about} {off}: {off_by} {error}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -124,7 +251,7 @@ fn rows_without_an_error_ask_for_no_infinite_scale() {
     let made = made(64, 21, 5.0);
     let run = Run::new(1, &stop);
     assert!(fit_scales(&made.stored(), run).unwrap()[0].scale > 10.0);
-    let guessed = guess(&made.stored(), 1.0, run).unwrap();
+    let (guessed, _) = guess(&made.stored(), 1.0, run).unwrap();
     assert!((0.1..10.0).contains(&guessed), "{guessed}");
 }
 

@@ -1,9 +1,11 @@
 //! Eight rows of predictions at a time, as the kernels take them.
 
 use super::Goal;
+use super::apart::Apart;
 use super::bracket::At;
+use super::series::Record;
 use crate::simd::Kernels;
-use crate::simd::moments::{Lanes, ORDER, Softmax, TILE};
+use crate::simd::moments::{Lanes, TILE};
 
 /// Columns of predictions for some rows: column k starts at `k * ld`.
 #[derive(Clone, Copy, Debug)]
@@ -11,9 +13,6 @@ pub struct Columns<'a> {
     pub values: &'a [f64],
     pub ld: usize,
 }
-
-/// What is known of a row whose predictions are scaled by about as much: see [`super::series`].
-pub const WIDTH: usize = ORDER + 2;
 
 /// Buffers for one tile after the other.
 pub struct Tiles<'a> {
@@ -60,8 +59,11 @@ impl<'a> Tiles<'a> {
                 let (moves, powers) = (&self.moves, &mut self.powers);
                 let found = self.kernels.softmax_spread(moves, self.centre, scale, powers);
                 for (i, (label, share)) in labels[row..row + count].iter().zip(share).enumerate() {
-                    let (loss, slope, own) = self.own(&found, i, *label as usize, scale);
-                    sum.add(*share, At { loss, slope, curvature: found.moments[0][i] });
+                    let (label, own) = (*label as usize, self.moves[*label as usize][i]);
+                    let below = found.top[i] - (self.centre[label] + scale * own);
+                    let loss = found.total[i].ln() + below;
+                    let slope = found.mean[i] - own;
+                    sum.add(*share, At { loss, slope, curvature: found.variance[i] });
                     own_moves += share * own.abs();
                 }
             }
@@ -82,39 +84,44 @@ impl<'a> Tiles<'a> {
         (sum, own_moves)
     }
 
-    /// The series of `count` rows about `scale`, [`WIDTH`] numbers a row: loss, slope, reach, and the
-    /// moments from the second on over the factorials.
-    pub fn series(
+    /// How far the nearest rivals of `count` rows are behind, see [`super::apart`].
+    pub fn apart(
+        &mut self,
+        from: Columns<'_>,
+        (place, row, count): (usize, usize, usize),
+        share: &[f64],
+    ) -> Apart {
+        self.take(from, place, count);
+        let (mut apart, columns) = (Apart::default(), self.centre.len());
+        for (i, _) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            match self.goal {
+                Goal::Classes(labels) => {
+                    let own = labels[row + i] as usize;
+                    let rivals = (0..columns).filter(|&k| k != own);
+                    rivals.for_each(|k| apart.add(self.moves[k][i] - self.moves[own][i]));
+                }
+                Goal::Signs(signs) => {
+                    let sign = |k: usize| signs[k * (signs.len() / columns) + row + i];
+                    (0..columns).for_each(|k| apart.add(-2.0 * sign(k) * self.moves[k][i]));
+                }
+            }
+        }
+        apart
+    }
+
+    /// What is to be known of `count` rows about `scale`.
+    pub fn records(
         &mut self,
         from: Columns<'_>,
         (place, row, count): (usize, usize, usize),
         (labels, scale): (&[u32], f64),
-        found: &mut Vec<f64>,
+        found: &mut Vec<Record>,
     ) {
         self.take(from, place, count);
-        let (moves, powers) = (&self.moves, &mut self.powers);
-        let softmax = self.kernels.softmax_series(moves, self.centre, scale, powers);
-        for (i, label) in labels[row..row + count].iter().enumerate() {
-            let (loss, slope, _) = self.own(&softmax, i, *label as usize, scale);
-            found.extend([loss, slope, softmax.reach[i]]);
-            let mut factorial = 1.0;
-            for (order, moment) in (2u32..).zip(&softmax.moments) {
-                factorial *= f64::from(order);
-                found.push(moment[i] / factorial);
-            }
-        }
-    }
-
-    /// Loss and slope of a row of the tile, and the move of its class.
-    fn own<const N: usize>(
-        &self,
-        found: &Softmax<N>,
-        i: usize,
-        label: usize,
-        scale: f64,
-    ) -> (f64, f64, f64) {
-        let own = self.moves[label][i];
-        let below = found.top[i] - (self.centre[label] + scale * own);
-        (found.total[i].ln() + below, found.mean[i] - own, own)
+        let mut own = [0; TILE];
+        own.iter_mut().zip(&labels[row..row + count]).for_each(|(to, label)| *to = *label as usize);
+        let (moves, powers) = (&mut self.moves, &mut self.powers);
+        let rivals = self.kernels.softmax_rivals(moves, self.centre, &own, scale, powers);
+        found.extend((0..count).map(|i| Record::of(&rivals, i)));
     }
 }
