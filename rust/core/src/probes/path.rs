@@ -288,7 +288,7 @@ impl<T: Element> PathSolver<T> {
 /// The squared hinge sees but the rows within the margin, where its diagonal says little: there only
 /// the pairs know the Hessian, and with few of them a separable problem takes several times the steps.
 fn capacity(loss: Loss, rows: usize, length: usize) -> usize {
-    const BYTES: usize = 512 << 20;
+    const BYTES: usize = 256 << 20;
     const LITTLE: usize = 1 << 13;
     let affordable = (rows / 40).clamp(6, 100).max((LITTLE / length).min(50));
     let affordable = if loss == Loss::SquaredHinge { 100 } else { affordable };
