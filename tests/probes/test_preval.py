@@ -107,14 +107,33 @@ def test_the_core_finds_the_scale_that_numpy_does(rows, classes, use):
         assert in_core(*made, threads=3) == (scale, loss)
 
 
-def test_the_scale_stays_within_its_limits():
-    """Perfect predictions want an infinite scale, useless ones none."""
-    moves, labels = np.array([[1.0, -1], [-1, 1]]), np.array([0, 1])
-    share = np.full(2, 0.5)
+def test_where_no_row_is_wrong_the_nearest_one_counts_as_wrong():
+    """Ten rows right by 2 and one by 1.5: it is as if that one had the other label."""
+    labels = np.arange(11) % 2
+    lead = np.r_[np.full(10, 2.0), 1.5]
+    moves = np.where(labels[:, None] == np.arange(2), 0.5, -0.5) * lead[:, None]
+    share = np.full(11, 1 / 11)
     scale, loss = in_core(moves, np.zeros(2), labels, share)
-    assert scale > 10
-    assert loss < 1e-8
-    assert in_core(-moves, np.zeros(2), labels, share)[0] == pytest.approx(1e-6, rel=1e-3)
+    flipped = np.r_[labels[:10], 1 - labels[10]].astype(np.uint32)
+    assert scale == pytest.approx(fit_scale(moves, np.zeros(2), flipped, share)[0], rel=1e-8)
+    assert loss == pytest.approx(np.logaddexp(0, -scale * lead).mean(), rel=1e-8)
+
+
+def test_the_nearest_row_does_not_blow_up_the_scale():
+    """A lead of 1e-9, or a rival level up to rounding: neither asks for a scale at the limit of 1e6."""
+    labels = np.arange(40) % 2
+    moves = np.where(labels[:, None] == np.arange(2), 0.5, -0.5)
+    share = np.full(40, 1 / 40)
+    for lead in (1e-9, 6e-17, 0.0, -6e-17):
+        moves[7] = [0.3, 0.3 + lead] if labels[7] else [0.3 + lead, 0.3]
+        scale, loss = in_core(moves, np.zeros(2), labels, share)
+        assert scale < 50
+        assert loss == pytest.approx(np.log(2) / 40 + np.log1p(np.exp(-scale)) * 39 / 40, rel=1e-6)
+
+
+def test_useless_predictions_are_at_the_lower_limit():
+    moves, share = np.array([[-1.0, 1], [1, -1]]), np.full(2, 0.5)
+    assert in_core(moves, np.zeros(2), np.array([0, 1]), share)[0] == pytest.approx(1e-6, rel=1e-3)
 
 
 def crowded(rows, classes, noise, seed=0):

@@ -38,8 +38,8 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
     come with it. With m the mean of the targets and f the prediction beyond it, the probabilities are
     ``softmax(m + f / temperature)``; for every alpha the temperature minimises the log-loss of the
     leave-one-out predictions (a convex problem in one number), and the alpha with the least log-loss wins.
-    Where no row is wrong when it is left out, the temperature is the one at which the nearest rival of any
-    row has 2^-52 / K of the odds.
+    Where no row is wrong when it is left out that log-loss would fall for ever: then the row that is nearest
+    to it counts as wrong, with the label of its nearest rival.
 
     With ``Y`` of shape (n, L), 0 and 1, each label is a pair of classes of its own, and one temperature
     serves all of them.
@@ -95,8 +95,9 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
 
         Args:
             X: (n, d) features. Memory beside the targets (n, K) float64: O(d^2), and 248 bytes a row and
-                alpha, or twice that, 64 or 128 MB at a time; with several labels per row, or ``groups``, the
-                predictions (n, K) of as many alphas as fit into 256 MB, at least one.
+                alpha, or twice that, for as many alphas at a time as 64 MB hold, at least one. Up to 32
+                classes, with several labels per row, or ``groups``: the predictions (n, K) of as many alphas
+                as fit into 256 MB, at least one.
             y: (n,) class labels; or (n, L), 0 and 1 for each label, two or more labels: one temperature for
                 all of them, at the least mean log-loss.
             groups: (n,) rows of one group (a person, copies of one sample) do not vouch for each other:

@@ -12,10 +12,17 @@ pub const LISTED: usize = 8;
 /// The highest power of which the moment is summed.
 pub const ORDER: usize = 12;
 
+/// What a move is beyond another: zero if that may be rounding alone, where moves and logits without a move
+/// have this size together.
+#[inline(always)]
+pub fn unless_level(beyond: f64, size: f64) -> f64 {
+    if beyond.abs() <= 8.0 * f64::EPSILON * size { 0.0 } else { beyond }
+}
+
 /// The rivals of the rows of a tile: all moves and logits are less those of the own class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rivals {
-    /// The moves and the logits of the largest moves.
+    /// The moves and the logits of the largest moves; those that are level with the own class move by 0.
     pub listed: [[Lanes; 2]; LISTED],
     /// The logarithm of the sum of the powers of e of all other logits.
     pub mass: Lanes,
@@ -41,9 +48,14 @@ fn rivals(
     scale: f64,
     powers: &mut [Lanes],
 ) -> Rivals {
-    compare(moves, base, own, scale, powers);
-    let least = least_listed(moves);
-    let listed = list(moves, own, &least, powers);
+    let size = compare(moves, base, own, scale, powers);
+    let (least, ties) = least_listed(moves);
+    let mut listed = list(moves, own, (&least, ties), powers);
+    for [ahead, _] in &mut listed {
+        for i in 0..TILE {
+            ahead[i] = unless_level(ahead[i], size[i]);
+        }
+    }
     let (top, total, mean) = weigh(moves, powers);
     let mut mass = [0.0; TILE];
     for i in 0..TILE {
@@ -58,6 +70,7 @@ fn rivals(
 }
 
 /// Moves become those beyond the own class's, `powers` the logits beyond its. The own class itself moves least.
+/// Returns the largest size of what moves were subtracted from.
 #[inline(always)]
 fn compare(
     moves: &mut [Lanes],
@@ -65,9 +78,10 @@ fn compare(
     own: &[usize; TILE],
     scale: f64,
     powers: &mut [Lanes],
-) {
+) -> Lanes {
     let classes = moves.len();
     let (base, powers) = (&base[..classes], &mut powers[..classes]);
+    let mut size = [0.0; TILE];
     let (mut own_move, mut own_base) = ([0.0; TILE], [0.0; TILE]);
     for i in 0..TILE {
         own_move[i] = moves[own[i]][i];
@@ -75,6 +89,8 @@ fn compare(
     }
     for k in 0..classes {
         for i in 0..TILE {
+            let of_class = moves[k][i].abs() + base[k].abs();
+            size[i] = if of_class > size[i] { of_class } else { size[i] };
             moves[k][i] -= own_move[i];
             powers[k][i] = base[k] - own_base[i] + scale * moves[k][i];
         }
@@ -82,13 +98,21 @@ fn compare(
     for i in 0..TILE {
         moves[own[i]][i] = f64::MIN;
     }
+    size
 }
 
-/// The least of the [`LISTED`] largest moves.
+/// The least of the [`LISTED`] largest moves, and how many of these are no larger.
 #[inline(always)]
-fn least_listed(moves: &[Lanes]) -> Lanes {
+fn least_listed(moves: &[Lanes]) -> (Lanes, [usize; TILE]) {
     let mut largest = [[f64::MIN; TILE]; LISTED];
     for k in 0..moves.len() {
+        let mut any = false;
+        for i in 0..TILE {
+            any |= moves[k][i] > largest[LISTED - 1][i];
+        }
+        if !any {
+            continue;
+        }
         let mut less = moves[k];
         for place in 0..LISTED {
             for i in 0..TILE {
@@ -99,19 +123,26 @@ fn least_listed(moves: &[Lanes]) -> Lanes {
             }
         }
     }
-    largest[LISTED - 1]
+    let (least, mut ties) = (largest[LISTED - 1], [0; TILE]);
+    for place in 0..LISTED {
+        for i in 0..TILE {
+            ties[i] += usize::from(largest[place][i] <= least[i]);
+        }
+    }
+    (least, ties)
 }
 
 /// Takes the largest moves and the own class out: what stays in their place has no power, and a move that
-/// no other exceeds.
+/// no other exceeds. Of equal moves at the last places the first ones are taken.
 #[inline(always)]
 fn list(
     moves: &mut [Lanes],
     own: &[usize; TILE],
-    least: &Lanes,
+    (least, mut ties): (&Lanes, [usize; TILE]),
     powers: &mut [Lanes],
 ) -> [[Lanes; 2]; LISTED] {
-    let mut listed = [[[0.0; TILE]; 2]; LISTED];
+    // What is not filled is a row of what is not a number.
+    let mut listed = [[[f64::NAN; TILE]; 2]; LISTED];
     let mut count = [0; TILE];
     for k in 0..moves.len() {
         let mut any = false;
@@ -122,7 +153,9 @@ fn list(
             continue;
         }
         for i in 0..TILE {
-            if moves[k][i] >= least[i] && count[i] < LISTED {
+            let is_tied = moves[k][i] == least[i];
+            if moves[k][i] > least[i] || (is_tied && ties[i] > 0) {
+                ties[i] -= usize::from(is_tied);
                 listed[count[i]][0][i] = moves[k][i];
                 listed[count[i]][1][i] = powers[k][i];
                 count[i] += 1;
@@ -205,7 +238,18 @@ mod tests {
     }
 
     fn tile(classes: usize) -> (Vec<Lanes>, Vec<f64>, [usize; TILE]) {
-        let moves = (0..classes).map(|k| std::array::from_fn(|i| number(k * TILE + i))).collect();
+        let mut moves: Vec<Lanes> =
+            (0..classes).map(|k| std::array::from_fn(|i| number(k * TILE + i))).collect();
+        // Two lanes of few different moves: many are as large as the last that is listed.
+        for (k, moves) in moves.iter_mut().enumerate() {
+            moves[2] = moves[2].round();
+            moves[5] = match k {
+                20 => 0.3,
+                1..5 => -1.0,
+                10..16 => -0.5,
+                _ => -2.0,
+            };
+        }
         let base = (0..classes).map(|k| number(k) / 2.0).collect();
         (moves, base, std::array::from_fn(|i| i * 5 % classes))
     }
@@ -240,6 +284,22 @@ mod tests {
                 let expected = far.iter().map(term).sum::<f64>() / total;
                 assert!((moment[i] - expected).abs() < 1e-11 * (1.0 + expected.abs()), "{order}");
             }
+        }
+    }
+
+    #[test]
+    fn a_rival_that_is_level_but_for_rounding_is_not_ahead() {
+        let kernels = Kernels::current().unwrap();
+        let one_up = 0.7f64.next_up();
+        for (rival, expected) in [(one_up, 0.0), (0.7, 0.0), (0.7 + 1e-9, 0.7 + 1e-9 - 0.7)] {
+            let mut moves = vec![[-3.0; TILE]; 12];
+            moves[4] = [0.7; TILE];
+            moves[9] = [rival; TILE];
+            let mut powers = vec![[0.0; TILE]; 12];
+            let found =
+                kernels.softmax_rivals(&mut moves, &[0.1; 12], &[4; TILE], 2.0, &mut powers);
+            let ahead = found.listed.iter().map(|[moves, _]| moves[3]).fold(f64::MIN, f64::max);
+            assert_eq!(ahead, expected);
         }
     }
 

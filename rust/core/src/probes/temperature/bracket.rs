@@ -51,7 +51,7 @@ impl Bracket {
 }
 
 /// Searches from `start` with what `look` finds at a scale, until a step is below `least`, relative to the
-/// scale; returns the scale and what was found there.
+/// scale; returns the scale after that step and what is found there, to the second order of the step.
 pub fn search<E>(
     start: f64,
     least: f64,
@@ -62,8 +62,13 @@ pub fn search<E>(
     let mut at = look(scale)?;
     for _ in 1..MOST {
         let next = bracket.next(scale, at);
-        if at.slope == 0.0 || (next - scale).abs() <= least * scale {
+        if at.slope == 0.0 {
             break;
+        }
+        let step = next - scale;
+        if step.abs() <= least * scale {
+            at.loss += step * (at.slope + step * at.curvature / 2.0);
+            return Ok((next, at));
         }
         scale = next;
         at = look(scale)?;

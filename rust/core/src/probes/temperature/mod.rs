@@ -68,54 +68,41 @@ pub fn fit_scales(stored: &Stored<'_>, run: Run<'_>) -> Result<Vec<Fit>> {
     let mut fits = Vec::new();
     for values in stored.values.chunks(size) {
         let stored = Stored { values, ..*stored };
-        let look = |scale: f64| Ok(sum(&stored, scale, run)?.0);
-        let (scale, at) = match apart(&stored, run)? {
-            Some(scale) => (scale, look(scale)?),
-            None => search(start, STEP, look)?,
-        };
-        fits.push(Fit { scale, loss: at.loss });
+        let extra = apart(&stored, run)?.slope();
+        let (scale, at) = search(start, STEP, |scale| sum(&stored, scale, extra, run))?;
+        fits.push(Fit { scale, loss: at.loss - extra * scale });
         start = scale;
     }
     Ok(fits)
 }
 
-/// About the best scale, from few rows: as if one more was wrong by what is usual, so that rows without an
-/// error do not ask for an infinite one; and what is usual. The search begins at `start`.
-pub(super) fn guess(stored: &Stored<'_>, start: f64, run: Run<'_>) -> Result<(f64, f64)> {
+/// About the best scale of so many rows, from few of them, whose shares sum to 1: as if the nearest of these was
+/// wrong, see [`apart`]. The search begins at `start`.
+pub(super) fn guess(stored: &Stored<'_>, rows: usize, start: f64, run: Run<'_>) -> Result<f64> {
     const ROUGH: f64 = 1e-3;
-    let mut usual = 0.0;
-    let look = |scale: f64| {
-        let (mut at, own) = sum(stored, scale, run)?;
-        at.slope += own / stored.share.len() as f64;
-        usual = own;
-        Ok(at)
-    };
-    let (scale, _) = search(start, ROUGH, look)?;
-    Ok((scale, usual))
+    let part = stored.share.len() as f64 / rows as f64;
+    let extra = part * apart(stored, run)?.slope_if_right();
+    Ok(search(start, ROUGH, |scale| sum(stored, scale, extra, run))?.0)
 }
 
-/// Log-loss and derivatives at a scale, and the weighted size of the moves of the own classes.
-fn sum(stored: &Stored<'_>, scale: f64, run: Run<'_>) -> Result<(At, f64)> {
-    let mut total = (At::default(), 0.0);
-    let sums = tiles(stored, run, |buffers, (from, at), share, sum: &mut (At, f64)| {
-        let (of_tile, own) = buffers.sum(from, at, scale, share);
-        sum.0.add(1.0, of_tile);
-        sum.1 += own;
+/// Log-loss and derivatives at a scale, with `extra` a unit of scale.
+fn sum(stored: &Stored<'_>, scale: f64, extra: f64, run: Run<'_>) -> Result<At> {
+    let mut total = At::default();
+    let sums = tiles(stored, run, |buffers, (from, at), share, sum: &mut At| {
+        sum.add(1.0, buffers.sum(from, at, scale, share));
     })?;
-    for (at, own) in sums {
-        total.0.add(1.0, at);
-        total.1 += own;
-    }
+    sums.into_iter().for_each(|sum| total.add(1.0, sum));
+    total.loss += extra * scale;
+    total.slope += extra;
     Ok(total)
 }
 
-/// The scale where no row is wrong, see [`apart`].
-fn apart(stored: &Stored<'_>, run: Run<'_>) -> Result<Option<f64>> {
+/// How the rows stand with their nearest rivals, see [`apart`].
+fn apart(stored: &Stored<'_>, run: Run<'_>) -> Result<Apart> {
     let found = tiles(stored, run, |buffers, (from, at), share, apart: &mut Apart| {
-        *apart = apart.and(buffers.apart(from, at, share));
+        buffers.apart(from, at, share, apart);
     })?;
-    let classes = if matches!(stored.goal, Goal::Signs(_)) { 2 } else { stored.centre.len() };
-    Ok(found.into_iter().fold(Apart::default(), Apart::and).scale(classes))
+    Ok(found.into_iter().fold(Apart::default(), Apart::and))
 }
 
 /// Where a tile is: columns, place and row of its first row, and how many it has.

@@ -7,7 +7,6 @@
 //! `E g^12 t^12 / 12! e^(t g)` at the most. So it says how good it is; and Q is never below 1, nor above
 //! the largest `e^(tg)`.
 
-use super::apart::Apart;
 use super::bracket::At;
 use crate::simd::rivals::{LISTED, ORDER, Rivals};
 
@@ -70,17 +69,10 @@ impl Record {
         }
     }
 
-    /// Whether a rival is ahead.
-    pub fn is_wrong(&self) -> bool {
-        self.listed.iter().any(|rival| rival[0] > 0.0)
-    }
-
-    /// How far the nearest rival is behind.
-    pub fn apart(&self) -> Apart {
-        let mut apart = Apart::default();
-        self.listed.iter().for_each(|&[ahead, _]| apart.add(ahead));
-        // Were all that are listed level, nothing would be known of the next.
-        if apart == Apart::default() { Apart::UNKNOWN } else { apart }
+    /// How far the nearest rival is ahead: negative if behind, zero if level.
+    pub fn ahead(&self) -> f64 {
+        let moves = self.listed.iter().map(|rival| rival[0]);
+        moves.reduce(|a, b| if a >= b || a.is_nan() { a } else { b }).unwrap_or(f64::NAN)
     }
 
     /// Log-loss and derivatives `step` beyond.

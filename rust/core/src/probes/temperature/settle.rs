@@ -32,19 +32,10 @@ pub enum Outcome {
     Open { scale: f64, allowed: f64 },
 }
 
-/// Searches from `start` for the best scale of rows of so many classes.
-pub fn settle(parts: &[Part<'_>], start: f64, classes: usize, run: Run<'_>) -> Result<Outcome> {
-    if let Some(scale) = apart(parts).scale(classes) {
-        // Behind what they are about, rivals that are not listed may be ahead of those that are.
-        let is_beyond = parts.iter().all(|part| part.about <= scale);
-        let fit = Fit { scale, loss: look(parts, scale, run)?.loss };
-        return Ok(if is_beyond {
-            Outcome::Settled(fit)
-        } else {
-            Outcome::Open { scale, allowed: 0.0 }
-        });
-    }
-    let (scale, at) = search(start, STEP, |scale| look(parts, scale, run))?;
+/// Searches from `start` for the best scale of all rows.
+pub fn settle(parts: &[Part<'_>], start: f64, run: Run<'_>) -> Result<Outcome> {
+    let extra = apart(parts).slope();
+    let (scale, at) = search(start, STEP, |scale| look(parts, scale, extra, run))?;
     let error = error(parts, scale, run)?;
     // Where the loss is flat every scale is as good, and at a limit there is nothing beyond.
     let limit = if at.slope < 0.0 { LIMITS[1] } else { LIMITS[0] };
@@ -53,22 +44,16 @@ pub fn settle(parts: &[Part<'_>], start: f64, classes: usize, run: Run<'_>) -> R
     if at_limit || error <= allowed {
         return Ok(Outcome::Settled(Fit {
             scale: if at_limit { limit } else { scale },
-            loss: at.loss,
+            loss: at.loss - extra * scale,
         }));
     }
     Ok(Outcome::Open { scale, allowed })
 }
 
-/// About the best scale, by some of the rows: as if one more was wrong, by `usual`.
-pub fn nearby(parts: &[Part<'_>], start: f64, usual: f64, run: Run<'_>) -> Result<f64> {
-    let rows: usize = parts.iter().map(|part| part.share.len()).sum();
-    let total: f64 = parts.iter().flat_map(|part| part.share).sum();
-    let look = |scale: f64| {
-        let mut at = look(parts, scale, run)?;
-        at.slope += usual * total / rows as f64;
-        Ok(at)
-    };
-    Ok(search(start, ROUGH, look)?.0)
+/// About the best scale of all rows, by some of them: as if the nearest of these was wrong, see [`super::apart`].
+pub fn nearby(parts: &[Part<'_>], start: f64, run: Run<'_>) -> Result<f64> {
+    let extra = apart(parts).slope_if_right();
+    Ok(search(start, ROUGH, |scale| look(parts, scale, extra, run))?.0)
 }
 
 /// The largest error of the slope at a scale.
@@ -81,16 +66,21 @@ pub fn error(parts: &[Part<'_>], scale: f64, run: Run<'_>) -> Result<f64> {
     )
 }
 
-/// How far the nearest rival of all rows is behind.
+/// How the rows stand with their nearest rivals.
 fn apart(parts: &[Part<'_>]) -> Apart {
-    let rows = parts.iter().flat_map(|part| part.records.iter().zip(part.share));
-    let weighted = rows.filter(|(_, share)| **share > 0.0);
-    weighted.fold(Apart::default(), |apart, (record, _)| apart.and(record.apart()))
+    let mut apart = Apart::default();
+    for (record, share) in parts.iter().flat_map(|part| part.records.iter().zip(part.share)) {
+        apart.add(*share, record.ahead());
+    }
+    apart
 }
 
-/// Log-loss and derivatives at a scale.
-fn look(parts: &[Part<'_>], scale: f64, run: Run<'_>) -> Result<At> {
-    sum(parts, run, |record, about| record.look(scale - about), At::add)
+/// Log-loss and derivatives at a scale, with `extra` a unit of scale.
+fn look(parts: &[Part<'_>], scale: f64, extra: f64, run: Run<'_>) -> Result<At> {
+    let mut at = sum(parts, run, |record, about| record.look(scale - about), At::add)?;
+    at.loss += extra * scale;
+    at.slope += extra;
+    Ok(at)
 }
 
 /// The weighted sum over rows, in their order.

@@ -6,6 +6,7 @@ use super::bracket::At;
 use super::series::Record;
 use crate::simd::Kernels;
 use crate::simd::moments::{Lanes, TILE};
+use crate::simd::rivals::unless_level;
 
 /// Columns of predictions for some rows: column k starts at `k * ld`.
 #[derive(Clone, Copy, Debug)]
@@ -44,27 +45,27 @@ impl<'a> Tiles<'a> {
     }
 
     /// Log-loss and derivatives at `scale`, weighted and summed over `count` rows of which the first is
-    /// row `row` of all and the `place`-th of `from`; and the weighted size of the moves of their classes.
+    /// row `row` of all and the `place`-th of `from`.
     pub fn sum(
         &mut self,
         from: Columns<'_>,
         (place, row, count): (usize, usize, usize),
         scale: f64,
         share: &[f64],
-    ) -> (At, f64) {
+    ) -> At {
         self.take(from, place, count);
-        let (mut sum, mut own_moves) = (At::default(), 0.0);
+        let mut sum = At::default();
         match self.goal {
             Goal::Classes(labels) => {
+                let labels = &labels[row..row + count];
+                self.subtract_own(labels);
                 let (moves, powers) = (&self.moves, &mut self.powers);
                 let found = self.kernels.softmax_spread(moves, self.centre, scale, powers);
-                for (i, (label, share)) in labels[row..row + count].iter().zip(share).enumerate() {
-                    let (label, own) = (*label as usize, self.moves[*label as usize][i]);
-                    let below = found.top[i] - (self.centre[label] + scale * own);
+                for (i, (label, share)) in labels.iter().zip(share).enumerate() {
+                    let below = found.top[i] - self.centre[*label as usize];
                     let loss = found.total[i].ln() + below;
-                    let slope = found.mean[i] - own;
-                    sum.add(*share, At { loss, slope, curvature: found.variance[i] });
-                    own_moves += share * own.abs();
+                    let (slope, curvature) = (found.mean[i], found.variance[i]);
+                    sum.add(*share, At { loss, slope, curvature });
                 }
             }
             Goal::Signs(signs) => {
@@ -81,32 +82,52 @@ impl<'a> Tiles<'a> {
                 }
             }
         }
-        (sum, own_moves)
+        sum
     }
 
-    /// How far the nearest rivals of `count` rows are behind, see [`super::apart`].
+    /// Moves become those beyond the own class's, so that a mean of them is as exact as they are, however
+    /// little probability the rivals have.
+    fn subtract_own(&mut self, labels: &[u32]) {
+        let mut own = [0.0; TILE];
+        own.iter_mut()
+            .zip(labels)
+            .enumerate()
+            .for_each(|(i, (own, label))| *own = self.moves[*label as usize][i]);
+        for moves in &mut self.moves {
+            moves.iter_mut().zip(&own).for_each(|(m, own)| *m -= own);
+        }
+    }
+
+    /// Adds how `count` rows stand with their nearest rivals, see [`super::apart`]; with several columns of signs
+    /// each is a row by itself.
     pub fn apart(
         &mut self,
         from: Columns<'_>,
         (place, row, count): (usize, usize, usize),
         share: &[f64],
-    ) -> Apart {
+        apart: &mut Apart,
+    ) {
         self.take(from, place, count);
-        let (mut apart, columns) = (Apart::default(), self.centre.len());
-        for (i, _) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+        let (moves, columns) = (&self.moves, self.centre.len());
+        let size = |k: usize, i: usize| moves[k][i].abs() + self.centre[k].abs();
+        for (i, share) in share.iter().enumerate() {
             match self.goal {
                 Goal::Classes(labels) => {
                     let own = labels[row + i] as usize;
                     let rivals = (0..columns).filter(|&k| k != own);
-                    rivals.for_each(|k| apart.add(self.moves[k][i] - self.moves[own][i]));
+                    let ahead = rivals.map(|k| moves[k][i] - moves[own][i]).fold(f64::MIN, larger);
+                    let size = (0..columns).map(|k| size(k, i)).fold(0.0, larger);
+                    apart.add(*share, unless_level(ahead, size));
                 }
                 Goal::Signs(signs) => {
-                    let sign = |k: usize| signs[k * (signs.len() / columns) + row + i];
-                    (0..columns).for_each(|k| apart.add(-2.0 * sign(k) * self.moves[k][i]));
+                    for k in 0..columns {
+                        let sign = signs[k * (signs.len() / columns) + row + i];
+                        let ahead = unless_level(-2.0 * sign * moves[k][i], size(k, i));
+                        apart.add(share / columns as f64, ahead);
+                    }
                 }
             }
         }
-        apart
     }
 
     /// What is to be known of `count` rows about `scale`.
@@ -124,4 +145,9 @@ impl<'a> Tiles<'a> {
         let rivals = self.kernels.softmax_rivals(moves, self.centre, &own, scale, powers);
         found.extend((0..count).map(|i| Record::of(&rivals, i)));
     }
+}
+
+/// The larger one, or what is not a number.
+fn larger(a: f64, b: f64) -> f64 {
+    if a >= b || a.is_nan() { a } else { b }
 }

@@ -13,18 +13,9 @@ use crate::simd::pass::Element;
 /// Rows, and bytes of their predictions, from which a scale is guessed.
 const GUESSED: (usize, usize) = (512, 24 << 20);
 
-/// What is guessed of a penalty.
-#[derive(Clone, Copy)]
-pub(super) struct Guess {
-    /// About the best scale.
-    pub scale: f64,
-    /// The size of a move of the own class.
-    pub usual: f64,
-}
-
 impl<T: Element> Problem<'_, T> {
     /// One guess for each penalty.
-    pub(super) fn guesses(&self, labels: &[u32], run: Run<'_>) -> Result<Vec<Guess>> {
+    pub(super) fn guesses(&self, labels: &[u32], run: Run<'_>) -> Result<Vec<f64>> {
         let (alphas, columns) = (self.task.alphas, self.columns());
         let fitting = GUESSED.1 / (alphas.len() * columns * size_of::<f64>());
         let every = self.share.len().div_ceil(GUESSED.0.min(fitting).max(1));
@@ -46,9 +37,9 @@ impl<T: Element> Problem<'_, T> {
                 kept.iter().for_each(part);
             }
             let stored = Stored { values: &values, centre, goal, share: &share };
-            let (scale, usual) = guess(&stored, start, run)?;
+            let scale = guess(&stored, self.share.len(), start, run)?;
             start = if scale.is_finite() { scale } else { LIMITS[0] };
-            guesses.push(Guess { scale: start, usual });
+            guesses.push(start);
         }
         Ok(guesses)
     }

@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use super::Problem;
-use super::guess::Guess;
 use crate::error::{Error, Result};
 use crate::memory::room;
 use crate::parallel::Run;
@@ -25,9 +24,9 @@ const RECORDS: usize = 64 << 20;
 const FIRST: usize = 8;
 /// The blocks that are walked first, and the others.
 const HALVES: [Blocks; 2] = [Blocks::Every(FIRST), Blocks::AllBut(FIRST)];
-/// Wrong rows among the first from which the scale is known well enough; it is about right where there is none.
+/// Wrong rows among the first from which the scale is known well enough; where there is none a second is no help.
 const ENOUGH: usize = 40;
-/// The second scale relative to the first, where they are fewer: the first is as if one more was wrong.
+/// The second scale relative to the first, where they are fewer: the first is as if the nearest was wrong, too.
 const BEYOND: f64 = 1.3;
 /// Times that rows are walked again, after which the predictions of what is still open are stored.
 const ROUNDS: usize = 3;
@@ -75,7 +74,7 @@ impl Search {
 
     /// Settles if it can; else the error that the slope may have. Records about other scales may be nearer
     /// once the scale is known better.
-    fn settle(&mut self, share: &[f64], columns: usize, run: Run<'_>) -> Result<f64> {
+    fn settle(&mut self, share: &[f64], run: Run<'_>) -> Result<f64> {
         let mut used = Vec::new();
         loop {
             let abouts: Vec<f64> = self.nearest().map(|half| half.about).collect();
@@ -83,7 +82,7 @@ impl Search {
                 return Ok(0.0);
             }
             let parts: Vec<_> = self.nearest().flat_map(|half| half.parts(share)).collect();
-            match settle(&parts, self.scale, columns, run)? {
+            match settle(&parts, self.scale, run)? {
                 Outcome::Settled(fit) => {
                     self.fit = Some(fit);
                     return Ok(0.0);
@@ -103,7 +102,7 @@ impl Search {
 impl<T: Element> Problem<'_, T> {
     /// The fits without a store of predictions.
     pub(super) fn fit_kept(&self, labels: &[u32], run: Run<'_>) -> Result<Vec<Fit>> {
-        let guesses: Vec<(f64, Guess)> =
+        let guesses: Vec<(f64, f64)> =
             self.task.alphas.iter().copied().zip(self.guesses(labels, run)?).collect();
         let group = (RECORDS / (self.share.len() * size_of::<Record>())).max(1);
         let mut fits = Vec::new();
@@ -124,16 +123,16 @@ impl<T: Element> Problem<'_, T> {
     }
 
     /// Walks over all rows once.
-    fn begin(&self, labels: &[u32], guesses: &[(f64, Guess)], run: Run<'_>) -> Result<Vec<Search>> {
+    fn begin(&self, labels: &[u32], guesses: &[(f64, f64)], run: Run<'_>) -> Result<Vec<Search>> {
         let alphas: Vec<f64> = guesses.iter().map(|&(alpha, _)| alpha).collect();
-        let wanted: Vec<_> = guesses.iter().map(|(_, guess)| guess.scale).enumerate().collect();
+        let wanted: Vec<_> = guesses.iter().map(|&(_, scale)| scale).enumerate().collect();
         let some = self.walk(labels, HALVES[0], (&alphas, &wanted), run)?;
         let (mut searches, mut wanted) = (Vec::new(), Vec::new());
         for (half, (at, &(alpha, guess))) in some.into_iter().zip(guesses.iter().enumerate()) {
             let parts: Vec<_> = half.parts(self.share).collect();
-            let scale = nearby(&parts, guess.scale, guess.usual, run)?;
+            let scale = nearby(&parts, guess, run)?;
             wanted.push((at, scale));
-            if (1..ENOUGH).contains(&half.records().filter(|record| record.is_wrong()).count()) {
+            if (1..ENOUGH).contains(&half.records().filter(|record| record.ahead() > 0.0).count()) {
                 wanted.push((at, scale * BEYOND));
             }
             searches.push(Search { alpha, scale, halves: [vec![half], vec![]], fit: None });
@@ -153,7 +152,7 @@ impl<T: Element> Problem<'_, T> {
     fn settle(&self, searches: &mut [Search], run: Run<'_>) -> Result<[Vec<(usize, f64)>; 2]> {
         let mut far = [vec![], vec![]];
         for (at, search) in searches.iter_mut().enumerate().filter(|(_, s)| s.fit.is_none()) {
-            let allowed = search.settle(self.share, self.columns(), run)?;
+            let allowed = search.settle(self.share, run)?;
             if search.fit.is_some() {
                 continue;
             }

@@ -88,8 +88,12 @@ fn one_walk_or_two_find_the_scales_of_stored_predictions_for_all_kinds_of_classe
         let made = made(noise, wrong);
         let (found, walks) = made.fits(1);
         assert_eq!((&found, walks), (&made.fits(3).0, walks), "{name}");
-        // With a handful of wrong rows, an eighth of all says little of how many there are.
-        let most = if ["hardly apart", "few wrong"].contains(&name) { 2.3 } else { 1.2 };
+        // An eighth of all rows says little of how few are wrong, and less of how near the nearest one is.
+        let most = match name {
+            "hardly apart" => 2.2,
+            "few wrong" => 1.3,
+            _ => 1.2,
+        };
         assert!(walks < most, "{name}: {walks}");
         for (found, expected) in found.iter().zip(made.expected()) {
             let off = found.scale / expected.scale - 1.0;
