@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -209,6 +211,23 @@ def test_what_is_kept_goes_once_the_output_is_written(tl, features, tmp_path, mo
     monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "other"))
     again = tl(*command[:-2])[1]
     assert (again["path"], again["C"]) == (document["path"], document["C"])
+
+
+def test_a_file_that_cannot_be_deleted_fails_no_command_that_is_done(tl, features, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "home"))
+    refused = []
+
+    def denied(path, missing_ok=False):
+        refused.append(path)
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", denied)
+        code, document, err = tl("probe", features, "--Cs", "4", "--json")
+    assert code == 0, err
+    assert len(document["path"]) <= 4
+    (file,) = refused
+    assert f"note: {file} cannot be deleted: Permission denied" in err
 
 
 def test_what_is_kept_of_a_path_that_time_ended_stays(tl, features, tmp_path, monkeypatch):

@@ -68,10 +68,12 @@ def test_sparse_and_dense_side_by_side_with_groups():
 
 def test_rows_of_equal_content_stay_together_whatever_is_stored():
     twice = sparse.vstack([X, X]).tocsr()
-    stored = twice.tolil()
-    stored[0, 5] = 1.0
-    stored = stored.tocsr()
-    stored[0, 5] = DENSE[0, 5]  # a zero that is stored, perhaps
+    zero = int(np.flatnonzero(DENSE[0] == 0)[0])
+    stored = sparse.csr_array(
+        (np.r_[np.float32(0), twice.data], np.r_[zero, twice.indices], np.r_[0, twice.indptr[1:] + 1]),
+        twice.shape,
+    )
+    assert stored.nnz == twice.nnz + 1
     for given in (twice, stored):
         (found,) = probe_grid(
             given, np.tile(Y, 2), Cs=[1.0], cv=None, predictions=True, **OPTIONS | {"seeds": 1}

@@ -204,9 +204,12 @@ class Keeping:
             self.file = folder / f"{digest}.path"
 
     def forget(self) -> None:
-        """Deletes what is kept of a path that is whole."""
+        """Deletes what is kept of a path that is whole, where that can be deleted."""
         if self.is_whole and self.file is not None:
-            self.file.unlink(missing_ok=True)
+            try:
+                self.file.unlink(missing_ok=True)
+            except OSError as error:
+                say(f"note: {self.file} cannot be deleted: {error.strerror}", quiet=self._quiet)
 
     def look(self, progress: PathProgress) -> None:
         if self._last is None and progress.taken_up:
