@@ -161,11 +161,15 @@ impl<T: Element> PathSolver<T> {
             },
         };
         if stalled {
-            let x = self.minimiser.current().x.clone();
-            if self.scaling.unseen {
-                return self.finish_c(x, f64::NAN, run);
-            }
-            // Its held-out loss is to be known: patience counts it like any other.
+            let current = self.minimiser.current();
+            let x = match self.is_within(AIM, current) {
+                true => self.polished(current, &self.intercepts),
+                false if self.scaling.unseen => {
+                    return self.finish_c(current.x.clone(), f64::NAN, run);
+                }
+                // Its held-out loss is to be known: patience counts it like any other.
+                false => current.x.clone(),
+            };
             (self.stage, self.is_stalled) = (Stage::Polishing(x), true);
         } else if self.iterations >= self.max_iterations || self.is_ready(self.minimiser.current())
         {
