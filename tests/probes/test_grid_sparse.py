@@ -68,12 +68,19 @@ def test_sparse_and_dense_side_by_side_with_groups():
 
 def test_rows_of_equal_content_stay_together_whatever_is_stored():
     twice = sparse.vstack([X, X]).tocsr()
-    zero = int(np.flatnonzero(DENSE[0] == 0)[0])
+    # A zero in front of each row of the first half, in a column where the row has nothing.
+    zeros, at = (DENSE == 0).argmax(axis=1), twice.indptr[:240]
     stored = sparse.csr_array(
-        (np.r_[np.float32(0), twice.data], np.r_[zero, twice.indices], np.r_[0, twice.indptr[1:] + 1]),
+        (
+            np.insert(twice.data, at, 0),
+            np.insert(twice.indices, at, zeros),
+            twice.indptr + np.minimum(np.arange(481), 240),
+        ),
         twice.shape,
     )
-    assert stored.nnz == twice.nnz + 1
+    stored.sort_indices()
+    assert stored.nnz == twice.nnz + 240
+    assert (stored != twice).nnz == 0
     for given in (twice, stored):
         (found,) = probe_grid(
             given, np.tile(Y, 2), Cs=[1.0], cv=None, predictions=True, **OPTIONS | {"seeds": 1}
