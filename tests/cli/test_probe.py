@@ -181,11 +181,20 @@ def test_an_interrupted_path_goes_on_from_what_is_kept(tl, tmp_path, monkeypatch
     assert "of 6 values of C taken up" in err
     assert len([line for line in text.splitlines() if line.strip()]) == 1 + 6 + 1
     assert not list((tmp_path / "home" / "paths").iterdir())
-    code, text, err = tl(*command, "--max-seconds", "1e-9")
-    assert code == 0
-    assert "taken up" not in err
-    assert "the path was ended" in err
-    assert len([line for line in text.splitlines() if line.strip()]) < 1 + 6 + 1
+
+
+def test_the_limit_of_seconds_is_that_of_the_path(tl, features, tmp_path, monkeypatch):
+    from tlengine.errors import InputError
+    from tlengine.probes import LinearProbeCV
+
+    def fit(probe, *args, **kwargs):
+        raise InputError(f"it would end after {probe.max_seconds:g} s")
+
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path))
+    monkeypatch.setattr(LinearProbeCV, "fit", fit)
+    code, _, err = tl("probe", features, "--max-seconds", "60")
+    assert code == 1
+    assert "it would end after 60 s" in err
 
 
 def test_ctrl_c_keeps_the_c_on_the_way_and_a_second_one_ends_at_once(tl, tmp_path, monkeypatch):
