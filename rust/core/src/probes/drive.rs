@@ -51,7 +51,7 @@ fn tell<T: Element>(
     evaluations: Vec<Evaluation>,
     run: Run<'_>,
 ) -> Result<()> {
-    const LONG: usize = 1 << 16;
+    const LONG: usize = 1 << 18;
     let mut rest = solvers.iter_mut().enumerate();
     let told = asked.zip(evaluations).filter_map(|((place, x), at)| {
         let (_, (_, solver)) = rest.find(|(i, _)| *i == place)?;

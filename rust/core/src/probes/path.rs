@@ -179,11 +179,15 @@ impl<T: Element> PathSolver<T> {
             },
         };
         if stalled {
-            let x = self.minimiser.current().x.clone();
-            if self.scaling.unseen {
-                return self.finish_c(x, f64::NAN, run);
-            }
-            // Its held-out loss is to be known: patience counts it like any other.
+            let current = self.minimiser.current();
+            let x = match self.is_within(AIM, current) {
+                true => self.polished(current, &self.intercepts),
+                false if self.scaling.unseen => {
+                    return self.finish_c(current.x.clone(), f64::NAN, run);
+                }
+                // Its held-out loss is to be known: patience counts it like any other.
+                false => current.x.clone(),
+            };
             (self.stage, self.is_stalled) = (Stage::Polishing(x), true);
         } else if self.iterations >= self.max_iterations || self.is_ready(self.minimiser.current())
         {
@@ -306,7 +310,7 @@ impl<T: Element> PathSolver<T> {
 /// The squared hinge sees but the rows within the margin, where its diagonal says little: there only
 /// the pairs know the Hessian, and with few of them a separable problem takes several times the steps.
 fn capacity(loss: Loss, rows: usize, length: usize) -> usize {
-    const BYTES: usize = 512 << 20;
+    const BYTES: usize = 256 << 20;
     const LITTLE: usize = 1 << 13;
     let affordable = (rows / 40).clamp(6, 100).max((LITTLE / length).min(50));
     let affordable = if loss == Loss::SquaredHinge { 100 } else { affordable };

@@ -134,7 +134,7 @@ pub struct Pass<'a, T: 'static> {
 impl<'a, T: Element> Pass<'a, T> {
     /// A pass over `operand`, whose rows the tasks describe; at most `columns` are stacked in a round.
     pub fn new(operand: &'a dyn Operand<T>, tasks: &'a [Task<'a>], columns: usize) -> Result<Self> {
-        let block = operand.block_rows();
+        let block = operand.block_rows(columns);
         let blocks = operand.rows().div_ceil(block);
         let bytes = operand.width(columns) * size_of::<f64>();
         let most = MAX_CHUNKS.min(operand.chunks()).min((CHUNK_BYTES / bytes).max(4));

@@ -7,6 +7,11 @@ use crate::probes::data::{Source, block_rows};
 use crate::simd::pass::{Element, PassKernels};
 use crate::simd::vectorised::update;
 
+/// Bytes of sums from which blocks are long.
+const WIDE: usize = 4 << 20;
+/// Bytes of the rows and logits of a long block.
+const TOGETHER: usize = 1536 << 10;
+
 /// Rows of X between the products of a block.
 pub struct Block<'a, T> {
     /// Which rows.
@@ -21,8 +26,8 @@ pub trait Operand<T: Element>: Sync {
     fn stride(&self) -> usize;
     /// Number of rows.
     fn rows(&self) -> usize;
-    /// Rows of a block.
-    fn block_rows(&self) -> usize;
+    /// Rows of a block for that many columns of coefficients in a round.
+    fn block_rows(&self, columns: usize) -> usize;
     /// Products of X with one column of coefficients.
     fn work(&self) -> usize;
     /// Sums over rows that may be kept apart: more would take longer to add than to make.
@@ -70,8 +75,15 @@ impl<T: Element, S: Source<T>> Operand<T> for Filled<S> {
         self.0.rows()
     }
 
-    fn block_rows(&self) -> usize {
-        block_rows::<T>(self.0.stride())
+    fn block_rows(&self, columns: usize) -> usize {
+        let stride = self.0.stride();
+        let rows = block_rows::<T>(stride);
+        // Each block adds to all sums. Where these fill the cache by themselves, fewer and longer blocks pass
+        // them through less often; rows and logits together still fit.
+        match self.width(columns) * size_of::<f64>() < WIDE {
+            true => rows,
+            false => rows.max(TOGETHER / ((stride + columns) * size_of::<T>()) / 16 * 16),
+        }
     }
 
     fn work(&self) -> usize {

@@ -50,7 +50,7 @@ impl<E: Element, V: Element> Operand<E> for Centred<'_, V> {
         self.x.rows()
     }
 
-    fn block_rows(&self) -> usize {
+    fn block_rows(&self, _columns: usize) -> usize {
         ROWS
     }
 
