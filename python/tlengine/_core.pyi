@@ -144,16 +144,17 @@ def watch_paths(
     max_iter: int,
     fit_intercept: bool,
     threads: int,
-    look: Callable[[int, float, int, float, list[tuple[int, int, dict[str, npt.NDArray[Any]]]]], bool],
+    look: Callable[[int, float, int, float, list[tuple[int, int, bool, dict[str, npt.NDArray[Any]]]]], bool],
     patience: int | None = None,
     before: Sequence[float] = ...,
     starts: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] | None = None,
 ) -> bool:
     """Solve one problem while ``look(solved, C, passes, gap, finished)`` is called about every 50 ms.
 
-    ``finished`` are new solutions: task, place in ``cs``, arrays over one C. ``look`` says whether that is
-    enough; returns whether the path came to its end. ``before``: held-out losses of smaller C, for patience;
-    ``starts``: where each task starts.
+    ``finished`` are new solutions: task, place in ``cs``, whether that is its end, arrays over one C.
+    ``look`` says whether that is enough: then the path ends after the pass under way, and hands over the
+    next C as far as it got. Returns whether the path came to its end. ``before``: held-out losses of smaller
+    C, for patience; ``starts``: where each task starts.
     """
 
 def patient_count(losses: Sequence[float], patience: int, tol: float) -> int | None:

@@ -206,4 +206,9 @@ def test_a_model_of_arrays_predicts_arrays(tl, features, arrays):
 def test_options_that_belong_to_other_sources_are_usage_errors(tl, features, arrays):
     assert tl("knn", features, "--labels", arrays / "y.npy")[0] == 2
     assert tl("knn", arrays / "X.npy")[0] == 2
-    assert tl("predict", arrays / "m", arrays / "X.npy", "--group", "g")[0] != 0
+    where = (arrays / "X.npy", "--labels", arrays / "y.npy", "--k", "1", "--out", arrays / "m", "-q")
+    assert tl("knn", *where)[0] == 0
+    assert tl("predict", arrays / "m", arrays / "X.npy", "-q")[0] == 0
+    code, _, err = tl("predict", arrays / "m", arrays / "X.npy", "--group", "g")
+    assert code == 2
+    assert "a .npy has no columns, so --group names none" in err

@@ -1,3 +1,7 @@
+import os
+import signal
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -178,10 +182,77 @@ def test_an_interrupted_path_goes_on_from_what_is_kept(tl, tmp_path, monkeypatch
     assert "of 6 values of C taken up" in err
     assert len([line for line in text.splitlines() if line.strip()]) == 1 + 6 + 1
     assert not list((tmp_path / "home" / "paths").iterdir())
-    code, _, err = tl(*command, "--max-seconds", "1e-9")
+
+
+def test_the_limit_of_seconds_is_that_of_the_path(tl, features, tmp_path, monkeypatch):
+    from tlengine.errors import InputError
+    from tlengine.probes import LinearProbeCV
+
+    def fit(probe, *args, **kwargs):
+        raise InputError(f"it would end after {probe.max_seconds:g} s")
+
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path))
+    monkeypatch.setattr(LinearProbeCV, "fit", fit)
+    code, _, err = tl("probe", features, "--max-seconds", "60")
     assert code == 1
-    assert "taken up" not in err
-    assert "no C was done" in err
+    assert "it would end after 60 s" in err
+
+
+def test_ctrl_c_keeps_the_c_on_the_way_and_a_second_one_ends_at_once(tl, tmp_path, monkeypatch):
+    from tlengine.probes import LinearProbeCV
+
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "home"))
+    rng = np.random.default_rng(0)
+    y = np.arange(6_000) % 120
+    X = (rng.normal(size=(6_000, 192)) + 0.5 * rng.normal(size=(120, 192))[y]).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    fit, told, presses = LinearProbeCV.fit, [], 1
+
+    def interrupted(probe, *args, **kwargs):
+        look = probe.callback
+
+        def press(progress):
+            told.append(progress)
+            if progress.passes >= 10:
+                for _ in range(presses):
+                    os.kill(os.getpid(), signal.SIGINT)
+            return look(progress)
+
+        return fit(probe.set_params(callback=press, tol=1e-6), *args, **kwargs)
+
+    command = (
+        "probe",
+        tmp_path / "X.npy",
+        "--labels",
+        tmp_path / "y.npy",
+        "--Cs",
+        "1",
+        "--folds",
+        "2",
+        "--json",
+    )
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(LinearProbeCV, "fit", interrupted)
+        code, text, err = tl(*command)
+        assert (code, text) == (130, "")
+        assert "0 of 1 values of C are kept, and how far the next one is: the same command goes on" in err
+        assert "warning" not in err
+        presses, passes = 2, len(told)
+        code, _, err = tl(*command)
+        assert code == 130
+        assert "are kept" not in err
+        assert len(told) > passes
+    assert signal.getsignal(signal.SIGINT) is before
+    code, document, err = tl(*command)
+    assert code == 0, err
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "other"))
+    cold = tl(*command)[1]
+    (found,), (whole,) = document["path"], cold["path"]
+    assert found["converged"]
+    assert found["n_passes"] < whole["n_passes"]
+    assert found["objective"] == pytest.approx(whole["objective"], rel=1e-4)
 
 
 def test_what_is_kept_goes_once_the_output_is_written(tl, features, tmp_path, monkeypatch):
@@ -209,6 +280,23 @@ def test_what_is_kept_goes_once_the_output_is_written(tl, features, tmp_path, mo
     monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "other"))
     again = tl(*command[:-2])[1]
     assert (again["path"], again["C"]) == (document["path"], document["C"])
+
+
+def test_a_file_that_cannot_be_deleted_fails_no_command_that_is_done(tl, features, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLENGINE_HOME", str(tmp_path / "home"))
+    refused = []
+
+    def denied(path, missing_ok=False):
+        refused.append(path)
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", denied)
+        code, document, err = tl("probe", features, "--Cs", "4", "--json")
+    assert code == 0, err
+    assert len(document["path"]) <= 4
+    (file,) = refused
+    assert f"note: {file} cannot be deleted: Permission denied" in err
 
 
 def test_what_is_kept_of_a_path_that_time_ended_stays(tl, features, tmp_path, monkeypatch):

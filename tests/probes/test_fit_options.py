@@ -9,6 +9,7 @@ from tlengine.probes import (
     LinearProbe,
     LinearSVMProbe,
     NearestCentroidProbe,
+    PreValProbe,
     RidgeProbe,
     TfidfProbe,
 )
@@ -47,3 +48,17 @@ def test_a_misspelt_argument_has_the_nearest_name(probe):
 def test_weights_that_a_probe_does_not_take_are_refused(probe):
     with pytest.raises(UnknownOptionError, match="no option 'sample_weight'"):
         probe.fit(X, Y, sample_weight=np.ones(4))
+
+
+def test_preval_says_why_it_takes_no_weights_and_what_does():
+    with pytest.raises(
+        UnknownOptionError, match=r"PreValProbe.fit\(\) has no option 'sample_weight': lea"
+    ) as caught:
+        PreValProbe().fit(X, Y, sample_weight=np.ones(4))
+    assert isinstance(caught.value, TypeError)
+    assert "RidgeProbeCV" in caught.value.hint
+    with pytest.raises(UnknownOptionError, match=r"no option 'group'(.|\n)*groups"):
+        PreValProbe().fit(X, Y, group=GROUPS)
+    with pytest.raises(UnknownOptionError, match="no option 'weigths'") as caught:
+        PreValProbe().fit(X, Y, weigths=np.ones(4))
+    assert "sample_weight" not in caught.value.hint

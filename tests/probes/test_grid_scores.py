@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import f1_score, get_scorer, make_scorer
+from sklearn.neighbors import NearestCentroid
 
 from tlengine.errors import InputError, RunFormatError, ScoringWarning, UnknownNameError
 from tlengine.probes import LinearProbe, grid_logistic, probe_grid
@@ -175,3 +176,44 @@ def test_what_has_no_classes_is_judged_by_its_scorers_alone():
     assert "accuracy" not in record
     with pytest.raises(InputError, match="has no classes_"):
         probe_grid(X, TWO, probe=LinearRegression(), **options)
+
+
+class Shares(NearestCentroid):
+    """A classifier of the user's, whose probabilities are none."""
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1.0)
+
+
+class Raising(Shares):
+    def predict_proba(self, X):
+        raise RuntimeError("no probabilities today\nmore")
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason"),
+    [
+        (Shares, "InputError: .*predict_proba has a row that adds up to 3, not 1"),
+        (Raising, "no probabilities"),
+    ],
+)
+def test_probabilities_that_fail_end_no_grid_that_asked_for_a_scorer_alone(tmp_path, probe, reason):
+    options = {"probe": probe(), "seeds": 2, "progress": False}
+    for _ in range(2):  # from the file, the second time
+        with pytest.warns(
+            ScoringWarning,
+            match=f"log-loss of {probe.__name__} are NaN in 2 records; first at .*seed 0.*{reason}",
+        ) as told:
+            found = probe_grid(X, Y, scoring="f1_macro", resume=tmp_path / "g", **options).records
+        assert len(told) == 1
+        assert "more" not in str(told[0].message)
+        for record in found:
+            assert math.isnan(record["accuracy"])
+            assert math.isnan(record["log_loss"])
+    (record,) = probe_grid(
+        X, Y, probe=NearestCentroid(), scoring="f1_macro", seeds=[1], progress=False
+    ).records
+    assert found[1]["f1_macro"] == record["f1_macro"]
+    for asked in ({}, {"scoring": "f1_macro", "predictions": True}):
+        with pytest.raises((InputError, RuntimeError), match=reason.split("has")[-1]):
+            probe_grid(X, Y, **options, **asked)

@@ -68,10 +68,19 @@ def test_sparse_and_dense_side_by_side_with_groups():
 
 def test_rows_of_equal_content_stay_together_whatever_is_stored():
     twice = sparse.vstack([X, X]).tocsr()
-    stored = twice.tolil()
-    stored[0, 5] = 1.0
-    stored = stored.tocsr()
-    stored[0, 5] = DENSE[0, 5]  # a zero that is stored, perhaps
+    # A zero in front of each row of the first half, in a column where the row has nothing.
+    zeros, at = (DENSE == 0).argmax(axis=1), twice.indptr[:240]
+    stored = sparse.csr_array(
+        (
+            np.insert(twice.data, at, 0),
+            np.insert(twice.indices, at, zeros),
+            twice.indptr + np.minimum(np.arange(481), 240),
+        ),
+        twice.shape,
+    )
+    stored.sort_indices()
+    assert stored.nnz == twice.nnz + 240
+    assert (stored != twice).nnz == 0
     for given in (twice, stored):
         (found,) = probe_grid(
             given, np.tile(Y, 2), Cs=[1.0], cv=None, predictions=True, **OPTIONS | {"seeds": 1}

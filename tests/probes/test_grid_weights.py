@@ -1,16 +1,20 @@
 """Weights of rows and classes in a grid are those of the estimators, in fits, choice and scores."""
 
+import itertools
+
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tlengine.errors import InputError, NonFiniteError, RunFormatError
 from tlengine.probes import LinearProbe, LinearProbeCV, RidgeProbeCV, probe_grid
+from tlengine.probes.grid_identity import identity_of
 from tlengine.probes.grid_jobs import Draws, Key
 
 RNG = np.random.default_rng(0)
@@ -45,19 +49,21 @@ def test_a_record_is_scikit_learns(class_weight, weight):
 
 
 def test_weights_change_the_choice_as_in_the_estimator():
-    """C by held-out rows with their weights, classes balanced within each fold."""
-    cs = [1e-3, 1e-2, 1e-1, 1.0]
+    """C by held-out rows with their weights, classes weighed within each fold: each alone lowers C."""
+    cs, classes = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0], {"a": 1, "b": 3, "c": 10}
     job = the_job(cv=5)
     pairs = [(np.flatnonzero(job.folds != f), np.flatnonzero(job.folds == f)) for f in range(5)]
-    rows, options = job.rows, {"class_weight": "balanced", "patience": None, "tol": 1e-6}
-    own = LinearProbeCV(cs, cv=pairs, **options).fit(X[rows], Y[rows], WEIGHT[rows])
-    # A grid weighs folds by their mean loss, as the estimator does.
-    (record,) = probe_grid(X, Y, Cs=cs, cv=5, sample_weight=WEIGHT, **options, **OPTIONS).records
-    assert record["C"] == own.C_
-    assert record["accuracy"] == pytest.approx(own.score(X[job.test], Y[job.test], WEIGHT[job.test]))
-    odd = np.where(Y == "c", 1000.0, 1.0)
-    (other,) = probe_grid(X, Y, Cs=cs, cv=5, sample_weight=odd, patience=None, **OPTIONS).records
-    assert other["log_loss"] != pytest.approx(record["log_loss"], rel=0.01)
+    chosen = {}
+    for weight, class_weight in itertools.product((None, WEIGHT), (None, classes)):
+        options = {"class_weight": class_weight, "patience": None, "tol": 1e-6}
+        (record,) = probe_grid(X, Y, Cs=cs, cv=5, sample_weight=weight, **options, **OPTIONS).records
+        counted = np.ones(160) if weight is None else weight
+        own = LinearProbeCV(cs, cv=pairs, **options).fit(X[job.rows], Y[job.rows], counted[job.rows])
+        assert record["C"] == own.C_
+        assert record["accuracy"] == pytest.approx(own.score(X[job.test], Y[job.test], counted[job.test]))
+        chosen[weight is not None, class_weight is not None] = record["C"]
+    assert chosen[True, True] < chosen[True, False] < chosen[False, False]
+    assert chosen[True, True] < chosen[False, True] < chosen[False, False]
 
 
 def test_held_out_rows_count_by_their_weight():
@@ -129,6 +135,37 @@ def test_what_cannot_be_weighted_is_refused_before_anything_is_fitted(options, e
     options = {"targets": Y, **options}
     with pytest.raises(error, match=match):
         probe_grid(X, **options, **OPTIONS)
+
+
+@pytest.mark.parametrize("search", [GridSearchCV, RandomizedSearchCV])
+def test_a_search_over_a_pipeline_is_told_the_ways_to_weights_and_both_work(search):
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    more = {"n_iter": 1} if search is RandomizedSearchCV else {}
+    options = {"sample_weight": WEIGHT, **OPTIONS}
+    with pytest.raises(InputError, match=f"{search.__name__} takes no sample_weight") as caught:
+        probe_grid(X, Y, probe=search(pipeline, {"logisticregression__C": [0.1]}, **more), **options)
+    assert f"make_pipeline(..., {search.__name__}(LogisticRegression(), ...))" in caught.value.hint
+    assert "set_fit_request and set_score_request(sample_weight=True)" in caught.value.hint
+    inside = make_pipeline(StandardScaler(), search(LogisticRegression(), {"C": [0.1]}, **more))
+    (record,) = probe_grid(X, Y, probe=inside, **options).records
+    with config_context(enable_metadata_routing=True):
+        last = LogisticRegression().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        routed = search(make_pipeline(scaler, last), {"logisticregression__C": [0.1]}, **more)
+        (other,) = probe_grid(X, Y, probe=routed, **options).records
+    assert other["log_loss"] == pytest.approx(record["log_loss"], rel=1e-6)
+
+
+def test_class_weights_are_known_again_in_any_order_and_by_the_type_of_their_labels(tmp_path):
+    codes = np.unique(Y, return_inverse=True)[1]
+    for number, y in enumerate((Y, codes)):
+        weights = {label.item(): i + 1.0 for i, label in enumerate(np.unique(y))}
+        turned = dict(reversed(weights.items()))
+        options = LOGISTIC | {"resume": tmp_path / f"{number}"}
+        first = probe_grid(X, y, class_weight=weights, **options).records
+        assert probe_grid(X, y, class_weight=turned, **options).records == first
+    assert identity_of({1: 2.0}, "class_weight") != identity_of({"1": 2.0}, "class_weight")
+    assert identity_of({np.int64(1): 2.0}, "class_weight") == identity_of({1: 2.0}, "class_weight")
 
 
 def test_other_weights_are_another_file(tmp_path):

@@ -229,11 +229,6 @@ def test_logarithms_of_probabilities_do_not_underflow():
     np.testing.assert_allclose(np.exp(pair.predict_log_proba(X)), pair.predict_proba(X))
 
 
-def test_there_is_no_sample_weight():
-    with pytest.raises(TypeError, match="sample_weight"):
-        PreValProbe().fit(np.eye(4), [0, 0, 1, 1], sample_weight=np.ones(4))
-
-
 @pytest.mark.parametrize(
     ("change", "error"),
     [

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import tlengine as tl
 from tlengine.errors import InputError, RunFormatError, TimeLimitError, TimeLimitWarning
-from tlengine.probes import PathProgress, watching
+from tlengine.probes import PathProgress
 
 CS = [1e-2, 1e-1, 1.0]
 
@@ -75,12 +75,12 @@ def test_what_is_done_when_a_path_is_ended_is_its_result() -> None:
     np.testing.assert_array_equal(path.log_loss_, whole.log_loss_[:count])
 
 
-def test_a_path_that_is_ended_before_the_first_solution_is_an_error() -> None:
-    X, y = slow()
-    with pytest.raises(TimeLimitError, match="no C was done"):
-        tl.probe_path(X, y, Cs=CS, max_seconds=1e-3, progress=False)
+def test_a_path_that_is_ended_before_the_first_step_is_an_error() -> None:
+    X, y = data(20_000, 512, 400)  # a pass takes longer than the first look lets pass
+    with pytest.raises(TimeLimitError, match="no step was made"):
+        tl.probe_path(X, y, Cs=CS, max_seconds=1e-3, progress=False, n_jobs=1)
     with pytest.raises(TimeLimitError):
-        tl.LinearProbe(max_seconds=1e-3).fit(X, y)
+        tl.LinearProbe(max_seconds=1e-3, n_jobs=1).fit(X, y)
 
 
 def test_an_error_in_a_callback_is_raised_and_costs_nothing_that_is_done(tmp_path: Path) -> None:
@@ -354,28 +354,83 @@ def test_one_long_c_is_done_in_pieces(tmp_path: Path) -> None:
     assert calls > 2
     best = tl.probe_path(X.astype(np.float64), y, Cs=[100.0], tol=1e-9).objective_[0]
     assert best <= path.objective_[0] <= best * (1 + 1e-4)
-    with pytest.raises(TimeLimitError, match="let max_iter end a C"):
-        tl.probe_path(*slow(), Cs=[1.0], max_seconds=1e-3)
+
+
+def at_pass(passes: int) -> Any:
+    """A callback that ends the solve once so many passes are made."""
+    return lambda progress: progress.passes >= passes
 
 
 @pytest.mark.parametrize("keep", ["file", "memory"])
-def test_a_c_that_is_handed_over_unfinished_is_a_result_and_a_start(
-    keep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_c_that_is_ended_on_the_way_is_a_result_and_where_the_next_call_starts(
+    keep: str, tmp_path: Path
 ) -> None:
-    """As if the core gave what it has when it is ended: here its solution after eight steps."""
-    X, y = data(600, 30, 10)
+    X, y = slow()
     options: dict[str, Any] = {"resume": tmp_path / "path"} if keep == "file" else {"warm_start": True}
-    probe, solve = tl.LinearProbe(100.0, tol=1e-4, **options), watching._core.watch_paths
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            watching._core, "watch_paths", lambda *a, **k: solve(*a, **k | {"max_iter": 8}) and False
-        )
-        with pytest.warns(TimeLimitWarning), pytest.warns(ConvergenceWarning):
-            probe.fit(X, y)
+    whole = tl.LinearProbe(10.0, tol=1e-6).fit(X, y)
+    probe = tl.LinearProbe(10.0, tol=1e-6, callback=at_pass(whole.n_passes_ // 3), **options)
+    with (
+        pytest.warns(TimeLimitWarning, match="on the way to its first C.*the next call goes on from there"),
+        pytest.warns(ConvergenceWarning, match="not certified.*Give it more time"),
+    ):
+        probe.fit(X, y)
     assert not probe.converged_
-    unfinished = probe.objective_
-    best = tl.LinearProbe(100.0, tol=1e-9).fit(X.astype(np.float64), y).objective_
-    assert best <= unfinished <= best + probe.gap_bound_
-    whole = tl.LinearProbe(100.0, tol=1e-4).fit(X, y).n_iter_
-    assert probe.fit(X, y).converged_
-    assert probe.n_iter_ < whole
+    best = whole.objective_ - whole.gap_bound_
+    assert best < whole.objective_ < probe.objective_
+    assert probe.objective_ - probe.gap_bound_ <= whole.objective_
+    gap = probe.gap_bound_
+    probe.set_params(callback=None).fit(X, y)
+    assert probe.converged_
+    assert gap > probe.gap_bound_
+    assert probe.n_passes_ < whole.n_passes_
+    np.testing.assert_allclose(probe.objective_, whole.objective_, rtol=1e-6)
+
+
+def test_max_seconds_ends_a_c_on_the_way(tmp_path: Path) -> None:
+    X, y = slow()
+    with pytest.warns(TimeLimitWarning), pytest.warns(ConvergenceWarning):
+        path = tl.probe_path(X, y, Cs=[1e4], tol=1e-9, max_seconds=0.2, folds=2, resume=tmp_path / "path")
+    assert path.cut_short_
+    assert not path.converged_.any()
+    assert path.log_loss_ is not None
+    assert len(path.folds) == 2
+    assert np.isfinite([path.gap_bound_, path.log_loss_, path.folds[0].gap_bound_]).all()
+    with pytest.warns(TimeLimitWarning), pytest.warns(ConvergenceWarning):
+        more = tl.probe_path(X, y, Cs=[1e4], tol=1e-9, max_seconds=0.2, folds=2, resume=tmp_path / "path")
+    assert more.objective_[0] < path.objective_[0]
+
+
+def test_no_c_is_the_result_on_the_way_where_another_one_is_done_but_it_is_kept(tmp_path: Path) -> None:
+    X, y = slow()
+    Cs, ends = [1e-6, 10.0], 15
+    cold = tl.probe_path(X, y, Cs=Cs, tol=1e-6)
+    assert cold.n_passes_[0] < ends < cold.n_passes_[1] // 2
+    with pytest.warns(TimeLimitWarning, match="after 1 of 2 values of C"):
+        part = tl.probe_path(X, y, Cs=Cs, tol=1e-6, resume=tmp_path / "path", callback=at_pass(ends))
+    assert part.Cs.tolist() == Cs[:1]
+    assert part.converged_.all()
+    assert part.ended_early_
+    rest = tl.probe_path(X, y, Cs=Cs, tol=1e-6, resume=tmp_path / "path")
+    assert rest.converged_.all()
+    assert rest.n_passes_[1] < cold.n_passes_[1]
+    np.testing.assert_allclose(rest.objective_, cold.objective_, rtol=1e-6)
+
+
+def test_a_folder_keeps_the_c_on_the_way_until_it_is_done(tmp_path: Path) -> None:
+    X, y = slow()
+    probe = tl.LinearProbe(10.0, tol=1e-6, resume=tmp_path)
+    with pytest.warns(TimeLimitWarning), pytest.warns(ConvergenceWarning):
+        probe.set_params(callback=at_pass(15)).fit(X, y)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert probe.set_params(callback=None).fit(X, y).converged_
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_end_that_is_not_kept_says_how_to_keep_it() -> None:
+    X, y = slow()
+    probe = tl.LinearProbe(10.0, tol=1e-6, callback=at_pass(15))
+    with (
+        pytest.warns(TimeLimitWarning, match="resume=FILE or warm_start=True goes"),
+        pytest.warns(ConvergenceWarning),
+    ):
+        probe.fit(X, y)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +96,8 @@ def command(
     tlengine probe X.npy --labels y.npy --groups patients.npy
     tlengine probe features.npz --Cs 45 --patience 0 --out model/
 
-    A path that is interrupted keeps every C that was done: the same command goes on from there.
+    A path that is interrupted keeps every C that was done, and how far it is with the next one: the same
+    command goes on from there. The first Ctrl-C ends it after the pass under way, a second one at once.
 
     Each C comes with its certificate: the objective, how far at most it is above the optimum (gap_bound), the
     norm of its gradient, the passes over the data that it took, and whether it converged.
@@ -169,7 +173,11 @@ def fit_path(
 
 
 class Keeping:
-    """Where finished values of C are kept until what they are for is written, and what is said of it.
+    """Where a path is kept until what it is for is written, and what is said of it.
+
+    While it is entered the first Ctrl-C ends the path after the pass under way, so that the C it is at is
+    kept as well; it is then raised. A second one ends it at once, as does the first where nothing was done
+    or can be kept.
 
     Args:
         X: (n, d) training rows.
@@ -187,7 +195,9 @@ class Keeping:
 
         from tlengine.probes.path_journal import problem_digest
 
-        self._quiet, self.is_whole = quiet, False
+        self._quiet, self.is_whole, self._is_ending = quiet, False, False
+        self._handler: Any = signal.SIG_DFL
+        self._filters = warnings.catch_warnings()
         self._last: PathProgress | None = None
         folder = cache_root() / "paths"
         try:
@@ -204,22 +214,46 @@ class Keeping:
             self.file = folder / f"{digest}.path"
 
     def forget(self) -> None:
-        """Deletes what is kept of a path that is whole."""
+        """Deletes what is kept of a path that is whole, where that can be deleted."""
         if self.is_whole and self.file is not None:
-            self.file.unlink(missing_ok=True)
+            try:
+                self.file.unlink(missing_ok=True)
+            except OSError as error:
+                say(f"note: {self.file} cannot be deleted: {error.strerror}", quiet=self._quiet)
 
-    def look(self, progress: PathProgress) -> None:
+    def look(self, progress: PathProgress) -> bool:
+        """The callback of the path: whether Ctrl-C was pressed."""
         if self._last is None and progress.taken_up:
             say(f"{progress.taken_up} of {progress.total} values of C taken up", quiet=self._quiet)
         self._last = progress
+        return self._is_ending
+
+    def _end(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._handler)
+        if self._last is None:
+            raise KeyboardInterrupt
+        self._is_ending = True
+        # What a path that was ended has to warn of is not news to who ended it.
+        warnings.simplefilter("ignore")
+        say("ending after this pass; Ctrl-C again ends at once", quiet=self._quiet)
 
     def __enter__(self) -> None:
-        pass
+        self._filters.__enter__()
+        if self.file is not None and threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._end)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is KeyboardInterrupt and self._last and self._last.solved and self.file is not None:
+        if self.file is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._handler)
+        self._filters.__exit__(None, None, None)
+        if not self._is_ending and kind is not KeyboardInterrupt:
+            return
+        has_ended = kind is None
+        if self._last is not None and self.file is not None and (self._last.solved or has_ended):
             done = f"{self._last.solved} of {self._last.total} values of C are kept"
-            say(f"{done}: the same command goes on from there", quiet=self._quiet)
+            more = ", and how far the next one is" if has_ended else ""
+            say(f"{done}{more}: the same command goes on from there", quiet=self._quiet)
+        raise KeyboardInterrupt
 
 
 def _forget_old(folder: Path) -> None:

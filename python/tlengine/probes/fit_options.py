@@ -12,16 +12,23 @@ __all__ = ["refuse_options"]
 
 
 def refuse_options(
-    probe: str, unknown: Mapping[str, Any], *, why: str, instead: str, weighs: bool = True
+    probe: str,
+    unknown: Mapping[str, Any],
+    *,
+    why: str,
+    instead: str,
+    weighs: bool = True,
+    option: str = "groups",
 ) -> None:
-    """Refuse what ``fit`` does not have; ``groups`` with the reason.
+    """Refuse what ``fit`` does not have; ``option`` with the reason.
 
     Args:
         probe: the name of its class.
         unknown: what was given besides.
-        why: there are no folds that could part groups.
-        instead: what takes groups.
+        why: there is no ``option``; of ``groups``: there are no folds that could part them.
+        instead: what takes it.
         weighs: whether ``fit`` has ``sample_weight``.
+        option: ``"groups"`` or ``"sample_weight"``, where ``fit`` has the other one.
 
     Raises:
         UnknownOptionError: anything was given; also a ``TypeError``.
@@ -31,8 +38,10 @@ def refuse_options(
     tlengine.errors.UnknownOptionError: RidgeProbe.fit() has no option 'groups': no folds
     hint: leave them out; ...
     """
-    if "groups" in unknown:
+    if option in unknown:
         raise UnknownOptionError(
-            f"{probe}.fit() has no option 'groups': {why}", hint=f"leave them out; {instead}"
+            f"{probe}.fit() has no option {option!r}: {why}", hint=f"leave them out; {instead}"
         )
-    refuse_unknown(f"{probe}.fit", unknown, (), ("X", "y", "sample_weight") if weighs else ("X", "y"))
+    has = {"sample_weight": weighs and option == "groups", "groups": option != "groups"}
+    names = ("X", "y", *(name for name, is_there in has.items() if is_there))
+    refuse_unknown(f"{probe}.fit", unknown, (), names)

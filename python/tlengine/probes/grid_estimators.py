@@ -16,7 +16,7 @@ from tlengine.probes.grid_notes import Notes
 from tlengine.probes.grid_records import Finished, Kind, Said, place
 from tlengine.probes.grid_targets import Target, learnt_labels
 from tlengine.probes.offered import own_scores
-from tlengine.probes.scoring import Scoring, score_of
+from tlengine.probes.scoring import Scoring, reason_of, score_of
 from tlengine.probes.sparse import is_sparse
 from tlengine.settings import thread_limit
 
@@ -105,19 +105,34 @@ class EstimatorJobs:
     def _finished(self, job: Job, probe: Any) -> Finished:
         target, X = self.targets[job.key.target], self.arrays[job.key.features][job.test]
         y, weight = target.labels(job.test), None if self.weight is None else self.weight[job.test]
-        # A regressor, say, is judged by the scorers that it was asked for alone.
-        is_own = self.scorings is None or self.predictions or hasattr(probe, "classes_")
-        said = _said(probe, target, X) if is_own else None
-        record = place(job) | chosen(probe)
-        if said is not None:
-            record |= _own_scores(probe, target, X, y, *said, self._learnt(job, target), weight)
-        record |= self._by_scorers(job, probe, X, y, weight)
+        own, said = self._by_own(job, probe, X, y, weight)
+        record = place(job) | chosen(probe) | own | self._by_scorers(job, probe, X, y, weight)
         if isinstance(converged := _converged(probe), bool):
             record["converged"] = converged
         kept = None
         if self.predictions and said is not None:
             kept = Said(job.test, said[0][None].astype(np.float32), said[1])
         return Finished(job.key, [record], kept, note=self.notes.of(job.key))
+
+    def _by_own(
+        self, job: Job, probe: Any, X: Any, y: Any, weight: Any
+    ) -> tuple[dict[str, float], tuple[npt.NDArray[Any], Kind] | None]:
+        """Accuracy and log-loss, and what the probe says of the test rows.
+
+        Beside scorers that were asked for, a regressor has neither, and a classifier that fails here has NaN.
+        """
+        target, is_asked = self.targets[job.key.target], self.scorings is None or self.predictions
+        if not is_asked and not hasattr(probe, "classes_"):
+            return {}, None
+        try:
+            said = _said(probe, target, X)
+            return _own_scores(probe, target, X, y, *said, self._learnt(job, target), weight), said
+        except Exception as error:  # predict and predict_proba are the user's
+            if is_asked:
+                raise
+            self.notes.unjudged(job.key, type(probe).__name__, reason_of(error))
+            names = ["accuracy", "log_loss"] if hasattr(probe, "predict_proba") else ["accuracy"]
+            return dict.fromkeys(names, np.nan), None
 
     def _learnt(self, job: Job, target: Target) -> npt.NDArray[np.bool_] | slice:
         """The labels that some training rows have and others do not: by these a probe is judged."""
@@ -143,9 +158,21 @@ def _check_takes(estimator: Any, arrays: Mapping[str, Any], *, is_weighted: bool
             hint='probe="logistic" and probe="svm" do; X.toarray() fills it',
         )
     if is_weighted:
-        raise InputError(
-            f"{name} takes no sample_weight", hint='probe="logistic", "svm" and "ridge" do; or leave it out'
+        raise InputError(f"{name} takes no sample_weight", hint=_way_to_weigh(estimator))
+
+
+def _way_to_weigh(estimator: Any) -> str:
+    from sklearn.pipeline import Pipeline
+
+    inner = getattr(estimator, "estimator", None)
+    if isinstance(inner, Pipeline) and weight_parameter(inner) is not None:
+        name, last = type(estimator).__name__, type(inner.steps[-1][1]).__name__
+        return (
+            f"search inside the pipeline's last step, make_pipeline(..., {name}({last}(), ...)), or turn "
+            "scikit-learn's metadata routing on, with set_fit_request and "
+            "set_score_request(sample_weight=True) of that step"
         )
+    return 'probe="logistic", "svm" and "ridge" do; or leave it out'
 
 
 def chosen(probe: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,9 @@ def identity_of(value: Any, what: str) -> Any:
     if isinstance(value, list | tuple):
         return [identity_of(one, what) for one in value]
     if isinstance(value, Mapping):
-        return [[str(key), identity_of(one, f"{what}, {key}")] for key, one in value.items()]
+        named = [[identity_of(key, what), identity_of(one, f"{what}, {key}")] for key, one in value.items()]
+        # Equal dicts are one identity in any order; the label 1 is not the label "1".
+        return sorted(named, key=lambda pair: json.dumps(pair[0]))
     if hasattr(value, "get_params") and not isinstance(value, type):
         return _estimator(value, what)
     raise InputError(

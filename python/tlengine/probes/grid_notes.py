@@ -20,8 +20,8 @@ __all__ = ["Note", "Notes", "say", "warn_of_edges", "warn_of_end"]
 Note = dict[str, dict[str, Any]]
 """What is to be said of one job, in JSON's types: under ``"rare"`` labels; under ``"scorers"`` why a scorer
 gave no number, a reason for each record; under ``"absent"`` the classes that a scorer left out; under
-``"one"`` the one class of all rows that judged C; under ``"fits"``, by category, how many warnings and the
-first."""
+``"one"`` the one class of all rows that judged C; under ``"own"`` why a probe has no accuracy and log-loss;
+under ``"fits"``, by category, how many warnings and the first."""
 
 _MANY = 0.25
 """The share of records from which on a chosen C at the edge of the grid is said."""
@@ -48,6 +48,10 @@ class Notes:
             self._of[key].setdefault("scorers", {})[scorer] = list(scores.reasons.values())
         if scores.partial:
             self._of[key].setdefault("absent", {})[scorer] = list(map(repr, scores.absent))
+
+    def unjudged(self, key: Key, probe: str, reason: str) -> None:
+        """A probe could not be judged by accuracy and log-loss, beside the scorers that were asked for."""
+        self._of[key]["own"] = {probe: reason}
 
     def warned(self, key: Key, caught: Iterable[warnings.WarningMessage]) -> None:
         """A fit gave warnings."""
@@ -93,6 +97,7 @@ def say(notes: Mapping[Key, Note], stacklevel: int) -> None:
     for scorer, jobs in absent.items():
         text = f"needs test rows of every class; in {len(jobs)} probes it leaves out those without one"
         warnings.warn(f"scoring {scorer!r} {text}; first {jobs[0]}", ScoringWarning, stacklevel)
+    _say_unjudged(notes, stacklevel + 1)
     for category, (count, first) in fits.items():
         if _category(category) is GridEdgeWarning and count < _MANY * len(notes):
             continue
@@ -115,6 +120,14 @@ def _say_one_class(notes: Mapping[Key, Note], stacklevel: int) -> None:
     if ones:
         text = "C was chosen by held-out rows of one class alone, which say nothing about the others, in"
         warnings.warn(f"{text} {len(ones)} probes; first {ones[0]}", RareClassWarning, stacklevel)
+
+
+def _say_unjudged(notes: Mapping[Key, Note], stacklevel: int) -> None:
+    own = [(key, *next(iter(note["own"].items()))) for key, note in notes.items() if "own" in note]
+    if own:
+        key, probe, reason = own[0]
+        text = f"accuracy and log-loss of {probe} are NaN in {len(own)} records; first {where(key)}: {reason}"
+        warnings.warn(text, ScoringWarning, stacklevel)
 
 
 def _category(name: str) -> type[Warning]:

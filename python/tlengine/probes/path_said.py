@@ -20,17 +20,27 @@ SINGLE = 1e3
 """A column that varies so many times as much as the median one can be more than float32 certifies."""
 
 
-def warn_of_time(solved: int, asked: int) -> None:
-    """A ``TimeLimitWarning`` that the path was ended before all was done."""
+def warn_of_time(done: int, asked: int, *, kept: bool) -> None:
+    """A ``TimeLimitWarning`` that a path was ended before all was done.
+
+    Args:
+        done: values of C that are the result; 0: it is the one that was under way.
+        asked: all of them.
+        kept: whether the next call on the same data goes on from there.
+    """
+    result = f"after {done} of {asked} values of C" if done else "on the way to its first C"
+    what = "which are the result" if done else "whose solution so far is the result"
+    way = "the next call goes on from there" if kept else "resume=FILE or warm_start=True goes on from there"
     warnings.warn(
-        f"the path was ended after {solved} of {asked} values of C, which are the result; a call on the same "
-        "data with more time goes on from there where they are kept",
+        f"the path was ended {result}, {what}; with more time {way}",
         TimeLimitWarning,
         stacklevel=users_level(),
     )
 
 
-def warn_unless_converged(paths: Iterable[ProbePath], tol: float, train: TrainingSet) -> None:
+def warn_unless_converged(
+    paths: Iterable[ProbePath], tol: float, train: TrainingSet, *, ended: bool = False
+) -> None:
     """One ``ConvergenceWarning`` for all solutions whose certificate is not within ``tol``.
 
     It names the column that float32 is too short for: the bound grows with the square of its gradient, which
@@ -45,9 +55,10 @@ def warn_unless_converged(paths: Iterable[ProbePath], tol: float, train: Trainin
     ]
     if missed:
         C, gap = max(missed, key=lambda pair: pair[1])
+        way = "Give it more time, or raise" if ended else "Raise"
         warnings.warn(
             f"{len(missed)} solutions are not certified to tol={tol:g}; the relative gap (gap_bound_ / "
-            f"objective_) of the worst, at C={C:g}, is {gap:.1e}. Raise max_iter, or tol if this is good "
+            f"objective_) of the worst, at C={C:g}, is {gap:.1e}. {way} max_iter, or tol if this is good "
             f"enough{_way_out_of_float32(train)}",
             ConvergenceWarning,
             stacklevel=users_level(),

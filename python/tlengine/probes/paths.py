@@ -16,7 +16,7 @@ from tlengine.probes.held_out import held_out, means
 from tlengine.probes.inputs import TrainingSet, training_set
 from tlengine.probes.parameters import check_positive, check_values
 from tlengine.probes.path import Head, ProbePath
-from tlengine.probes.path_said import warn_of_time, warn_unless_converged
+from tlengine.probes.path_said import warn_unless_converged
 from tlengine.probes.scales import warn_of_scales
 from tlengine.probes.splits import FOLDS, check_groups, fold_rows, learnt_labels
 from tlengine.probes.watching import Callback, Start, Watching, solve_watched
@@ -77,17 +77,20 @@ def probe_path(
         max_iter: L-BFGS steps per C after which it is left, with ``converged_`` False and a warning.
         callback: called some twenty times a second with a :class:`tlengine.probes.PathProgress`; a true
             answer ends the path.
-        max_seconds: after which the path ends. What is done by then is the result, with a warning.
-        resume: a file that every finished C goes to once it is certified. A later call on the same data, with
-            these or other ``Cs``, ``tol`` and ``max_iter``, takes them up and starts from the nearest smaller
-            one; solutions then differ within ``tol`` from those of a path in one go. A folder
-            gets a file for each problem, removed once the path is whole.
+        max_seconds: after which the path ends, once the pass under way is over. What is done by then is the
+            result, with a ``TimeLimitWarning``; where that is nothing, the smallest C as far as it got, with
+            the gap that it has and a ``ConvergenceWarning`` as well.
+        resume: a file that every finished C goes to once it is certified, and the C that was under way when
+            the path was ended. A later call on the same data, with these or other ``Cs``, ``tol`` and
+            ``max_iter``, takes them up and starts from the nearest smaller one, or goes on with the one
+            under way; solutions then differ within ``tol`` from those of a path in one go. A folder gets a
+            file for each problem, removed once the path is whole.
         progress: show a bar on stderr, where that is a terminal and the path takes seconds.
         n_jobs: threads; None is ``TLENGINE_NUM_THREADS`` or every core. Results do not depend on it.
 
     Raises:
         NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
-        TimeLimitError: not one C was done in time, or before ``callback`` ended the path.
+        TimeLimitError: no step was made in time, or before ``callback`` ended the path.
         RunFormatError: ``resume`` belongs to other data or settings, or another version of tlengine.
 
     >>> import numpy as np
@@ -161,8 +164,6 @@ def solve(
         train.X, tasks, Cs, watching, patience=patience, fit_intercept=fit_intercept, tol=tol,
         max_iter=max_iter, threads=num_threads(n_jobs), start=start,
     )  # fmt: skip
-    if not is_whole:
-        warn_of_time(len(solved), len(Cs))
     ended_early, Cs = len(solved) < len(Cs), Cs[solved]
     scores = [held_out(f, train, test, head) for f, (_, test) in zip(found[1:], splits, strict=True)]
     if train.multilabel:
@@ -173,7 +174,7 @@ def solve(
         found[0], Cs, train, head, *means(scores), folds=folds, ended_early_=ended_early,
         cut_short_=not is_whole, idle_=bool(splits) and is_idle(train.X, found[0]["coef"][Cs.argmin()]),
     )  # fmt: skip
-    warn_unless_converged([path, *folds], tol, train)
+    warn_unless_converged([path, *folds], tol, train, ended=not is_whole)
     return path
 
 

@@ -14,6 +14,7 @@ from tlengine.data.folds import inner_folds
 from tlengine.errors import InputError
 from tlengine.probes.bases import LinearClassifierMixin
 from tlengine.probes.choice import choose_alpha, is_idle
+from tlengine.probes.fit_options import refuse_options
 from tlengine.probes.inputs import TrainingSet, check_positive, training_set
 from tlengine.probes.paths import FOLDS, check_groups
 from tlengine.probes.persistence import PretrainedMixin
@@ -87,7 +88,13 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
         self.fit_intercept = fit_intercept
         self.n_jobs = n_jobs
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+        **unknown: Any,
+    ) -> Self:
         """Solves every alpha and its temperature.
 
         A ``GridEdgeWarning`` says that alpha was chosen at an edge of the grid although the log-loss still
@@ -102,11 +109,18 @@ class PreValProbe(PretrainedMixin, LinearClassifierMixin, BaseEstimator):  # typ
                 all of them, at the least mean log-loss.
             groups: (n,) rows of one group (a person, copies of one sample) do not vouch for each other:
                 5 folds of whole groups stand in for leaving out one row. None: every row is a group.
+            **unknown: there are no others; ``sample_weight`` for one is refused.
 
         Raises:
             InputError: no class has two groups.
             NonFiniteError, LabelError, SingleClassError, InputError: see :mod:`tlengine.errors`.
+            UnknownOptionError: another argument, also a ``TypeError``.
         """
+        refuse_options(
+            "PreValProbe", unknown, option="sample_weight",
+            why="leaving out a row of weight 2 is not leaving out one of two equal rows",
+            instead="class_weight= weighs classes, and RidgeProbeCV and LinearProbeCV take weights of rows",
+        )  # fmt: skip
         alphas = check_positive("alpha", self.alphas, zero=True)
         train = training_set(self, X, y, None, multilabel=True)
         weight = train.weight(self.class_weight)

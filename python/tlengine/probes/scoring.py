@@ -21,6 +21,7 @@ __all__ = [
     "check_scoring",
     "held_out_scores",
     "mean_scores",
+    "reason_of",
     "score_of",
     "solved_probe",
 ]
@@ -250,13 +251,22 @@ def _score(scorer: Scorer, probe: Any, X: Any, y: Any, further: dict[str, Any]) 
             warnings.simplefilter("ignore")
             found = scorer(probe, X, y, **further)
     except Exception as error:  # a scorer is the user's
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"{type(error).__name__}: {first}"
+        return reason_of(error)
     try:
         score = float(found)
     except (TypeError, ValueError):
         return f"it returned a {type(found).__name__}, not a number"
     return score if np.isfinite(score) else f"it returned {score}"
+
+
+def reason_of(error: Exception) -> str:
+    """Kind and first line of what a user's code raised, to be said in a warning.
+
+    >>> reason_of(ValueError("no"))
+    'ValueError: no'
+    """
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{type(error).__name__}: {first}"
 
 
 def mean_scores(

@@ -17,6 +17,7 @@ from tlengine.errors import InputError, TimeLimitError
 from tlengine.probes.bars import DelayedBar, TimeLeft, clock
 from tlengine.probes.parameters import check_values
 from tlengine.probes.path_journal import Kept, PathJournal, Solution, problem_digest
+from tlengine.probes.path_said import warn_of_time
 from tlengine.probes.sparse import as_core
 
 __all__ = ["Callback", "PathProgress", "Start", "Watching", "solve_watched"]
@@ -57,9 +58,9 @@ class Watching:
     """How a solve is shown, ended and kept.
 
     Attributes:
-        callback: called with a :class:`PathProgress`; a true answer ends the solve.
-        max_seconds: after which the solve is ended.
-        resume: a file of finished values of C.
+        callback: called with a :class:`PathProgress`; a true answer ends the solve, after the pass under way.
+        max_seconds: after which the solve is ended likewise.
+        resume: a file of solutions, that of the C that was under way at the end among them.
         progress: show a bar on stderr where that is a terminal and the solve takes seconds.
         kept: solutions of an earlier solve; those of this one are added.
     """
@@ -91,6 +92,10 @@ def solve_watched(
 ) -> tuple[list[dict[str, Any]], npt.NDArray[np.intp], bool]:
     """The solutions of each task, arrays over C; which of ``Cs`` they are; whether the solve came to its end.
 
+    Of a solve that is ended every C that was done is the result. Where there is none it is the C that was
+    under way, if a step was made at it: with the gap that it has. It is kept in any case, and a
+    ``TimeLimitWarning`` says what the result is.
+
     Args:
         X: (n, d) features, or a ``csr_array``.
         tasks: as the core takes them.
@@ -104,7 +109,7 @@ def solve_watched(
         start: coefficients and intercepts to start all tasks from, where nothing that was kept is nearer.
 
     Raises:
-        TimeLimitError: not one C was done in time.
+        TimeLimitError: no step was made in time.
         KeyboardInterrupt: Ctrl-C; what was done by then is kept.
     """
     x = as_core(X)
@@ -125,15 +130,18 @@ def solve_watched(
                 before=[_held_out_loss(journal.kept[C], tasks) for C in taken] if patience else [],
                 starts=_starts(journal.kept, left.min(initial=np.inf), start, len(tasks)),
             )  # fmt: skip
+        # What was under way may turn out to be certified.
+        is_whole = is_whole or len(show.done) == len(left)
         if is_whole and watching.resume is not None and Path(watching.resume).is_dir():
             journal.remove()
-        solved = np.flatnonzero(np.isin(Cs, [*taken, *show.done]))
+        solved = np.flatnonzero(np.isin(Cs, [*taken, *show.done] or show.unfinished))
         if not len(solved):
             raise TimeLimitError(
-                f"no C was done after {show.seconds:.0f} s and {show.passes} passes",
-                hint="raise max_seconds, take a smaller C or a larger tol; or let max_iter end a C, whose "
-                "solution so far a resume= file keeps with its gap for the next call",
+                f"no step was made after {show.seconds:.0f} s and {show.passes} passes",
+                hint="raise max_seconds",
             )
+        if not is_whole:
+            warn_of_time(len(taken) + len(show.done), len(asked), kept=_is_kept(watching))
         paths = [journal.kept[float(Cs[i])] for i in solved]
         last = watching.kept is None and len(set(Cs[solved])) == len(solved)
         found = _joined(paths, last=last)
@@ -215,10 +223,11 @@ class _Show:
         self, watching: Watching, Cs: npt.NDArray[np.float64], total: int, tasks: int, journal: PathJournal
     ) -> None:
         self._watching, self._Cs, self._total, self._journal = watching, Cs, total, journal
-        self._waiting: dict[int, dict[int, Solution]] = {}
+        self._waiting: dict[int, dict[int, tuple[bool, Solution]]] = {}
         self._tasks, self._begun = tasks, time.monotonic()
         self._ends = [0]
         self.done: list[float] = []
+        self.unfinished: list[float] = []
         self._first_gap = np.inf
         self._is_over = False
         self.passes = 0
@@ -232,13 +241,14 @@ class _Show:
 
     def look(self, solved: int, C: float, passes: int, gap: float, finished: Sequence[Any]) -> bool:
         """Takes what the core tells; whether that is enough."""
-        for task, place, solution in finished:
+        for task, place, *found in finished:
             of_place = self._waiting.setdefault(place, {})
-            of_place[task] = solution
+            of_place[task] = (found[0], found[1])
             if len(of_place) == self._tasks:
-                self._journal.add(float(self._Cs[place]), [of_place[i] for i in range(self._tasks)])
+                C, of_tasks = float(self._Cs[place]), [of_place[i] for i in range(self._tasks)]
+                self._journal.add(C, [solution for _, solution in of_tasks])
                 del self._waiting[place]
-                self.done.append(float(self._Cs[place]))
+                (self.done if all(is_whole for is_whole, _ in of_tasks) else self.unfinished).append(C)
         is_new, self.passes = passes > self.passes or bool(finished), passes
         while len(self._ends) <= solved:
             self._ends.append(passes)

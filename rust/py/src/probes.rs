@@ -143,8 +143,10 @@ pub fn solve_paths<'py>(
 type StartArrays<'py> = (PyReadonlyArray2<'py, f64>, PyReadonlyArray1<'py, f64>);
 
 /// As `solve_paths` for one problem, while somebody watches: `look(solved, C, passes, gap, finished)` is called
-/// about every 50 ms and at the end, with the new solutions as (task, place of C, dictionary). It says whether
-/// that is enough. True is returned where every C was solved.
+/// about every 50 ms and at the end, with the new solutions as (task, place of C, whether all tasks have solved
+/// it, dictionary). It says whether that is enough: then the solve ends with the pass that is under way, and hands
+/// over how far it is with the next C; where there was no pass yet it ends at once. True is returned where every
+/// C was solved.
 #[pyfunction]
 #[pyo3(signature = (x, tasks, cs, *, tol, max_iter, fit_intercept, threads, look, patience=None, before=Vec::new(), starts=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of one private function")]
@@ -188,18 +190,23 @@ fn watch_as<'py, T: pass::Element + Element>(
     let columns: Vec<usize> = tasks.iter().map(|task| task.columns).collect();
     let tell = |py: Python<'_>| {
         let (at, finished) = watch.look();
-        let finished = finished.into_iter().map(|Finished { task, place, solution }| {
-            Ok((task, place, to_dict(py, &[solution], columns[task], d)?))
+        let finished = finished.into_iter().map(|Finished { task, place, is_whole, solution }| {
+            Ok((task, place, is_whole, to_dict(py, &[solution], columns[task], d)?))
         });
         let finished: Vec<_> = finished.collect::<PyResult<_>>()?;
-        look.call1(py, (at.solved, at.c, at.passes, at.gap, finished))?.is_truthy(py)
+        let enough =
+            look.call1(py, (at.solved, at.c, at.passes, at.gap, finished))?.is_truthy(py)?;
+        if enough {
+            watch.end_after(0);
+        }
+        Ok(enough && at.passes == 0)
     };
     let done = watched(py, threads, tell, |run| {
         probes::solve_watched(matrix, tasks, options, &watch, run)
     });
-    // What was certified before Ctrl-C, or before somebody had enough, is handed over all the same.
+    // What was certified since the last look, or before Ctrl-C, is handed over all the same.
     let told = tell(py);
-    let is_complete = done?.is_some();
+    let is_complete = done? == Some(true);
     told?;
     Ok(is_complete)
 }

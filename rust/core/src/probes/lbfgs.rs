@@ -106,7 +106,7 @@ impl<T: Element> Memory<T> {
         sweep: Sweep<'_>,
     ) -> Result<f64> {
         let mut pieces: Vec<(&mut [T], f64)> = q.chunks_mut(PIECE).map(|q| (q, 0.0)).collect();
-        sweep.0.for_each_mut(&mut pieces, |at, (q, inner)| {
+        sweep.over(pieces.len()).for_each_mut(&mut pieces, |at, (q, inner)| {
             let piece = at * PIECE..at * PIECE + q.len();
             if let Some((factor, from)) = added {
                 self.kernels.add_scaled(factor, &from[piece.clone()], q);
@@ -351,7 +351,7 @@ mod tests {
     fn a_long_direction_is_the_same_from_any_number_of_threads() {
         let stop = AtomicBool::new(false);
         let vector = |salt: usize| -> Vec<f64> {
-            (0..3 * PIECE + 5).map(|i| ((i * 31 + salt) % 101) as f64 / 50.0 - 1.0).collect()
+            (0..8 * PIECE + 5).map(|i| ((i * 31 + salt) % 101) as f64 / 50.0 - 1.0).collect()
         };
         let at = |salt: usize| Iterate { x: vector(salt), value: 0.0, gradient: vector(salt) };
         let direction = |threads: usize| {
@@ -359,7 +359,7 @@ mod tests {
             let mut memory = Minimiser::<f32>::new(5).unwrap().memory;
             (0..3).for_each(|i| memory.push(&at(i), &at(3 * i + 7), sweep).unwrap());
             assert_eq!(memory.pairs.len(), 3);
-            memory.direction(&vector(50), &vec![0.5; 3 * PIECE + 5], sweep).unwrap()
+            memory.direction(&vector(50), &vec![0.5; 8 * PIECE + 5], sweep).unwrap()
         };
         assert_eq!(direction(1), direction(3));
     }

@@ -2,10 +2,11 @@
 
 use super::certificate::{Certificate, ExactPoint, certify};
 use super::design::Design;
+use super::drive::drive;
 use super::pass::Task;
 use super::path::{PathSolver, Solved};
 use super::scaling::Scaling;
-use super::solve::{Options, Solution, drive};
+use super::solve::{Options, Solution};
 use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::pass::{Element, Loss};
@@ -22,12 +23,13 @@ pub(super) struct Draft<T> {
     pub solved: Solved,
 }
 
-/// Certifies, and solves again in double precision what failed.
+/// Certifies, and solves again in double precision what failed, until that is `enough`.
 pub(super) fn finish<T: Element>(
     design: &Design<'_, T>,
     tasks: &[Task<'_>],
     options: &Options,
     mut found: Vec<Draft<T>>,
+    enough: &dyn Fn() -> bool,
     run: Run<'_>,
 ) -> Result<Vec<Solution<T>>> {
     let all: Vec<usize> = (0..found.len()).collect();
@@ -36,8 +38,8 @@ pub(super) fn finish<T: Element>(
         .filter(|&i| !certificates[i].holds(options.tolerance))
         .filter(|&i| found[i].solved.iterations < options.max_iterations)
         .collect();
-    if !failed.is_empty() {
-        solve_again(design, tasks, options, &mut found, &failed, run)?;
+    if !failed.is_empty() && !enough() {
+        solve_again(design, tasks, options, &mut found, (&failed, enough), run)?;
         let again = certify_best(design, tasks, options, &mut found, &failed, run)?;
         failed.into_iter().zip(again).for_each(|(i, again)| certificates[i] = again);
     }
@@ -98,7 +100,7 @@ fn solve_again<T: Element>(
     tasks: &[Task<'_>],
     options: &Options,
     found: &mut [Draft<T>],
-    failed: &[usize],
+    (failed, enough): (&[usize], &dyn Fn() -> bool),
     run: Run<'_>,
 ) -> Result<()> {
     let penalty = vec![1.0; design.stride()];
@@ -119,9 +121,9 @@ fn solve_again<T: Element>(
         )?;
         solvers.push((found[i].task, solver));
     }
-    drive(&*design.exact(), tasks, &mut solvers, run, |_| false)?;
-    for ((_, solver), &i) in solvers.iter().zip(failed) {
-        let Some(solved) = solver.solved().first() else { continue };
+    drive(&*design.exact(), tasks, &mut solvers, run, |_| enough())?;
+    for ((_, solver), &i) in solvers.iter_mut().zip(failed) {
+        let solved = solver.reached(0);
         let task = &tasks[found[i].task];
         let (w, b) = solved.x.split_at(task.columns * design.stride());
         found[i].point = rounded(design, task, w, b);

@@ -13,6 +13,7 @@ mod certificate;
 pub mod data;
 mod dense;
 mod design;
+mod drive;
 mod early_stop;
 pub mod lbfgs;
 mod logits;
@@ -25,6 +26,7 @@ mod solve;
 mod sparse;
 mod sweep;
 mod temperature;
+mod under_way;
 mod watch;
 
 pub use crate::simd::pass::Loss;

@@ -139,6 +139,24 @@ impl<T: Element> PathSolver<T> {
         Solved { x, ..*solved }
     }
 
+    /// Whether a step was made at the C at `index`.
+    pub fn has_begun(&self, index: usize) -> bool {
+        index < self.solved.len() || (index == self.solved.len() && self.iterations > 0)
+    }
+
+    /// The solution at `index`, as [`PathSolver::take`], or how far it is, if that is the C being solved.
+    pub fn reached(&mut self, index: usize) -> Solved {
+        if index < self.solved.len() {
+            return self.take(index);
+        }
+        let x = match &self.stage {
+            Stage::Starting(start) => start.clone(),
+            _ => self.minimiser.current().x.clone(),
+        };
+        let (iterations, passes) = (self.iterations, self.passes);
+        Solved { x, iterations, passes, held_out: f64::NAN }
+    }
+
     /// Takes the evaluation of the point asked for.
     pub fn tell(&mut self, x: Vec<f64>, mut at: Evaluation, run: Run<'_>) -> Result<()> {
         self.passes += 1;
@@ -161,11 +179,15 @@ impl<T: Element> PathSolver<T> {
             },
         };
         if stalled {
-            let x = self.minimiser.current().x.clone();
-            if self.scaling.unseen {
-                return self.finish_c(x, f64::NAN, run);
-            }
-            // Its held-out loss is to be known: patience counts it like any other.
+            let current = self.minimiser.current();
+            let x = match self.is_within(AIM, current) {
+                true => self.polished(current, &self.intercepts),
+                false if self.scaling.unseen => {
+                    return self.finish_c(current.x.clone(), f64::NAN, run);
+                }
+                // Its held-out loss is to be known: patience counts it like any other.
+                false => current.x.clone(),
+            };
             (self.stage, self.is_stalled) = (Stage::Polishing(x), true);
         } else if self.iterations >= self.max_iterations || self.is_ready(self.minimiser.current())
         {

@@ -1,17 +1,15 @@
 //! Whole paths for any number of tasks on one X; what comes out is certified and mended in `mend`.
 
-use std::ops::Range;
 use std::sync::Mutex;
 
 use super::axes::pay_off;
 use super::certificate::Certificate;
 use super::data::lock;
 use super::design::{Design, Features};
+use super::drive::drive;
 use super::early_stop::EarlyStop;
-use super::mend::{Draft, finish, rounded};
-use super::pass::{Evaluation, Operand, Pass, Point, Purpose, Target, Task};
-use super::path::{PathSolver, cold_start};
-use super::scaling::Scaling;
+use super::pass::{Target, Task};
+use super::under_way::{UnderWay, solved_by_all};
 use super::watch::{Finished, Watch};
 use crate::error::{Error, Result};
 use crate::parallel::Run;
@@ -63,73 +61,93 @@ pub fn solve_paths<'a, T: Element>(
     options: &Options,
     run: Run<'_>,
 ) -> Result<Vec<Path<T>>> {
-    solve(x.into(), tasks, options, None, run)
+    let mut found: Vec<Vec<Option<Solution<T>>>> =
+        tasks.iter().map(|_| options.cs.iter().map(|_| None).collect()).collect();
+    let keep = |finished: Vec<Finished<T>>| {
+        for Finished { task, place, solution, .. } in finished {
+            found[task][place] = Some(solution);
+        }
+    };
+    solve(x.into(), tasks, options, None, keep, run)?;
+    Ok(found.into_iter().map(|path| path.into_iter().flatten().collect()).collect())
 }
 
 /// As [`solve_paths`], but every solution is handed over as soon as it is certified, small C first.
+///
+/// Whether all were solved: a watch may end the solve ([`Watch::end_after`]). Then the C that was under way is
+/// handed over too, with its certificate, if a step was made at it.
 pub fn solve_watched<'a, T: Element>(
     x: impl Into<Features<'a, T>>,
     tasks: &[Task<'_>],
     options: &Options,
     watch: &Watch<T>,
     run: Run<'_>,
-) -> Result<()> {
-    solve(x.into(), tasks, options, Some(watch), run).map(drop)
+) -> Result<bool> {
+    let keep = |finished| watch.hand_over(finished);
+    solve(x.into(), tasks, options, Some(watch), keep, run)
 }
 
-/// The solutions in the order of C, or none where a watch took them.
+/// Hands every solution to `keep`; whether all were solved, or the watch ended it.
 fn solve<T: Element>(
     x: Features<'_, T>,
     tasks: &[Task<'_>],
     options: &Options,
     watch: Option<&Watch<T>>,
+    mut keep: impl FnMut(Vec<Finished<T>>),
     run: Run<'_>,
-) -> Result<Vec<Path<T>>> {
+) -> Result<bool> {
     check(x, tasks, options)?;
-    let mut stop = EarlyStop::new(options, tasks);
-    let mut weight = vec![0.0; x.rows()];
-    for task in tasks {
-        weight.iter_mut().zip(task.weight).for_each(|(sum, weight)| *sum += weight);
-    }
-    let columns = tasks.iter().map(|task| task.columns).sum();
-    let turn = pay_off(x.rows(), x.columns(), columns, options.cs.len());
-    let design = Design::new(x, &weight, (options.intercept, turn), run)?;
-    let order = ascending(&options.cs);
-    let cs: Vec<f64> = order.iter().map(|&i| options.cs[i]).collect();
+    let design = design(x, tasks, options, run)?;
     let operand = design.scaled();
-    let mut solvers = solvers(&design, &*operand, tasks, options, &cs, run)?;
-    let mut sorted: Vec<Vec<Option<Solution<T>>>> =
-        tasks.iter().map(|_| cs.iter().map(|_| None).collect()).collect();
-    let mut certified = 0;
+    let mut paths = UnderWay::new(&design, &*operand, tasks, options, run)?;
+    let mut stop = EarlyStop::new(options, tasks);
+    let enough = || watch.is_some_and(Watch::is_enough);
     loop {
         let mut rounds = 0;
-        drive(&*operand, tasks, &mut solvers, run, |solvers| {
+        let certified = paths.certified;
+        drive(&*operand, tasks, &mut paths.solvers, run, |solvers| {
             stop.watch(solvers);
             watch.is_some_and(|watch| {
                 watch.tell(solvers);
                 rounds += 1;
-                let waiting = solved_by_all(solvers) - certified;
-                waiting * columns >= TOGETHER || (waiting > 0 && rounds >= ROUNDS)
+                watch.is_enough() || are_due(tasks, solved_by_all(solvers) - certified, rounds)
             })
         })?;
-        let values = certified..solved_by_all(&solvers);
-        let drafts = drafts(&design, tasks, &cs, &mut solvers, values.clone(), run)?;
-        let places: Vec<_> = drafts.iter().map(|draft| (draft.task, draft.index)).collect();
-        let solutions = finish(&design, tasks, options, drafts, run)?;
-        let mut finished = Vec::with_capacity(solutions.len());
-        for ((task, index), solution) in places.into_iter().zip(solutions) {
-            match watch {
-                Some(_) => finished.push(Finished { task, place: order[index], solution }),
-                None => sorted[task][order[index]] = Some(solution),
-            }
+        let finished = paths.certify_solved(&enough, run)?;
+        let are_whole = finished.iter().all(|finished| finished.is_whole);
+        keep(finished);
+        if paths.is_over() {
+            return Ok(are_whole);
         }
-        watch.into_iter().for_each(|watch| watch.hand_over(std::mem::take(&mut finished)));
-        certified = values.end;
-        if solvers.iter().all(|(_, solver)| solver.ask().is_none()) {
-            break;
+        if enough() {
+            keep(paths.certify_unfinished(run)?);
+            return Ok(false);
         }
     }
-    Ok(sorted.into_iter().map(|path| path.into_iter().flatten().collect()).collect())
+}
+
+/// X centred and scaled, for the weights of all tasks.
+fn design<'a, T: Element>(
+    x: Features<'a, T>,
+    tasks: &[Task<'_>],
+    options: &Options,
+    run: Run<'_>,
+) -> Result<Design<'a, T>> {
+    let mut weight = vec![0.0; x.rows()];
+    for task in tasks {
+        weight.iter_mut().zip(task.weight).for_each(|(sum, weight)| *sum += weight);
+    }
+    let turn = pay_off(x.rows(), x.columns(), columns(tasks), options.cs.len());
+    Design::new(x, &weight, (options.intercept, turn), run)
+}
+
+fn columns(tasks: &[Task<'_>]) -> usize {
+    tasks.iter().map(|task| task.columns).sum()
+}
+
+/// Whether so many values of C that all tasks have solved are to be certified after so many rounds.
+fn are_due(tasks: &[Task<'_>], solved: usize, rounds: usize) -> bool {
+    solved * columns(tasks) >= TOGETHER || (solved > 0 && rounds >= ROUNDS)
 }
 
 /// Columns that are certified together where somebody waits for them: as many as one exact pass takes.
@@ -137,78 +155,6 @@ const TOGETHER: usize = 96;
 
 /// Passes after which what is solved is certified, however little that is.
 const ROUNDS: usize = 40;
-
-/// A solver for each task.
-fn solvers<T: Element>(
-    design: &Design<'_, T>,
-    operand: &dyn Operand<T>,
-    tasks: &[Task<'_>],
-    options: &Options,
-    cs: &[f64],
-    run: Run<'_>,
-) -> Result<Vec<(usize, PathSolver<T>)>> {
-    let solver = |task: &Task<'_>| {
-        let shape = (design.penalty(), design.reach());
-        let mut scaling = Scaling::new(task, shape, options.intercept);
-        // A sparse pass is as long as one over so few filled rows.
-        scaling.rows = scaling.rows.min(operand.work() / design.mean().len());
-        // A held-out loss belongs to a solution that a pass has seen; whether anybody watches it, to end
-        // the path early, changes no solution.
-        scaling.unseen = task.held_out.is_empty();
-        let start = match task.start {
-            Some((w, b)) => {
-                let mut start = design.placed(w, b, run)?;
-                // Intercepts that no step moves are not those of another problem.
-                let cold = cold_start(task, design, options.intercept);
-                scaling.keep_unmoved(&cold, &mut start);
-                start
-            }
-            None => cold_start(task, design, options.intercept),
-        };
-        let tolerance = target(operand, task, options.tolerance);
-        PathSolver::new(task.loss, scaling, cs.to_vec(), tolerance, options.max_iterations, start)
-    };
-    tasks.iter().enumerate().map(|(index, task)| Ok((index, solver(task)?))).collect()
-}
-
-/// How many values of C every task has solved.
-fn solved_by_all<T: Element>(solvers: &[(usize, PathSolver<T>)]) -> usize {
-    solvers.iter().map(|(_, solver)| solver.solved().len()).min().unwrap_or(0)
-}
-
-/// The solutions of all tasks for some values of C, in the coordinates of X.
-fn drafts<T: Element>(
-    design: &Design<'_, T>,
-    tasks: &[Task<'_>],
-    cs: &[f64],
-    solvers: &mut [(usize, PathSolver<T>)],
-    values: Range<usize>,
-    run: Run<'_>,
-) -> Result<Vec<Draft<T>>> {
-    let mut drafts = Vec::with_capacity(values.len() * solvers.len());
-    for (task, solver) in solvers {
-        let length = tasks[*task].columns * design.stride();
-        for index in values.clone() {
-            let solved = solver.take(index);
-            let (w, b) = solved.x.split_at(length);
-            let w = design.original_coefficients(w, run)?;
-            let point = rounded(design, &tasks[*task], &w, b);
-            drafts.push(Draft { task: *task, index, c: cs[index], point, solved });
-        }
-    }
-    Ok(drafts)
-}
-
-/// What the solver aims at: small problems in double precision are solved as far as double precision
-/// goes, which costs next to nothing and makes a weight of two the same as a repeated row.
-fn target<T: Element>(x: &dyn Operand<T>, task: &Task<'_>, tolerance: f64) -> f64 {
-    const SMALL: usize = 1 << 18;
-    if size_of::<T>() == 8 && x.work() * task.columns <= SMALL {
-        tolerance.min(1e-18)
-    } else {
-        tolerance
-    }
-}
 
 /// A problem with an X of its own, for [`solve_many`].
 pub type Problem<'a, T> = (Features<'a, T>, &'a [Task<'a>]);
@@ -227,73 +173,6 @@ pub fn solve_many<T: Element>(
         Ok(())
     })?;
     Ok(found.into_iter().map(|paths| paths.into_inner().unwrap_or_default()).collect())
-}
-
-/// Feeds solvers until all are finished, or `after`, which sees them at the end of each round, says that it is
-/// enough for now; each round is one pass for all that are still at work.
-pub(crate) fn drive<T: Element>(
-    x: &dyn Operand<T>,
-    tasks: &[Task<'_>],
-    solvers: &mut [(usize, PathSolver<T>)],
-    run: Run<'_>,
-    mut after: impl FnMut(&mut [(usize, PathSolver<T>)]) -> bool,
-) -> Result<()> {
-    let columns = solvers.iter().map(|(task, _)| tasks[*task].columns).sum();
-    let pass = Pass::new(x, tasks, columns)?;
-    pass.with_threads(run, |evaluate| {
-        loop {
-            let asked: Vec<(usize, Vec<f64>, Purpose)> = solvers
-                .iter()
-                .enumerate()
-                .filter_map(|(i, (_, solver))| solver.ask().map(|(x, purpose)| (i, x, purpose)))
-                .collect();
-            if asked.is_empty() {
-                return Ok(());
-            }
-            let points: Vec<Point<'_>> = asked
-                .iter()
-                .map(|(i, at, purpose)| {
-                    let task = solvers[*i].0;
-                    let (w, b) = at.split_at(tasks[task].columns * x.stride());
-                    Point { task, w, b, purpose: *purpose }
-                })
-                .collect();
-            let evaluations = evaluate(&points)?;
-            tell(solvers, asked.into_iter().map(|(i, x, _)| (i, x)), evaluations, run)?;
-            if after(solvers) {
-                return Ok(());
-            }
-        }
-    })
-}
-
-/// Tells solvers what was found at the points that they asked for, side by side where that is long work.
-fn tell<T: Element>(
-    solvers: &mut [(usize, PathSolver<T>)],
-    asked: impl Iterator<Item = (usize, Vec<f64>)>,
-    evaluations: Vec<Evaluation>,
-    run: Run<'_>,
-) -> Result<()> {
-    const LONG: usize = 1 << 16;
-    let mut rest = solvers.iter_mut().enumerate();
-    let told = asked.zip(evaluations).filter_map(|((place, x), at)| {
-        let (_, (_, solver)) = rest.find(|(i, _)| *i == place)?;
-        Some(Some((solver, x, at)))
-    });
-    let mut told: Vec<_> = told.collect();
-    let length: usize = told.iter().flatten().map(|(_, x, _)| x.len()).sum();
-    let inner = run.share(told.len());
-    let team = if length >= LONG { run } else { run.alone() };
-    team.for_each_mut(&mut told, |_, told| match told.take() {
-        Some((solver, x, at)) => solver.tell(x, at, inner),
-        None => Ok(()),
-    })
-}
-
-fn ascending(cs: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..cs.len()).collect();
-    order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
-    order
 }
 
 fn check<T: Element>(x: Features<'_, T>, tasks: &[Task<'_>], options: &Options) -> Result<()> {

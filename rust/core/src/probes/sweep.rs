@@ -4,14 +4,21 @@ use crate::error::Result;
 use crate::parallel::Run;
 use crate::simd::vectorised::{Change, Term, sum_of, update};
 
-/// Elements that a thread takes at a time; shorter vectors are not worth waking one.
+/// Elements that a thread takes at a time.
 pub const PIECE: usize = 1 << 16;
+/// Pieces from which threads are worth starting.
+const MANY: usize = 8;
 
 /// Walks vectors on the threads of a run; what comes out does not depend on how many there are.
 #[derive(Clone, Copy)]
 pub struct Sweep<'a>(pub Run<'a>);
 
-impl Sweep<'_> {
+impl<'a> Sweep<'a> {
+    /// The run for so many pieces.
+    pub fn over(self, pieces: usize) -> Run<'a> {
+        if pieces < MANY { self.0.alone() } else { self.0 }
+    }
+
     /// Calls `change(&mut target_i, a_i, b_i)` up to the end of the shortest.
     pub fn update<T: Send, A: Copy + Sync, B: Copy + Sync>(
         self,
@@ -22,7 +29,7 @@ impl Sweep<'_> {
     ) -> Result<()> {
         let length = target.len().min(a.len()).min(b.len());
         let mut pieces: Vec<&mut [T]> = target[..length].chunks_mut(PIECE).collect();
-        self.0.for_each_mut(&mut pieces, |at, piece| {
+        self.over(pieces.len()).for_each_mut(&mut pieces, |at, piece| {
             let range = at * PIECE..at * PIECE + piece.len();
             update(piece, &a[range.clone()], &b[range], &change);
             Ok(())
@@ -38,7 +45,7 @@ impl Sweep<'_> {
     ) -> Result<f64> {
         assert_eq!(a.len(), b.len());
         let mut sums = vec![0.0; a.len().div_ceil(PIECE)];
-        self.0.for_each_mut(&mut sums, |at, sum| {
+        self.over(sums.len()).for_each_mut(&mut sums, |at, sum| {
             let range = at * PIECE..((at + 1) * PIECE).min(a.len());
             *sum = sum_of(&a[range.clone()], &b[range], &term);
             Ok(())
@@ -56,7 +63,7 @@ mod tests {
     #[test]
     fn any_number_of_threads_gives_the_same() {
         let stop = AtomicBool::new(false);
-        for length in [0, 1, PIECE, 3 * PIECE + 48] {
+        for length in [0, 1, PIECE, MANY * PIECE + 48] {
             let a: Vec<f64> = (0..length).map(|i| (i % 101) as f64 / 50.0 - 1.0).collect();
             let walked = |threads: usize| {
                 let (sweep, mut target) = (Sweep(Run::new(threads, &stop)), vec![1.0; length]);

@@ -2,7 +2,6 @@
 //! temperature sums up.
 //!
 //! A tile is eight rows, class by class; logits are `base + scale * move`.
-#![expect(clippy::needless_range_loop, reason = "plain loops over fixed arrays become vectors")]
 
 use super::kernels::multiversion;
 
