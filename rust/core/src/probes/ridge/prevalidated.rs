@@ -1,6 +1,6 @@
 //! Ridge regression whose leave-one-out predictions are scaled to their least log-loss.
 //!
-//! Dempster, Webb & Schmidt, arXiv 2401.15610. Predictions of many classes are never stored: a few rows
+//! Dempster, Webb & Schmidt, arXiv 2401.15610. Predictions of many classes are stored only as a last resort: a few rows
 //! tell about which scale is best for a penalty ([`guess`]), then one walk over all rows keeps of each row
 //! what gives its log-loss at other scales ([`kept`]).
 
