@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tlengine.errors import InputError, RunFormatError
-from tlengine.probes import RidgeProbeCV, probe_grid
+from tlengine.probes import RidgeProbeCV, own_code, probe_grid
 from tlengine.probes.own_code import code_digest, version_of
 
 RNG = np.random.default_rng(0)
@@ -103,3 +103,21 @@ def test_code_without_a_file_is_refused(modules, tmp_path):
         probe_grid(X, Y, probe=kind(), resume=tmp_path / "g", progress=False)
     assert not (tmp_path / "g").exists()
     assert len(probe_grid(X, Y, probe=kind(), seeds=1, progress=False).records) == 1
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["package", "module"])
+def test_packages_of_a_target_folder_are_installed(inside, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / ("m2_placed/__init__.py" if inside else "m2_placed.py")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("__version__ = '1.0'\n\nclass Placed:\n    pass\n")
+    kind = importlib.import_module("m2_placed").Placed
+    try:
+        assert code_digest(kind, "probe") != "", "the user's own, whatever it says its version is"
+        own_code._is_target.cache_clear()
+        (tmp_path / "m2_placed-1.0.dist-info").mkdir()  # as pip install --target leaves it
+        assert code_digest(kind, "probe") == ""
+    finally:
+        own_code._is_target.cache_clear()
+        del sys.modules["m2_placed"]

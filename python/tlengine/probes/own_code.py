@@ -69,11 +69,19 @@ def _is_installed(module: str) -> bool:
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top in ("tlengine", ""):
         return True
-    file = getattr(sys.modules.get(top), "__file__", None)
+    package = sys.modules.get(top)
+    file = getattr(package, "__file__", None)
     if file is None:
         return False
     is_packaged = not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
-    return is_packaged or any(Path(file).is_relative_to(root) for root in _roots())
+    folder = Path(file).parents[1 if hasattr(package, "__path__") else 0]
+    return is_packaged or _is_target(folder) or any(Path(file).is_relative_to(root) for root in _roots())
+
+
+@cache
+def _is_target(folder: Path) -> bool:
+    """Whether packages are installed into it, as by ``pip install --target``."""
+    return any(folder.glob("*.dist-info"))
 
 
 def _held(module: Any) -> list[str]:
