@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import resource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tlengine.errors import InputError, RunFormatError
+from tlengine.errors import InputError, RunFormatError, TlengineWarning
 from tlengine.probes.path_journal import PathJournal, problem_digest
 
 DIGEST = "ab" * 16
@@ -105,3 +106,21 @@ def test_every_part_of_a_problem_counts() -> None:
         problem_digest(X, [task], 1e-5),
     }
     assert len(digests) == 8
+
+
+def test_a_full_disk_costs_no_solution_and_leaves_whole_records(tmp_path: Path) -> None:
+    file = tmp_path / "path"
+    filled(file, 2)
+    size, before = file.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    with PathJournal(file, DIGEST) as journal:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+        try:
+            with pytest.warns(TlengineWarning, match="path cannot be written to .*not kept"):
+                journal.add(1e5, [solution(0), solution(1)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        journal.add(1e6, [solution(2), solution(3)])
+        assert {1e5, 1e6} < set(journal.kept)
+    assert file.stat().st_size == size
+    with PathJournal(file, DIGEST) as again:
+        assert set(again.kept) == {1.0, 10.0}

@@ -16,7 +16,7 @@ from tlengine.probes.grid_jobs import Key
 from tlengine.probes.grid_notes import Note
 from tlengine.probes.grid_records import Finished, Record, Said
 from tlengine.probes.grid_said import SaidFolder
-from tlengine.probes.record_file import checksum, open_records
+from tlengine.probes.record_file import append, checksum, open_records
 from tlengine.probes.sparse import is_sparse
 
 __all__ = ["Journal"]
@@ -80,9 +80,8 @@ class Journal:
         for one in finished:
             if one.said is not None:
                 self.said[one.key] = one.said
-        if self._file is not None:
-            self._file.write(b"".join(map(_line, finished)))
-            self._file.flush()
+        if self._file is not None and not append(self._file, b"".join(map(_line, finished))):
+            self._file = None
         for one in finished:
             self._remember(one)
 

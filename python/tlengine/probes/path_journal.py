@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from tlengine import __version__
-from tlengine.probes.record_file import checksum, open_records
+from tlengine.probes.record_file import append, checksum, open_records
 
 __all__ = ["Kept", "PathJournal", "Solution", "problem_digest"]
 
@@ -91,8 +91,8 @@ class PathJournal:
             named = {f"{task}.{name}": a for task, found in enumerate(solutions) for name, a in found.items()}
             body = save({name: np.ascontiguousarray(array) for name, array in named.items()})
             told = {"C": C.hex(), "bytes": len(body), "digest": checksum(C.hex().encode(), b"\0", body)}
-            self._file.write(json.dumps(told).encode() + b"\n" + body)
-            self._file.flush()
+            if not append(self._file, json.dumps(told).encode() + b"\n" + body):
+                self._file = None
 
     def remove(self) -> None:
         """Deletes the file."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from tlengine import __version__
 from tlengine.documents import lock_file
-from tlengine.errors import InputError, RunFormatError
+from tlengine.errors import InputError, RunFormatError, TlengineWarning
+from tlengine.probes.said import users_level
 
-__all__ = ["checksum", "open_records"]
+__all__ = ["append", "checksum", "open_records"]
 
 
 def open_records(path: str | Path, kind: str, layout: int, digest: str) -> IO[bytes]:
@@ -48,6 +52,28 @@ def open_records(path: str | Path, kind: str, layout: int, digest: str) -> IO[by
         file.close()
         raise
     return file
+
+
+def append(file: IO[bytes], data: bytes) -> bool:
+    """Whether a record is in the file. Where not (a full disk), the file is closed, without a part of it.
+
+    A warning says so: what is being solved is worth more than its copy.
+    """
+    whole = file.seek(0, os.SEEK_END)
+    try:
+        file.write(data)
+        file.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):  # it tries once more to write what is in its buffer
+            file.close()
+        with contextlib.suppress(OSError):
+            os.truncate(file.name, whole)
+        note = f"{file.name} cannot be written to ({error.strerror}): what is solved from here on is not kept"
+        warnings.warn(
+            f"{note}; make room, then a later call takes up the rest", TlengineWarning, users_level()
+        )
+        return False
+    return True
 
 
 def checksum(*parts: bytes) -> str:
