@@ -18,6 +18,14 @@ from tlengine.features import ImagePreprocess
 if TYPE_CHECKING:
     from torch import nn
 
+STAGES = (range(1), range(1, 3), range(3, 5), range(5, 8), range(8, 11), range(11, 15))
+BLOCKS = (
+    ("network._conv_stem", "network._bn0"),
+    *(tuple(f"network._blocks.{i}" for i in stage) for stage in STAGES),
+    ("network._blocks.15", "network._conv_head", "network._bn1"),
+)
+"""The stem, six stages, and the seventh together with the last convolution."""
+
 _MEAN, _STD = 127 / 255, 128 / 255
 
 
@@ -34,6 +42,9 @@ def tlengine_backbones() -> Iterable[tlengine.BackboneSpec]:
         ),
         revision="1",
         default=True,
+        blocks=BLOCKS,
+        tokens="network._bn1",
+        lora_targets=("_expand_conv", "_project_conv", "_conv_head"),
         licence="Apache-2.0",
         paper="https://arxiv.org/abs/1905.11946",
         description="EfficientNet-Lite0, ImageNet-1k; mean-pooled last layer.",

@@ -26,7 +26,7 @@ from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.running import run_all, tasks_of
 from tlengine.evaluation.samples import Samples, Wanted, samples_of_features, see_samples
 from tlengine.evaluation.setup import Chosen, Setup
-from tlengine.evaluation.views import Ground
+from tlengine.evaluation.views import Ground, Site
 from tlengine.options import refuse_unknown
 from tlengine.plugins import notify, resolve
 from tlengine.plugins.contracts import Budget, Executor
@@ -129,7 +129,7 @@ def compare(
         )
         plan = _plan(samples, chosen, seeds)
         sizes = _sizes(asked, samples, plan)
-        setup = _setup(dataset, samples, plan, chosen, out)
+        setup = _setup(dataset, samples, plan, chosen, out, _site(cache, extraction))
         tasks = tasks_of(setup, names, sizes)
         if not tasks:
             raise InputError(
@@ -304,6 +304,7 @@ def _setup(
     plan: Plan,
     chosen: Mapping[str, Chosen],
     out: str | os.PathLike[str] | None,
+    site: Site,
 ) -> Setup:
     ground = Ground(
         codes=plan.codes,
@@ -316,4 +317,13 @@ def _setup(
         rows=samples.rows,
     )
     folder = None if out is None else Path(out).absolute()
-    return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen, folder=folder)
+    return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen, folder=folder, site=site)
+
+
+def _site(cache: CacheLike, extraction: Mapping[str, Any]) -> Site:
+    """Where networks are run, and the cache that frozen parts of them may be kept in."""
+    from tlengine.features import opened
+
+    given = {name: extraction[name] for name in ("device", "max_pixels") if extraction.get(name) is not None}
+    with opened(cache) as kept:
+        return Site(cache=None if kept is None else kept.path.absolute(), **given)

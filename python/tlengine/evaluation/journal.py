@@ -36,7 +36,7 @@ _OURS = re.compile(r"[0-9a-f]{32}\.safetensors|\.tlengine-.*\.tmp")
 _ARRAYS = ("scores", "held_out")
 _NUMBERS = (
     "labels", "kind", "calibration", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds",
-    "cpu_seconds", "peak_bytes", "predict_seconds",
+    "cpu_seconds", "peak_bytes", "predict_seconds", "facts",
 )  # fmt: skip
 
 

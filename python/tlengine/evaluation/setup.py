@@ -16,7 +16,7 @@ from tlengine import __version__
 from tlengine.data.plans import Plan
 from tlengine.documents import plain
 from tlengine.evaluation.identity import Identity, identity_of
-from tlengine.evaluation.views import Ground, RunView
+from tlengine.evaluation.views import Ground, RunView, Site
 from tlengine.plugins import PluginInfo
 from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
 
@@ -54,6 +54,7 @@ class Setup:
         ground, views, plan: the rows, what is seen of them, and what each task does with them.
         strategies: by name.
         folder: where the run is kept, for what an executor puts beside it; None for nowhere.
+        site: where networks are run; it enters no key.
         identities: what each strategy is, told once: a process that gets the setup takes them as they are.
     """
 
@@ -62,6 +63,7 @@ class Setup:
     plan: Plan
     strategies: Mapping[str, Chosen]
     folder: Path | None = None
+    site: Site = field(default_factory=Site)
     identities: dict[str, Identity] = field(default_factory=dict, repr=False)
     _known: dict[Any, bytes] = field(default_factory=dict, init=False, repr=False)
     _draws: dict[Budget, frozenset[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)

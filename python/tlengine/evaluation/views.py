@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +18,22 @@ from tlengine.types import CheckRows
 if TYPE_CHECKING:
     from tlengine.features import Backbone
 
-__all__ = ["Ground", "RunView", "TaskView"]
+__all__ = ["Ground", "RunView", "Site", "TaskView"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where networks are run, and where what they computed is kept.
+
+    Attributes:
+        device: as users name it.
+        cache: the folder of the embedding cache, or None.
+        max_pixels: larger images are refused.
+    """
+
+    device: str = "cpu"
+    cache: Path | None = None
+    max_pixels: int = 64_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,8 +111,10 @@ class TaskView:
     LookupError: the label of row 1 is not for this task: it is not train, select or calibrate
     """
 
-    def __init__(self, view: RunView, ground: Ground, roles: Roles) -> None:
+    def __init__(self, view: RunView, ground: Ground, roles: Roles, site: Site | None = None) -> None:
         self._view, self._ground = view, ground
+        site = site or Site()
+        self.device, self.cache, self._max_pixels = site.device, site.cache, site.max_pixels
         self._allowed = np.zeros(len(ground.codes), dtype=bool)
         self._allowed[roles.labelled] = True
         self.name = view.name
@@ -135,7 +153,7 @@ class TaskView:
         from tlengine.features.images import decode_image
 
         found = [self._ground.contents[int(self._ground.rows[row])] for row in rows]
-        return [one if isinstance(one, str) else decode_image(one) for one in found]
+        return [one if isinstance(one, str) else decode_image(one, self._max_pixels) for one in found]
 
     def backbone(
         self, device: str, *, weights: Literal["pretrained", "random"] = "pretrained", seed: int = 0

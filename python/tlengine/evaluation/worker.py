@@ -44,7 +44,7 @@ class Worker:
     def job(self, task: Task) -> Job:
         """What a task may see."""
         roles = self.setup.plan.roles(task)
-        view = TaskView(self.setup.views[task.view], self.setup.ground, roles)
+        view = TaskView(self.setup.views[task.view], self.setup.ground, roles, self.setup.site)
         folder = self.setup.folder and self.setup.folder / CHECKPOINTS / self.setup.key(task)
         return Job(view, roles, task.seed, folder)
 
@@ -185,6 +185,7 @@ def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, cost: _Cost) -
         cpu_seconds=cost.cpu,
         peak_bytes=cost.peak,
         predict_seconds=seconds,
+        facts=plain(dict(getattr(fitted, "facts", {}))),
     )
 
 

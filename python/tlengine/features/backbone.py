@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -48,6 +48,8 @@ class Backbone:
         preprocess_name: describes a ``preprocess`` that cannot describe itself; change it when it changes.
         revision: describes what neither the weights nor ``repr(module)`` show (see
             :func:`~.recipes.fingerprint`); change it when the code of ``forward`` changes.
+        blocks, tokens, lora_targets, initialise, collate: what fine-tuning needs to know of the network; see
+            :class:`~tlengine.plugins.BackboneSpec`. They enter no key.
 
     Raises:
         InputError: a modality, name or dimension that is not allowed, a module that is none.
@@ -71,6 +73,11 @@ class Backbone:
         embedding_dim: int | Mapping[str, int] | None = None,
         preprocess_name: str | None = None,
         revision: str = "",
+        blocks: Sequence[Sequence[str]] = (),
+        tokens: str = "",
+        lora_targets: Sequence[str] = (),
+        initialise: Callable[[nn.Module, int], None] | None = None,
+        collate: Callable[[Sequence[Any]], Any] | None = None,
     ) -> None:
         from torch import nn
 
@@ -86,6 +93,9 @@ class Backbone:
         self.modality: Modality = modality
         self.name = name
         self.revision = revision
+        self.blocks = tuple(tuple(names) for names in blocks)
+        self.tokens, self.lora_targets = tokens, tuple(lora_targets)
+        self.initialise, self.collate = initialise, collate
         self.origin = "your module"
         self._dims = _dims_by_modality(embedding_dim)
         self._preprocess_name = preprocess_name
@@ -290,6 +300,11 @@ def backbone_of(spec: BackboneSpec, module: nn.Module, origin: str) -> Backbone:
             name=spec.name,
             embedding_dim=spec.embedding_dim,
             revision=spec.revision,
+            blocks=spec.blocks,
+            tokens=spec.tokens,
+            lora_targets=spec.lora_targets,
+            initialise=spec.initialise,
+            collate=spec.collate,
         )
     except UnhashableRecipeError as error:
         raise UnhashableRecipeError(

@@ -134,6 +134,8 @@ class View(Protocol):
         classes: how many classes the run has; they are numbered from 0.
         units: (n,) rows of one unit (group or content) are never on both sides of a split.
         groups, domains: (n,) names, or None.
+        device: where networks are to be trained: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` for the best.
+        cache: the folder of the run's embedding cache, or None where it has none.
     """
 
     name: str
@@ -141,6 +143,8 @@ class View(Protocol):
     units: Rows
     groups: npt.NDArray[np.str_] | None
     domains: npt.NDArray[np.str_] | None
+    device: str
+    cache: Path | None
 
     @property
     def scale(self) -> float:
@@ -210,6 +214,8 @@ class Fitted(Protocol):
         converged: whether the solver vouches for the result.
         flops: of the fit, where they were counted.
         nbytes: of what would be kept, where that is known.
+
+    It may have ``facts`` as well, plain JSON of how the fit went: see :attr:`Record.facts`.
     """
 
     kind: Kind
@@ -309,6 +315,10 @@ class Record:
         train_accuracy: share of the fitted rows that are predicted right.
         seconds, cpu_seconds, peak_bytes: of the fit, measured by the worker.
         predict_seconds: for all test rows.
+        facts: how the fit went, plain JSON, from the fit itself. A training loop tells ``steps``, ``rate``
+            (the learning rate), ``curve`` (pairs of step and training loss), ``drift`` (how far held-out
+            features moved), ``under_trained``, ``stages`` (seconds by stage) and ``notes`` (sentences for
+            the user); what was not told is not there.
         error, hint: why it failed; None for a result.
     """
 
@@ -329,6 +339,7 @@ class Record:
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     predict_seconds: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     hint: str | None = None
 

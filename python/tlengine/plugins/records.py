@@ -67,6 +67,16 @@ class BackboneSpec:
             as ``tlengine.features.ImagePreprocess``, so that it can be described in the cache key.
         revision: enters the fingerprint; change it when the code behind equal weights changes.
         default: whether this backbone is taken for its modality when the user names none.
+        blocks: the network in order from its input to its output, for fine-tuning: each block a group of
+            names of submodules or parameters, as ``named_modules()`` tells them. Every parameter belongs to
+            exactly one of them. () where only its features are of use.
+        tokens: the submodule whose output are tokens (n, tokens, d) or a feature map (n, d, h, w), for heads
+            that pool for themselves; "" for none.
+        lora_targets: the linear layers and convolutions that adapters go beside: names, or ends of names.
+        initialise: takes the network and a seed, and gives it untrained weights in place; None for the
+            general rules of :func:`tlengine.features.random_backbone`.
+        collate: takes a list of preprocessed samples, and returns what the network is called with: a tensor,
+            or a mapping of keywords; None for the usual batches.
         licence, paper, description: for people.
 
     Raises:
@@ -84,6 +94,11 @@ class BackboneSpec:
     preprocess: Callable[[Any], Any] = field(repr=False)
     revision: str = ""
     default: bool = False
+    blocks: Sequence[Sequence[str]] = ()
+    tokens: str = ""
+    lora_targets: Sequence[str] = ()
+    initialise: Callable[[nn.Module, int], None] | None = field(default=None, repr=False)
+    collate: Callable[[Sequence[Any]], Any] | None = field(default=None, repr=False)
     licence: str = ""
     paper: str = ""
     description: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,8 @@ class ArrayView:
         self.units: Rows = np.arange(len(self._X))
         self.groups: npt.NDArray[np.str_] | None = None
         self.domains: npt.NDArray[np.str_] | None = None
+        self.device = "cpu"
+        self.cache: Path | None = None
 
     @property
     def scale(self) -> float:
