@@ -1,5 +1,6 @@
-"""Trainings that are killed again and again, and then brought to their end. Run as a program: it imports torch
-once, computes nothing itself, and forks a process for each training.
+"""Trainings that are killed again and again, and then brought to their end.
+
+Run as a program, on one thread: it trains by itself, and forks a process for each training that is killed.
 
 Prints a line of JSON: how many kills hit a training on its way, and from which steps it went on.
 """
@@ -20,15 +21,15 @@ from safetensors.torch import save_file
 from tests.finetuning.networks import Case
 from tlengine.finetuning import checkpoints, loop
 
-STEPS = 120
+STEPS = 60
+BEGIN = loop.Metrics.begin
 
 
 def train(preset: str, folder: Path, began: int, out: Path | None = None) -> None:
     """Train, telling the pipe ``began`` from which step; keep the weights in ``out``."""
-    begin = loop.Metrics.begin
 
     def told(self: loop.Metrics, step: int) -> None:
-        begin(self, step)
+        BEGIN(self, step)
         os.write(began, step.to_bytes(4, "little"))
 
     loop.Metrics.begin = told  # type: ignore[method-assign]
@@ -63,7 +64,7 @@ def die_in_save(after: int) -> None:
 
 
 def forked(work: Callable[[int], None], kill_after: float | None = None) -> tuple[int | None, bool]:
-    """Run ``work`` in a process of its own: the step from which it went on, and whether it came to its end."""
+    """Run ``work`` in a process of its own: the step from which it went on, and whether it ended."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -88,21 +89,24 @@ def forked(work: Callable[[int], None], kill_after: float | None = None) -> tupl
 
 def main(preset: str, kills: int, folder: Path) -> None:
     rng = random.Random(preset)
+    _, write = os.pipe()
+    train(preset, folder / "whole", write, folder / "whole.safetensors")  # imports everything that is needed
     begun = time.perf_counter()
-    forked(lambda told: train(preset, folder / "whole", told, folder / "whole.safetensors"))
-    seconds = time.perf_counter() - begun
-    steps, hits = [], 0
+    train(preset, folder / "timed", write)
+    pause = 1.5 * (time.perf_counter() - begun) / kills
+    steps: list[list[int | None]] = [[]]
     for i in range(kills):
         if i % 5 == 4:
             after = rng.randrange(1, 6)
             step, ended = forked(lambda told, n=after: (die_in_save(n), train(preset, folder / "cut", told)))  # type: ignore[misc]
         else:
-            pause = rng.uniform(0, 0.9 * seconds / kills)
-            step, ended = forked(lambda told: train(preset, folder / "cut", told), pause)
-        hits += not ended
-        steps.append(step)
+            step, ended = forked(lambda told: train(preset, folder / "cut", told), rng.uniform(0, pause))
+        steps[-1].append(step)
+        if ended:  # too quick for the blow: the next one begins anew
+            steps.append([])
     step, _ = forked(lambda told: train(preset, folder / "cut", told, folder / "cut.safetensors"))
-    print(json.dumps({"steps": [*steps, step], "hits": hits}))
+    steps[-1].append(step)
+    print(json.dumps(steps))
 
 
 if __name__ == "__main__":

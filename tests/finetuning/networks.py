@@ -111,8 +111,9 @@ class Bert(nn.Module):
         from transformers import BertConfig, BertModel
 
         config = BertConfig(
-            vocab_size=64, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
-            max_position_embeddings=16, hidden_dropout_prob=drop, attention_probs_dropout_prob=drop,
+            vocab_size=64, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=16, max_position_embeddings=16, hidden_dropout_prob=drop,
+            attention_probs_dropout_prob=drop,
         )  # fmt: skip
         self.encoder = BertModel(config, add_pooling_layer=False)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.finetuning.networks import KINDS, Case, DropPath, weights_of
+from tests.finetuning.networks import KINDS, Case, DropPath
 from tlengine.features.blocks import block_of
 from tlengine.finetuning import PRESETS
 from tlengine.finetuning.fitting import Fit, _Session

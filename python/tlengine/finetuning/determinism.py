@@ -41,8 +41,16 @@ def deterministic() -> Iterator[None]:
         yield
 
 
-def seed_generators(seed: int) -> None:
-    """Start the generators that dropout of any network may draw from."""
-    torch.manual_seed(seed)
+def seed_generators(seed: int, device: torch.device | str) -> None:
+    """Start the generators that dropout of any network on ``device`` may draw from.
+
+    Not ``torch.manual_seed``: while CUDA is not used it puts each call, with a traceback, on a list that grows.
+    """
+    kind = torch.device(device).type
+    torch.default_generator.manual_seed(seed)
+    if kind == "cuda":
+        torch.cuda.manual_seed_all(seed)
+    elif kind == "mps":
+        torch.mps.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

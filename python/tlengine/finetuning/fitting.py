@@ -22,7 +22,7 @@ from tlengine.features import Backbone
 from tlengine.features.forward import PRECISIONS, choose_device
 from tlengine.finetuning.augment import Augmentation
 from tlengine.finetuning.checkpoints import Checkpoints
-from tlengine.finetuning.determinism import deterministic
+from tlengine.finetuning.determinism import deterministic, seed_generators
 from tlengine.finetuning.flips import flips_are_safe
 from tlengine.finetuning.grouping import (
     Choice,
@@ -229,7 +229,7 @@ class _Session:
         if self.settings.start == "probe":
             probe = self.fit.probe
             return head_from_probe(self.settings.head, probe.coef, probe.intercept)
-        torch.manual_seed(seed_for(self.fit.seed, "head"))
+        seed_generators(seed_for(self.fit.seed, "head"), self.fit.device)
         return build_head(self.settings.head, dim, classes)
 
     def _surgical(self) -> int | None:

@@ -265,7 +265,7 @@ class Training:
         """Gradients of the mean loss over the step's rows, in parts that fit into memory."""
         rows, views = self.order.step(step)
         while True:
-            seed_generators(seed_for(self.seed, step, "dropout"))
+            seed_generators(seed_for(self.seed, step, "dropout"), self._device)
             try:
                 return self._accumulate(rows, views)
             except SHORT as error:
