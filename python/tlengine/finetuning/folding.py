@@ -1,8 +1,8 @@
 """Frozen statistics folded into the convolution before them, while a network is trained.
 
 Batch normalisation whose mean and variance stand still is an affine map of each channel. It can as well be
-done to the weights of the convolution, of which there are far fewer than activations: the network computes the
-same, its gradients are the same, and no pass over the activations is made for it.
+done to the weights of the convolution, of which there are far fewer than activations: the network computes
+the same, its gradients are the same, and no pass over the activations is made for it.
 """
 
 from __future__ import annotations
