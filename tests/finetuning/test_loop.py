@@ -149,15 +149,15 @@ class Steep(nn.Module):
         return torch.where(self.own.abs() > 0.7, torch.nan, out)
 
 
-@pytest.mark.parametrize("steps", [10, 30])
-def test_a_loss_that_is_nan_ends_the_training_at_the_last_good_state(steps: int) -> None:
-    trained = case_of(Steep()).train("finetune", rate=0.2, steps=steps, warmup=0.0, layer_decay=1.0)
+@pytest.mark.parametrize(("steps", "rate"), [(10, 0.4), (30, 0.2)])
+def test_a_loss_that_is_nan_ends_the_training_at_the_last_good_state(steps: int, rate: float) -> None:
+    trained = case_of(Steep()).train("finetune", rate=rate, steps=steps, warmup=0.0, layer_decay=1.0)
     assert not trained.outcome.finished
     assert 0 < trained.outcome.steps == len(trained.outcome.losses) < steps
     assert f"the weights after step {trained.outcome.steps} are kept" in trained.facts["notes"][0]
     assert np.isfinite(rows_of(trained.network, trained.inputs, np.arange(24))[0]).all()
     assert np.isfinite(trained.loss)
-    shorter = case_of(Steep()).train("finetune", rate=0.2, steps=steps, warmup=0.0, layer_decay=1.0)
+    shorter = case_of(Steep()).train("finetune", rate=rate, steps=steps, warmup=0.0, layer_decay=1.0)
     assert_equal(weights_of(trained), weights_of(shorter))
 
 
@@ -347,3 +347,12 @@ def test_a_preprocessing_that_fails_is_named() -> None:
     object.__setattr__(case.view._view, "loaded", bb)
     with pytest.raises((BackboneError, PluginError), match="cannot preprocess a sample: KeyError"):
         case.train("finetune")
+
+
+def test_a_convolution_whose_weight_is_computed_is_trained() -> None:
+    class Spectral(Cnn):
+        def __init__(self) -> None:
+            super().__init__(0.0)
+            self.stem = nn.utils.parametrizations.spectral_norm(self.stem)
+
+    assert case_of(Spectral()).train("finetune").outcome.finished

@@ -129,17 +129,19 @@ def test_blocks_behind_the_surgical_one_are_frozen_too() -> None:
 
 @pytest.mark.parametrize("preset", ["finetune", "gradual", "last-block", "surgical", "bitfit"])
 def test_batch_normalisation_is_in_evaluation_mode_at_every_step(
-    preset: str, monkeypatch: pytest.MonkeyPatch
+    preset: str,
 ) -> None:
     seen: list[bool] = []
-    forward = nn.BatchNorm2d.forward
 
-    def watched(self: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
-        seen.append(self.training)
-        return forward(self, x)
+    def watched(part: nn.Module, _: object) -> None:
+        if is_batch_norm(part):
+            seen.append(part.training)
 
-    monkeypatch.setattr(nn.BatchNorm2d, "forward", watched)
-    Case.of("cnn").train(preset, steps=8)
+    handle = nn.modules.module.register_module_forward_pre_hook(watched)
+    try:
+        Case.of("cnn").train(preset, steps=8)
+    finally:
+        handle.remove()
     assert len(seen) >= 24
     assert not any(seen)
 

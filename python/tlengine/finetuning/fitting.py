@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from tlengine.finetuning.augment import Augmentation
 from tlengine.finetuning.checkpoints import Checkpoints
 from tlengine.finetuning.determinism import deterministic, seed_generators
 from tlengine.finetuning.flips import flips_are_safe
+from tlengine.finetuning.folding import folded
 from tlengine.finetuning.grouping import (
     Choice,
     choose_parameters,
@@ -286,7 +287,8 @@ class _Session:
                 least=2 if self.learns_statistics else 1,
                 look=(max(1, round(0.9 * recipe.steps)), self._loss) if self.scratch else None,
             )
-            outcome = training.run()
+            with self._frozen_statistics():
+                outcome = training.run()
         checkpoints.forget()
         return outcome, training.seen
 
@@ -295,6 +297,18 @@ class _Session:
         waiting = waiting_blocks(self.settings, self.recipe, self.choice, step)
         frozen = frozen_parts(self.backbone, self.choice, waiting=waiting)
         self.network.set_training(frozen, statistics=self.scratch)
+
+    @contextmanager
+    def _frozen_statistics(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            if not self.scratch:
+                try:
+                    stack.enter_context(folded(self.network, self.inputs.batch(self.fit.roles.train[:1])))
+                except SHORT as error:
+                    if is_short(error):
+                        halved(1, error, self.fit.device, "train on")
+                    raise
+            yield
 
     def _order(self) -> Order:
         seed, rows = seed_for(self.fit.seed, "order"), len(self.fit.roles.train)
