@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
@@ -131,7 +132,7 @@ class TrainSettings:
         hint = f"use a {'whole ' if whole else ''}number {'above' if name in _ABOVE_0 else 'from'} 0"
         hint += " up to 1" if name in _SHARES else ""
         kinds = int if whole else int | float
-        right = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < math.inf
+        right = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
         if not right or (name in _ABOVE_0 and value == 0) or (name in _SHARES and value > 1):
             raise InputError(f"{name} is {value!r:.40}", hint=hint)
 
