@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -165,7 +165,7 @@ class Forward:
 
     def output(self, rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
         """What the network returns for all ``rows`` in one pass: (rows, columns), of its own dtype."""
-        out = self._output(self._inputs(rows))
+        out = self._output(self.inputs(rows))
         if not isinstance(out, torch.Tensor) or out.ndim != 2:
             shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
             raise self._backbone.fault(
@@ -190,8 +190,11 @@ class Forward:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=PRECISIONS[self._precision])
 
-    def _inputs(self, rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor | dict[str, torch.Tensor]:
+    def inputs(self, rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor | dict[str, torch.Tensor]:
+        """What the network is called with for preprocessed samples, on the device: a tensor, or keywords."""
         preprocess = self._backbone.preprocess
+        if self._backbone.collate is not None:
+            return self._collated(self._backbone.collate, rows)
         if hasattr(preprocess, "pad_id"):
             return {name: t.to(self._device) for name, t in _padded(rows, preprocess.pad_id).items()}
         if len(shapes := {row.shape for row in rows}) > 1:
@@ -208,6 +211,27 @@ class Forward:
         if self._channels_last and stacked.ndim == 4:
             stacked = stacked.contiguous(memory_format=torch.channels_last)
         return stacked
+
+    def _collated(
+        self, collate: Callable[[Sequence[Any]], Any], rows: Sequence[npt.NDArray[Any]]
+    ) -> torch.Tensor | dict[str, torch.Tensor]:
+        """What the backbone's own ``collate`` makes of the samples as ``preprocess`` returns them."""
+        preprocess = self._backbone.preprocess
+        if isinstance(preprocess, ImagePreprocess) and rows[0].dtype == np.uint8:
+            rows = [preprocess.normalized(torch.from_numpy(np.stack([row])))[0].numpy() for row in rows]
+        try:
+            batch = collate([*rows])
+        except Exception as error:
+            text = str(error).strip().partition("\n")[0]
+            raise self._backbone.fault(f"cannot collate: {type(error).__name__}: {text}") from error
+        named = dict(batch) if isinstance(batch, Mapping) else {"": batch}
+        if strange := [one for one in named.values() if not isinstance(one, torch.Tensor)]:
+            raise self._backbone.fault(
+                f"collates samples to a {type(strange[0]).__name__}, not to tensors",
+                hint="let collate return a tensor, or a mapping of keywords to tensors",
+            )
+        moved = {name: tensor.to(self._device) for name, tensor in named.items()}
+        return moved if isinstance(batch, Mapping) else moved[""]
 
     def _checked(self, out: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
         widths = self._backbone.widths
