@@ -104,7 +104,7 @@ def arrays(samples: Sequence[Any]) -> Any:
 @pytest.mark.parametrize(
     ("collate", "message"),
     [
-        (raises, "cannot collate: ValueError: ragged"),
+        (raises, "cannot collate 3 samples: ValueError: ragged"),
         (arrays, "collates samples to a ndarray, not to tensors"),
     ],
 )

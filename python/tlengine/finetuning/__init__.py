@@ -1,10 +1,10 @@
-"""Fine-tuning: a backbone's weights, or a few more beside them, learn with a head on top.
+"""Fine-tuning: pretrained networks trained on the labels of a budget, as strategies beside the probes.
 
-In: a :class:`~tlengine.features.Backbone`, which says its blocks, and labelled samples. Out: a network whose
-logits are judged like any strategy's. Torch is imported inside; importing this room loads none of it.
+In: a view of a run's rows and a task's roles. Out: scores, and a trained network that can be kept. Importing
+this room loads no torch; a fit does.
 
-A *head* is the trainable module on top: it reads the backbone's row, or the tokens before they are pooled.
-Heads come from plugins, by the hook ``tlengine_heads``::
+A *head* is the trainable module on top of a backbone: it reads the backbone's row, or the tokens before they
+are pooled. Heads come from plugins, by the hook ``tlengine_heads``::
 
     from tlengine.finetuning import build_head, start_from_probe
 

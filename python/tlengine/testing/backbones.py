@@ -91,8 +91,16 @@ class _Subject:
         from tlengine.finetuning import tokens_of
 
         backbone = self.backbone()
-        with Forward(backbone, "cpu", "float32") as forward:
-            return tokens_of(backbone, forward.inputs(self.prepared(self.samples)))
+        with Forward(backbone, "cpu", "float32"):
+            return tokens_of(backbone, self.batch(self.prepared(self.samples)))
+
+    def batch(self, prepared: list[npt.NDArray[Any]]) -> Any:
+        """What the network is called with for preprocessed samples."""
+        import torch
+
+        from tlengine.features.forward import batch_of
+
+        return batch_of(self.backbone(), prepared, torch.device("cpu"))
 
     def backbone(self) -> Backbone:
         """The spec with its network, in messages under the name of its plugin."""
@@ -290,12 +298,9 @@ def check_collate(subject: _Subject) -> None:
     """The same samples make the same batch, and are left as they were."""
     if subject.spec.collate is None:
         return
-    from tlengine.features.forward import Forward
-
     samples = subject.prepared(subject.samples)
     before = [sample.copy() for sample in samples]
-    with Forward(subject.backbone(), "cpu", "float32") as forward:
-        one, again = (_by_name(forward.inputs(samples)) for _ in range(2))
+    one, again = (_by_name(subject.batch(samples)) for _ in range(2))
     assert all(map(np.array_equal, samples, before)), "collate changes the samples in place"
     assert one.keys() == again.keys(), "the keywords differ the second time"
     differs = [name for name, tensor in one.items() if not tensor.equal(again[name])]

@@ -7,6 +7,7 @@ from torch import nn
 import tlengine as tl
 from tlengine.errors import BackboneError
 from tlengine.features import Backbone, ImagePreprocess
+from tlengine.features.forward import batch_of
 from tlengine.finetuning import build_head, tokens_of
 
 PREPROCESS = ImagePreprocess(resize=8, crop=8)
@@ -133,10 +134,9 @@ def test_the_shipped_network_s_tokens_have_its_features_as_their_mean():
 def test_the_shipped_encoder_s_tokens_have_its_features_as_their_mean_direction():
     pytest.importorskip("tlengine_minilm")
     bb = tl.load_backbone("minilm")
-    from tlengine.features.forward import Forward
-
-    with Forward(bb, "cpu", "float32") as forward:
-        inputs = forward.inputs([bb.preprocess(text) for text in ("a film", "wheat prices rise again")])
+    ids = [bb.preprocess(text) for text in ("a film", "wheat prices rise again")]
+    inputs = batch_of(bb, ids, torch.device("cpu"))
+    with torch.no_grad():
         values, mask = tokens_of(bb, inputs)
         rows = bb.module(**inputs)
     weights = mask.unsqueeze(2).float()

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import InputError, NonFiniteError, PluginError, ShapeMismatchError
-from tlengine.finetuning.heads.building import head_origin
+from tlengine.finetuning.heads.building import build_head, head_origin
 from tlengine.plugins import HeadSpec, heads, registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["start_from_means", "start_from_probe", "start_with"]
+__all__ = ["head_from_probe", "start_from_means", "start_from_probe", "start_with"]
 
 
 def start_from_probe(head: nn.Module, name: str, coef: npt.ArrayLike, intercept: npt.ArrayLike) -> None:
@@ -55,6 +55,33 @@ def start_from_probe(head: nn.Module, name: str, coef: npt.ArrayLike, intercept:
         able = ", ".join(one.name for one in heads().values() if one.from_probe is not None)
         raise InputError(f"head {name!r} cannot start from a probe", hint=f"these can: {able}")
     start_with(head, spec, "from_probe", W, b)
+
+
+def head_from_probe(
+    name: str, coef: npt.NDArray[np.float64], intercept: npt.NDArray[np.float64], **settings: Any
+) -> nn.Module:
+    """The head ``name`` for the classes and columns of a linear probe, started from it.
+
+    Args:
+        name: of the head.
+        coef: (K, dim); see :func:`start_from_probe`.
+        intercept: (K,).
+        settings: of the head.
+
+    Raises:
+        see :func:`build_head` and :func:`start_from_probe`.
+
+    >>> head_from_probe("linear", np.eye(3, 5), np.zeros(3)).weight.shape
+    torch.Size([3, 5])
+    """
+    W = np.asarray(coef)
+    if W.ndim != 2:
+        raise ShapeMismatchError(f"head {name!r}: coef has shape {W.shape}", hint="pass (K, dim)")
+    dim = W.shape[1]
+    tokens = registry.resolve_head(name).input == "tokens"
+    head = build_head(name, (None, dim) if tokens else dim, max(2, len(W)), **settings)
+    start_from_probe(head, name, coef, intercept)
+    return head
 
 
 def start_from_means(head: nn.Module, name: str, means: npt.ArrayLike) -> None:
