@@ -141,3 +141,6 @@ def test_new(run: Run, tmp_path: Path) -> None:
     assert Path(out.strip()) == tmp_path / "tlengine-mynet"
     assert "tlengine plugins check mynet" in err
     assert (tmp_path / "tlengine-mynet" / "tlengine_mynet.py").exists()
+    code, out, _ = run("new", "mine", "--into", tmp_path, "--kind", "head")
+    assert code == 0
+    assert "tl.HeadSpec" in (Path(out.strip()) / "tlengine_mine.py").read_text()

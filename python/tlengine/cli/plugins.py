@@ -163,14 +163,21 @@ def _checked(names: tuple[str, ...]) -> Iterator[tuple[str, str, str, str | None
 @command.command("new")
 @click.argument("name")
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=".", help="Parent folder.")
-def new(name: str, into: Path) -> None:
-    """Write a plugin with a backbone NAME, its tests and its pyproject, ready to be changed."""
+@click.option(
+    "--kind",
+    type=click.Choice(["backbone", "head"]),
+    default="backbone",
+    show_default=True,
+    help="What it brings.",
+)
+def new(name: str, into: Path, kind: str) -> None:
+    """Write a plugin with a backbone or a head NAME, its tests and its pyproject, ready to be changed."""
     from tlengine.cli import COMMANDS
     from tlengine.errors import InputError
     from tlengine.testing import write_plugin
 
     if name in COMMANDS:
         raise InputError(f"there is a command named {name!r} already", hint="choose another name")
-    folder = write_plugin(name, into)
+    folder = write_plugin(name, into, kind)
     echo(folder)
     say(f"next: pip install -e {folder} && tlengine plugins check {name}")
