@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
@@ -32,7 +33,7 @@ from tlengine.finetuning.grouping import (
     refuse_unable,
     relative_gradients,
 )
-from tlengine.finetuning.heads import build_head, head_from_probe
+from tlengine.finetuning.heads import build_head, head_from_probe, start_from_means, tokens_of
 from tlengine.finetuning.inputs import Inputs
 from tlengine.finetuning.judging import BATCH, parameters_of, settle_statistics, training_loss
 from tlengine.finetuning.loop import Outcome, Training
@@ -42,6 +43,7 @@ from tlengine.finetuning.order import Order, seed_for
 from tlengine.finetuning.progress import step_bar
 from tlengine.finetuning.settings import Recipe, TrainSettings, recipe_for
 from tlengine.finetuning.starting_probe import StartingProbe, starting_probe
+from tlengine.plugins import registry
 from tlengine.plugins.contracts import Codes, Roles, View
 
 __all__ = ["Fit", "Trained"]
@@ -176,7 +178,8 @@ class _Session:
             settings, family_of(self.backbone.module, self.backbone.modality), len(fit.roles.train)
         )
         self.inputs = Inputs(view, self.backbone, self._augmentation(), device)
-        self.network = Network(self.backbone.module, self._head()).to(device)
+        tokens = partial(tokens_of, self.backbone) if self._reads_tokens else None
+        self.network = Network(self.backbone.module, self._head(), tokens).to(device)
         if any(isinstance(part, nn.Conv2d) for part in self.network.modules()):
             self.network.to(memory_format=torch.channels_last)
         self.surgical = self._surgical()
@@ -212,13 +215,35 @@ class _Session:
             return None
         return Augmentation(flip=wanted == "crop-flip" or (wanted == "auto" and self.fit.flip))
 
+    @property
+    def _reads_tokens(self) -> bool:
+        return registry.resolve_head(self.settings.head).input == "tokens"
+
+    def _dim(self) -> int | tuple[int | None, int]:
+        """What the head reads: columns, or tokens and columns, by one sample."""
+        if not self._reads_tokens:
+            return self.backbone.embedding_dim
+        with torch.no_grad():
+            tokens = tokens_of(self.backbone, self.inputs.batch(self.fit.roles.train[:1]))
+        _, number, columns = tokens.values.shape
+        return (number if tokens.mask is None else None), columns
+
     def _head(self) -> nn.Module:
-        dim, classes = self.backbone.embedding_dim, len(self.fit.known)
+        dim, classes = self._dim(), len(self.fit.known)
+        torch.manual_seed(seed_for(self.fit.seed, "head"))
         if self.settings.start == "probe":
             probe = self.fit.probe
             return head_from_probe(self.settings.head, probe.coef, probe.intercept)
-        torch.manual_seed(seed_for(self.fit.seed, "head"))
-        return build_head(self.settings.head, dim, classes)
+        head = build_head(self.settings.head, dim, classes)
+        if self.settings.start == "means":
+            start_from_means(head, self.settings.head, self._means())
+        return head
+
+    def _means(self) -> npt.NDArray[np.float64]:
+        """(K, d) class means of the frozen features of the training rows."""
+        view, rows = self.fit.view, self.fit.roles.train
+        X, codes = view.features(rows), view.codes(rows)
+        return np.stack([X[codes == code].mean(axis=0, dtype=np.float64) for code in self.fit.known])
 
     def _surgical(self) -> int | None:
         """The block with the largest relative gradient, by one pass over the training rows as they are."""

@@ -30,9 +30,9 @@ def rows_of(
     logits, features = [], []
     with evaluating(network):
         for start in range(0, len(rows), BATCH):
-            found = network.features(inputs.batch(rows[start : start + BATCH])).float()
-            features.append(found.cpu().numpy())
-            logits.append(network.head(found).double().cpu().numpy())
+            found, scores = network.outputs(inputs.batch(rows[start : start + BATCH]))
+            features.append(found.float().cpu().numpy())
+            logits.append(scores.double().cpu().numpy())
     return np.concatenate(logits), np.concatenate(features)
 
 

@@ -18,7 +18,7 @@ Train = Literal["all", "last-block", "norms", "surgical", "adapters"]
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "train": get_args(Train),
     "weights": ("pretrained", "random"),
-    "start": ("random", "probe"),
+    "start": ("random", "probe", "means"),
     "schedule": ("once", "gradual"),
     "anchor": ("none", "l2-sp"),
     "average": ("none", "wise"),
@@ -41,7 +41,8 @@ class TrainSettings:
             and the weights of normalisation; ``"surgical"``, the block with the largest gradient relative to
             its weights; ``"adapters"``, low-rank matrices beside the layers that the backbone names.
         weights: ``"random"`` trains the architecture from untrained weights.
-        start: of the head: ``"probe"`` is the linear probe on the frozen features.
+        start: of the head: ``"probe"`` is the linear probe on the frozen features, ``"means"`` their class
+            means (for the head ``cosine``).
         schedule: ``"gradual"`` trains the head alone at first, then block after block from the output down.
         anchor: ``"l2-sp"`` pulls the weights towards where they started.
         average: ``"wise"`` averages the weights of start and end.
