@@ -1,0 +1,1 @@
+"""Fine-tuning: what is trained of a backbone, and how."""
