@@ -251,7 +251,7 @@ class BackboneError(TlengineError, ValueError):
 
 
 class CutRefused(TlengineError):  # noqa: N818 - an answer, after which training goes on without the cut
-    """What a network's frozen part gives cannot be computed once, or not be kept: each step computes it anew."""
+    """What a frozen part gives cannot be computed once, or not be kept: each step computes it anew."""
 
     code = "cut-refused"
 

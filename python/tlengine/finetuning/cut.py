@@ -24,7 +24,7 @@ from tlengine.finetuning.standins import (
     stand_in,
     token_lengths,
 )
-from tlengine.finetuning.traces import Arrived, Trace, Traces, first_float
+from tlengine.finetuning.traces import Arrived, Trace, Traces, requiring_gradients
 
 __all__ = ["Cut"]
 
@@ -201,17 +201,10 @@ class Cut:
 
     def _refuse_early_parameters(self, inputs: Any, entry: Trace) -> None:
         """No parameter of the second part reaches the input of the block."""
-        kept = [(parameter, parameter.requires_grad) for parameter in self.module.parameters()]
-        try:
-            self.module.requires_grad_(False)
-            for one in [one for block in self._blocks[self.first :] for one in block]:
-                for parameter in one.parameters() if isinstance(one, nn.Module) else [one]:
-                    parameter.requires_grad_(parameter.is_floating_point())
-            with torch.enable_grad():
-                hidden = _input_of(self.module, entry, resized(inputs, 2, count_tokens(inputs)))
-        finally:
-            for parameter, required in kept:
-                parameter.requires_grad_(required)
+        later = [one for block in self._blocks[self.first :] for one in block]
+        trained = [p for one in later for p in (one.parameters() if isinstance(one, nn.Module) else [one])]
+        with requiring_gradients(self.module, trained):
+            hidden = _input_of(self.module, entry, resized(inputs, 2, count_tokens(inputs)))
         if hidden.requires_grad:
             raise refused("parameters of its own, or of a later block, act before its input")
 
@@ -259,7 +252,7 @@ class _Run:
         if self._arrived:
             return None
         place = self._plan.entry.place
-        if self._next < len(self._plan.stubs) or first_float(args, kwargs) != place:
+        if self._next < len(self._plan.stubs) or not (place in kwargs or place in range(len(args))):
             raise refused("it is not called as in the check")
         self._arrived = True
         if isinstance(place, str):

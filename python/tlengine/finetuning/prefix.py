@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tlengine.errors import InputError
+from tlengine.errors import CutRefused, InputError
 from tlengine.features import Backbone, EmbeddingCache
 from tlengine.features.cache import Hasher
 from tlengine.finetuning.cut import Cut
@@ -125,13 +125,14 @@ class PrefixStore:
         pairs = [(row, int(view)) for view in views for row in self._keys]
         self._lengths = {pair: self._length(pair) if cut.tokens else 0 for pair in pairs}
         self._pad_id = int(getattr(backbone.preprocess, "pad_id", 0))
-        most = getattr(backbone.preprocess, "max_tokens", None)
-        self._most = int(most or max(self._lengths.values(), default=0))
+        self._most: int | None = getattr(backbone.preprocess, "max_tokens", None)
         recipe = prefix_recipe(backbone, cut, augmentation)
         stored: Literal["float32", "float16"] = "float16" if self._half else "float32"
         self._tables = PrefixTables(cache, recipe, stored, self._columns, self._note)
         self._missing = self._not_kept(pairs)
         self._reserve(max_disk)
+        if cut.tokens and self._most is None:
+            self._refuse_padding()
 
     def bytes_needed(self, rows: Sequence[int] | Rows, views: Iterable[int] = (-1,)) -> int:
         """Bytes on disk for these rows in each of these views, as if none were kept yet.
@@ -247,7 +248,8 @@ class PrefixStore:
 
     def _width(self, pair: Pair) -> int:
         """The tokens with which a row is computed and stored; 0 where there are none."""
-        return min(-(-self._lengths[pair] // _BUCKET) * _BUCKET, self._most)
+        width = -(-self._lengths[pair] // _BUCKET) * _BUCKET
+        return width if self._most is None else min(width, self._most)
 
     def _columns(self, width: int) -> int:
         return math.prod(self._cut.shape) * (width or 1)
@@ -285,6 +287,18 @@ class PrefixStore:
             f"what the frozen part gives takes {byte_size(sum(sizes))} of disk: {len(sizes):,} rows "
             f"in {byte_size(max(sizes))} each at most"
         )
+
+    def _refuse_padding(self) -> None:
+        """A tokenizer that does not say how long its rows are: are padded ones too long for the network?"""
+        longest = max(self._missing, key=self._width, default=None)
+        if longest is not None:
+            try:
+                self._pass([longest], self._width(longest))
+            except (IndexError, RuntimeError) as error:
+                raise CutRefused(
+                    f"the network fails with {self._width(longest)} tokens: {error}",
+                    hint="give the preprocessing an attribute max_tokens",
+                ) from error
 
     def _refuse_unknown(self, pairs: Sequence[Pair]) -> None:
         for row, view in pairs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten
 
 from tlengine.finetuning.standins import Axis, Shaped, Stub, call, count_tokens, refused, resized
 
-__all__ = ["Arrived", "Trace", "Traces", "first_float", "trace"]
+__all__ = ["Arrived", "Trace", "Traces", "requiring_gradients"]
 
 
 class Arrived(BaseException):
@@ -38,7 +38,8 @@ class Trace:
     Attributes:
         name: of the submodule in front of which it ended.
         module: that submodule.
-        place: of its input: the position among the arguments, or a keyword.
+        place: of its input: the position among the arguments, or a keyword. It is the first tensor there that
+            the network's parameters reach; where none is, the first one of floating-point numbers.
         hidden: the input.
         calls: the submodules that had come to their end before, the outermost ones alone, in order.
     """
@@ -50,7 +51,22 @@ class Trace:
     calls: Sequence[_Call]
 
 
-def trace(module: nn.Module, inputs: Any, is_entry: Callable[[nn.Module], bool]) -> Trace:
+@contextmanager
+def requiring_gradients(module: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Gradients are computed for these parameters alone; afterwards, all are as they were."""
+    kept = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    try:
+        module.requires_grad_(False)
+        for parameter in parameters:
+            parameter.requires_grad_(parameter.is_floating_point())
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter, required in kept:
+            parameter.requires_grad_(required)
+
+
+def _trace(module: nn.Module, inputs: Any, is_entry: Callable[[nn.Module], bool]) -> Trace:
     """Run ``module`` up to the first submodule that ``is_entry``.
 
     Raises:
@@ -62,7 +78,7 @@ def trace(module: nn.Module, inputs: Any, is_entry: Callable[[nn.Module], bool])
             enter = part.register_forward_pre_hook(recorder.enter, with_kwargs=True, prepend=True)
             hooks.callback(enter.remove)
             hooks.callback(part.register_forward_hook(recorder.leave).remove)
-        with contextlib.suppress(Arrived):
+        with requiring_gradients(module, module.parameters()), contextlib.suppress(Arrived):
             call(module, inputs)
     if recorder.found is None:
         raise refused("none of its submodules is called in a forward pass")
@@ -80,11 +96,12 @@ class _Recorder:
         if not self._is_entry(part):
             self._depth += 1
             return
-        place = first_float(args, kwargs)
+        place = _input_place(args, kwargs)
         if place is None:
             raise refused(f"{self._names[part]} is called without a tensor of floating-point numbers")
         hidden = args[place] if isinstance(place, int) else kwargs[place]
-        self.found = Trace(self._names[part], part, place, hidden, [one for _, one in self._done])
+        calls = [one for _, one in self._done]
+        self.found = Trace(self._names[part], part, place, hidden.detach(), calls)
         raise Arrived
 
     def leave(self, part: nn.Module, args: Any, output: Any) -> None:
@@ -94,13 +111,11 @@ class _Recorder:
         self._done.append((self._depth, _Call(self._names[part], part, *tree_flatten(output))))
 
 
-def first_float(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | str | None:
-    """Where the first tensor of floating-point numbers is among the arguments of a call."""
+def _input_place(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | str | None:
     places: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
-    for place, value in places:
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            return place
-    return None
+    found = [one for one in places if isinstance(one[1], torch.Tensor) and one[1].is_floating_point()]
+    reached = [one for one in found if one[1].requires_grad]
+    return next((place for place, _ in [*reached, *found]), None)
 
 
 @dataclass(frozen=True)
@@ -125,7 +140,8 @@ class Traces:
         tokens = count_tokens(inputs)
         other = tokens - 1 if tokens > 1 else 2 * tokens
         two, one, less = (
-            trace(module, resized(inputs, *size), is_entry) for size in ((2, tokens), (1, tokens), (2, other))
+            _trace(module, resized(inputs, *size), is_entry)
+            for size in ((2, tokens), (1, tokens), (2, other))
         )
         return cls(two, one, less, (tokens, other))
 
