@@ -284,6 +284,14 @@ def test_what_cannot_be_cut_is_refused_with_the_reason(course: Any, why: str) ->
     assert not any("forward" in vars(part) or part._forward_pre_hooks for part in network.modules())
 
 
+def test_an_activation_may_serve_in_all_blocks() -> None:
+    network = CNN()
+    for block in network.blocks:
+        block.dropout = network.act
+    for first in range(1, 4):
+        Cut(randomised(network), CNN_BLOCKS, first).check(IMAGES)
+
+
 def test_weights_tied_over_the_cut_are_refused() -> None:
     network = CNN()
     network.blocks[2].conv.weight = network.blocks[0].conv.weight

@@ -15,7 +15,7 @@ from torch import nn
 
 from tests.finetuning.cut_networks import CNN, CNN_BLOCKS, VIT_BLOCKS, Encoder, ViT, randomised
 from tests.finetuning.plain_loop import called, prepared, train
-from tlengine.errors import CacheFullError, CutRefused, InputError
+from tlengine.errors import CacheCorruptionWarning, CacheFullError, CutRefused, InputError
 from tlengine.features import Backbone, EmbeddingCache, load_backbone, sample_key
 from tlengine.features.cache import Table
 from tlengine.finetuning.cut import Cut
@@ -368,6 +368,21 @@ def test_a_disk_that_fills_up_costs_a_note(tmp_path: Path, monkeypatch: pytest.M
         again = case.store(cache=cache)
         again.hidden(range(8), [0] * 8)
         assert (again.read, again.computed) == (8, 0)
+
+
+def test_a_damaged_row_is_computed_again(tmp_path: Path) -> None:
+    case = cnn()
+    with EmbeddingCache(tmp_path) as cache:
+        told, _ = case.store(cache=cache).hidden(range(ROWS), [0] * ROWS)
+    segment = max((path for path in tmp_path.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size)
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
+    with EmbeddingCache(tmp_path) as cache:
+        store = case.store(cache=cache)
+        with pytest.warns(CacheCorruptionWarning):
+            assert torch.equal(store.hidden(range(ROWS), [0] * ROWS)[0], told)
+        assert store.read == ROWS - 1
 
 
 def test_a_read_only_cache_is_read_and_a_note_says_that_nothing_is_kept(tmp_path: Path) -> None:

@@ -179,10 +179,12 @@ class Cut:
         return self._plan
 
     def _modules(self, block: int) -> set[nn.Module]:
-        """All submodules of a block."""
-        return {
-            part for root in self._blocks[block] if isinstance(root, nn.Module) for part in root.modules()
-        }
+        """The submodules of a block that no other block has: one activation may serve in all of them."""
+        own, *others = (
+            {part for root in roots if isinstance(root, nn.Module) for part in root.modules()}
+            for roots in (self._blocks[block], *self._blocks[:block], *self._blocks[block + 1 :])
+        )
+        return own.difference(*others)
 
     def _refuse_order(self, inputs: Any, entry: nn.Module) -> None:
         """Each block is called on its side of the cut, and what stands in front of it once."""
