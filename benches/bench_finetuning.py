@@ -61,7 +61,7 @@ def prefix_ratios() -> Iterator[Ratio]:
             first = ours()
             theirs()
             assert abs(first - theirs.result()) <= 1e-4 * first
-            best = take_turns({"ours": timed(ours), "peer": theirs}, rounds=3, warm_up=False)
+            best = take_turns({"ours": timed(ours), "peer": theirs}, warm_up=False)
         yield Ratio(
             work=work, peer="torch loop", ours=best["ours"], theirs=best["peer"], floor=floor, target=target
         )

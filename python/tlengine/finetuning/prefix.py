@@ -94,6 +94,26 @@ class PrefixStore:
         computed: rows that went through the frozen part.
         read: rows that came from the cache.
         seconds_saved: what the rows that were read had cost.
+
+    >>> from torch import nn
+    >>> from tlengine.features import ImagePreprocess, sample_key
+    >>> network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> prep, blocks = ImagePreprocess(resize=8, crop=8), [["0"], ["1"]]
+    >>> bb = Backbone(network, preprocess=prep, modality="image", name="mine", blocks=blocks)
+    >>> images = np.random.default_rng(0).random((20, 3, 8, 8), np.float32)
+    >>> cut = Cut(bb.module, bb.blocks, 1)
+    >>> cut.check(torch.from_numpy(images))
+    >>> store = PrefixStore(
+    ...     bb,
+    ...     cut,
+    ...     rows=range(20),
+    ...     load=lambda row, view: images[row],
+    ...     collate=lambda samples: torch.from_numpy(np.stack(samples)),
+    ...     keys=lambda rows: np.array([list(sample_key(images[row])) for row in rows], np.uint8),
+    ... )
+    >>> hidden, _ = store.hidden([3, 1, 3])
+    >>> hidden.shape, cut.suffix(hidden).shape, store.computed
+    (torch.Size([3, 4, 3, 3]), torch.Size([3, 4]), 8)
     """
 
     def __init__(
