@@ -37,9 +37,7 @@ def is_inner(task: Task) -> bool:
     return task.part.startswith("inner:")
 
 
-def with_held_out(
-    setup: Setup, tasks: Sequence[Task], records: Mapping[str, Record]
-) -> dict[str, Record]:
+def with_held_out(setup: Setup, tasks: Sequence[Task], records: Mapping[str, Record]) -> dict[str, Record]:
     """The records, those of fits whose inner folds are tasks with what these held out.
 
     A fit of which an inner fold has no result has no held-out scores.
