@@ -132,13 +132,13 @@ WITH_SCRATCH = {**SPOKEN, "scratch": "training from scratch"}
     [
         (
             {},
-            "It beats the controls trained to the end, raw and stats: by 10.0 points (+5.0 to +15.0) against a "
-            "probe on statistics; training from scratch was not.",
+            "It beats the controls trained to the end, raw and stats: by 10.0 points (+5.0 to +15.0) against "
+            "a probe on statistics; training from scratch was not.",
         ),
         (
             {"controls": [STATS, SCRATCH]},
-            "It beats the control trained to the end, stats: by 10.0 points (+5.0 to +15.0) against a probe on "
-            "statistics; training from scratch was not.",
+            "It beats the control trained to the end, stats: by 10.0 points (+5.0 to +15.0) against a probe "
+            "on statistics; training from scratch was not.",
         ),
         (
             {"outcome": "none", "effect": 0.001, "low": -0.01, "high": 0.012, "margin": 0.011,
@@ -149,8 +149,8 @@ WITH_SCRATCH = {**SPOKEN, "scratch": "training from scratch"}
         (
             {"outcome": "undecided", "control": "scratch", "effect": 0.3, "low": 0.2, "high": 0.4,
              "margin": None, "helps_up_to": None, "controls": [SCRATCH]},
-            "Whether transfer helps is open, for the control scratch was not trained to the end: +30.0 points "
-            "(+20.0 to +40.0) against training from scratch.",
+            "Whether transfer helps is open, for the control scratch was not trained to the end: +30.0 "
+            "points (+20.0 to +40.0) against training from scratch.",
         ),
         (
             {"outcome": "negative", "control": "scratch", "effect": -0.3, "low": -0.4, "high": -0.2,

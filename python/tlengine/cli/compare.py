@@ -117,8 +117,8 @@ def _value(text: str) -> Any:
     "--max-minutes",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="For all of it. Where networks take longer, their inner folds are left out, then all train for fewer "
-    "steps; when time is over, the seeds that are whole are tested.",
+    help="For all of it. Where networks take longer, their inner folds are left out, then all train for "
+    "fewer steps; when time is over, the seeds that are whole are tested.",
 )
 @click.option(
     "--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the recommended strategy stays below."
