@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.evaluation.trained import Trained, spec, tiny
+from tests.evaluation.pictures import tiny
+from tests.evaluation.trained import Trained, spec
 from tlengine.data.dataset import Dataset
 from tlengine.errors import InputError, TlengineWarning
 from tlengine.evaluation import compare

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.machinery import setup_of
-from tests.evaluation.trained import Trained, sentences, spec, tiny
+from tests.evaluation.pictures import tiny
+from tests.evaluation.trained import Trained, sentences, spec
 from tlengine.data.dataset import Dataset
 from tlengine.errors import InputError, PluginError
 from tlengine.evaluation import compare
