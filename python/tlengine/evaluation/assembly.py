@@ -19,6 +19,7 @@ from tlengine.evaluation import findings
 from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.choice import Choice
 from tlengine.evaluation.comparisons import against_controls, described_metrics, summarise
+from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.inner import is_inner
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import spoken_names
@@ -48,6 +49,7 @@ class Parts:
         schedule: what was expected of time, and cut.
         unrun: how many fits were left when time was over.
         refused: strategies that could not be used on a view, and were not fitted.
+        foregone: which seeds could not change the outcome.
     """
 
     dataset: Dataset
@@ -57,16 +59,18 @@ class Parts:
     budgets: Sequence[Budget]
     metrics: Mapping[str, MetricSpec]
     schedule: Schedule
+    foregone: Foregone
     unrun: int = 0
     refused: Sequence[Failed] = ()
 
     @property
     def notes(self) -> list[str]:
         """A sentence for each way in which the run was cut."""
-        if not self.unrun:
-            return self.schedule.notes
-        left = f"Time was over before {self.unrun} fits were run: only seeds that are whole are tested"
-        return [*self.schedule.notes, left]
+        found = self.schedule.notes
+        if self.unrun:
+            rest = f"Time was over before {self.unrun} fits were run"
+            found.append(f"{rest}: only seeds that are whole are tested")
+        return found if self.foregone.after is None else [*found, self.foregone.note]
 
 
 def assemble(
@@ -337,6 +341,7 @@ def _time(parts: Parts) -> dict[str, Any]:
         "steps": schedule.fraction,
         "without_inner_folds": list(schedule.bare),
         "unrun": parts.unrun,
+        "seeds_enough": parts.foregone.after,
         "notes": parts.notes,
     }
 

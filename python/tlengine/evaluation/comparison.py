@@ -20,6 +20,7 @@ from tlengine.errors import EmptyInputError, InputError, TimeLimitError, Tlengin
 from tlengine.evaluation.assembly import Parts, assemble
 from tlengine.evaluation.checks import check_strategies
 from tlengine.evaluation.executors import resolve_executor
+from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.given import distinct_backbones
 from tlengine.evaluation.inner import with_held_out
 from tlengine.evaluation.journal import FileJournal, Journal
@@ -44,7 +45,7 @@ __all__ = ["compare"]
 EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
-    "out", "fresh", "max_minutes", "cache", "progress",
+    "out", "fresh", "max_minutes", "all_seeds", "cache", "progress",
 )  # fmt: skip
 MOST_SEEDS = 10_000
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
@@ -64,6 +65,7 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
     max_minutes: float | None = None,
+    all_seeds: bool = False,
     cache: CacheLike = True,
     progress: bool = True,
     **extraction: Any,
@@ -100,6 +102,8 @@ def compare(
             that it is too little, their inner folds are left out (they are judged, and cannot be chosen), and
             then all of them train for fewer steps, a tenth of them at the least. When time is over no other
             fit begins, and the seeds that are whole are tested. The answer says what was cut.
+        all_seeds: run all of them. Else a run in which a strategy trains stops, and says so, after the seeds
+            that leave the outcome "undecided" at every budget, whatever the others would show.
         cache: True for the usual cache, an ``EmbeddingCache`` or the path of one; None or False for none.
         progress: progress bars on stderr.
         **extraction: options of :func:`tlengine.extract`: ``device batch_size workers precision max_pixels
@@ -156,19 +160,21 @@ def compare(
         setup, tasks = schedule.setup, list(schedule.tasks)
         run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
         notify("tlengine_run_started", run=run)
+        foregone = Foregone(setup, tasks, journal.records, active=not all_seeds)
+        late = _clock(max_minutes, ledger)
         taken_up = run_all(
-            setup, tasks, journal, place, ledger, progress=progress, over=_clock(max_minutes, ledger)
+            setup, tasks, journal, place, ledger, progress=progress, over=lambda: foregone() or late()
         )
-        done = whole_seeds(setup, tasks, journal.records)
+        done = whole_seeds(setup, foregone.kept, journal.records)
         if not done:
             raise TimeLimitError(
                 f"no seed was done within {max_minutes:g} minutes",
                 hint="give more, or the same --out again, to go on from what was fitted",
             )
-        unrun = {key for task in tasks if (key := setup.key(task)) not in journal.records}
+        unrun = {key for task in foregone.kept if (key := setup.key(task)) not in journal.records}
         parts = Parts(
             dataset=dataset, samples=samples, setup=setup, tasks=done, budgets=sizes, metrics=measured,
-            schedule=schedule, unrun=len(unrun), refused=refused,
+            schedule=schedule, unrun=len(unrun), refused=refused, foregone=foregone,
         )  # fmt: skip
         records = with_held_out(setup, done, journal.records)
         result = assemble(parts, records, ledger, extraction, taken_up)
