@@ -114,6 +114,18 @@ def _value(text: str) -> Any:
 )
 @click.option("--fresh", is_flag=True, help="Fit everything anew, whatever --out has.")
 @click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="For all of it. Where networks take longer, their inner folds are left out, then all train for "
+    "fewer steps; when time is over, the seeds that are whole are tested.",
+)
+@click.option(
+    "--all-seeds",
+    is_flag=True,
+    help="Run every seed, also where those that remain cannot change the outcome.",
+)
+@click.option(
     "--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the recommended strategy stays below."
 )
 @click.option("--fail-on-negative-transfer", is_flag=True, help="Exit 3 if the verdict is negative.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +16,22 @@ import numpy as np
 from tlengine.data import Dataset, load_dataset
 from tlengine.data.budgets import DEFAULT_BUDGETS, fitting_budgets, parse_budgets
 from tlengine.data.resamples import Plan, make_resamples
-from tlengine.errors import EmptyInputError, InputError, TlengineWarning
+from tlengine.errors import EmptyInputError, InputError, TimeLimitError, TlengineWarning
 from tlengine.evaluation.assembly import Parts, assemble
+from tlengine.evaluation.checks import check_strategies
 from tlengine.evaluation.executors import resolve_executor
+from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.given import distinct_backbones
+from tlengine.evaluation.inner import with_held_out
 from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import array_controls, listed, participants
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.running import run_all, tasks_of
 from tlengine.evaluation.samples import Samples, Wanted, samples_of_features, see_samples
+from tlengine.evaluation.schedule import Schedule, make_schedule
 from tlengine.evaluation.setup import Chosen, Setup
+from tlengine.evaluation.unfinished import whole_seeds
 from tlengine.evaluation.views import Ground, Site
 from tlengine.options import refuse_unknown
 from tlengine.plugins import notify, resolve
@@ -39,7 +45,7 @@ __all__ = ["compare"]
 EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
-    "out", "fresh", "cache", "progress",
+    "out", "fresh", "max_minutes", "all_seeds", "cache", "progress",
 )  # fmt: skip
 MOST_SEEDS = 10_000
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
@@ -58,6 +64,8 @@ def compare(
     executor: str | Executor | None = None,
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
+    max_minutes: float | None = None,
+    all_seeds: bool = False,
     cache: CacheLike = True,
     progress: bool = True,
     **extraction: Any,
@@ -90,6 +98,12 @@ def compare(
         executor: where tasks are run: ``"here"`` (the default), ``"processes"``, or an executor.
         out: a folder for the journal: each fit is kept as it comes, and the same call takes up from there.
         fresh: begin anew, whatever ``out`` has.
+        max_minutes: for all of it; None for as long as it takes. Where strategies that train networks say
+            that it is too little, their inner folds are left out (they are judged, and cannot be chosen), and
+            then all of them train for fewer steps, a tenth of them at the least. When time is over no other
+            fit begins, and the seeds that are whole are tested. The answer says what was cut.
+        all_seeds: run all of them. Else a run in which a strategy trains stops, and says so, after the seeds
+            that leave the outcome "undecided" at every budget, whatever the others would show.
         cache: True for the usual cache, an ``EmbeddingCache`` or the path of one; None or False for none.
         progress: progress bars on stderr.
         **extraction: options of :func:`tlengine.extract`: ``device batch_size workers precision max_pixels
@@ -101,7 +115,8 @@ def compare(
     Raises:
         InputError: an argument of a wrong kind; budgets or seeds below 1; two backbones or strategies of one
             name; settings that nobody takes; ``out`` is a file, or another run writes to it; every strategy
-            failed.
+            failed, or cannot be used on these backbones.
+        TimeLimitError: ``max_minutes`` are too few for a tenth of the steps, or for one seed.
         UnknownOptionError: an option of no such name.
         LabelError: no labels.
         SingleClassError: fewer than two classes are large enough.
@@ -120,6 +135,7 @@ def compare(
     seeds = _seeds(seeds)
     place = resolve_executor(executor)
     _check_out(out)
+    max_minutes = _minutes(max_minutes)
     dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     dataset.labels()
     with closing(Journal() if out is None else FileJournal(out, fresh=fresh)) as journal:
@@ -135,13 +151,33 @@ def compare(
             raise InputError(
                 "no strategy can be run", hint="give strategies, or controls={'raw': X0} for features"
             )
+        refused = check_strategies(setup, tasks)
+        tasks = tasks_of(setup, names, sizes, {(str(f.backbone), str(f.strategy)) for f in refused})
+        schedule = make_schedule(
+            setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total(), fresh=fresh
+        )
+        _announce(schedule, progress)
+        setup, tasks = schedule.setup, list(schedule.tasks)
         run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
         notify("tlengine_run_started", run=run)
-        taken_up = run_all(setup, tasks, journal, place, ledger, progress=progress)
-        parts = Parts(
-            dataset=dataset, samples=samples, setup=setup, tasks=tasks, budgets=sizes, metrics=measured
+        foregone = Foregone(setup, tasks, journal.records, active=not all_seeds)
+        late = _clock(max_minutes, ledger)
+        taken_up = run_all(
+            setup, tasks, journal, place, ledger, progress=progress, over=lambda: foregone() or late()
         )
-        result = assemble(parts, journal.records, ledger, extraction, taken_up)
+        done = whole_seeds(setup, foregone.kept, journal.records)
+        if not done:
+            raise TimeLimitError(
+                f"no seed was done within {max_minutes:g} minutes",
+                hint="give more, or the same --out again, to go on from what was fitted",
+            )
+        unrun = {key for task in foregone.kept if (key := setup.key(task)) not in journal.records}
+        parts = Parts(
+            dataset=dataset, samples=samples, setup=setup, tasks=done, budgets=sizes, metrics=measured,
+            schedule=schedule, unrun=len(unrun), refused=refused, foregone=foregone,
+        )  # fmt: skip
+        records = with_held_out(setup, done, journal.records)
+        result = assemble(parts, records, ledger, extraction, taken_up)
     notify("tlengine_run_finished", document=result.document)
     return result
 
@@ -163,6 +199,27 @@ def _seeds(seeds: Any) -> int:
             hint="5 is the default",
         )
     return int(seeds)
+
+
+def _minutes(minutes: Any) -> float | None:
+    if minutes is None:
+        return None
+    number = isinstance(minutes, int | float | np.number) and not isinstance(minutes, bool)
+    if not number or not 0 < minutes < np.inf:
+        raise InputError(f"max_minutes={minutes!r:.40}", hint="use a number above 0, or None for no limit")
+    return float(minutes)
+
+
+def _clock(minutes: float | None, ledger: Ledger) -> Callable[[], bool]:
+    """Whether time is over."""
+    return lambda: minutes is not None and ledger.total() >= 60 * minutes
+
+
+def _announce(schedule: Schedule, progress: bool) -> None:
+    from tqdm import tqdm
+
+    if progress and schedule.announcement:
+        tqdm.write(schedule.announcement, file=sys.stderr)
 
 
 def _check_out(out: Any) -> None:

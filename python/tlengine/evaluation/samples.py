@@ -30,8 +30,9 @@ class Failed:
         backbone, strategy: which; None where it is neither.
         error, hint: the message, and the way out.
         asked: whether the user named it.
-        step: ``"plugin"``, ``"extract"``, ``"fit"``, or what came after: ``"inspect"``, ``"refit"``,
-            ``"report"``, or ``"save"`` of the model.
+        step: ``"plugin"``, ``"extract"``, ``"fit"``, ``"inner"`` for an inner fold (its strategy is judged,
+            and cannot be chosen), or what came after: ``"inspect"``, ``"refit"``, ``"report"``, or ``"save"``
+            of the model.
         budgets: the budgets at which it failed, where some went well.
     """
 
