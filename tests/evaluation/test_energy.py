@@ -1,5 +1,6 @@
 """Joules from counters as the kernel shows them, in a tree of files; else by a model, which says so."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,7 @@ def test_a_counter_that_may_have_gone_round_unseen_is_not_believed(
         clock[0] = now
         file.write_text(str(count))
         readings.append(meter.read())
-    sources = [
-        meter.energy(one, two, cpu_seconds=1.0).source for one, two in zip(readings, readings[1:], strict=False)
-    ]
+    sources = [meter.energy(one, two, cpu_seconds=1.0).source for one, two in pairwise(readings)]
     assert sources == ["counter", "constant", "counter"]
     assert meter.energy(readings[0], readings[-1], cpu_seconds=1.0).source == "constant"
 
@@ -186,7 +185,12 @@ def test_a_sum_is_no_better_than_its_worst_part() -> None:
 
 @pytest.mark.parametrize(
     ("joules", "source", "shown"),
-    [(1234.56, "counter", 1235.0), (1234.56, "model", 1200.0), (0.01849, "constant", 0.018), (0.0, "model", 0.0)],
+    [
+        (1234.56, "counter", 1235.0),
+        (1234.56, "model", 1200.0),
+        (0.01849, "constant", 0.018),
+        (0.0, "model", 0.0),
+    ],
 )
 def test_an_estimate_has_two_digits(joules: float, source: str, shown: float) -> None:
     assert shown_joules(Energy(joules=joules, source=source)) == shown  # type: ignore[arg-type]
@@ -197,4 +201,5 @@ def test_co2_is_known_where_the_grid_is() -> None:
     assert grams_of_co2e(counted, 380.0) == 380.0
     assert grams_of_co2e(counted, 0.0) == 0.0
     assert grams_of_co2e(counted, None) is None
+    assert grams_of_co2e(Energy(joules=130.0, source="model"), 380.0) == 0.014, "two digits here too"
     assert grams_of_co2e(Energy(), 380.0) is None

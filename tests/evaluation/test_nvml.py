@@ -92,6 +92,8 @@ def test_a_stretch_that_holds_a_gpu_counts_it_and_one_that_does_not_leaves_it_ou
     monkeypatch.setenv("TLENGINE_WATTS_PER_CORE", "10")
     meter = Meter(tmp_path, gpu=True)
     before, after = meter.read(), meter.read()
-    assert meter.energy(before, after, cpu_seconds=1.0, gpu_seconds=3.0) == Energy(joules=11.0, source="model")
+    assert meter.energy(before, after, cpu_seconds=1.0, gpu_seconds=3.0) == Energy(
+        joules=11.0, source="model"
+    )
     assert meter.energy(before, after, cpu_seconds=1.0) == Energy(joules=10.0, source="model")
     assert Meter(tmp_path, gpu=True, shared=True).read().gpu is None

@@ -31,7 +31,11 @@ def brute(points: np.ndarray) -> list[str]:
         return bool(a[0] >= b[0] and a[3] <= b[3] and (a[0] > b[0] or a[3] < b[3]))
 
     return [
-        "dominated" if any(sure(a, b) for a in points) else "undecided" if any(plain(a, b) for a in points) else "front"
+        "dominated"
+        if any(sure(a, b) for a in points)
+        else "undecided"
+        if any(plain(a, b) for a in points)
+        else "front"
         for b in points
     ]
 
@@ -71,7 +75,7 @@ def test_a_point_without_an_interval_is_ordered_with_no_other() -> None:
 
 
 def test_a_chain_of_ties_pushes_nothing_out() -> None:
-    """Each may be as good as its neighbour, and the first is surely better than the last: no order is transitive."""
+    """Each may be as good as its neighbour, and the first is surely better than the last."""
     value = np.array([0.99, 0.95, 0.91])
     found = standings(value, value - 0.025, value + 0.025, [100, 10, 1], [100, 10, 1], [100, 10, 1])
     assert found == ["front"] * 3

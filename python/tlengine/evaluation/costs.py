@@ -27,7 +27,7 @@ CLOCK_ERROR = 0.1
 """Two times of less than this share apart are not ordered, however alike the fits of each were."""
 METRIC = "balanced_accuracy"
 """Its decisions do not follow how a budget's classes are shared out, so budgets can be compared."""
-AXES = {"labels": "labels", "seconds": "seconds", "joules": "joules"}
+AXES = ("labels", "seconds", "joules")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +83,8 @@ def costs_of(
 
 
 def _provenance(meter: Meter) -> dict[str, Any]:
-    """Where joules come from on this machine, and how far they may be off."""
-    return {
-        "watts_per_core": round(meter.watts_per_core, 2),
-        "errors": dict(ERRORS),
-        "notes": list(meter.notes),
-    }
+    """Where joules come from on this machine, and why from there."""
+    return {"watts_per_core": round(meter.watts_per_core, 2), "notes": list(meter.notes)}
 
 
 def _extracted(view: RunView) -> dict[str, Any]:
@@ -149,6 +145,7 @@ class _Cost:
             "embedding_seconds": self._of_rows(self.row.seconds) if self.features else None,
             "embedding_flops": self._of_rows(self.row.flops) if self.features else None,
             "embedding_joules": None if embedding is None else shown_joules(embedding),
+            "embedding_source": None if embedding is None else embedding.source,
             "stages": _stages(records),
         }
 
@@ -242,7 +239,7 @@ def _fronts(costs: Sequence[_Cost], summary: Sequence[Mapping[str, Any]]) -> lis
                 }
                 numbers = dict(zip(("cost", "cost_low", "cost_high", "source"), found, strict=True))
                 points.append({**names, **numbers})
-        fronts.append({"axis": axis, "metric": METRIC, "points": _stand(points)})
+        fronts += [{"axis": axis, "metric": METRIC, **point} for point in _stand(points)]
     return fronts
 
 

@@ -231,4 +231,5 @@ def grams_of_co2e(energy: Energy, intensity: float | None) -> float | None:
     200.0
     """
     joules = shown_joules(energy)
-    return None if joules is None or intensity is None else _rounded(joules / 3.6e6 * intensity, 4)
+    digits = 4 if energy.source == "counter" else 2
+    return None if joules is None or intensity is None else _rounded(joules / 3.6e6 * intensity, digits)

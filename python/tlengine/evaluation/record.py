@@ -103,9 +103,9 @@ class RunResult:
             "report": ("report", lambda: replace_text(folder / "report.html", self.to_html())),
             "model": ("save", lambda: self.model.save(folder / "model") if self.model else None),
         }
-        seconds: dict[str, float] = {}
+        spent: dict[str, tuple[float, float]] = {}
         for name, (step, write) in steps.items():
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             try:
                 path = write()
             except KeyboardInterrupt:
@@ -113,12 +113,12 @@ class RunResult:
             except BaseException as error:  # a plugin may even exit
                 self._note_failure(step, error)
                 path = None
-            seconds[step] = time.perf_counter() - start
+            spent[step] = time.perf_counter() - start, time.process_time() - cpu
             if path is None:
                 _forget(folder, name)
             else:
                 written[name] = str(path)
-        self._book(seconds)
+        self._book(spent)
         with suppress(OSError):  # a disk that was full for the report: the answer is on it already
             replace_text(folder / "run.json", self.to_json())
         return written
@@ -135,24 +135,20 @@ class RunResult:
             raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
         return pd.DataFrame.from_records(self.results)
 
-    def _book(self, seconds: Mapping[str, float]) -> None:
-        """Stages of writing, those of the last time it was done."""
+    def _book(self, spent: Mapping[str, tuple[float, float]]) -> None:
+        """Seconds and CPU seconds of writing, by step: those of the last time it was done."""
         costs = self.document["costs"]
-        kept = [stage for stage in costs["stages"] if stage["stage"] not in seconds]
-        gone = sum(stage["seconds"] for stage in costs["stages"] if stage["stage"] in seconds)
-        nothing = {"cpu_seconds": 0.0, "gpu_seconds": None, "flops": None, "peak_bytes": 0}
-        costs["stages"] = kept + [
-            {
-                "stage": name,
-                "what": "",
-                "seconds": round(spent, 4),
-                **nothing,
-                "joules": None,
-                "source": "none",
-            }
-            for name, spent in seconds.items()
-        ]
-        costs["total_seconds"] = round(costs["total_seconds"] + sum(seconds.values()) - gone, 3)
+        stages = {stage["stage"]: stage for stage in costs["stages"] if stage["stage"] in spent}
+        kept = [stage for stage in costs["stages"] if stage["stage"] not in spent]
+        none = {"gpu_seconds": None, "flops": None, "peak_bytes": 0, "joules": None, "source": "none"}
+        for name, (seconds, cpu) in spent.items():
+            clocks = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu, 4)}
+            kept.append({"stage": name, "what": "", **clocks, **none})
+            for clock, found in clocks.items():
+                before = stages[name][clock] if name in stages else 0.0
+                costs["totals"][clock] = round(costs["totals"][clock] + found - before, 4)
+        costs["stages"] = kept
+        costs["total_seconds"] = round(costs["totals"]["seconds"], 3)
 
     def _note_failure(self, step: str, error: BaseException) -> None:
         verdict = self.document["verdict"]

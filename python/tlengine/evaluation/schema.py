@@ -59,8 +59,8 @@ _OBJECTS: Mapping[str, Keys] = {
     "confusion": {"classes": _LIST, "counts": _LIST},
     "duplicates": {"count": _COUNT, "tested": _COUNT, "straddling": _COUNT, "threshold": _NUMBER},
     "costs": {"total_seconds": _NUMBER},
-    "costs.totals": {**_SPENT, "co2e_grams": _MAYBE, "co2_intensity": _MAYBE},
-    "costs.energy": {"watts_per_core": _NUMBER, "errors": (dict,), "notes": _LIST},
+    "costs.totals": {**_SPENT, "error": _MAYBE, "co2e_grams": _MAYBE, "co2_intensity": _MAYBE},
+    "costs.energy": {"watts_per_core": _NUMBER, "notes": _LIST},
     "costs.saved": {
         "rows": _COUNT,
         "prefix_rows": _COUNT,
@@ -133,7 +133,19 @@ _RECORDS: Mapping[str, Keys] = {
     "duplicates.pairs": {"id": _TEXT, "twin": _TEXT, "similarity": _NUMBER},
     "costs.stages": {"stage": _TEXT, "what": _TEXT, **_SPENT},
     "costs.strategies": {**_CELL, **_ROLE, **_SPENT, "labels": _NUMBER, "fits": _COUNT, "taken_up": _COUNT},
-    "costs.fronts": {"axis": _TEXT, "metric": _TEXT, "points": _LIST},
+    "costs.fronts": {
+        **_CELL,
+        **_ROLE,
+        **_INTERVAL,
+        "axis": _TEXT,
+        "metric": _TEXT,
+        "value": _NUMBER,
+        "cost": _NUMBER,
+        "cost_low": _NUMBER,
+        "cost_high": _NUMBER,
+        "source": _TEXT,
+        "standing": _TEXT,
+    },
     "costs.extraction": {"backbone": _TEXT, "rows": _COUNT, "embedded": _COUNT, "cached": _COUNT},
 }
 """Parts that are lists of records, and what each record has at least."""
