@@ -145,6 +145,29 @@ def tlengine_strategies() -> Iterable[StrategySpec]:
     )
 
 
+def _finetuning(preset: str, /, **settings: Any) -> Any:
+    """A way to fine-tune, imported when it is made."""
+    from tlengine.finetuning import FineTuning
+
+    return FineTuning(preset, **settings)
+
+
+@hookimpl(specname="tlengine_strategies")
+def finetuning_strategies() -> Iterable[StrategySpec]:
+    """Ways to fine-tune, and the control that trains from scratch."""
+    from tlengine.finetuning import PRESETS
+
+    for name, preset in PRESETS.items():
+        yield StrategySpec(
+            name=name,
+            make=partial(_finetuning, name),
+            role=preset.role,
+            modalities=("image", "text"),
+            spoken=preset.spoken,
+            description=preset.description,
+        )
+
+
 @hookimpl
 def tlengine_metrics() -> Iterable[MetricSpec]:
     """What is measured on test rows."""

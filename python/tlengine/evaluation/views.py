@@ -155,6 +155,10 @@ class TaskView:
         found = [self._ground.contents[int(self._ground.rows[row])] for row in rows]
         return [one if isinstance(one, str) else decode_image(one, self._max_pixels) for one in found]
 
+    def keys(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """(m, 32) digests of the contents."""
+        return self._ground.digests[rows]
+
     def backbone(
         self, device: str, *, weights: Literal["pretrained", "random"] = "pretrained", seed: int = 0
     ) -> Backbone:

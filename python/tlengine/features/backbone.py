@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ from tlengine.errors import (
     UnhashableRecipeError,
 )
 from tlengine.features.descriptions import describe
-from tlengine.features.images import DECODING
+from tlengine.features.images import DECODING, ImagePreprocess
 from tlengine.features.recipes import Fingerprint
 from tlengine.plugins import registry
 from tlengine.plugins.containment import reason, stdout_to_stderr
@@ -183,6 +184,26 @@ class Backbone:
         one._dims = {modality: self._dims[modality]}
         return one
 
+    def at_size(self, pixels: int) -> Backbone:
+        """This backbone for pictures of ``pixels`` x ``pixels``, with the same network.
+
+        The shorter side is scaled in the proportion that it has to the crop. Networks without a fixed grid
+        (most convolutional ones) take any size; fewer pixels are faster and see less.
+
+        Raises:
+            InputError: no whole number from 16 to 4096; a preprocessing that is no ``ImagePreprocess`` with a
+                crop.
+
+        >>> load_backbone("rcf").at_size(64).preprocess.crop
+        64
+        """
+        if isinstance(pixels, bool) or not isinstance(pixels, int) or not 16 <= pixels <= 4096:
+            raise InputError(f"image size {pixels!r:.40}", hint="a whole number of pixels, 16 to 4096")
+        other = copy.copy(self)
+        other.preprocess = _resized(self, pixels)
+        other._dims = dict(self._dims)
+        return other
+
     def copy(self) -> Backbone:
         """The same backbone with a network of its own: training or moving it changes nobody else's.
 
@@ -238,6 +259,23 @@ class Backbone:
             return int(forward.raw([row]).shape[1])
 
 
+def _resized(backbone: Backbone, pixels: int) -> ImagePreprocess:
+    """Its preprocessing with another crop, the resize in proportion."""
+    before = backbone.preprocess
+    if not isinstance(before, ImagePreprocess) or before.crop is None:
+        raise InputError(
+            f"the size of pictures for backbone {backbone.name!r} cannot be set",
+            hint="its preprocess is no ImagePreprocess with a crop; leave the size out",
+        )
+    sides = before.crop if isinstance(before.crop, tuple) else (before.crop, before.crop)
+    factor = pixels / min(sides)
+    if before.resize is None or isinstance(before.resize, int):
+        resize: Any = before.resize and round(before.resize * factor)
+    else:
+        resize = tuple(round(side * factor) for side in before.resize)
+    return replace(before, resize=resize, crop=pixels)
+
+
 def _dims_by_modality(dim: int | Mapping[str, int] | None) -> dict[str, int]:
     """By modality; empty where it is to be found out."""
     if dim is None:
@@ -261,10 +299,17 @@ def _check_words(name: str, dim: Any, preprocess_name: str | None, revision: str
             raise InputError(f"backbone {name!r}: {option} is {word!r}", hint="pass a str")
 
 
-def load_backbone(name: str, device: str | None = None) -> Backbone:
+def load_backbone(name: str, device: str | None = None, *, image_size: int | None = None) -> Backbone:
     """The backbone registered as ``name``, with its weights on ``device`` (default: the CPU).
 
+    Args:
+        name: ``tlengine plugins list`` shows them.
+        device: of the weights.
+        image_size: side of the pictures in pixels, in place of the backbone's own; see
+            :meth:`Backbone.at_size`.
+
     Raises:
+        InputError: a size that is not allowed, or of a backbone that takes none.
         UnknownNameError: nothing of that name; the hint shows the nearest three.
         MissingPackageError: its plugin, or a package the plugin needs, is not installed.
         BackboneError: the weights cannot be loaded.
@@ -276,7 +321,8 @@ def load_backbone(name: str, device: str | None = None) -> Backbone:
     """
     spec = registry.resolve_backbone(name)
     origin = registry.origin(spec.name)
-    return backbone_of(spec, _load_module(spec, device or "cpu", origin), origin)
+    found = backbone_of(spec, _load_module(spec, device or "cpu", origin), origin)
+    return found if image_size is None else found.at_size(image_size)
 
 
 def backbone_of(spec: BackboneSpec, module: nn.Module, origin: str) -> Backbone:

@@ -16,12 +16,13 @@ from torch.nn.parameter import is_lazy
 from tlengine.errors import BackboneError, InputError, ResourceError, TlengineError
 from tlengine.features.images import ImagePreprocess
 from tlengine.features.memory import reused_buffers
+from tlengine.plugins.containment import reason
 from tlengine.settings import num_threads
 
 if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone
 
-__all__ = ["PRECISIONS", "Forward", "available_devices", "choose_device"]
+__all__ = ["PRECISIONS", "Forward", "available_devices", "batch_of", "choose_device", "is_out_of_memory"]
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -123,7 +124,7 @@ class Forward:
         try:
             module.eval().to(self._device)
         except Exception as error:
-            if isinstance(error, TlengineError) or _is_out_of_memory(error):
+            if isinstance(error, TlengineError) or is_out_of_memory(error):
                 raise
             raise self._backbone.fault(
                 f"cannot be moved to {self._device}: {type(error).__name__}: {error}",
@@ -146,7 +147,7 @@ class Forward:
             try:
                 parts.append(self._checked(self.raw(part), len(part)))
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve(error, part)
                 continue
@@ -173,41 +174,25 @@ class Forward:
             )
         return out
 
-    def _output(self, inputs: torch.Tensor | dict[str, torch.Tensor]) -> Any:
+    def _output(self, inputs: Any) -> Any:
         """What the network returns; what it raises gets its name, unless memory ended."""
         module = self._backbone.module
         try:
             with self._autocast():
-                return module(**inputs) if isinstance(inputs, dict) else module(inputs)
+                return module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
         except Exception as error:
-            if isinstance(error, TlengineError) or _is_out_of_memory(error):
+            if isinstance(error, TlengineError) or is_out_of_memory(error):
                 raise
-            reason = str(error).strip().partition("\n")[0]
-            raise self._backbone.fault(f"failed: {type(error).__name__}: {reason}") from error
+            text = str(error).strip().partition("\n")[0]
+            raise self._backbone.fault(f"failed: {type(error).__name__}: {text}") from error
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._precision == "float32":
             return nullcontext()
         return torch.autocast(self._device.type, dtype=PRECISIONS[self._precision])
 
-    def _inputs(self, rows: Sequence[npt.NDArray[Any]]) -> torch.Tensor | dict[str, torch.Tensor]:
-        preprocess = self._backbone.preprocess
-        if hasattr(preprocess, "pad_id"):
-            return {name: t.to(self._device) for name, t in _padded(rows, preprocess.pad_id).items()}
-        if len(shapes := {row.shape for row in rows}) > 1:
-            raise self._backbone.fault(
-                f"preprocesses samples to different shapes, such as {sorted(shapes)[:2]}",
-                hint="token ids of any length need a pad_id: see tlengine.features.Tokenizer"
-                if all(len(shape) == 1 for shape in shapes)
-                else "resize and crop to one size",
-            )
-        stacked = torch.from_numpy(np.stack(rows)).to(self._device)
-        if isinstance(preprocess, ImagePreprocess) and stacked.dtype == torch.uint8:
-            stacked = preprocess.normalized(stacked)
-        stacked = stacked.float()
-        if self._channels_last and stacked.ndim == 4:
-            stacked = stacked.contiguous(memory_format=torch.channels_last)
-        return stacked
+    def _inputs(self, rows: Sequence[npt.NDArray[Any]]) -> Any:
+        return batch_of(self._backbone, rows, self._device, channels_last=self._channels_last)
 
     def _checked(self, out: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
         widths = self._backbone.widths
@@ -234,6 +219,56 @@ class Forward:
         self._limit = len(part) // 2
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def batch_of(
+    backbone: Backbone, rows: Sequence[npt.NDArray[Any]], device: torch.device, *, channels_last: bool = False
+) -> Any:
+    """Preprocessed samples as what a network is called with: a tensor, or keywords by name.
+
+    Args:
+        backbone: its ``collate`` makes the batch where it has one; else token ids are padded, and the pixels
+            of an ``ImagePreprocess`` normalised on the device.
+        rows: what ``preprocess`` returned for each sample.
+        device: where the batch is wanted.
+        channels_last: the memory layout of pictures.
+
+    Raises:
+        BackboneError, PluginError: samples of different shapes, a ``collate`` that fails.
+    """
+    preprocess = backbone.preprocess
+    if backbone.collate is not None:
+        return _moved(_collated(backbone, rows), device)
+    if hasattr(preprocess, "pad_id"):
+        return _moved(_padded(rows, preprocess.pad_id), device)
+    if len(shapes := {row.shape for row in rows}) > 1:
+        raise backbone.fault(
+            f"preprocesses samples to different shapes, such as {sorted(shapes)[:2]}",
+            hint="token ids of any length need a pad_id: see tlengine.features.Tokenizer"
+            if all(len(shape) == 1 for shape in shapes)
+            else "resize and crop to one size",
+        )
+    stacked = torch.from_numpy(np.stack(rows)).to(device)
+    if isinstance(preprocess, ImagePreprocess) and stacked.dtype == torch.uint8:
+        stacked = preprocess.normalized(stacked)
+    stacked = stacked.float()
+    if channels_last and stacked.ndim == 4:
+        stacked = stacked.contiguous(memory_format=torch.channels_last)
+    return stacked
+
+
+def _collated(backbone: Backbone, rows: Sequence[npt.NDArray[Any]]) -> Any:
+    assert backbone.collate is not None
+    try:
+        return backbone.collate(list(rows))
+    except Exception as error:
+        raise backbone.fault(f"cannot collate {len(rows)} samples: {reason(error)}") from error
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Mapping):
+        return {name: _moved(value, device) for name, value in batch.items()}
+    return batch.to(device) if hasattr(batch, "to") else batch
 
 
 def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
@@ -305,7 +340,7 @@ def _restore_tensors(held: list[_Held]) -> None:
         one.restore()
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """On CUDA there is a class for it; the CPU and MPS only say so."""
     text = str(error).lower()
     told = isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -286,6 +286,16 @@ class ImagePreprocess:
             image = image.crop(self._crop_box(image.size))
         return np.asarray(image)
 
+    def part(self, image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        """The part (left, top, right, bottom) of ``image``, scaled to the size of the crop.
+
+        >>> ImagePreprocess(crop=(4, 6)).part(Image.new("RGB", (20, 10)), (0, 0, 9, 9)).size
+        (6, 4)
+        """
+        assert self.crop is not None
+        height, width = _pair(self.crop)
+        return image.resize((width, height), _RESAMPLING[self.interpolation], box=box)
+
     def _window(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
         """The crop of ``image`` resized to ``size``, without the rest of it: the same within rounding.
 

@@ -180,6 +180,10 @@ class View(Protocol):
         """
         ...
 
+    def keys(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """(m, 32) digests of the contents."""
+        ...
+
     def backbone(
         self, device: str, *, weights: Literal["pretrained", "random"] = "pretrained", seed: int = 0
     ) -> Backbone:

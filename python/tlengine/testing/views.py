@@ -78,6 +78,15 @@ class ArrayView:
             raise InputError("the data are features, without contents", hint="pass contents= to ArrayView")
         return [self._contents[row] for row in rows]
 
+    def keys(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """(m, 32) digests of the samples, or of the features where there are none."""
+        from tlengine.features import sample_key
+
+        rows = np.asarray(rows, dtype=np.intp)
+        found = [self._X[row].tobytes() if self._contents is None else self._contents[row] for row in rows]
+        digests = [sample_key(one) for one in found]
+        return np.frombuffer(b"".join(digests), np.uint8).reshape(len(rows), 32)
+
     def backbone(
         self, device: str, *, weights: Literal["pretrained", "random"] = "pretrained", seed: int = 0
     ) -> Any:

@@ -1,0 +1,67 @@
+"""Low-rank adapters beside the layers that a backbone names, by ``peft``."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import nn
+
+from tlengine.errors import InputError, MissingPackageError
+from tlengine.features import Backbone
+from tlengine.finetuning.settings import TrainSettings
+from tlengine.plugins.containment import reason
+
+__all__ = ["add_adapters", "merge_adapters"]
+
+NAME = "tlengine"
+_RANKS = {"convolutions": 8, "linear": 16}
+
+
+def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None:
+    """Put adapters into the network, in place; they change nothing until they are trained.
+
+    Rank 8 beside convolutions of 1 x 1, else 16, unless ``settings`` say otherwise.
+
+    Raises:
+        MissingPackageError: peft is not installed.
+        InputError: there is no such layer, or peft cannot go beside it.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise MissingPackageError(
+            "the strategy 'lora' needs the package peft", hint="pip install peft"
+        ) from None
+    modules = dict(backbone.module.named_modules())
+    convolutions = any(
+        isinstance(part, nn.Conv2d) and name.endswith(backbone.lora_targets) for name, part in modules.items()
+    )
+    rank = settings.lora_rank or _RANKS["convolutions" if convolutions else "linear"]
+    config = LoraConfig(
+        r=rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout,
+        target_modules=list(backbone.lora_targets),
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            inject_adapter_in_model(config, backbone.module, adapter_name=NAME)
+    except ValueError as error:
+        raise InputError(
+            f"backbone {backbone.name!r} ({backbone.origin}) takes no adapters beside "
+            f"{', '.join(backbone.lora_targets)}: {reason(error)}",
+            hint="lora_targets name linear layers and convolutions, by the ends of their names",
+        ) from error
+
+
+def merge_adapters(module: nn.Module) -> None:
+    """The adapters become part of the weights beside which they lie, in place.
+
+    The layers are plain ones again, so that the network has the structure that it had before.
+    """
+    for name, part in list(module.named_modules()):
+        if hasattr(part, "base_layer") and hasattr(part, "merge"):
+            part.merge()
+            parent = module.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], part.get_base_layer())

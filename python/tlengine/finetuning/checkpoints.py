@@ -1,0 +1,127 @@
+"""What a training needs to go on where it was cut off: one safetensors file, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlengine.documents import replace_file
+from tlengine.errors import TlengineWarning
+
+__all__ = ["Checkpoints", "Saved"]
+
+NAME = "checkpoint.safetensors"
+_FORMAT = "tlengine-checkpoint-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A training as it was after ``step`` steps.
+
+    Attributes:
+        step: steps that were made.
+        tensors: trained parameters and buffers by name, and the moments of the optimiser.
+        facts: plain JSON.
+    """
+
+    step: int
+    tensors: Mapping[str, torch.Tensor]
+    facts: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The last state of one training, in a folder.
+
+    Args:
+        folder: made when the first state is kept; None keeps nothing.
+        identity: a digest of all that determines the training; a file of another one is left alone.
+        seconds: between two states.
+    """
+
+    def __init__(self, folder: Path | None, identity: str, seconds: float) -> None:
+        self._path = None if folder is None else folder / NAME
+        self._identity, self._seconds = identity, seconds
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for another one."""
+        return self._path is not None and time.monotonic() - self._last >= self._seconds
+
+    def save(self, saved: Saved) -> bool:
+        """Keep a state; where the disk is full the training goes on, with a warning, and this is False."""
+        from safetensors.torch import save
+
+        if self._path is None:
+            return False
+        facts = {"format": _FORMAT, "identity": self._identity, "step": saved.step, "facts": saved.facts}
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in saved.tensors.items()}
+        self._last = time.monotonic()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            data = save(tensors, metadata={"tlengine": json.dumps(facts)})
+            replace_file(self._path, lambda file: file.write(data), durable=False)
+        except OSError as error:
+            note = (
+                f"a checkpoint cannot be kept ({error.strerror or error}): {self._path}; the training goes on"
+            )
+            warnings.warn(note, TlengineWarning, stacklevel=2)
+            return False
+        return True
+
+    def load(self) -> Saved | None:
+        """The last state of the same training; None where there is none, or it is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        if self._path is None or not self._path.is_file():
+            return None
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                facts = json.loads((file.metadata() or {}).get("tlengine", "{}"))
+                if (facts.get("format"), facts.get("identity")) != (_FORMAT, self._identity):
+                    return None
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Saved(step=int(facts["step"]), tensors=tensors, facts=facts["facts"])
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            return None
+
+    def forget(self) -> None:
+        """The training is over."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Trained parameters, buffers, and the moments of the optimiser, by name; not copied."""
+    names = {id(one): name for name, one in network.named_parameters()}
+    trained = [one for group in optimizer.param_groups for one in group["params"]]
+    found = {f"weight:{names[id(one)]}": one.detach() for one in trained}
+    found |= {f"buffer:{name}": one for name, one in network.named_buffers()}
+    for parameter, moments in optimizer.state.items():
+        for kind, tensor in moments.items():
+            found[f"{kind}:{names[id(parameter)]}"] = tensor
+    return found
+
+
+def put_back(
+    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """The reverse of :func:`state_of`, in place."""
+    parameters, buffers = dict(network.named_parameters()), dict(network.named_buffers())
+    with torch.no_grad():
+        for full, tensor in tensors.items():
+            kind, _, name = full.partition(":")
+            if kind == "weight":
+                parameters[name].copy_(tensor)
+            elif kind == "buffer":
+                buffers[name].copy_(tensor)
+            else:
+                kept = tensor.clone() if kind == "step" else tensor.to(parameters[name], copy=True)
+                optimizer.state[parameters[name]][kind] = kept

@@ -1,0 +1,116 @@
+"""What a trained network is like: its training loss, its statistics, how far its features moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tlengine.finetuning.inputs import Inputs
+from tlengine.finetuning.network import Network, evaluating, is_batch_norm
+from tlengine.plugins.contracts import Rows
+
+__all__ = ["BATCH", "drift", "rows_of", "settle_statistics", "training_loss"]
+
+BATCH = 64
+"""Rows of a forward pass, where nothing is trained."""
+_JUDGED = 512
+"""Training rows by which the loss is judged, at the most."""
+
+
+def rows_of(
+    network: Network, inputs: Inputs, rows: Rows
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """(m, k) logits and (m, d) features of rows as they are, in evaluation mode."""
+    logits, features = [], []
+    with evaluating(network):
+        for start in range(0, len(rows), BATCH):
+            found = network.features(inputs.batch(rows[start : start + BATCH])).float()
+            features.append(found.cpu().numpy())
+            logits.append(network.head(found).double().cpu().numpy())
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def training_loss(
+    network: Network, inputs: Inputs, rows: Rows, targets: torch.Tensor, *, batch: int | None = None
+) -> float:
+    """The mean loss of training rows as they are, without dropout; of up to 512, evenly spaced.
+
+    Args:
+        network: what is judged.
+        inputs: the rows of the run for it.
+        rows: (n,) the training rows.
+        targets: (n,) class numbers without gaps.
+        batch: with a number, batch normalisation takes the statistics of batches of this size, as a training
+            does that learns them.
+    """
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _JUDGED)).round().astype(np.intp))
+    size, total = batch or BATCH, 0.0
+    with evaluating(network), _by_batch(network, batch is not None):
+        for part in _parts(places, size):
+            logits = network(inputs.batch(rows[part]))
+            wanted = targets[torch.from_numpy(part).to(targets.device)]
+            total += float(functional.cross_entropy(logits.float(), wanted, reduction="sum"))
+    return total / len(places)
+
+
+def _parts(places: Rows, size: int) -> list[Rows]:
+    """Parts of about equal size: batch normalisation cannot do with a single row."""
+    return np.array_split(places, max(1, round(len(places) / size)))
+
+
+@contextmanager
+def _by_batch(network: Network, wanted: bool) -> Iterator[None]:
+    """Batch normalisation by the batch's own statistics; the running ones stay as they are."""
+    norms = [part for part in network.modules() if wanted and is_batch_norm(part)]
+    momenta = [part.momentum for part in norms]
+    try:
+        for part in norms:
+            part.train()
+            part.momentum = 0.0  # type: ignore[assignment] # a number, where None means an average
+        yield
+    finally:
+        for part, momentum in zip(norms, momenta, strict=True):
+            part.momentum = momentum
+
+
+def settle_statistics(network: Network, inputs: Inputs, rows: Rows, batch: int) -> None:
+    """Running means and variances become averages over the training rows, for the weights as they are."""
+    norms = [part for part in network.modules() if is_batch_norm(part)]
+    if not norms:
+        return
+    momenta = [part.momentum for part in norms]
+    try:
+        with evaluating(network):
+            for part in norms:
+                part.reset_running_stats()  # type: ignore[operator] # every batch norm has it
+                part.train()
+                part.momentum = None  # type: ignore[assignment] # the plain average
+            for some in _parts(np.asarray(rows), batch):
+                network.features(inputs.batch(some))
+    finally:
+        for part, momentum in zip(norms, momenta, strict=True):
+            part.momentum = momentum
+
+
+def drift(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> float:
+    """How far features moved: mean distance, in units of their mean distance from their mean before.
+
+    Kumar et al. 2022 tell by it how fine-tuning distorts features.
+
+    >>> drift(np.array([[0.0], [2.0]], np.float32), np.array([[0.5], [2.5]], np.float32))
+    0.5
+    """
+    moved = np.linalg.norm(np.asarray(after, np.float64) - before, axis=1).mean()
+    spread = np.linalg.norm(np.asarray(before, np.float64) - before.mean(axis=0), axis=1).mean()
+    return float(moved / spread) if spread > 0 else float(moved)
+
+
+def parameters_of(module: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(one.numel() for one in module.parameters() if one.requires_grad)

@@ -1,0 +1,106 @@
+"""The linear probe that a head starts from."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.plugins.contracts import Codes, Roles, Rows, View
+from tlengine.statistics import calibrate
+
+__all__ = ["StartingProbe", "starting_probe"]
+
+GRID = np.logspace(-3, 3.5, 14)
+"""C times the scale of the features, as the strategy ``probe`` has it."""
+DEFAULT = 10.0
+TOL = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StartingProbe:
+    """A probe as the weights of a head.
+
+    Attributes:
+        coef, intercept: (K, d) and (K,), already divided by the temperature.
+        C: the inverse penalty.
+        temperature: by which held-out logits are too large; at least 1. A saturated head has no gradient.
+        held_out: (h, K) logits of the rows ``roles.held``, not divided; None where there are none.
+    """
+
+    coef: npt.NDArray[np.float64]
+    intercept: npt.NDArray[np.float64]
+    C: float
+    temperature: float
+    held_out: npt.NDArray[np.float64] | None
+
+
+def starting_probe(view: View, roles: Roles, known: Codes) -> StartingProbe:
+    """The probe on the frozen features of ``roles.train``, C by the log-loss of the rows held out.
+
+    Args:
+        view: its features are those of the backbone.
+        roles: of the fit.
+        known: (K,) the classes of the training rows.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    from tlengine.probes import LinearProbe, LinearProbeCV
+
+    scale = view.scale or 1.0
+    rows, folds = roles.train, _folds(roles)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        C = DEFAULT / scale
+        if folds:
+            cv = LinearProbeCV(Cs=GRID / scale, cv=folds, patience=3, tol=1e-2, progress=False)
+            C = float(cv.fit(view.features(rows), view.codes(rows)).C_)
+        probe = LinearProbe(C=C, tol=TOL).fit(view.features(rows), view.codes(rows))
+        held = _held_out(view, roles, known, C) if folds else None
+    coef, intercept = _columns(probe.coef_, probe.intercept_)
+    temperature = 1.0
+    if held is not None:
+        codes = np.searchsorted(known, view.codes(roles.held))
+        labels = len(rows)
+        temperature = max(1.0, calibrate("logits", held, codes, labels=labels, classes=len(known)))
+    return StartingProbe(
+        coef=coef / temperature,
+        intercept=intercept / temperature,
+        C=C,
+        temperature=temperature,
+        held_out=held,
+    )
+
+
+def _folds(roles: Roles) -> list[tuple[Rows, Rows]]:
+    """The inner folds among the training rows, by their place in these."""
+    pairs = [(np.searchsorted(roles.train, fit), held) for fit, held in roles.inner]
+    inside = [(fit, held) for fit, held in pairs if np.isin(held, roles.train).all()]
+    return [(fit, np.searchsorted(roles.train, held)) for fit, held in inside]
+
+
+def _held_out(view: View, roles: Roles, known: Codes, C: float) -> npt.NDArray[np.float64]:
+    """(h, K) logits of the rows held out, -inf for a class that the inner fit has not seen."""
+    from tlengine.probes import LinearProbe
+
+    found = np.full((len(roles.held), len(known)), -np.inf)
+    end = 0
+    for fit, held in roles.inner:
+        start, end = end, end + len(held)
+        probe = LinearProbe(C=C, tol=1e-2).fit(view.features(fit), view.codes(fit))
+        coef, intercept = _columns(probe.coef_, probe.intercept_)
+        columns = np.searchsorted(known, probe.classes_)
+        found[start:end, columns] = view.features(held) @ coef.T + intercept
+    return found
+
+
+def _columns(
+    coef: npt.NDArray[np.floating], intercept: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """A column for each class; two classes that share one get half of it each."""
+    weights, offsets = coef.astype(np.float64), intercept.astype(np.float64)
+    if len(weights) > 1:
+        return weights, offsets
+    return np.concatenate([-weights / 2, weights / 2]), np.concatenate([-offsets / 2, offsets / 2])

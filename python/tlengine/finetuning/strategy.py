@@ -1,0 +1,175 @@
+"""Fine-tuning as a strategy: a preset with settings, fitted like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tlengine.data.folds import inner_folds
+from tlengine.errors import InputError
+from tlengine.finetuning.presets import PRESETS
+from tlengine.plugins.contracts import Fitted, Job, Kind, Roles, Rows, Scores, View
+from tlengine.statistics import calibrate, log_loss, probabilities
+
+if TYPE_CHECKING:
+    from tlengine.finetuning.fitting import Fit, Trained
+
+__all__ = ["FineTuned", "FineTuning"]
+
+VERSION = 1
+"""Of the recipe: raised whenever equal settings would train otherwise."""
+TUNED = (1.0, 1 / 3, 3.0)
+TUNING_FOLDS = 3
+
+
+class FineTuning:
+    """A way to fine-tune, by the name of a preset.
+
+    Args:
+        preset: one of ``PRESETS``.
+        settings: any of :class:`TrainSettings`, in place of what the preset has.
+
+    Raises:
+        InputError: no such preset or setting, or a value that is not allowed.
+
+    >>> FineTuning("lp-ft", rate=1e-5).settings()["rate"]
+    1e-05
+    """
+
+    reads: Literal["features", "contents"] = "contents"
+    seeded = True
+
+    def __init__(self, preset: str, **settings: Any) -> None:
+        if preset not in PRESETS:
+            raise InputError(f"no preset {preset!r}", hint=f"there are {', '.join(PRESETS)}")
+        self.preset = PRESETS[preset]
+        self.name = preset
+        self.train_settings = self.preset.settings.with_settings(settings)
+        self._rates = () if "rate" in settings else self.preset.rates
+        self.inner_tasks = 0 if self.preset.role == "control" else 3
+
+    def settings(self) -> Mapping[str, Any]:
+        """All numbers, and the version of the recipe."""
+        return {"version": VERSION, "rates": list(self._rates), **self.train_settings.told()}
+
+    def scaled(self, fraction: float) -> FineTuning:
+        """The same with a fraction of the steps, marked as cut."""
+        other = FineTuning(self.name)
+        other.train_settings = replace(self.train_settings, fraction=fraction)
+        other._rates = self._rates
+        return other
+
+    def fit(self, view: View, roles: Roles, *, seed: int, folder: Path | None = None) -> Fitted:
+        """See the contract; no row is held out: that is for tasks of their own."""
+        from tlengine.finetuning.fitting import Fit
+
+        fit = Fit(view=view, roles=roles, seed=seed, folder=folder)
+        if self._rates:
+            trained, tried = self._by_training_loss(fit)
+        elif self.train_settings.tune:
+            trained, tried = self._tuned(fit)
+        else:
+            trained, tried = fit.train(self.train_settings), []
+        return FineTuned(trained, fit, tried)
+
+    def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
+        """One after the other."""
+        for job in jobs:
+            yield self.fit(job.view, job.roles, seed=job.seed, folder=job.folder)
+
+    def _by_training_loss(self, fit: Fit) -> tuple[Trained, list[dict[str, float]]]:
+        """The rate with the least training loss: no label beside those of the budget has a say."""
+        best: Trained | None = None
+        tried = []
+        for rate in self._rates:
+            found = fit.train(replace(self.train_settings, rate=rate))
+            tried.append({"rate": rate, "loss": found.loss})
+            if found.outcome.finished and (best is None or found.loss < best.loss):
+                best = found
+        if best is None:
+            raise InputError(
+                f"no rate of {', '.join(map(str, self._rates))} trains to a finite loss",
+                hint=f"set a smaller one: --set {self.name}.rate=1e-4",
+            )
+        return best, tried
+
+    def _tuned(self, fit: Fit) -> tuple[Trained, list[dict[str, float]]]:
+        """The rate with the least log-loss over folds of the budget."""
+        from tlengine.finetuning.fitting import Fit
+
+        view, rows = fit.view, fit.roles.train
+        pairs = inner_folds(view.codes(rows), view.units[rows], TUNING_FOLDS)
+        if not pairs:
+            raise InputError(
+                "tune needs at least two labels of each class",
+                hint=f"set a rate: --set {self.name}.rate=1e-4",
+            )
+        folds = [(rows[held], Roles(train=rows[part], test=rows[held])) for part, held in pairs]
+        rate = fit.recipe(self.train_settings).rate
+        tried = []
+        for factor in TUNED:
+            settings = replace(self.train_settings, rate=rate * factor)
+            parts = []
+            for held, roles in folds:
+                one = Fit(view=view, roles=roles, seed=fit.seed)
+                parts.append(FineTuned(one.train(settings), one, []).scores(view, held))
+                fit.add(one.stages)
+            codes = np.concatenate([view.codes(held) for held, _ in folds])
+            tried.append({"rate": rate * factor, "loss": _loss(np.concatenate(parts), codes, view.classes)})
+        best = min(tried, key=lambda one: one["loss"])["rate"]
+        return fit.train(replace(self.train_settings, rate=best)), tried
+
+
+def _loss(scores: Scores, codes: npt.NDArray[np.intp], classes: int) -> float:
+    value = calibrate("logits", scores, codes, labels=len(codes), classes=classes)
+    return log_loss(codes, probabilities("logits", scores, value))
+
+
+class FineTuned:
+    """A fine-tuned network as the contract wants it.
+
+    Args:
+        trained: the network.
+        fit: what it was trained on.
+        tried: rates with their losses, where one was chosen.
+    """
+
+    kind: Kind = "logits"
+    held_out: Scores | None = None
+    flops: float | None = None
+
+    def __init__(self, trained: Trained, fit: Fit, tried: Sequence[Mapping[str, float]]) -> None:
+        self.trained, self._test = trained, fit.roles.test
+        self._moves = fit.view if trained.facts.get("pretrained", True) else None
+        self.chosen: Mapping[str, Any] = {"rate": trained.recipe.rate, "steps": trained.outcome.steps}
+        self.converged = trained.outcome.finished
+        self.nbytes: int | None = sum(
+            tensor.numel() * tensor.element_size() for tensor in trained.network.state_dict().values()
+        )
+        self.facts: dict[str, Any] = {**trained.facts, **({"tried": list(tried)} if tried else {})}
+
+    def scores(self, view: View, rows: Rows) -> Scores:
+        """(m, K) logits; of the test rows it is also told how far their features moved."""
+        from tlengine.finetuning.determinism import deterministic
+        from tlengine.finetuning.judging import drift, rows_of
+
+        with deterministic():
+            logits, features = rows_of(self.trained.network, self.trained.inputs, rows)
+        if self._moves is not None and len(rows) and np.array_equal(rows, self._test):
+            self.facts["drift"] = drift(self._moves.features(rows), features)
+        found = np.full((len(rows), view.classes), -np.inf)
+        found[:, self.trained.known] = logits
+        return found
+
+    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
+        """See the contract.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("a fine-tuned network is no classifier of features")
