@@ -58,9 +58,9 @@ def test_a_counter_that_goes_round_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_counter_that_goes_round_twice_is_followed_where_it_is_read_between(tmp_path: Path) -> None:
-    file = package(tmp_path, "intel-rapl:0", "package-0", 10_000_000, most=20_000_000)
-    steps = [{file: 19_000_000}, {file: 9_000_000}, {file: 18_000_000}, {file: 8_000_000}]
-    assert metered(tmp_path, *steps)[1].joules == pytest.approx(9 + 10 + 9 + 10)
+    file = package(tmp_path, "intel-rapl:0", "package-0", RANGE // 2)
+    steps = [{file: RANGE - 1_000_000}, {file: RANGE // 2}] * 2
+    assert metered(tmp_path, *steps)[1].joules == pytest.approx(2 * RANGE / 1e6)
 
 
 def test_without_its_range_a_counter_that_goes_round_is_not_believed(tmp_path: Path) -> None:

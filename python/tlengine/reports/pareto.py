@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlengine.reports.cells import Document, Row
-from tlengine.reports.text import count, duration, joules, percent
+from tlengine.reports.text import duration, joules, percent
 
 __all__ = ["fronts"]
 
@@ -78,12 +78,10 @@ def _listed(axis: str, point: Point, names: Mapping[tuple[str, str], str]) -> st
     pair = (point["backbone"], point["strategy"])
     name, budget = names.get(pair, " · ".join(pair)), point["budget"]
     many = "all labels" if budget == "all" else f"{budget} per class"
-    cost = {
-        "labels": count,
-        "seconds": duration,
-        "joules": lambda value: f"{joules(value, point['source'])} J",
-    }[axis](point["cost"])
-    return f"{name}, {many}: {percent(point['value'])}" + ("" if axis == "labels" else f", {cost}")
+    found = f"{name}, {many}: {percent(point['value'])}"
+    if axis == "seconds":
+        return f"{found}, {duration(point['cost'])}"
+    return f"{found}, {joules(point['cost'], point['source'])} J" if axis == "joules" else found
 
 
 def _steps(best: Sequence[Mapping[str, Any]]) -> str:
