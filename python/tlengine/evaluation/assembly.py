@@ -19,6 +19,7 @@ from tlengine.evaluation import findings
 from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.choice import Choice
 from tlengine.evaluation.comparisons import against_controls, described_metrics, summarise
+from tlengine.evaluation.costs import costs_of
 from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.inner import is_inner
 from tlengine.evaluation.ledger import Ledger
@@ -50,6 +51,7 @@ class Parts:
         unrun: how many fits were left when time was over.
         refused: strategies that could not be used on a view, and were not fitted.
         foregone: which seeds could not change the outcome.
+        co2_intensity: that of the place, in grams a kilowatt-hour; None where unknown.
     """
 
     dataset: Dataset
@@ -62,6 +64,7 @@ class Parts:
     foregone: Foregone
     unrun: int = 0
     refused: Sequence[Failed] = ()
+    co2_intensity: float | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -82,14 +85,14 @@ def assemble(
         InputError: every strategy failed; the error of the first.
     """
     setup, plan = parts.setup, parts.setup.plan
-    failed = [*_broken_plugins(), *parts.samples.failed, *parts.refused, *_failures(parts, records)]
-    cells = cells_of(setup, parts.tasks, records)
-    if not cells:
-        first = next(f for f in failed if f.step == "fit")
-        raise InputError(f"{first.strategy} on {first.backbone}: {first.error}", hint=first.hint)
-    _warn_uncertified(parts, records)
-    attempt = _Attempts(failed)
     with ledger.stage("judge"):
+        failed = [*_broken_plugins(), *parts.samples.failed, *parts.refused, *_failures(parts, records)]
+        cells = cells_of(setup, parts.tasks, records)
+        if not cells:
+            first = next(f for f in failed if f.step == "fit")
+            raise InputError(f"{first.strategy} on {first.backbone}: {first.error}", hint=first.hint)
+        _warn_uncertified(parts, records)
+        attempt = _Attempts(failed)
         spoken = spoken_names(setup.strategies)
         verdict, choice = judge(cells, parts.budgets, plan.units, spoken, parts.notes)
         summary = summarise(cells, parts.metrics, plan.units)
@@ -98,28 +101,42 @@ def assemble(
         noticed = attempt(choice.kept, "inspect", lambda: _inspect(parts, choice)) or _nothing(parts, choice)
     with ledger.stage("refit"):
         model = attempt(choice.kept, "refit", lambda: refit(choice.kept, parts.dataset.modality))
+    with ledger.stage("document"):
+        described = _described(parts, cells, extraction, taken_up)
+    keys = dict.fromkeys(setup.key(task) for task in parts.tasks)
+    fits = [records[key] for key in keys if key in records]
     document = run_document(
         answer=verdict.answer,
         verdict=verdict.as_dict(),
-        dataset=_describe(parts),
-        resamples=_describe_plan(plan),
-        configuration=_configuration(parts, extraction),
-        backbones=[_describe_view(view, setup) for view in setup.views.values()],
-        excluded=[asdict(e) for e in plan.excluded],
+        **described,
         failed=[asdict(f) for f in failed],
-        unreadable=parts.samples.unreadable,
-        results=[record for cell in cells for record in _results(cell, parts.metrics)],
-        metrics=described_metrics(parts.metrics),
         summary=summary,
         comparisons=comparisons,
-        fits=[fit for cell in cells for fit in _fits(cell)],
-        journal={"fits": len({setup.key(task) for task in parts.tasks}), "taken_up": taken_up},
         time=_time(parts),
         **noticed,
-        costs=_costs(setup, ledger),
-        environment=environment(),
+        costs=costs_of(setup, cells, summary, fits, ledger, co2_intensity=parts.co2_intensity),
     )
     return RunResult(document=document, model=model)
+
+
+def _described(
+    parts: Parts, cells: Sequence[Cell], extraction: Mapping[str, Any], taken_up: int
+) -> dict[str, Any]:
+    """The parts of the document that say what was compared, and on what."""
+    setup, plan = parts.setup, parts.setup.plan
+    return {
+        "dataset": _describe(parts),
+        "resamples": _describe_plan(plan),
+        "configuration": _configuration(parts, extraction),
+        "backbones": [_describe_view(view, setup) for view in setup.views.values()],
+        "excluded": [asdict(e) for e in plan.excluded],
+        "unreadable": parts.samples.unreadable,
+        "results": [record for cell in cells for record in _results(cell, parts.metrics)],
+        "metrics": described_metrics(parts.metrics),
+        "fits": [fit for cell in cells for fit in _fits(cell)],
+        "journal": {"fits": len({setup.key(task) for task in parts.tasks}), "taken_up": taken_up},
+        "environment": environment(),
+    }
 
 
 class _Attempts:
@@ -343,12 +360,4 @@ def _time(parts: Parts) -> dict[str, Any]:
         "unrun": parts.unrun,
         "seeds_enough": parts.foregone.after,
         "notes": parts.notes,
-    }
-
-
-def _costs(setup: Setup, ledger: Ledger) -> dict[str, Any]:
-    return {
-        "stages": ledger.entries(),
-        "extraction": [{"backbone": v.name, **v.cost} for v in setup.views.values() if v.cost],
-        "total_seconds": round(ledger.total(), 3),
     }

@@ -19,6 +19,7 @@ from tlengine.data.resamples import Plan, make_resamples
 from tlengine.errors import EmptyInputError, InputError, TimeLimitError, TlengineWarning
 from tlengine.evaluation.assembly import Parts, assemble
 from tlengine.evaluation.checks import check_strategies
+from tlengine.evaluation.energy import Meter
 from tlengine.evaluation.executors import resolve_executor
 from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.given import distinct_backbones
@@ -28,7 +29,13 @@ from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import array_controls, listed, participants
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.running import run_all, tasks_of
-from tlengine.evaluation.samples import Samples, Wanted, samples_of_features, see_samples
+from tlengine.evaluation.samples import (
+    Samples,
+    Wanted,
+    samples_of_features,
+    see_samples,
+    with_row_flops,
+)
 from tlengine.evaluation.schedule import Schedule, make_schedule
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.unfinished import whole_seeds
@@ -36,6 +43,7 @@ from tlengine.evaluation.views import Ground, Site
 from tlengine.options import refuse_unknown
 from tlengine.plugins import notify, resolve
 from tlengine.plugins.contracts import Budget, Executor
+from tlengine.settings import co2_intensity as intensity
 
 if TYPE_CHECKING:
     from tlengine.features.cache import CacheLike
@@ -45,7 +53,7 @@ __all__ = ["compare"]
 EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
-    "out", "fresh", "max_minutes", "all_seeds", "cache", "progress",
+    "out", "fresh", "max_minutes", "all_seeds", "cache", "progress", "co2_intensity",
 )  # fmt: skip
 MOST_SEEDS = 10_000
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
@@ -68,6 +76,7 @@ def compare(
     all_seeds: bool = False,
     cache: CacheLike = True,
     progress: bool = True,
+    co2_intensity: float | None = None,
     **extraction: Any,
 ) -> RunResult:
     """Compare ways to use pretrained backbones on a labelled dataset, and with using none.
@@ -106,6 +115,8 @@ def compare(
             that leave the outcome "undecided" at every budget, whatever the others would show.
         cache: True for the usual cache, an ``EmbeddingCache`` or the path of one; None or False for none.
         progress: progress bars on stderr.
+        co2_intensity: grams of CO2e that a kilowatt-hour stands for where the run is made; None for
+            ``TLENGINE_CO2_G_PER_KWH``, and for unknown without it.
         **extraction: options of :func:`tlengine.extract`: ``device batch_size workers precision max_pixels
             strict``.
 
@@ -134,49 +145,56 @@ def compare(
     asked = None if budgets is None else parse_budgets(listed(budgets))
     seeds = _seeds(seeds)
     place = resolve_executor(executor)
+    grams = intensity(co2_intensity)
     _check_out(out)
     max_minutes = _minutes(max_minutes)
-    dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    dataset.labels()
-    with closing(Journal() if out is None else FileJournal(out, fresh=fresh)) as journal:
-        ledger = Ledger()
-        chosen, samples, names = _see(
-            dataset, backbones, strategies, controls, settings, cache, progress, extraction, ledger
-        )
-        plan = _plan(samples, chosen, seeds)
-        sizes = _sizes(asked, samples, plan)
-        setup = _setup(dataset, samples, plan, chosen, out, _site(cache, extraction))
-        tasks = tasks_of(setup, names, sizes)
-        if not tasks:
-            raise InputError(
-                "no strategy can be run", hint="give strategies, or controls={'raw': X0} for features"
+    ledger = Ledger(Meter(gpu=extraction.get("device") != "cpu"))
+    with ledger.stage("load"):
+        dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+        dataset.labels()
+        kept = Journal() if out is None else FileJournal(out, fresh=fresh)
+    with closing(kept) as journal:
+        with ledger.stage("load"):
+            chosen, samples, names = _see(
+                dataset, backbones, strategies, controls, settings, cache, progress, extraction, ledger
             )
-        refused = check_strategies(setup, tasks)
-        tasks = tasks_of(setup, names, sizes, {(str(f.backbone), str(f.strategy)) for f in refused})
-        schedule = make_schedule(
-            setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total(), fresh=fresh
-        )
-        _announce(schedule, progress)
-        setup, tasks = schedule.setup, list(schedule.tasks)
-        run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
-        notify("tlengine_run_started", run=run)
+        with ledger.stage("plan"):
+            plan = _plan(samples, chosen, seeds)
+            sizes = _sizes(asked, samples, plan)
+            setup = _setup(dataset, samples, plan, chosen, out, _site(cache, extraction))
+            tasks = tasks_of(setup, names, sizes)
+            if not tasks:
+                raise InputError(
+                    "no strategy can be run", hint="give strategies, or controls={'raw': X0} for features"
+                )
+            refused = check_strategies(setup, tasks)
+            tasks = tasks_of(setup, names, sizes, {(str(f.backbone), str(f.strategy)) for f in refused})
+            schedule = make_schedule(
+                setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total(), fresh=fresh
+            )
+            _announce(schedule, progress)
+            setup, tasks = schedule.setup, list(schedule.tasks)
+            run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
+            notify("tlengine_run_started", run=run)
         foregone = Foregone(setup, tasks, journal.records, active=not all_seeds)
         late = _clock(max_minutes, ledger)
         taken_up = run_all(
             setup, tasks, journal, place, ledger, progress=progress, over=lambda: foregone() or late()
         )
-        done = whole_seeds(setup, foregone.kept, journal.records)
-        if not done:
-            raise TimeLimitError(
-                f"no seed was done within {max_minutes:g} minutes",
-                hint="give more, or the same --out again, to go on from what was fitted",
-            )
-        unrun = {key for task in foregone.kept if (key := setup.key(task)) not in journal.records}
-        parts = Parts(
-            dataset=dataset, samples=samples, setup=setup, tasks=done, budgets=sizes, metrics=measured,
-            schedule=schedule, unrun=len(unrun), refused=refused, foregone=foregone,
-        )  # fmt: skip
-        records = with_held_out(setup, done, journal.records)
+        with ledger.stage("judge"):
+            done = whole_seeds(setup, foregone.kept, journal.records)
+            if not done:
+                raise TimeLimitError(
+                    f"no seed was done within {max_minutes:g} minutes",
+                    hint="give more, or the same --out again, to go on from what was fitted",
+                )
+            unrun = {key for task in foregone.kept if (key := setup.key(task)) not in journal.records}
+            parts = Parts(
+                dataset=dataset, samples=samples, setup=setup, tasks=done, budgets=sizes, metrics=measured,
+                schedule=schedule, unrun=len(unrun), refused=refused, foregone=foregone,
+                co2_intensity=grams,
+            )  # fmt: skip
+            records = with_held_out(setup, done, journal.records)
         result = assemble(parts, records, ledger, extraction, taken_up)
     notify("tlengine_run_finished", document=result.document)
     return result
@@ -314,6 +332,7 @@ def _embed(
     def embed(view: Wanted) -> Any:
         backbone = load(view.source)
         features = extract(dataset, backbone, cache=kept, progress=progress, **extraction)
+        features = with_row_flops(features, dataset, backbone)
         limits = {name: value for name, value in extraction.items() if name == "max_pixels"}
         return with_check_rows(features, dataset, backbone, **limits)
 

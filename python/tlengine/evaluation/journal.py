@@ -25,7 +25,7 @@ import numpy as np
 
 from tlengine.documents import lock_file, plain, replace_file
 from tlengine.errors import InputError, TlengineWarning
-from tlengine.plugins.contracts import HeldOut, Record, Task
+from tlengine.plugins.contracts import Energy, HeldOut, Record, Task
 
 __all__ = ["FileJournal", "Journal"]
 
@@ -38,6 +38,8 @@ _NUMBERS = (
     "labels", "kind", "calibration", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds",
     "cpu_seconds", "peak_bytes", "predict_seconds", "facts",
 )  # fmt: skip
+_MAYBE = ("gpu_seconds",)
+"""None where a line does not say, as ``energy`` is."""
 
 
 class Journal:
@@ -184,7 +186,8 @@ def _line(record: Record, predictions: str) -> bytes:
         "format": FORMAT,
         "key": record.key,
         "task": asdict(record.task),
-        **{name: getattr(record, name) for name in _NUMBERS},
+        **{name: getattr(record, name) for name in (*_NUMBERS, *_MAYBE)},
+        "energy": None if record.energy is None else asdict(record.energy),
         "held": None if record.held is None else asdict(record.held),
         "predictions": predictions,
     }
@@ -218,7 +221,9 @@ def _read(facts: Mapping[str, Any], predictions: Path) -> Record | None:
         arrays = load(data)
         told: dict[str, Any] = {name: facts[name] for name in _NUMBERS}
         told |= {name: arrays.get(name) for name in _ARRAYS}
+        told |= {name: facts.get(name) for name in _MAYBE}
+        told["energy"] = None if facts.get("energy") is None else Energy(**facts["energy"])
         told["held"] = None if facts["held"] is None else HeldOut(**facts["held"])
-        return Record(task=Task(**facts["task"]), key=facts["key"], **told)
+        return Record(task=Task(**facts["task"]), key=facts["key"], taken_up=True, **told)
     except Exception:  # whatever is wrong with it, its task is run again
         return None

@@ -98,12 +98,12 @@ def run_all(
     def keep(record: Record) -> None:
         name = f"{record.task.view} {record.task.strategy}"
         journal.add(record)
-        ledger.add("fit", name, record.seconds + record.predict_seconds)
+        book(record)
         notify("tlengine_task_finished", record=record)
         bar.set_postfix_str(name, refresh=False)
         bar.update()
 
-    with bar:
+    with ledger.fits() as book, bar:
         for record in _until(over, iter(executor.run(setup, list(first.values())))):
             keep(record)
         for key, task in first.items():

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Budget",
     "Codes",
+    "Energy",
+    "EnergySource",
     "Executor",
     "Fitted",
     "HeldOut",
@@ -301,6 +303,23 @@ class Strategy(Protocol):
         ...
 
 
+EnergySource = Literal["counter", "model", "constant", "none"]
+"""A counter of the machine; CPU seconds times the watts of a core of it; times a guess at them; unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """What something took.
+
+    Attributes:
+        joules: None where unknown.
+        source: where the figure comes from.
+    """
+
+    joules: float | None = None
+    source: EnergySource = "none"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """How a fit did on the rows that it held out, its scores calibrated on them.
@@ -330,12 +349,19 @@ class Record:
         held: how the fit did on the rows held out; None where there are none.
         chosen, converged, flops, nbytes: as in :class:`Fitted`.
         train_accuracy: share of the fitted rows that are predicted right.
-        seconds, cpu_seconds, peak_bytes: of the fit, measured by the worker.
+        seconds, cpu_seconds: of the fit, measured by the worker.
+        gpu_seconds: for how long it held a GPU; None for not at all.
+        peak_bytes: by which the worker's peak of memory rose, 0 where earlier work had needed as much; what
+            the fit itself tells as ``peak_bytes`` in its facts comes first.
+        energy: of the fit; None where it was not measured.
         predict_seconds: for all test rows.
+        taken_up: whether an earlier run fitted it, and paid for it.
         facts: how the fit went, plain JSON, from the fit itself. A training loop tells ``steps``, ``rate``
             (the learning rate), ``curve`` (pairs of step and training loss), ``drift`` (how far held-out
-            features moved), ``under_trained``, ``stages`` (seconds by stage) and ``notes`` (sentences for
-            the user); what was not told is not there.
+            features moved), ``under_trained``, ``stages`` (seconds by stage), ``device`` and, where it knows
+            better than the clock, ``gpu_seconds``, ``peak_bytes``, ``reused`` (found in the cache: how many
+            ``rows``, and the ``seconds`` and ``flops`` that they took once) and ``notes`` (sentences for the
+            user); what was not told is not there.
         error, hint: why it failed; None for a result.
     """
 
@@ -354,8 +380,11 @@ class Record:
     train_accuracy: float | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    gpu_seconds: float | None = None
     peak_bytes: int = 0
+    energy: Energy | None = None
     predict_seconds: float = 0.0
+    taken_up: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     hint: str | None = None
