@@ -158,11 +158,13 @@ class FineTuned:
         from tlengine.finetuning.determinism import deterministic
         from tlengine.finetuning.judging import drift, rows_of
 
+        found = np.full((len(rows), view.classes), -np.inf)
+        if not len(rows):
+            return found
         with deterministic():
             logits, features = rows_of(self.trained.network, self.trained.inputs, rows)
-        if self._moves is not None and len(rows) and np.array_equal(rows, self._test):
+        if self._moves is not None and np.array_equal(rows, self._test):
             self.facts["drift"] = drift(self._moves.features(rows), features)
-        found = np.full((len(rows), view.classes), -np.inf)
         found[:, self.trained.known] = logits
         return found
 
