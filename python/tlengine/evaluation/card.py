@@ -21,11 +21,11 @@ def card_of_run(document: Mapping[str, Any], metadata: Mapping[str, Any], reads:
         reads: whether the model takes ``"features"`` or ``"contents"``.
     """
     data, verdict = document["dataset"], document["verdict"]
-    left_out = [f"{_code(e['label'])} ({e['count']})" for e in document["excluded"]]
+    excluded = _left_out(document["excluded"])
     limits = [
-        f"The accuracy is that of the way of choosing, {verdict['scope']}. The model itself was fitted on all "
-        "rows, and no row is left to judge it by.",
-        *_left_out(left_out),
+        f"The accuracy is that of the way of choosing, {verdict['scope']}. The model itself was fitted on "
+        "all rows, and no row is left to judge it by.",
+        *excluded,
         *(f"{note}." for note in document["resamples"].get("notes", ())),
     ]
     outcome = [
@@ -62,7 +62,7 @@ def card_of_training(document: Mapping[str, Any]) -> str:
         ]
     limits = [
         *(["These numbers are of one training, for these training rows."] if test else []),
-        *_left_out([f"{_code(e['label'])} ({e['count']})" for e in document["excluded"]]),
+        *_left_out(document["excluded"]),
         *([] if document["converged"] else ["The training stopped at a loss that was not finite."]),
         *(f"{note}." for note in document["facts"].get("notes", ())),
     ]
@@ -182,10 +182,11 @@ def _use(metadata: Mapping[str, Any], reads: str) -> list[str]:
     ]
 
 
-def _left_out(labels: Sequence[str]) -> list[str]:
-    return [f"Classes too small to train and test, which it does not know: {', '.join(labels)}."] * bool(
-        labels
-    )
+def _left_out(excluded: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not excluded:
+        return []
+    shown = ", ".join(f"{_code(one['label'])} ({one['count']})" for one in excluded)
+    return [f"Classes too small to train and test, which it does not know: {shown}."]
 
 
 def _control(one: Mapping[str, Any]) -> str:

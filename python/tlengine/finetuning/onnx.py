@@ -1,4 +1,4 @@
-"""A network as ONNX: for programs that have no torch. It is checked against torch before it is called done."""
+"""A network as ONNX, for programs that have no torch; checked against torch before it is called done."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def export_onnx(model: NetworkModel, path: str | os.PathLike[str]) -> Path:
     """Write the network as ONNX, and check it by onnxruntime against torch.
 
     Inputs are what the network takes: ``pixels`` (batch, channels, height, width) float32, resized, cropped
-    and normalised as the metadata ``preprocess`` says, or ``input_ids`` and ``attention_mask`` (batch, tokens)
-    int64, as the tokenizer of the backbone gives them. Batch and tokens may be of any length. Outputs are
-    ``logits`` (batch, classes) and ``probabilities``, which are calibrated. The metadata ``classes`` lists the
-    labels as JSON, ``backbone`` and ``fingerprint`` say what was fine-tuned. Adapters are merged into the
+    and normalised as the metadata ``preprocess`` says, or ``input_ids`` and ``attention_mask`` (batch,
+    tokens) int64, as the tokenizer of the backbone gives them. Batch and tokens may be of any length. Outputs
+    are ``logits`` (batch, classes) and ``probabilities``, which are calibrated. The metadata ``classes`` lists
+    the labels as JSON, ``backbone`` and ``fingerprint`` say what was fine-tuned. Adapters are merged into the
     weights beside which they lie.
 
     Args:
@@ -60,6 +60,7 @@ def export_onnx(model: NetworkModel, path: str | os.PathLike[str]) -> Path:
     with TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.onnx"
         _write(whole, inputs, model, draft)
+        _require_open(draft, model)
         _label(draft, model)
         for rows in (2, 1, 3):
             _compare(whole, draft, _batch(inputs, rows), model)
@@ -128,7 +129,7 @@ def _inputs(model: NetworkModel) -> dict[str, torch.Tensor]:
 
 
 def _batch(inputs: Mapping[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
-    """So many rows, the first ones again; of texts one more token, which the mask hides, where there are 3."""
+    """So many rows, the first ones again; where there are 3, of texts a token more, which the mask hides."""
     index = torch.arange(rows) % 2
     found = {name: one[index] for name, one in inputs.items()}
     if "input_ids" in found and rows == 3:
@@ -153,6 +154,7 @@ def _write(whole: _Exported, inputs: Mapping[str, torch.Tensor], model: NetworkM
                 dynamo=True,
                 verbose=False,
             )
+            assert program is not None, "with dynamo a program comes back"
             program.save(str(draft), external_data=False)
     except Exception as error:
         raise InputError(
@@ -160,6 +162,25 @@ def _write(whole: _Exported, inputs: Mapping[str, torch.Tensor], model: NetworkM
             f"{reason(error)[:300]}",
             hint="torch.export must be able to trace its forward: no Python that depends on values",
         ) from error
+
+
+def _require_open(draft: Path, model: NetworkModel) -> None:
+    """Refuse a graph for one number of rows, or of tokens, alone.
+
+    Raises:
+        InputError: the network's forward settled it.
+    """
+    import onnx
+
+    for one in onnx.load(draft, load_external_data=False).graph.input:
+        axes = one.type.tensor_type.shape.dim
+        fixed = [axis.dim_value for axis in (axes[:1] if len(axes) > 2 else axes) if axis.dim_value]
+        if one.name in ("input_ids", "attention_mask", "pixels") and fixed:
+            raise InputError(
+                f"backbone {model.backbone.name!r} ({model.backbone.origin}) as ONNX takes {one.name} of "
+                f"{fixed[0]} rows or tokens alone",
+                hint="its forward settles the number, such as by len(x): use x.shape[0]",
+            )
 
 
 @contextlib.contextmanager
