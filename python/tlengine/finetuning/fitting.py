@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from tlengine.finetuning.augment import Augmentation
 from tlengine.finetuning.checkpoints import Checkpoints
 from tlengine.finetuning.determinism import deterministic
 from tlengine.finetuning.flips import flips_are_safe
+from tlengine.finetuning.folding import folded
 from tlengine.finetuning.grouping import (
     Choice,
     choose_parameters,
@@ -265,9 +266,15 @@ class _Session:
                 told=told,
                 look=(max(1, round(0.9 * recipe.steps)), self._loss) if self.scratch else None,
             )
-            outcome = training.run()
+            with self._frozen_statistics():
+                outcome = training.run()
         checkpoints.forget()
         return outcome, training.seen
+
+    def _frozen_statistics(self) -> AbstractContextManager[Any]:
+        if self.scratch:
+            return nullcontext()
+        return folded(self.network, self.inputs.batch(self.fit.roles.train[:1]))
 
     def _order(self) -> Order:
         seed, rows = seed_for(self.fit.seed, "order"), len(self.fit.roles.train)
