@@ -37,11 +37,12 @@ def export_onnx(model: NetworkModel, path: str | os.PathLike[str]) -> Path:
     """Write the network as ONNX, and check it by onnxruntime against torch.
 
     Inputs are what the network takes: ``pixels`` (batch, channels, height, width) float32, resized, cropped
-    and normalised as the metadata ``preprocess`` says, or ``input_ids`` and ``attention_mask`` (batch,
-    tokens) int64, as the tokenizer of the backbone gives them. Batch and tokens may be of any length. Outputs
-    are ``logits`` (batch, classes) and ``probabilities``, which are calibrated. The metadata ``classes`` lists
-    the labels as JSON, ``backbone`` and ``fingerprint`` say what was fine-tuned. Adapters are merged into the
-    weights beside which they lie.
+    and normalised as the metadata ``preprocess`` says; or ``input_ids`` and ``attention_mask``, (batch,
+    tokens) int64, as the tokenizer of the backbone gives them. Batch and tokens may be of any length.
+
+    Outputs are ``logits`` (batch, classes) and ``probabilities``, which are calibrated. The metadata
+    ``classes`` lists the labels as JSON, ``backbone`` and ``fingerprint`` say what was fine-tuned. Adapters
+    are merged into the weights beside which they lie.
 
     Args:
         model: what is exported; it has samples that it was trained on.
