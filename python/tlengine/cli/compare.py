@@ -16,6 +16,7 @@ from tlengine.cli.common import (
     data_options,
     echo,
     fail,
+    image_size_option,
     print_json,
     say,
 )
@@ -105,6 +106,7 @@ def _value(text: str) -> Any:
     metavar="NAME",
     help="Where fits are run: 'here' (the default) or 'processes'.",
 )
+@image_size_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -38,6 +38,7 @@ from tlengine.evaluation.samples import (
 )
 from tlengine.evaluation.schedule import Schedule, make_schedule
 from tlengine.evaluation.setup import Chosen, Setup
+from tlengine.evaluation.sizes import sized
 from tlengine.evaluation.unfinished import whole_seeds
 from tlengine.evaluation.views import Ground, Site
 from tlengine.options import refuse_unknown
@@ -53,7 +54,7 @@ __all__ = ["compare"]
 EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
-    "out", "fresh", "max_minutes", "all_seeds", "cache", "progress", "co2_intensity",
+    "image_size", "out", "fresh", "max_minutes", "all_seeds", "cache", "progress", "co2_intensity",
 )  # fmt: skip
 MOST_SEEDS = 10_000
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
@@ -70,6 +71,7 @@ def compare(
     metrics: Sequence[str] | str | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     executor: str | Executor | None = None,
+    image_size: int | None = None,
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
     max_minutes: float | None = None,
@@ -105,6 +107,8 @@ def compare(
         settings: of strategies and controls, keywords by name. ``{"random": {"networks": 3}}`` is the control
             ``random`` on three untrained networks of each backbone, all of which are to be beaten.
         executor: where tasks are run: ``"here"`` (the default), ``"processes"``, or an executor.
+        image_size: side of the pictures in pixels, for every backbone that takes another one than its own;
+            the controls ``raw stats rcf`` keep theirs, ``random`` and ``scratch`` have their backbone's.
         out: a folder for the journal: each fit is kept as it comes, and the same call takes up from there.
         fresh: begin anew, whatever ``out`` has.
         max_minutes: for all of it; None for as long as it takes. Where strategies that train networks say
@@ -156,7 +160,16 @@ def compare(
     with closing(kept) as journal:
         with ledger.stage("load"):
             chosen, samples, names = _see(
-                dataset, backbones, strategies, controls, settings, cache, progress, extraction, ledger
+                dataset,
+                backbones,
+                strategies,
+                controls,
+                settings,
+                image_size,
+                cache,
+                progress,
+                extraction,
+                ledger,
             )
         with ledger.stage("plan"):
             plan = _plan(samples, chosen, seeds)
@@ -170,7 +183,7 @@ def compare(
             refused = check_strategies(setup, tasks)
             tasks = tasks_of(setup, names, sizes, {(str(f.backbone), str(f.strategy)) for f in refused})
             schedule = make_schedule(
-                setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total(), fresh=fresh
+                setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total().seconds, fresh=fresh
             )
             _announce(schedule, progress)
             setup, tasks = schedule.setup, list(schedule.tasks)
@@ -230,7 +243,7 @@ def _minutes(minutes: Any) -> float | None:
 
 def _clock(minutes: float | None, ledger: Ledger) -> Callable[[], bool]:
     """Whether time is over."""
-    return lambda: minutes is not None and ledger.total() >= 60 * minutes
+    return lambda: minutes is not None and ledger.total().seconds >= 60 * minutes
 
 
 def _announce(schedule: Schedule, progress: bool) -> None:
@@ -251,6 +264,7 @@ def _see(
     strategies: Any,
     controls: Any,
     settings: Mapping[str, Mapping[str, Any]] | None,
+    image_size: int | None,
     cache: CacheLike,
     progress: bool,
     extraction: Mapping[str, Any],
@@ -260,6 +274,7 @@ def _see(
     if dataset.modality == "features":
         if backbones is not None:
             raise InputError(f"{dataset.name} holds features already", hint="leave the backbone out")
+        sized((), image_size, dataset.modality)
         arrays = controls if isinstance(controls, Mapping) else {}
         named = None if isinstance(controls, Mapping) else controls
         chosen = participants(strategies, named, dataset.modality, settings)
@@ -274,7 +289,7 @@ def _see(
     reserved = {one.view for one in chosen.values() if one.view not in ("backbone", "random")}
     given = default_backbone(dataset.modality) if backbones is None else backbones
     several = distinct_backbones(given if isinstance(given, list | tuple) else [given], reserved)
-    wanted = _wanted(several, chosen)
+    wanted = _wanted(sized(several, image_size, dataset.modality, reserved), chosen)
     samples = _embed(dataset, wanted, cache, progress, extraction, ledger)
     asked = [view.name for view in wanted if view.asked and view.name in samples.views]
     return chosen, samples, asked
@@ -288,7 +303,7 @@ class Untrained:
     seed: int
 
 
-def _wanted(backbones: Sequence[Any], chosen: Mapping[str, Chosen]) -> list[Wanted]:
+def _wanted(backbones: Sequence[tuple[Any, int | None]], chosen: Mapping[str, Chosen]) -> list[Wanted]:
     """Every view that some strategy or control reads."""
     from tlengine.features import untrained_name
 
@@ -297,15 +312,16 @@ def _wanted(backbones: Sequence[Any], chosen: Mapping[str, Chosen]) -> list[Want
     own = {name for name in kinds if name not in ("backbone", "random")}
     named = {one.view for one in chosen.values() if one.asked}
     found = {}
-    for backbone in backbones:
+    for backbone, size in backbones:
         name = str(getattr(backbone, "name", backbone))
         belongs = "" if name in own else name
-        found[name] = Wanted(name=name, backbone=belongs, source=backbone, asked=True)
+        found[name] = Wanted(name=name, backbone=belongs, source=backbone, image_size=size, asked=True)
         for seed in range(max((one.networks for one in untrained), default=0)):
             found[untrained_name(name, seed)] = Wanted(
                 name=untrained_name(name, seed),
                 backbone=name,
                 source=Untrained(backbone, seed),
+                image_size=size,
                 named="random" in named,
             )
     for name in kinds:
@@ -324,13 +340,13 @@ def _embed(
 ) -> Samples:
     from tlengine.features import extract, load_backbone, opened, random_backbone, with_check_rows
 
-    def load(source: Any) -> Any:
+    def load(source: Any, size: int | None) -> Any:
         if isinstance(source, Untrained):
-            return random_backbone(load(source.backbone), seed=source.seed, contents=dataset)
-        return load_backbone(source) if isinstance(source, str) else source
+            return random_backbone(load(source.backbone, size), seed=source.seed, contents=dataset)
+        return load_backbone(source, image_size=size) if isinstance(source, str) else source
 
     def embed(view: Wanted) -> Any:
-        backbone = load(view.source)
+        backbone = load(view.source, view.image_size)
         features = extract(dataset, backbone, cache=kept, progress=progress, **extraction)
         features = with_row_flops(features, dataset, backbone)
         limits = {name: value for name, value in extraction.items() if name == "max_pixels"}

@@ -75,6 +75,7 @@ class RunView:
         check_rows: a few samples with their embeddings, for a model that is kept.
         cost: what the extraction did.
         loaded: the backbone or its name, for strategies that ask for it.
+        image_size: side of the pictures that a backbone given by its name is loaded for; None for its own.
         stored: a ``.npy`` file with X, from which another process reads it.
     """
 
@@ -86,6 +87,7 @@ class RunView:
     check_rows: CheckRows | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
     loaded: Any = None
+    image_size: int | None = None
     stored: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,6 +178,9 @@ class TaskView:
         from tlengine.features.forward import choose_device
 
         loaded, device = self._view.loaded, choose_device(device)
-        found = load_backbone(loaded, device=device) if isinstance(loaded, str) else loaded.copy()
+        if isinstance(loaded, str):
+            found = load_backbone(loaded, device=device, image_size=self._view.image_size)
+        else:
+            found = loaded.copy()
         found.module.to(device)
         return random_backbone(found, seed=seed) if weights == "random" else found

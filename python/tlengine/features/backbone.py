@@ -31,7 +31,7 @@ from tlengine.plugins.records import MODALITIES, BackboneSpec, Modality
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Backbone", "default_backbone", "load_backbone"]
+__all__ = ["Backbone", "default_backbone", "load_backbone", "takes_size"]
 
 
 class Backbone:
@@ -182,6 +182,10 @@ class Backbone:
             **({} if self.modality == "text" else {"decoding": DECODING}),
         }
 
+    def described_preprocess(self) -> Any:
+        """The preprocessing in plain words and numbers, as it enters the fingerprint."""
+        return self._described()
+
     def takes(self, modality: str) -> bool:
         """Whether samples of ``modality`` can be embedded."""
         return modality in ("image", "text") and self.modality in (modality, "any")
@@ -222,6 +226,18 @@ class Backbone:
         other = copy.copy(self)
         other.preprocess = _resized(self, pixels)
         other._dims = dict(self._dims)
+        return other
+
+    def through(self, module: nn.Module, embedding_dim: int) -> Backbone:
+        """The samples of this backbone through another network: rows of ``embedding_dim`` columns.
+
+        >>> from torch import nn
+        >>> load_backbone("raw").through(nn.Flatten(), 12).embedding_dim
+        12
+        """
+        other = copy.copy(self)
+        other.module = module
+        other._dims = dict.fromkeys(("image", "text"), embedding_dim)
         return other
 
     def copy(self) -> Backbone:
@@ -283,6 +299,19 @@ class Backbone:
             ) from error
         with Forward(self, "cpu", "float32") as forward:
             return int(forward.raw([row]).shape[1])
+
+
+def takes_size(backbone: Backbone | str) -> bool:
+    """Whether :meth:`Backbone.at_size` can be used; of a name, without loading the network.
+
+    Raises:
+        UnknownNameError: no backbone of that name.
+
+    >>> takes_size("rcf"), takes_size("raw")
+    (True, False)
+    """
+    spec = registry.resolve_backbone(backbone) if isinstance(backbone, str) else backbone
+    return isinstance(spec.preprocess, ImagePreprocess) and spec.preprocess.crop is not None
 
 
 def _resized(backbone: Backbone, pixels: int) -> ImagePreprocess:

@@ -9,6 +9,7 @@ from .heads import save_head as save_head
 from .heads import start_from_means as start_from_means
 from .heads import start_from_probe as start_from_probe
 from .heads import tokens_of as tokens_of
+from .model import NetworkModel as NetworkModel
 from .presets import PRESETS as PRESETS
 from .presets import Preset as Preset
 from .settings import TrainSettings as TrainSettings

@@ -44,7 +44,7 @@ def deterministic() -> Iterator[None]:
 def seed_generators(seed: int, device: torch.device | str) -> None:
     """Start the generators that dropout of any network on ``device`` may draw from.
 
-    Not ``torch.manual_seed``: while CUDA is not used it puts each call, with a traceback, on a list that grows.
+    Not ``torch.manual_seed``: while CUDA is not used it puts each call, with a traceback, on a growing list.
     """
     kind = torch.device(device).type
     torch.default_generator.manual_seed(seed)

@@ -65,6 +65,8 @@ class Trained:
         network: in evaluation mode, without gradients.
         backbone: whose module is that of the network.
         inputs: the rows of the run for it.
+        rows: (n,) those that it was trained on.
+        settings: by which.
         known: (k,) the class of the run behind each logit.
         recipe, choice, outcome: of the training.
         loss: of the training rows as they are, at the end.
@@ -74,6 +76,8 @@ class Trained:
     network: Network
     backbone: Backbone
     inputs: Inputs
+    rows: Rows
+    settings: TrainSettings
     known: Codes
     recipe: Recipe
     choice: Choice
@@ -216,8 +220,9 @@ class _Session:
         self.network.eval().requires_grad_(False)
         facts = {**self._facts(outcome, trained), "loss": loss, "under_trained": under}
         return Trained(
-            network=self.network, backbone=self.backbone, inputs=self.inputs, known=fit.known, recipe=recipe,
-            choice=self.choice, outcome=outcome, loss=loss, facts=facts,
+            network=self.network, backbone=self.backbone, inputs=self.inputs, rows=fit.roles.train,
+            settings=self.settings, known=fit.known, recipe=recipe, choice=self.choice, outcome=outcome,
+            loss=loss, facts=facts,
         )  # fmt: skip
 
     def _augmentation(self) -> Augmentation | None:

@@ -243,6 +243,10 @@ class Fitted(Protocol):
 
         Its scores are of the same kind; ``save_pretrained(folder, metadata=...)`` keeps it.
 
+        A strategy that trains a network returns a model of contents instead: with ``reads = "contents"``,
+        ``classes_``, ``described(calibration, metadata)`` for itself with these, ``save(folder)``, and
+        ``predict(dataset, top_k=...)``.
+
         Raises:
             InputError: it cannot be kept.
         """
