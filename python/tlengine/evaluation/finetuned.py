@@ -134,7 +134,6 @@ def finetune(
     named, size = _backbone(backbone, dataset.modality, image_size)
     with _place(out) as folder, bars(progress):
         samples = _see(dataset, named, size, cache, progress, extraction, ledger)
-        (_,) = samples.views
         setup, task = _setup(dataset, samples, chosen, folder, cache, extraction)
         key = f"{setup.key(task)}-{_seed(seed)}"
         if folder is not None and not fresh and (done := _taken_up(folder, key, named)):
