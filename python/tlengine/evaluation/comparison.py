@@ -54,7 +54,8 @@ __all__ = ["compare"]
 EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
-    "image_size", "out", "fresh", "max_minutes", "all_seeds", "cache", "progress", "co2_intensity",
+    "image_size", "out", "fresh", "max_minutes", "max_disk", "all_seeds", "cache", "progress",
+    "co2_intensity",
 )  # fmt: skip
 MOST_SEEDS = 10_000
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
@@ -75,6 +76,7 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
     max_minutes: float | None = None,
+    max_disk: int | None = None,
     all_seeds: bool = False,
     cache: CacheLike = True,
     progress: bool = True,
@@ -115,6 +117,8 @@ def compare(
             that it is too little, their inner folds are left out (they are judged, and cannot be chosen), and
             then all of them train for fewer steps, a tenth of them at the least. When time is over no other
             fit begins, and the seeds that are whole are tested. The answer says what was cut.
+        max_disk: bytes that the frozen part of a network may take in the cache for a fit; None for as many as
+            are free.
         all_seeds: run all of them. Else a run in which a strategy trains stops, and says so, after the seeds
             that leave the outcome "undecided" at every budget, whatever the others would show.
         cache: True for the usual cache, an ``EmbeddingCache`` or the path of one; None or False for none.
@@ -174,7 +178,7 @@ def compare(
         with ledger.stage("plan"):
             plan = _plan(samples, chosen, seeds)
             sizes = _sizes(asked, samples, plan)
-            setup = _setup(dataset, samples, plan, chosen, out, _site(cache, extraction))
+            setup = _setup(dataset, samples, plan, chosen, out, _site(cache, max_disk, extraction))
             tasks = tasks_of(setup, names, sizes)
             if not tasks:
                 raise InputError(
@@ -412,10 +416,10 @@ def _setup(
     return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen, folder=folder, site=site)
 
 
-def _site(cache: CacheLike, extraction: Mapping[str, Any]) -> Site:
+def _site(cache: CacheLike, max_disk: int | None, extraction: Mapping[str, Any]) -> Site:
     """Where networks are run, and the cache that frozen parts of them may be kept in."""
     from tlengine.features import opened
 
     given = {name: extraction[name] for name in ("device", "max_pixels") if extraction.get(name) is not None}
     with opened(cache) as kept:
-        return Site(cache=None if kept is None else kept.path.absolute(), **given)
+        return Site(cache=None if kept is None else kept.path.absolute(), max_disk=max_disk, **given)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tlengine.finetuning.frozen import Hidden
 from tlengine.finetuning.heads import Tokens
 from tlengine.finetuning.settings import Family
 
@@ -39,7 +40,10 @@ class Network(nn.Module):
         self.backbone, self.head, self.tokens = backbone, head, tokens
 
     def features(self, inputs: Any) -> torch.Tensor:
-        """(n, d) of a batch."""
+        """(n, d) of a batch; of one in the middle of the backbone, by what follows there."""
+        if isinstance(inputs, Hidden):
+            with inputs.cut.entered(inputs.values, inputs.lengths) as rest:
+                return self.features(rest)
         found: torch.Tensor = (
             self.backbone(**inputs) if isinstance(inputs, Mapping) else self.backbone(inputs)
         )

@@ -120,6 +120,11 @@ class TrainSettings:
         whole = {one.name for one in fields(self) if str(one.type).startswith("int")}
         for name in (*_ABOVE_0, *_FROM_0, *_SHARES):
             self._check_number(name, whole=name in whole)
+        if self.weights == "random" and self.start != "random":
+            raise InputError(
+                f"start is {self.start!r} with random weights",
+                hint="features that are not trained say nothing",
+            )
         if not isinstance(self.tune, bool):
             raise InputError(f"tune is {self.tune!r:.40}", hint="use true or false")
         if not isinstance(self.head, str):

@@ -140,6 +140,7 @@ class View(Protocol):
         threads: how many a fit may use. A strategy that trains networks sets so many by
             ``torch.set_num_threads``; it enters no key, though sums on another number have other last digits.
         cache: the folder of the run's embedding cache, or None where it has none.
+        max_disk: bytes that a fit may take there; None for as many as are free.
     """
 
     name: str
@@ -149,6 +150,7 @@ class View(Protocol):
     domains: npt.NDArray[np.str_] | None
     device: str
     cache: Path | None
+    max_disk: int | None
     threads: int
 
     @property

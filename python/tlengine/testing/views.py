@@ -45,6 +45,7 @@ class ArrayView:
         self.domains: npt.NDArray[np.str_] | None = None
         self.device = "cpu"
         self.cache: Path | None = None
+        self.max_disk: int | None = None
         self.threads = num_threads()
 
     @property
