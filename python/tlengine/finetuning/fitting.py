@@ -322,6 +322,7 @@ class _Session:
             "micro": outcome.micro,
             "parameters": trained,
             "pretrained": not self.scratch,
+            "device": self.fit.device,
             "curve": thinned(outcome.losses),
             "augmentation": dict(self.inputs.augmentation.describe()) if self.inputs.augmented else None,
             "stages": self.fit.stages,
