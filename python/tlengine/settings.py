@@ -20,6 +20,7 @@ from tlengine.cgroups import cpu_quota
 from tlengine.errors import InputError
 
 __all__ = [
+    "bars",
     "cache_root",
     "co2_intensity",
     "expand_home",
@@ -34,6 +35,9 @@ _TRUE = {"1", "on", "yes", "true"}
 
 _MOST_THREADS = 1024
 """More are a slip of the pen: no result depends on their number, and the system may refuse to start them."""
+
+_shown = True
+"""What :func:`bars` has set."""
 
 _limit: int | None = None
 """What :func:`thread_limit` has set."""
@@ -50,7 +54,23 @@ def hidden_bar(progress: bool) -> bool | None:
     >>> hidden_bar(False)
     True
     """
-    return True if not progress or flag("TQDM_DISABLE") else None
+    return True if not progress or not _shown or flag("TQDM_DISABLE") else None
+
+
+@contextmanager
+def bars(shown: bool) -> Iterator[None]:
+    """With False no bar is shown meanwhile, also by what takes no ``progress``.
+
+    >>> with bars(False):
+    ...     hidden_bar(True)
+    True
+    """
+    global _shown
+    before, _shown = _shown, _shown and shown
+    try:
+        yield
+    finally:
+        _shown = before
 
 
 def cache_root() -> Path:

@@ -16,6 +16,7 @@ from tlengine.cli.common import (
     data_options,
     echo,
     fail,
+    image_size_option,
     print_json,
     say,
 )
@@ -105,6 +106,7 @@ def _value(text: str) -> Any:
     metavar="NAME",
     help="Where fits are run: 'here' (the default) or 'processes'.",
 )
+@image_size_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -113,6 +115,18 @@ def _value(text: str) -> Any:
     "command goes on from what it finds.",
 )
 @click.option("--fresh", is_flag=True, help="Fit everything anew, whatever --out has.")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="For all of it. Where networks take longer, their inner folds are left out, then all train for "
+    "fewer steps; when time is over, the seeds that are whole are tested.",
+)
+@click.option(
+    "--all-seeds",
+    is_flag=True,
+    help="Run every seed, also where those that remain cannot change the outcome.",
+)
 @click.option(
     "--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the recommended strategy stays below."
 )

@@ -20,11 +20,14 @@ from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.choice import Choice
 from tlengine.evaluation.comparisons import against_controls, described_metrics, summarise
 from tlengine.evaluation.costs import costs_of
+from tlengine.evaluation.foregone import Foregone
+from tlengine.evaluation.inner import is_inner
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import spoken_names
 from tlengine.evaluation.record import RunResult, environment, run_document
 from tlengine.evaluation.refit import refit
 from tlengine.evaluation.samples import Failed, Samples
+from tlengine.evaluation.schedule import Schedule
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.verdict import judge
 from tlengine.evaluation.views import RunView
@@ -41,7 +44,14 @@ T = TypeVar("T")
 class Parts:
     """What a run was made of: the data set, its samples as they were seen, setup, tasks, metrics.
 
-    ``co2_intensity`` is that of the place, in grams a kilowatt-hour; None where unknown.
+    Attributes:
+        dataset, samples, setup, budgets, metrics: of the run.
+        tasks: those that were run, of seeds that are whole.
+        schedule: what was expected of time, and cut.
+        unrun: how many fits were left when time was over.
+        refused: strategies that could not be used on a view, and were not fitted.
+        foregone: which seeds could not change the outcome.
+        co2_intensity: that of the place, in grams a kilowatt-hour; None where unknown.
     """
 
     dataset: Dataset
@@ -50,7 +60,20 @@ class Parts:
     tasks: Sequence[Task]
     budgets: Sequence[Budget]
     metrics: Mapping[str, MetricSpec]
+    schedule: Schedule
+    foregone: Foregone
+    unrun: int = 0
+    refused: Sequence[Failed] = ()
     co2_intensity: float | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each way in which the run was cut."""
+        found = self.schedule.notes
+        if self.unrun:
+            rest = f"Time was over before {self.unrun} fits were run"
+            found.append(f"{rest}: only seeds that are whole are tested")
+        return found if self.foregone.after is None else [*found, self.foregone.note]
 
 
 def assemble(
@@ -63,14 +86,15 @@ def assemble(
     """
     setup, plan = parts.setup, parts.setup.plan
     with ledger.stage("judge"):
-        failed = [*_broken_plugins(), *parts.samples.failed, *_failures(parts, records)]
+        failed = [*_broken_plugins(), *parts.samples.failed, *parts.refused, *_failures(parts, records)]
         cells = cells_of(setup, parts.tasks, records)
         if not cells:
             first = next(f for f in failed if f.step == "fit")
             raise InputError(f"{first.strategy} on {first.backbone}: {first.error}", hint=first.hint)
         _warn_uncertified(parts, records)
         attempt = _Attempts(failed)
-        verdict, choice = judge(cells, parts.budgets, plan.units, spoken_names(setup.strategies))
+        spoken = spoken_names(setup.strategies)
+        verdict, choice = judge(cells, parts.budgets, plan.units, spoken, parts.notes)
         summary = summarise(cells, parts.metrics, plan.units)
         comparisons = against_controls(cells, plan.units)
     with ledger.stage("inspect"):
@@ -88,6 +112,7 @@ def assemble(
         failed=[asdict(f) for f in failed],
         summary=summary,
         comparisons=comparisons,
+        time=_time(parts),
         **noticed,
         costs=costs_of(setup, cells, summary, fits, ledger, co2_intensity=parts.co2_intensity),
     )
@@ -147,14 +172,18 @@ def _broken_plugins() -> list[Failed]:
 
 
 def _failures(parts: Parts, records: Mapping[str, Record]) -> list[Failed]:
-    """One entry for each strategy on a view that failed, with the budgets at which it did."""
-    found: dict[tuple[str, str], list[Record]] = {}
+    """One entry for each strategy on a view that failed, with the budgets at which it did.
+
+    Inner folds have one of their own: the fit is there without them.
+    """
+    found: dict[tuple[str, str, str], list[Record]] = {}
     for task in parts.tasks:
         record = records.get(parts.setup.key(task))
         if record is not None and record.failed:
-            found.setdefault((task.view, task.strategy), []).append(record)
+            step = "inner" if is_inner(task) else "fit"
+            found.setdefault((task.view, task.strategy, step), []).append(record)
     failures = []
-    for (view, strategy), missed in found.items():
+    for (view, strategy, step), missed in found.items():
         first = missed[0]
         budgets = tuple(dict.fromkeys(r.task.budget for r in missed))
         failures.append(
@@ -164,6 +193,7 @@ def _failures(parts: Parts, records: Mapping[str, Record]) -> list[Failed]:
                 error=str(first.error),
                 hint=first.hint,
                 asked=parts.setup.strategies[strategy].asked,
+                step=step,
                 budgets=() if len(budgets) == len(parts.budgets) else budgets,
             )
         )
@@ -314,4 +344,20 @@ def _describe_view(view: RunView, setup: Setup) -> dict[str, Any]:
         "fingerprint": view.fingerprint,
         "recipe": dict(view.recipe),
         "control": view.backbone != view.name and bool(read_by or view.backbone),
+    }
+
+
+def _time(parts: Parts) -> dict[str, Any]:
+    """What was expected of time, what was given, and what was cut."""
+    schedule = parts.schedule
+    return {
+        "max_minutes": schedule.limit,
+        "estimated_seconds": schedule.seconds,
+        "whole_seconds": schedule.whole_seconds,
+        "estimated": list(schedule.asked),
+        "steps": schedule.fraction,
+        "without_inner_folds": list(schedule.bare),
+        "unrun": parts.unrun,
+        "seeds_enough": parts.foregone.after,
+        "notes": parts.notes,
     }

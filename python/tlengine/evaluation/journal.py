@@ -52,6 +52,10 @@ class Journal:
         """Which of these keys have a result, by an earlier run; their records are there from here on."""
         return set(keys) & set(self.records)
 
+    def has(self, key: str) -> bool:
+        """Whether there is a result of this key to take up."""
+        return key in self.records
+
     def add(self, record: Record) -> None:
         """Keep a result; a failure is kept for this run alone."""
         self.records[record.key] = replace(record, held_out=None)
@@ -110,6 +114,10 @@ class FileJournal(Journal):
             if record is not None:
                 super().add(record)
         return super().take_up(keys)
+
+    def has(self, key: str) -> bool:
+        """See :class:`Journal`; by its line alone."""
+        return key in self._told or super().has(key)
 
     def add(self, record: Record) -> None:
         """Keep a result on disk; synced at least each second."""

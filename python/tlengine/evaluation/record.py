@@ -25,13 +25,14 @@ from tlengine.evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
     from tlengine.evaluation.model import Model
+    from tlengine.finetuning import NetworkModel
 
 __all__ = ["RunResult", "environment", "load_run", "run_document"]
 
 _LIMIT = 1 << 30
 _FILES = {
     "report": ("report.html",),
-    "model": ("model/config.json", "model/model.safetensors", "model/check.safetensors"),
+    "model": ("model/config.json", "model/model.safetensors", "model/check.safetensors", "model/README.md"),
 }
 _PACKAGES = ("tlengine", "numpy", "scikit-learn", "torch", "pillow")
 
@@ -42,11 +43,12 @@ class RunResult:
 
     Attributes:
         document: the content of ``run.json``.
-        model: the recommended probe, refitted on all labelled rows; None for a run that was read from a file.
+        model: what is recommended, refitted on all labelled rows: a probe that takes features, or a network
+            that takes samples; None for a run that was read from a file.
     """
 
     document: Mapping[str, Any]
-    model: Model | None = None
+    model: Model | NetworkModel | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -80,7 +82,7 @@ class RunResult:
         return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def save(self, directory: str | os.PathLike[str]) -> dict[str, str]:
-        """Write ``run.json``, ``report.html`` and, where there is one, ``model/``.
+        """Write ``run.json``, ``report.html`` and, where there is one, ``model/`` with its card.
 
         The answer comes first. What cannot be written beside it (a report whose exporter fails, a probe that
         cannot be saved) becomes an entry in ``document["failed"]``, with ``step`` ``"report"`` or ``"save"``;
@@ -101,7 +103,7 @@ class RunResult:
         written = {"run": str(replace_text(folder / "run.json", self.to_json()))}
         steps: dict[str, tuple[str, Callable[[], Any]]] = {
             "report": ("report", lambda: replace_text(folder / "report.html", self.to_html())),
-            "model": ("save", lambda: self.model.save(folder / "model") if self.model else None),
+            "model": ("save", lambda: self._save_model(folder / "model")),
         }
         spent: dict[str, tuple[float, float]] = {}
         for name, (step, write) in steps.items():
@@ -149,6 +151,17 @@ class RunResult:
                 costs["totals"][clock] = round(costs["totals"][clock] + found - before, 4)
         costs["stages"] = kept
         costs["total_seconds"] = round(costs["totals"]["seconds"], 3)
+
+    def _save_model(self, folder: Path) -> Path | None:
+        """The model and its card; None where there is none."""
+        if self.model is None:
+            return None
+        from tlengine.evaluation.card import card_of_run
+
+        text = card_of_run(self.document, self.model.metadata, self.model.reads)
+        saved = self.model.save(folder)
+        replace_text(folder / "README.md", text)
+        return saved
 
     def _note_failure(self, step: str, error: BaseException) -> None:
         verdict = self.document["verdict"]

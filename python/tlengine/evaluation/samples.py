@@ -13,6 +13,7 @@ from tlengine.data import Dataset
 from tlengine.data.units import content_digests
 from tlengine.errors import DecodeError, InputError, TlengineError
 from tlengine.evaluation.ledger import Ledger
+from tlengine.evaluation.sizes import told_size
 from tlengine.evaluation.views import RunView
 from tlengine.plugins.containment import reason
 from tlengine.types import Features
@@ -35,8 +36,9 @@ class Failed:
         backbone, strategy: which; None where it is neither.
         error, hint: the message, and the way out.
         asked: whether the user named it.
-        step: ``"plugin"``, ``"extract"``, ``"fit"``, or what came after: ``"inspect"``, ``"refit"``,
-            ``"report"``, or ``"save"`` of the model.
+        step: ``"plugin"``, ``"extract"``, ``"fit"``, ``"inner"`` for an inner fold (its strategy is judged,
+            and cannot be chosen), or what came after: ``"inspect"``, ``"refit"``, ``"report"``, or ``"save"``
+            of the model.
         budgets: the budgets at which it failed, where some went well.
     """
 
@@ -64,6 +66,7 @@ class Wanted:
     Attributes:
         name, backbone: its own, and of the backbone it belongs to ("" for none).
         source: what to embed with.
+        image_size: side of its pictures, where the source is a name; None for its own.
         asked: whether it is one of the backbones that strategies are used on.
         named: whether the user named it, or a control that reads it.
     """
@@ -71,6 +74,7 @@ class Wanted:
     name: str
     backbone: str
     source: Any
+    image_size: int | None = None
     asked: bool = False
     named: bool = False
 
@@ -152,7 +156,12 @@ def samples_of_features(dataset: Dataset, controls: Mapping[str, Any]) -> Sample
     """
     X = np.ascontiguousarray(dataset.X, dtype=np.float32)
     name = dataset.metadata.get("backbone", "features")
-    views = {name: RunView(name=name, X=X, backbone=name, fingerprint=dataset.metadata.get("fingerprint"))}
+    told = dataset.metadata
+    views = {
+        name: RunView(
+            name=name, X=X, backbone=name, fingerprint=told.get("fingerprint"), image_size=told_size(told)
+        )
+    }
     for control, array in controls.items():
         if control == name:
             raise InputError(f"a control has the name of the features, {name!r}", hint="give it another name")
@@ -230,4 +239,5 @@ def _view(wanted: Wanted, features: Features, places: npt.NDArray[np.intp]) -> R
         check_rows=features.check_rows,
         cost={} if stats is None else {n: getattr(stats, n) for n in _COSTS},
         loaded=wanted.source if wanted.backbone == wanted.name else None,
+        image_size=wanted.image_size,
     )

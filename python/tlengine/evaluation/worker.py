@@ -24,7 +24,7 @@ from tlengine.plugins.containment import contained, reason
 from tlengine.plugins.contracts import Fitted, Job, Kind, Matrix, Record, Rows, Task
 from tlengine.settings import flag
 
-__all__ = ["Worker", "batches", "one_blas_thread", "run_task", "run_tasks"]
+__all__ = ["CHECKPOINTS", "Worker", "batches", "one_blas_thread", "run_task", "run_tasks"]
 
 CHECKPOINTS = "checkpoints"
 """The folder below ``--out`` that strategies may write to."""

@@ -6,22 +6,24 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
+from tlengine.errors import InputError, SingleClassError
 from tlengine.features import Backbone
 from tlengine.features.forward import PRECISIONS, choose_device
 from tlengine.finetuning.augment import Augmentation
 from tlengine.finetuning.checkpoints import Checkpoints
-from tlengine.finetuning.determinism import deterministic
+from tlengine.finetuning.determinism import deterministic, seed_generators
 from tlengine.finetuning.flips import flips_are_safe
 from tlengine.finetuning.folding import folded
 from tlengine.finetuning.grouping import (
@@ -31,18 +33,21 @@ from tlengine.finetuning.grouping import (
     groups_of,
     refuse_unable,
     relative_gradients,
+    waiting_blocks,
 )
-from tlengine.finetuning.heads import build_head, head_from_probe
+from tlengine.finetuning.heads import build_head, head_from_probe, start_from_means, tokens_of
 from tlengine.finetuning.inputs import Inputs
 from tlengine.finetuning.judging import BATCH, parameters_of, settle_statistics, training_loss
 from tlengine.finetuning.loop import Outcome, Training
+from tlengine.finetuning.memory import SHORT, halved, is_short
 from tlengine.finetuning.metrics import Metrics, thinned
-from tlengine.finetuning.network import Network, family_of
+from tlengine.finetuning.network import Network, family_of, is_batch_norm
 from tlengine.finetuning.order import Order, seed_for
 from tlengine.finetuning.progress import step_bar
 from tlengine.finetuning.settings import Recipe, TrainSettings, recipe_for
 from tlengine.finetuning.starting_probe import StartingProbe, starting_probe
-from tlengine.plugins.contracts import Codes, Roles, View
+from tlengine.plugins import registry
+from tlengine.plugins.contracts import Codes, Roles, Rows, View
 
 __all__ = ["Fit", "Trained"]
 
@@ -60,6 +65,8 @@ class Trained:
         network: in evaluation mode, without gradients.
         backbone: whose module is that of the network.
         inputs: the rows of the run for it.
+        rows: (n,) those that it was trained on.
+        settings: by which.
         known: (k,) the class of the run behind each logit.
         recipe, choice, outcome: of the training.
         loss: of the training rows as they are, at the end.
@@ -69,6 +76,8 @@ class Trained:
     network: Network
     backbone: Backbone
     inputs: Inputs
+    rows: Rows
+    settings: TrainSettings
     known: Codes
     recipe: Recipe
     choice: Choice
@@ -148,9 +157,15 @@ class Fit:
         """Train with these settings.
 
         Raises:
-            InputError: the backbone cannot do it.
+            InputError: the backbone cannot do it, or (``SingleClassError``) the rows are of one class.
             ResourceError: no memory for a single row.
+            BackboneError, PluginError: a network or a preprocessing that fails.
         """
+        if len(self.known) < 2:
+            raise SingleClassError(
+                f"all {len(self.roles.train)} training rows are of one class",
+                hint="a network is trained to tell classes apart: give rows of two at least",
+            )
         with deterministic(), self.stage("load"):
             found = _Session(self, settings)
         with deterministic():
@@ -175,8 +190,14 @@ class _Session:
         self.recipe = recipe_for(
             settings, family_of(self.backbone.module, self.backbone.modality), len(fit.roles.train)
         )
+        self.learns_statistics = self.scratch and any(map(is_batch_norm, self.backbone.module.modules()))
+        if self.learns_statistics and self.recipe.batch == 1:
+            raise InputError(
+                "batch is 1, and batch normalisation learns from two rows at least", hint="set a larger batch"
+            )
         self.inputs = Inputs(view, self.backbone, self._augmentation(), device)
-        self.network = Network(self.backbone.module, self._head()).to(device)
+        tokens = partial(tokens_of, self.backbone) if self._reads_tokens else None
+        self.network = Network(self.backbone.module, self._head(), tokens).to(device)
         if any(isinstance(part, nn.Conv2d) for part in self.network.modules()):
             self.network.to(memory_format=torch.channels_last)
         self.surgical = self._surgical()
@@ -192,16 +213,16 @@ class _Session:
             trained = parameters_of(self.network)
             if self.scratch:
                 settle_statistics(self.network, self.inputs, fit.roles.train, recipe.batch)
-            loss = (
-                self._loss() if self.scratch else sum(outcome.losses[-5:]) / max(1, len(outcome.losses[-5:]))
-            )
+            last = outcome.losses[-5:]
+            loss = sum(last) / len(last) if last and not self.scratch else self._loss()
         fell = before is not None and before - loss > _STILL_FALLS * before
         under = fell and loss > _DONE * float(np.log(max(2, len(fit.known))))
         self.network.eval().requires_grad_(False)
         facts = {**self._facts(outcome, trained), "loss": loss, "under_trained": under}
         return Trained(
-            network=self.network, backbone=self.backbone, inputs=self.inputs, known=fit.known, recipe=recipe,
-            choice=self.choice, outcome=outcome, loss=loss, facts=facts,
+            network=self.network, backbone=self.backbone, inputs=self.inputs, rows=fit.roles.train,
+            settings=self.settings, known=fit.known, recipe=recipe, choice=self.choice, outcome=outcome,
+            loss=loss, facts=facts,
         )  # fmt: skip
 
     def _augmentation(self) -> Augmentation | None:
@@ -212,13 +233,35 @@ class _Session:
             return None
         return Augmentation(flip=wanted == "crop-flip" or (wanted == "auto" and self.fit.flip))
 
+    @property
+    def _reads_tokens(self) -> bool:
+        return registry.resolve_head(self.settings.head).input == "tokens"
+
+    def _dim(self) -> int | tuple[int | None, int]:
+        """What the head reads: columns, or tokens and columns, by one sample."""
+        if not self._reads_tokens:
+            return self.backbone.embedding_dim
+        with torch.no_grad():
+            tokens = tokens_of(self.backbone, self.inputs.batch(self.fit.roles.train[:1]))
+        _, number, columns = tokens.values.shape
+        return (number if tokens.mask is None else None), columns
+
     def _head(self) -> nn.Module:
-        dim, classes = self.backbone.embedding_dim, len(self.fit.known)
+        dim, classes = self._dim(), len(self.fit.known)
+        seed_generators(seed_for(self.fit.seed, "head"), self.fit.device)
         if self.settings.start == "probe":
             probe = self.fit.probe
             return head_from_probe(self.settings.head, probe.coef, probe.intercept)
-        torch.manual_seed(seed_for(self.fit.seed, "head"))
-        return build_head(self.settings.head, dim, classes)
+        head = build_head(self.settings.head, dim, classes)
+        if self.settings.start == "means":
+            start_from_means(head, self.settings.head, self._means())
+        return head
+
+    def _means(self) -> npt.NDArray[np.float64]:
+        """(K, d) class means of the frozen features of the training rows."""
+        view, rows = self.fit.view, self.fit.roles.train
+        X, codes = view.features(rows), view.codes(rows)
+        return np.stack([X[codes == code].mean(axis=0, dtype=np.float64) for code in self.fit.known])
 
     def _surgical(self) -> int | None:
         """The block with the largest relative gradient, by one pass over the training rows as they are."""
@@ -227,22 +270,34 @@ class _Session:
         everything = choose_parameters(self.settings.with_settings({"train": "all"}), self.backbone)
         network, rows = self.network, self.fit.roles.train
         network.eval()
-        network.backbone.requires_grad_(True)
-        for start in range(0, len(rows), BATCH):
-            logits = network(self.inputs.batch(rows[start : start + BATCH]))
-            loss = functional.cross_entropy(
-                logits.float(), self.fit.targets[start : start + BATCH], reduction="sum"
-            )
-            (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
+        for parameter in network.backbone.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        size = BATCH
+        while True:
+            try:
+                self._add_gradients(rows, size)
+                break
+            except SHORT as error:
+                if not is_short(error):
+                    raise
+                size = halved(min(size, len(rows)), error, self.fit.device, "train on")
+            network.zero_grad(set_to_none=True)
         ratios = relative_gradients(network, everything.depth, everything.blocks)
         network.zero_grad(set_to_none=True)
         return int(np.argmax(ratios))
+
+    def _add_gradients(self, rows: Rows, size: int) -> None:
+        """Of the mean loss over all rows, so many at a time."""
+        for start in range(0, len(rows), size):
+            logits = self.network(self.inputs.batch(rows[start : start + size]))
+            wanted = self.fit.targets[start : start + size]
+            loss = functional.cross_entropy(logits.float(), wanted, reduction="sum") / len(rows)
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def _train(self) -> tuple[Outcome, float | None]:
         fit, recipe, settings = self.fit, self.recipe, self.settings
         network, rows = self.network, fit.roles.train
         groups = groups_of(network, self.choice, settings, recipe)
-        frozen = frozen_parts(self.backbone, self.choice)
         folder = None if fit.folder is None else fit.folder / self._name()
         checkpoints = Checkpoints(folder, self._identity(), settings.checkpoint_seconds)
         with step_bar(recipe.steps, fit.view.name) as told:
@@ -254,11 +309,12 @@ class _Session:
                 recipe=recipe,
                 order=self._order(),
                 seed=fit.seed,
-                modes=lambda: network.set_training(frozen, statistics=self.scratch),
+                modes=self._modes,
                 checkpoints=checkpoints,
                 metrics=Metrics(folder),
                 precision=self._precision(),
                 told=told,
+                least=2 if self.learns_statistics else 1,
                 look=(max(1, round(0.9 * recipe.steps)), self._loss) if self.scratch else None,
             )
             with self._frozen_statistics():
@@ -266,10 +322,23 @@ class _Session:
         checkpoints.forget()
         return outcome, training.seen
 
-    def _frozen_statistics(self) -> AbstractContextManager[Any]:
-        if self.scratch:
-            return nullcontext()
-        return folded(self.network, self.inputs.batch(self.fit.roles.train[:1]))
+    def _modes(self, step: int) -> None:
+        """Dropout where something is trained at this step; statistics are learned from scratch alone."""
+        waiting = waiting_blocks(self.settings, self.recipe, self.choice, step)
+        frozen = frozen_parts(self.backbone, self.choice, waiting=waiting)
+        self.network.set_training(frozen, statistics=self.scratch)
+
+    @contextmanager
+    def _frozen_statistics(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            if not self.scratch:
+                try:
+                    stack.enter_context(folded(self.network, self.inputs.batch(self.fit.roles.train[:1])))
+                except SHORT as error:
+                    if is_short(error):
+                        halved(1, error, self.fit.device, "train on")
+                    raise
+            yield
 
     def _order(self) -> Order:
         seed, rows = seed_for(self.fit.seed, "order"), len(self.fit.roles.train)
@@ -306,7 +375,12 @@ class _Session:
         """Of all that determines the training beside what names the folder."""
         facts = [self.settings.told(), self.fit.seed, self.fit.roles.train.tolist(), self.fit.known.tolist()]
         facts += [self.surgical, self.backbone.fingerprint, torch.get_num_threads(), self.fit.device]
+        facts += [self.inputs.augmentation.describe() if self.inputs.augmented else None]
         digest = hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=16)
+        for name, tensor in self.network.head.state_dict().items():  # a probe depends on the inner folds
+            digest.update(
+                name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+            )
         digest.update(self.fit.view.keys(self.fit.roles.train).tobytes())
         digest.update(self.fit.targets.cpu().numpy().tobytes())
         return digest.hexdigest()

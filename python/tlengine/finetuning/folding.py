@@ -100,7 +100,7 @@ def _pairs(network: Network, inputs: Any) -> list[tuple[nn.Module, nn.Module]]:
         if convolution is not None and tensor is not None:
             taken.append((convolution, part, tensor))
 
-    parts = [part for part in network.modules() if isinstance(part, _CONVOLUTIONS)]
+    parts = [part for part in network.modules() if isinstance(part, _CONVOLUTIONS) and _is_plain(part)]
     handles = [part.register_forward_hook(out) for part in parts]
     handles += [part.register_forward_pre_hook(into) for part in norms]
     modes = [(part, part.training) for part in network.modules()]
@@ -117,6 +117,11 @@ def _pairs(network: Network, inputs: Any) -> list[tuple[nn.Module, nn.Module]]:
         for convolution, norm, tensor in taken
         if calls[convolution] == calls[norm] == 1 and uses.get(id(tensor.grad_fn), 0) == 1
     ]
+
+
+def _is_plain(part: nn.Module) -> bool:
+    """Whether its weight is a parameter, not computed from others as by spectral normalisation."""
+    return part._parameters.get("weight") is not None
 
 
 def _stands_still(part: nn.Module) -> bool:

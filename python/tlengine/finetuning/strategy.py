@@ -18,6 +18,7 @@ from tlengine.statistics import calibrate, log_loss, probabilities
 
 if TYPE_CHECKING:
     from tlengine.finetuning.fitting import Fit, Trained
+    from tlengine.finetuning.model import NetworkModel
 
 __all__ = ["FineTuned", "FineTuning"]
 
@@ -158,18 +159,29 @@ class FineTuned:
         from tlengine.finetuning.determinism import deterministic
         from tlengine.finetuning.judging import drift, rows_of
 
+        found = np.full((len(rows), view.classes), -np.inf)
+        if not len(rows):
+            return found
         with deterministic():
             logits, features = rows_of(self.trained.network, self.trained.inputs, rows)
-        if self._moves is not None and len(rows) and np.array_equal(rows, self._test):
+        if self._moves is not None and np.array_equal(rows, self._test):
             self.facts["drift"] = drift(self._moves.features(rows), features)
-        found = np.full((len(rows), view.classes), -np.inf)
         found[:, self.trained.known] = logits
         return found
 
-    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
-        """See the contract.
+    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> NetworkModel:
+        """The network as a model of contents; see the contract.
 
         Raises:
-            InputError: always.
+            InputError: other rows than it was trained on.
         """
-        raise InputError("a fine-tuned network is no classifier of features")
+        from tlengine.finetuning.model import NetworkModel
+
+        if not np.array_equal(rows, self.trained.rows):
+            raise InputError(
+                f"{len(rows)} rows, the network was trained on {len(self.trained.rows)} others",
+                hint="fit on the rows that the model is to learn",
+            )
+        first = np.searchsorted(np.sort(codes := view.codes(rows)), self.trained.known)
+        classes = np.asarray(labels)[np.argsort(codes, kind="stable")[first]]
+        return NetworkModel.of(self.trained, view, classes)

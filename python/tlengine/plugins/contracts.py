@@ -72,8 +72,8 @@ class Task:
         strategy: its name.
         budget: labels per class.
         seed, fold: the resample.
-        part: ``"fit"``; ``"refit"`` for the model that is kept; ``"inner:2"`` for an inner fold as a task of
-            its own, which a plan knows and ``compare`` does not ask for.
+        part: ``"fit"``; ``"refit"`` for the model that is kept; ``"inner:2/3"`` for an inner fold as a task
+            of its own, here the last of three: it trains on the others and is tested on what it holds out.
     """
 
     view: str
@@ -137,6 +137,8 @@ class View(Protocol):
         units: (n,) rows of one unit (group or content) are never on both sides of a split.
         groups, domains: (n,) names, or None.
         device: where networks are to be trained: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` for the best.
+        threads: how many a fit may use. A strategy that trains networks sets so many by
+            ``torch.set_num_threads``; it enters no key, though sums on another number have other last digits.
         cache: the folder of the run's embedding cache, or None where it has none.
     """
 
@@ -147,6 +149,7 @@ class View(Protocol):
     domains: npt.NDArray[np.str_] | None
     device: str
     cache: Path | None
+    threads: int
 
     @property
     def scale(self) -> float:
@@ -240,6 +243,10 @@ class Fitted(Protocol):
 
         Its scores are of the same kind; ``save_pretrained(folder, metadata=...)`` keeps it.
 
+        A strategy that trains a network returns a model of contents instead: with ``reads = "contents"``,
+        ``classes_``, ``described(calibration, metadata)`` for itself with these, ``save(folder)``, and
+        ``predict(dataset, top_k=...)``.
+
         Raises:
             InputError: it cannot be kept.
         """
@@ -256,6 +263,16 @@ class Strategy(Protocol):
             count as one draw.
         prior_free: whether the scores do not depend on how frequent each class is among the fitted rows, as
             distances to class means do not; may be left out, then they do, as those of most classifiers.
+
+    These may be left out, too; a strategy whose fits take long has them:
+
+    - ``inner_tasks: int = 0``: how many inner folds are tasks of their own, at the largest budget. Such a
+      strategy returns ``held_out=None``; what the folds held out calibrates the fit and lets it be chosen. 0
+      for what holds rows out itself, and for a control that is judged and never chosen.
+    - ``check(view) -> None`` raises InputError where it cannot be used on a view, before anything is fitted.
+    - ``estimate(view, roles) -> float``: seconds that a fit will take, say of one step, timed, times steps.
+    - ``scaled(fraction) -> Strategy``: the same with a fraction, .1 to 1, of its steps, which its settings
+      tell, so that it has other keys.
     """
 
     reads: Literal["features", "contents"]
