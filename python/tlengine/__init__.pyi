@@ -4,9 +4,11 @@ from ._core import __version__ as __version__
 from ._core import build_profile as build_profile
 from .data import Dataset as Dataset
 from .data import load_dataset as load_dataset
+from .evaluation import FineTuneResult as FineTuneResult
 from .evaluation import Model as Model
 from .evaluation import RunResult as RunResult
 from .evaluation import compare as compare
+from .evaluation import finetune as finetune
 from .evaluation import from_pretrained as from_pretrained
 from .evaluation import load_run as load_run
 from .features import Backbone as Backbone
@@ -17,6 +19,7 @@ from .features import sample_key as sample_key
 from .plugins import BackboneSource as BackboneSource
 from .plugins import BackboneSpec as BackboneSpec
 from .plugins import ExporterSpec as ExporterSpec
+from .plugins import HeadSpec as HeadSpec
 from .plugins import MetricSpec as MetricSpec
 from .plugins import ProbeSpec as ProbeSpec
 from .plugins import StrategySpec as StrategySpec

@@ -107,7 +107,7 @@ def test_settings_are_put_back_after_an_error() -> None:
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_rng_state()
 
     def fails() -> None:
-        with deterministic():
+        with deterministic(1):
             torch.manual_seed(1)
             torch.set_num_threads(before[0] + 1)
             raise KeyError

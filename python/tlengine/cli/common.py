@@ -27,6 +27,7 @@ __all__ = [
     "data_options",
     "echo",
     "fail",
+    "image_size_option",
     "json_option",
     "print_json",
     "quiet_option",
@@ -125,6 +126,13 @@ backbones_option = click.option(
     "--backbone",
     metavar="NAME[,NAME]",
     help="Backbones, see 'tlengine plugins'. [default: the installed one for the data's modality]",
+)
+
+image_size_option = click.option(
+    "--image-size",
+    type=click.IntRange(16, 4096),
+    metavar="PIXELS",
+    help="Side of the pictures that the backbone sees; fewer are faster and show less. [default: its own]",
 )
 
 array_options = _stack(

@@ -14,6 +14,7 @@ from tlengine.cli.common import (
     backbone_option,
     data_options,
     echo,
+    image_size_option,
     print_json,
     say,
 )
@@ -44,11 +45,13 @@ def _checked_suffix(ctx: click.Context, parameter: click.Parameter, value: Path 
     metavar="F.npz",
     help="Where to write X, y, ids.",
 )
+@image_size_option
 @data_options
 def command(
     data: str,
     backbone: str | None,
     out: Path | None,
+    image_size: int | None,
     options: DataOptions,
 ) -> None:
     """Turn the images or texts of DATA into features.
@@ -61,9 +64,9 @@ def command(
     command goes on where it stopped. Without --out it fills the cache.
     """
     dataset = _open(data, options)
-    features = open_features(dataset, backbone, options, keep=out is not None)
+    features = open_features(dataset, backbone, options, keep=out is not None, image_size=image_size)
     if out is not None:
-        _save(features, dataset.modality, out)
+        _save(features, dataset.modality, out, image_size)
     document = _document(features, out)
     print_json(document) if options.as_json else echo(_summary(document))
 
@@ -85,7 +88,7 @@ def _open(data: str, options: DataOptions) -> Dataset:
     return dataset
 
 
-def _save(features: Features, modality: str, path: Path) -> None:
+def _save(features: Features, modality: str, path: Path, image_size: int | None) -> None:
     """``X y ids`` and what else there is, under ``path`` entirely or not at all."""
     import numpy as np
 
@@ -94,6 +97,8 @@ def _save(features: Features, modality: str, path: Path) -> None:
     for name in ("backbone", "fingerprint"):
         arrays[name] = np.array(getattr(features, name) or "")
     arrays |= {"modality": np.array(modality), "recipe": np.array(json.dumps(dict(features.recipe)))}
+    if image_size is not None:
+        arrays["image_size"] = np.array(str(image_size))
     if (check := features.check_rows) is not None:
         arrays |= {f"check_input_{place}": array for place, array in enumerate(check.inputs)}
         arrays["check_embeddings"] = check.X

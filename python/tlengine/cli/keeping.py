@@ -49,12 +49,14 @@ def save_model(
 ) -> str:
     """Write the folder that ``tlengine predict`` takes; returns its path."""
     from tlengine.evaluation import Model
+    from tlengine.evaluation.sizes import told_size
 
     metadata = {
         "backbone": features.backbone,
         "fingerprint": features.fingerprint,
         "modality": dataset.metadata.get("modality", dataset.modality),
         "recipe": dict(features.recipe),
+        "image_size": told_size(dataset.metadata),
         "strategy": strategy,
         "chosen": dict(chosen),
         "classes": [str(label) for label in estimator.classes_],

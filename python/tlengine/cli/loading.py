@@ -67,11 +67,17 @@ def _open_npy(data: str, labels: Path | None, groups: Path | None, options: Data
 
 
 def open_features(
-    dataset: Dataset, backbone: str | None, options: DataOptions, *, keep: bool = False
+    dataset: Dataset,
+    backbone: str | None,
+    options: DataOptions,
+    *,
+    keep: bool = False,
+    image_size: int | None = None,
 ) -> Features:
     """The dataset's features: its own, or by one backbone through the cache.
 
-    With ``keep`` a few samples come with them, for a model or a file that is to be kept.
+    With ``keep`` a few samples come with them, for a model or a file that is to be kept. ``image_size`` is
+    the side of the pictures, in place of the backbone's own.
 
     Raises:
         InputError: a backbone for features, or several backbones.
@@ -89,7 +95,7 @@ def open_features(
         say(f"backbone: {backbone} (the default for {dataset.modality} data)", quiet=options.quiet)
     if "," in backbone:
         raise InputError(f"one backbone at a time, not {backbone!r}", hint="tlengine compare takes several")
-    loaded = load_backbone(backbone)
+    loaded = load_backbone(backbone, image_size=image_size)
     features = extract(dataset, loaded, progress=not options.quiet, **options.extraction)
     limit = options.extraction["max_pixels"]
     return with_check_rows(features, dataset, loaded, max_pixels=limit) if keep else features

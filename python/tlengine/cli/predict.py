@@ -18,12 +18,13 @@ from tlengine.cli.common import (
 )
 from tlengine.cli.loading import open_features, open_unlabelled
 from tlengine.documents import replace_text
-from tlengine.errors import BackboneError, TlengineError, UnknownNameError
+from tlengine.errors import BackboneError, InputError, TlengineError, UnknownNameError
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
     from tlengine.evaluation import Model
     from tlengine.features import Backbone
+    from tlengine.finetuning import NetworkModel
     from tlengine.types import Features
 
 __all__ = ["command"]
@@ -51,20 +52,24 @@ def command(
 ) -> None:
     """Name the most probable labels of the samples of DATA with MODEL.
 
-    MODEL is the model/ that compare --out wrote, or the folder of probe --out or knn --out.
+    MODEL is the model/ that compare --out or finetune --out wrote, or the folder of probe --out or knn --out.
 
     DATA needs no labels, and may be a .npy of features where the model was fitted on such. A backbone whose
-    fingerprint is not the model's is refused.
+    fingerprint is not the model's is refused. Pictures are taken at the size that the model was fitted with.
 
     \b
     tlengine predict out/model new-photos/ --out predictions.csv
     """
-    from tlengine.evaluation import Model, predictions_csv
+    from tlengine.evaluation import predictions_csv
 
     start = time.perf_counter()
-    loaded = Model.load(model)
+    loaded = _load(model)
     dataset = open_unlabelled(data, options)
-    loaded, features = _features(loaded, dataset, options)
+    _check_modality(loaded, dataset)
+    if loaded.reads == "contents":
+        features = loaded.scores(dataset, progress=not options.quiet, **_without_cache(options))
+    else:
+        loaded, features = _features(loaded, dataset, options)
     predictions = loaded.predict(features, top_k=top_k)
     document = {
         "rows": len(dataset),
@@ -88,6 +93,36 @@ def command(
         echo(predictions_csv(predictions), nl=False)
 
 
+def _load(path: Path) -> Model | NetworkModel:
+    from tlengine.evaluation import Model, from_pretrained
+
+    found = from_pretrained(path)
+    if getattr(found, "reads", None) == "contents":
+        network: NetworkModel = found
+        return network
+    return found if isinstance(found, Model) else Model.load(path)
+
+
+def _without_cache(options: DataOptions) -> dict[str, object]:
+    """How to run the network: its logits are kept nowhere."""
+    return {name: value for name, value in options.extraction.items() if name != "cache"}
+
+
+def _check_modality(model: Model | NetworkModel, dataset: Dataset) -> None:
+    """Refuse data of another kind; features are for the model to refuse where it takes such."""
+    known = model.metadata.get("modality")
+    if dataset.modality == "features" and model.reads == "contents":
+        raise InputError(
+            f"{dataset.name} holds features, the model is a network that takes samples",
+            hint="pass the images or texts themselves",
+        )
+    if dataset.modality != "features" and known in ("image", "text") and dataset.modality != known:
+        raise BackboneError(
+            f"the model takes {known} data, {dataset.name} is {dataset.modality} data",
+            hint="name the column with --text or --image",
+        )
+
+
 def _features(model: Model, dataset: Dataset, options: DataOptions) -> tuple[Model, Features]:
     """The features of the model's backbone, refused before any sample is embedded if it is another one."""
     from tlengine.features import extract
@@ -95,12 +130,6 @@ def _features(model: Model, dataset: Dataset, options: DataOptions) -> tuple[Mod
     if dataset.modality == "features":
         features = open_features(dataset, None, options)
         return _for_features(model, features, options), features
-    known = model.metadata.get("modality")
-    if known in ("image", "text") and dataset.modality != known:
-        raise BackboneError(
-            f"the model takes {known} data, {dataset.name} is {dataset.modality} data",
-            hint="name the column with --text or --image",
-        )
     backbone = _backbone(model)
     model = model.for_backbone(backbone, device=_device(options))
     return model, extract(dataset, backbone, progress=not options.quiet, **options.extraction)
@@ -129,7 +158,7 @@ def _backbone(model: Model) -> Backbone:
             hint="pass features of the same kind, an .npz or .csv of numbers",
         )
     try:
-        return load_backbone(name)
+        return load_backbone(name, image_size=model.metadata.get("image_size"))
     except UnknownNameError as error:
         raise UnknownNameError(
             error.message,

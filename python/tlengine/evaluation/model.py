@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tlengine.errors import BackboneError, HeadFormatError, InputError, ShapeMismatchError
 from tlengine.evaluation.check_file import read_check_rows, write_check_rows
 from tlengine.evaluation.strategies import read_scores
-from tlengine.statistics import probabilities
+from tlengine.statistics import named, probabilities
 from tlengine.types import CheckRows, Features
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Model", "from_pretrained", "predictions_csv"]
 
 _FORMAT = "tlengine-model"
+NETWORK = "tlengine-network"
+"""The format of :mod:`tlengine.finetuning.network_file`, told without loading torch."""
 _EQUAL = {"float32": 1e-4, "fp16": 4e-3, "bf16": 3e-2}
 """How far embeddings of equal weights may be apart, relative to the largest number of a row.
 
@@ -52,6 +54,7 @@ class Model:
     calibration: Mapping[str, Any]
     metadata: Mapping[str, Any]
     check_rows: CheckRows | None = None
+    reads: ClassVar[Literal["features"]] = "features"
 
     @property
     def classes(self) -> npt.NDArray[Any]:
@@ -81,7 +84,7 @@ class Model:
         found = from_pretrained(directory)
         if not isinstance(found, cls):
             raise HeadFormatError(
-                f"{directory} holds a probe, but not the model of a run",
+                f"{directory} holds a {type(found).__name__}, but not the model of a run on features",
                 hint="pass the model/ folder that tlengine compare --out or probe --out wrote",
             )
         return found
@@ -144,11 +147,9 @@ class Model:
         return replace(self, metadata={**self.metadata, "fingerprint": found.digest})
 
     def _other_backbone(self, found: str | None, name: str, why: str) -> BackboneError:
-        return BackboneError(
-            f"backbone {name!r} has fingerprint {_short(found)}, "
-            f"the model was fitted with {_short(self.fingerprint)}",
-            hint=f"{why}; run compare again to fit a new model",
-        )
+        from tlengine.features.checking import other_backbone
+
+        return other_backbone(found, name, self.fingerprint, why)
 
     def predict(self, features: Features, *, top_k: int = 3) -> list[dict[str, Any]]:
         """The most probable labels of every row.
@@ -169,32 +170,30 @@ class Model:
                 f"a {type(features).__name__} is no Features",
                 hint="pass what tl.extract returns; predict_proba and estimator.predict take arrays",
             )
-        if top_k < 1:
-            raise InputError(f"top-k is {top_k}; at least 1", hint="3 is the default")
         self.check_fingerprint(features.fingerprint, str(features.backbone))
-        proba = self.predict_proba(features.X)
-        best = np.argsort(-proba, axis=1, kind="stable")[:, :top_k]
-        return [
-            _prediction(str(id_), [(str(self.classes[c]), float(row[c])) for c in chosen])
-            for id_, row, chosen in zip(features.ids, proba, best.tolist(), strict=True)
-        ]
+        return named(features.ids, self.classes, self.predict_proba(features.X), top_k)
 
 
-def from_pretrained(path: str | os.PathLike[str]) -> Any:
-    """What was saved at ``path``: the model of a run, or a probe; no file can make it run code.
+def from_pretrained(path: str | os.PathLike[str], *, backbone: Backbone | None = None) -> Any:
+    """What was saved at ``path``: the model of a run, a network, or a probe; no file can make it run code.
 
     Args:
         path: the directory, or the ``model.safetensors`` inside it.
+        backbone: the one that the model was fitted with, where it is a module of your own; a network needs
+            it, a :class:`Model` is checked against it. None loads that of a network by its name.
 
     Returns:
-        A :class:`Model` where ``compare`` or ``probe --out`` wrote it: it calibrates, and refuses features of
-        another backbone. Otherwise the fitted estimator that ``save_pretrained`` wrote, with ``metadata_`` as
-        it was given.
+        A :class:`~tlengine.finetuning.NetworkModel`, which takes samples, where a fine-tuned network was
+        saved. A :class:`Model`, which takes features, where ``compare`` or ``probe --out`` wrote it: it
+        calibrates, and refuses features of another backbone. Otherwise the fitted estimator that
+        ``save_pretrained`` wrote, with ``metadata_`` as it was given.
 
     Raises:
         FileNotFoundError: nothing is there.
         UnsafeArtifactError: a pickle, joblib or torch file; it is not opened further.
-        HeadFormatError: anything else that is not a complete, undamaged saved probe.
+        HeadFormatError: anything else that is not a complete, undamaged saved model.
+        BackboneError: another backbone than the model was fitted with.
+        UnknownNameError, MissingPackageError: nothing here brings the backbone or the head of a network.
 
     >>> import numpy as np, tempfile, tlengine as tl
     >>> clf = tl.RidgeProbe().fit(np.eye(4, dtype=np.float32), ["a", "a", "b", "b"])
@@ -203,7 +202,12 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
     {'backbone': 'raw'}
     """
     from tlengine.probes import from_pretrained
+    from tlengine.probes.container import format_of, locate
 
+    if format_of(locate(Path(path))) == NETWORK:
+        from tlengine.finetuning import NetworkModel
+
+        return NetworkModel.from_pretrained(path, backbone=backbone)
     estimator = from_pretrained(path)
     metadata = dict(estimator.metadata_)
     calibration, check = metadata.pop("calibration", None), metadata.pop("check", None)
@@ -216,7 +220,8 @@ def from_pretrained(path: str | os.PathLike[str]) -> Any:
         )
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     kept = None if check is None else read_check_rows(folder, str(check))
-    return Model(estimator=estimator, calibration=calibration, metadata=metadata, check_rows=kept)
+    model = Model(estimator=estimator, calibration=calibration, metadata=metadata, check_rows=kept)
+    return model if backbone is None else model.for_backbone(backbone)
 
 
 def _is_calibration(value: Any) -> bool:
@@ -225,15 +230,6 @@ def _is_calibration(value: Any) -> bool:
         and value.get("kind") in ("logits", "votes")
         and isinstance(value.get("value"), float | int)
     )
-
-
-def _short(fingerprint: str | None) -> str:
-    return "none" if fingerprint is None else fingerprint[:12]
-
-
-def _prediction(id_: str, top: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    named = [{"label": label, "probability": round(p, 6)} for label, p in top]
-    return {"id": id_, "label": top[0][0], "probability": named[0]["probability"], "top": named}
 
 
 def predictions_csv(predictions: Sequence[Mapping[str, Any]]) -> str:

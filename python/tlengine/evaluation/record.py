@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -24,13 +25,14 @@ from tlengine.evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
     from tlengine.evaluation.model import Model
+    from tlengine.finetuning import NetworkModel
 
 __all__ = ["RunResult", "environment", "load_run", "run_document"]
 
 _LIMIT = 1 << 30
 _FILES = {
     "report": ("report.html",),
-    "model": ("model/config.json", "model/model.safetensors", "model/check.safetensors"),
+    "model": ("model/config.json", "model/model.safetensors", "model/check.safetensors", "model/README.md"),
 }
 _PACKAGES = ("tlengine", "numpy", "scikit-learn", "torch", "pillow")
 
@@ -41,11 +43,12 @@ class RunResult:
 
     Attributes:
         document: the content of ``run.json``.
-        model: the recommended probe, refitted on all labelled rows; None for a run that was read from a file.
+        model: what is recommended, refitted on all labelled rows: a probe that takes features, or a network
+            that takes samples; None for a run that was read from a file.
     """
 
     document: Mapping[str, Any]
-    model: Model | None = None
+    model: Model | NetworkModel | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -79,11 +82,12 @@ class RunResult:
         return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def save(self, directory: str | os.PathLike[str]) -> dict[str, str]:
-        """Write ``run.json``, ``report.html`` and, where there is one, ``model/``.
+        """Write ``run.json``, ``report.html`` and, where there is one, ``model/`` with its card.
 
         The answer comes first. What cannot be written beside it (a report whose exporter fails, a probe that
         cannot be saved) becomes an entry in ``document["failed"]``, with ``step`` ``"report"`` or ``"save"``;
         what an earlier run left in its place is removed, so that nothing there belongs to another answer.
+        What it took to write them is booked in ``document["costs"]``, as stages ``"report"`` and ``"save"``.
 
         Returns:
             Paths by ``"run"``, ``"report"`` and ``"model"``, of what was written.
@@ -99,25 +103,26 @@ class RunResult:
         written = {"run": str(replace_text(folder / "run.json", self.to_json()))}
         steps: dict[str, tuple[str, Callable[[], Any]]] = {
             "report": ("report", lambda: replace_text(folder / "report.html", self.to_html())),
-            "model": ("save", lambda: self.model.save(folder / "model") if self.model else None),
+            "model": ("save", lambda: self._save_model(folder / "model")),
         }
-        missed = []
+        spent: dict[str, tuple[float, float]] = {}
         for name, (step, write) in steps.items():
+            start, cpu = time.perf_counter(), time.process_time()
             try:
                 path = write()
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a plugin may even exit
-                missed.append(error)
                 self._note_failure(step, error)
                 path = None
+            spent[step] = time.perf_counter() - start, time.process_time() - cpu
             if path is None:
                 _forget(folder, name)
             else:
                 written[name] = str(path)
-        if missed:
-            with suppress(OSError):  # a disk that was full for the report: the answer is on it already
-                replace_text(folder / "run.json", self.to_json())
+        self._book(spent)
+        with suppress(OSError):  # a disk that was full for the report: the answer is on it already
+            replace_text(folder / "run.json", self.to_json())
         return written
 
     def to_pandas(self) -> Any:
@@ -131,6 +136,32 @@ class RunResult:
         except ImportError:
             raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
         return pd.DataFrame.from_records(self.results)
+
+    def _book(self, spent: Mapping[str, tuple[float, float]]) -> None:
+        """Seconds and CPU seconds of writing, by step: those of the last time it was done."""
+        costs = self.document["costs"]
+        stages = {stage["stage"]: stage for stage in costs["stages"] if stage["stage"] in spent}
+        kept = [stage for stage in costs["stages"] if stage["stage"] not in spent]
+        none = {"gpu_seconds": None, "flops": None, "peak_bytes": 0, "joules": None, "source": "none"}
+        for name, (seconds, cpu) in spent.items():
+            clocks = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu, 4)}
+            kept.append({"stage": name, "what": "", **clocks, **none})
+            for clock, found in clocks.items():
+                before = stages[name][clock] if name in stages else 0.0
+                costs["totals"][clock] = round(costs["totals"][clock] + found - before, 4)
+        costs["stages"] = kept
+        costs["total_seconds"] = round(costs["totals"]["seconds"], 3)
+
+    def _save_model(self, folder: Path) -> Path | None:
+        """The model and its card; None where there is none."""
+        if self.model is None:
+            return None
+        from tlengine.evaluation.card import card_of_run
+
+        text = card_of_run(self.document, self.model.metadata, self.model.reads)
+        saved = self.model.save(folder)
+        replace_text(folder / "README.md", text)
+        return saved
 
     def _note_failure(self, step: str, error: BaseException) -> None:
         verdict = self.document["verdict"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,19 @@ from tlengine.data import Dataset
 from tlengine.data.units import content_digests
 from tlengine.errors import DecodeError, InputError, TlengineError
 from tlengine.evaluation.ledger import Ledger
+from tlengine.evaluation.sizes import told_size
 from tlengine.evaluation.views import RunView
 from tlengine.plugins.containment import reason
 from tlengine.types import Features
 
 __all__ = ["Failed", "Samples", "Wanted", "samples_of_features", "see_samples"]
 
-_COSTS = ("rows", "embedded", "cached", "failed", "seconds", "seconds_saved", "device", "precision")
+_COSTS = (
+    "rows", "embedded", "cached", "failed", "seconds", "seconds_saved", "device", "precision",
+    "flops_per_row",
+)  # fmt: skip
+_TEXTS = 8
+"""Texts whose mean stands for a data set where operations are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +36,9 @@ class Failed:
         backbone, strategy: which; None where it is neither.
         error, hint: the message, and the way out.
         asked: whether the user named it.
-        step: ``"plugin"``, ``"extract"``, ``"fit"``, or what came after: ``"inspect"``, ``"refit"``,
-            ``"report"``, or ``"save"`` of the model.
+        step: ``"plugin"``, ``"extract"``, ``"fit"``, ``"inner"`` for an inner fold (its strategy is judged,
+            and cannot be chosen), or what came after: ``"inspect"``, ``"refit"``, ``"report"``, or ``"save"``
+            of the model.
         budgets: the budgets at which it failed, where some went well.
     """
 
@@ -59,6 +66,7 @@ class Wanted:
     Attributes:
         name, backbone: its own, and of the backbone it belongs to ("" for none).
         source: what to embed with.
+        image_size: side of its pictures, where the source is a name; None for its own.
         asked: whether it is one of the backbones that strategies are used on.
         named: whether the user named it, or a control that reads it.
     """
@@ -66,6 +74,7 @@ class Wanted:
     name: str
     backbone: str
     source: Any
+    image_size: int | None = None
     asked: bool = False
     named: bool = False
 
@@ -110,8 +119,12 @@ def see_samples(
     errors: list[Exception] = []
     for view in wanted:
         try:
-            with ledger.stage("extract", view.name):
-                seen.append((view, embed(view)))
+            with ledger.stage("extract", view.name) as stage:
+                features = embed(view)
+                seen.append((view, features))
+                if (stats := features.stats) is not None:
+                    stage.gpu = stats.device != "cpu"
+                    stage.flops = stats.flops_per_row and stats.flops_per_row * stats.embedded
         except DecodeError:
             raise
         except Exception as error:  # the others go on
@@ -122,6 +135,19 @@ def see_samples(
     return _aligned(dataset, seen, failed)
 
 
+def with_row_flops(features: Features, dataset: Dataset, backbone: Any) -> Features:
+    """The same, with the operations that a row takes: counted on one image, or on a few texts."""
+    from tlengine.finetuning.flops import row_flops
+
+    if features.stats is None or dataset.contents is None:
+        return features
+    rows = _rows_of(features)
+    many = _TEXTS if dataset.modality == "text" else 1
+    samples = [dataset.contents[int(row)] for row in rows[:: max(1, len(rows) // many)][:many]]
+    flops = row_flops(backbone.for_modality(dataset.modality), samples)
+    return replace(features, stats=replace(features.stats, flops_per_row=flops))
+
+
 def samples_of_features(dataset: Dataset, controls: Mapping[str, Any]) -> Samples:
     """A dataset that is features already, and the arrays that its controls look at.
 
@@ -130,7 +156,12 @@ def samples_of_features(dataset: Dataset, controls: Mapping[str, Any]) -> Sample
     """
     X = np.ascontiguousarray(dataset.X, dtype=np.float32)
     name = dataset.metadata.get("backbone", "features")
-    views = {name: RunView(name=name, X=X, backbone=name, fingerprint=dataset.metadata.get("fingerprint"))}
+    told = dataset.metadata
+    views = {
+        name: RunView(
+            name=name, X=X, backbone=name, fingerprint=told.get("fingerprint"), image_size=told_size(told)
+        )
+    }
     for control, array in controls.items():
         if control == name:
             raise InputError(f"a control has the name of the features, {name!r}", hint="give it another name")
@@ -208,4 +239,5 @@ def _view(wanted: Wanted, features: Features, places: npt.NDArray[np.intp]) -> R
         check_rows=features.check_rows,
         cost={} if stats is None else {n: getattr(stats, n) for n in _COSTS},
         loaded=wanted.source if wanted.backbone == wanted.name else None,
+        image_size=wanted.image_size,
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.plugins.contracts import Codes, Matrix, Roles, Rows, read_only
+from tlengine.settings import num_threads
 from tlengine.types import CheckRows
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ class Site:
     Attributes:
         device: as users name it.
         cache: the folder of the embedding cache, or None.
+        max_disk: bytes that a fit may take there, or None.
         max_pixels: larger images are refused.
+        threads: how many a fit may use; None for as many as its process may.
     """
 
     device: str = "cpu"
     cache: Path | None = None
+    max_disk: int | None = None
     max_pixels: int = 64_000_000
+    threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +77,7 @@ class RunView:
         check_rows: a few samples with their embeddings, for a model that is kept.
         cost: what the extraction did.
         loaded: the backbone or its name, for strategies that ask for it.
+        image_size: side of the pictures that a backbone given by its name is loaded for; None for its own.
         stored: a ``.npy`` file with X, from which another process reads it.
     """
 
@@ -83,6 +89,7 @@ class RunView:
     check_rows: CheckRows | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
     loaded: Any = None
+    image_size: int | None = None
     stored: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,6 +122,8 @@ class TaskView:
         self._view, self._ground = view, ground
         site = site or Site()
         self.device, self.cache, self._max_pixels = site.device, site.cache, site.max_pixels
+        self.max_disk = site.max_disk
+        self.threads = num_threads() if site.threads is None else site.threads
         self._allowed = np.zeros(len(ground.codes), dtype=bool)
         self._allowed[roles.labelled] = True
         self.name = view.name
@@ -172,6 +181,9 @@ class TaskView:
         from tlengine.features.forward import choose_device
 
         loaded, device = self._view.loaded, choose_device(device)
-        found = load_backbone(loaded, device=device) if isinstance(loaded, str) else loaded.copy()
+        if isinstance(loaded, str):
+            found = load_backbone(loaded, device=device, image_size=self._view.image_size)
+        else:
+            found = loaded.copy()
         found.module.to(device)
         return random_backbone(found, seed=seed) if weights == "random" else found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tlengine.errors import BackboneError
 from tlengine.features.contents import Hashed
 from tlengine.features.images import MAX_PIXELS
 from tlengine.types import CheckRows, Features
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone
     from tlengine.features.batching import Batch
 
-__all__ = ["largest_difference", "with_check_rows"]
+__all__ = ["largest_difference", "other_backbone", "with_check_rows"]
 
 _ROWS = 3
 _LIMIT = 8 << 20
@@ -78,3 +79,22 @@ def largest_difference(check: CheckRows, bb: Backbone, *, device: str = "cpu", p
         return float("inf")
     scale = np.maximum(np.abs(check.X).max(axis=1), np.finfo(np.float32).tiny)
     return float((np.abs(now - check.X).max(axis=1) / scale).max())
+
+
+def other_backbone(found: str | None, name: str, fitted: str | None, why: str) -> BackboneError:
+    """The error of a model that is to be used with another backbone than its own.
+
+    Args:
+        found: the fingerprint of what was given.
+        name: its name.
+        fitted: the fingerprint that the model was fitted with.
+        why: what is different.
+    """
+    return BackboneError(
+        f"backbone {name!r} has fingerprint {_short(found)}, the model was fitted with {_short(fitted)}",
+        hint=f"{why}; run compare again to fit a new model",
+    )
+
+
+def _short(fingerprint: str | None) -> str:
+    return "none" if fingerprint is None else fingerprint[:12]

@@ -37,6 +37,7 @@ def extract(
     bb: Backbone | str,
     *,
     cache: CacheLike = True,
+    image_size: int | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -56,6 +57,8 @@ def extract(
         bb: a backbone, or its name.
         cache: where rows are kept: True is the usual cache (``TLENGINE_HOME``), a path or an
             ``EmbeddingCache`` another one; None or False keeps nothing.
+        image_size: side of the pictures in pixels, in place of the backbone's own; see
+            :meth:`Backbone.at_size`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         batch_size: samples per forward pass; None takes 8 on a CPU, 256 on CUDA. Halved when memory ends.
         workers: decoding processes for images; None takes half the cores.
@@ -68,7 +71,8 @@ def extract(
         Features with float32 ``X`` (n_readable, embedding_dim), ``keys``, ``stats`` and ``failures``.
 
     Raises:
-        InputError: a dataset of another modality; a batch size, worker count or precision out of range; items
+        InputError: a dataset of another modality; a batch size, worker count or precision out of range; an
+            image size that is not allowed, or of a backbone that takes none; items
             that are other ones each time they are read, or a preprocessing that is random.
         DecodeError: no sample can be read, or with ``strict`` any cannot.
         ResourceError: memory ended at a batch of one; a worker died. Rows committed before are kept.
@@ -81,7 +85,7 @@ def extract(
     ((3, 3072), 2)
     """
     started = time.perf_counter()
-    bb = _backbone(bb)
+    bb = _backbone(bb) if image_size is None else _backbone(bb).at_size(image_size)
     contents = _checked_contents(ds, bb, batch_size, workers)
     bb = bb.for_modality(ds.modality)
     device = choose_device(device)

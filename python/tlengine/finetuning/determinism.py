@@ -10,14 +10,13 @@ import numpy as np
 import torch
 
 from tlengine.features.memory import reused_buffers
-from tlengine.settings import num_threads
 
 __all__ = ["deterministic", "seed_generators"]
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
-    """The threads of ``TLENGINE_NUM_THREADS``, no TF32, gradients, float32 and the CPU as defaults.
+def deterministic(threads: int) -> Iterator[None]:
+    """So many threads, no TF32, gradients, float32 and the CPU as defaults.
 
     All is put back, the generators of torch, NumPy and Python too.
     """
@@ -29,7 +28,7 @@ def deterministic() -> Iterator[None]:
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
-        torch.set_num_threads(num_threads())
+        torch.set_num_threads(threads)
         torch.set_float32_matmul_precision("highest")
         torch.set_default_dtype(torch.float32)
         if torch.get_default_device().type != "cpu":  # as a mode it slows every call down
@@ -44,7 +43,7 @@ def deterministic() -> Iterator[None]:
 def seed_generators(seed: int, device: torch.device | str) -> None:
     """Start the generators that dropout of any network on ``device`` may draw from.
 
-    Not ``torch.manual_seed``: until CUDA is used it keeps each call, with a traceback, on a list that grows.
+    Not ``torch.manual_seed``: while CUDA is not used it puts each call, with a traceback, on a growing list.
     """
     kind = torch.device(device).type
     torch.default_generator.manual_seed(seed)

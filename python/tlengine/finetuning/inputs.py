@@ -91,6 +91,10 @@ class Inputs:
             self._contents[row] = found
         return self._contents[row]
 
+    def keys(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """(m, 32) digests of the contents."""
+        return self._view.keys(rows)
+
     def _key(self, row: int) -> bytes:
         if row not in self._keys:
             self._keys[row] = self._view.keys(np.array([row]))[0].tobytes()

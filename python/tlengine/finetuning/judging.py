@@ -30,8 +30,8 @@ def rows_of(
     """(m, k) logits and (m, d) features of rows as they are, in evaluation mode; at least one row."""
 
     def part(some: Rows) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-        found = network.features(inputs.batch(some)).float()
-        return network.head(found).double().cpu().numpy(), found.cpu().numpy()
+        found, logits = network.outputs(inputs.batch(some))
+        return logits.double().cpu().numpy(), found.float().cpu().numpy()
 
     with evaluating(network):
         logits, features = zip(*in_parts(rows, BATCH, part, inputs.device), strict=True)

@@ -7,6 +7,7 @@ stopped, and two trainings in one process are as two in two.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -159,6 +160,18 @@ class Training:
             micro=self._micro,
             notes=tuple(self._notes),
         )
+
+    def timed(self, step: int) -> float:
+        """Seconds of one step, which is made.
+
+        Raises:
+            ResourceError: no memory for a single row.
+        """
+        since = time.perf_counter()
+        self._step(step)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() - since
 
     def _resume(self) -> list[float]:
         """The losses of the steps that were made."""

@@ -20,7 +20,7 @@ Train = Literal["all", "last-block", "norms", "surgical", "adapters"]
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "train": get_args(Train),
     "weights": ("pretrained", "random"),
-    "start": ("random", "probe"),
+    "start": ("random", "probe", "means"),
     "schedule": ("once", "gradual"),
     "anchor": ("none", "l2-sp"),
     "average": ("none", "wise"),
@@ -43,7 +43,8 @@ class TrainSettings:
             and the weights of normalisation; ``"surgical"``, the block with the largest gradient relative to
             its weights; ``"adapters"``, low-rank matrices beside the layers that the backbone names.
         weights: ``"random"`` trains the architecture from untrained weights.
-        start: of the head: ``"probe"`` is the linear probe on the frozen features.
+        start: of the head: ``"probe"`` is the linear probe on the frozen features, ``"means"`` their class
+            means (for the head ``cosine``).
         schedule: ``"gradual"`` trains the head alone at first, then block after block from the output down.
         anchor: ``"l2-sp"`` pulls the weights towards where they started.
         average: ``"wise"`` averages the weights of start and end.
@@ -120,6 +121,11 @@ class TrainSettings:
         whole = {one.name for one in fields(self) if str(one.type).startswith("int")}
         for name in (*_ABOVE_0, *_FROM_0, *_SHARES):
             self._check_number(name, whole=name in whole)
+        if self.weights == "random" and self.start != "random":
+            raise InputError(
+                f"start is {self.start!r} with random weights",
+                hint="features that are not trained say nothing",
+            )
         if not isinstance(self.tune, bool):
             raise InputError(f"tune is {self.tune!r:.40}", hint="use true or false")
         if not isinstance(self.head, str):

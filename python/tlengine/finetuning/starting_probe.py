@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tlengine.errors import GridEdgeWarning
 from tlengine.plugins.contracts import Codes, Roles, Rows, View
 from tlengine.statistics import calibrate, log_loss, probabilities
 
@@ -53,6 +54,7 @@ def starting_probe(view: View, roles: Roles, known: Codes) -> StartingProbe:
     rows, folds = roles.train, _folds(roles)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", GridEdgeWarning)  # nobody who fine-tunes can pass another grid
         C = DEFAULT / scale
         if folds:
             cv = LinearProbeCV(Cs=GRID / scale, cv=folds, patience=3, tol=1e-2, progress=False)

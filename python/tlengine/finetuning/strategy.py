@@ -18,6 +18,7 @@ from tlengine.statistics import calibrate, log_loss, probabilities
 
 if TYPE_CHECKING:
     from tlengine.finetuning.fitting import Fit, Trained
+    from tlengine.finetuning.model import NetworkModel
 
 __all__ = ["FineTuned", "FineTuning"]
 
@@ -56,6 +57,31 @@ class FineTuning:
     def settings(self) -> Mapping[str, Any]:
         """All numbers, and the version of the recipe."""
         return {"version": VERSION, "rates": list(self._rates), **self.train_settings.told()}
+
+    def check(self, view: View) -> None:
+        """Whether the backbone can do it, before anything is trained.
+
+        Raises:
+            InputError: it does not tell its blocks, or no layers for adapters.
+            MissingPackageError: adapters without peft.
+        """
+        from tlengine.finetuning.grouping import refuse_unable
+
+        refuse_unable(self.train_settings, view.backbone("cpu"))
+        if self.train_settings.train == "adapters":
+            from tlengine.finetuning.adapters import require_peft
+
+            require_peft()
+
+    def estimate(self, view: View, roles: Roles) -> float:
+        """Seconds of a fit, by a step that is timed."""
+        from tlengine.finetuning.fitting import Fit
+
+        seconds = Fit(view=view, roles=roles, seed=0).seconds(self.train_settings)
+        if self._rates:
+            return seconds * len(self._rates)
+        folds = len(TUNED) * TUNING_FOLDS * (TUNING_FOLDS - 1) / TUNING_FOLDS
+        return seconds * (1.0 + folds) if self.train_settings.tune else seconds
 
     def scaled(self, fraction: float) -> FineTuning:
         """The same with a fraction of the steps, marked as cut."""
@@ -118,7 +144,7 @@ class FineTuning:
             for held, roles in folds:
                 one = Fit(view=view, roles=roles, seed=fit.seed)
                 parts.append(FineTuned(one.train(settings), one, []).scores(view, held))
-                fit.add(one.stages)
+                fit.add(one.stages, one.flops)
             codes = np.concatenate([view.codes(held) for held, _ in folds])
             tried.append({"rate": rate * factor, "loss": _loss(np.concatenate(parts), codes, view.classes)})
         best = min(tried, key=lambda one: one["loss"])["rate"]
@@ -141,13 +167,12 @@ class FineTuned:
 
     kind: Kind = "logits"
     held_out: Scores | None = None
-    flops: float | None = None
 
     def __init__(self, trained: Trained, fit: Fit, tried: Sequence[Mapping[str, float]]) -> None:
         self.trained, self._test = trained, fit.roles.test
         self._moves = fit.view if trained.facts.get("pretrained", True) else None
         self.chosen: Mapping[str, Any] = {"rate": trained.recipe.rate, "steps": trained.outcome.steps}
-        self.converged = trained.outcome.finished
+        self.converged, self.flops = trained.outcome.finished, fit.flops
         self.nbytes: int | None = sum(
             tensor.numel() * tensor.element_size() for tensor in trained.network.state_dict().values()
         )
@@ -161,17 +186,26 @@ class FineTuned:
         found = np.full((len(rows), view.classes), -np.inf)
         if not len(rows):
             return found
-        with deterministic():
+        with deterministic(view.threads):
             logits, features = rows_of(self.trained.network, self.trained.inputs, rows)
         if self._moves is not None and np.array_equal(rows, self._test):
             self.facts["drift"] = drift(self._moves.features(rows), features)
         found[:, self.trained.known] = logits
         return found
 
-    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> Any:
-        """See the contract.
+    def estimator(self, view: View, rows: Rows, labels: npt.NDArray[Any]) -> NetworkModel:
+        """The network as a model of contents; see the contract.
 
         Raises:
-            InputError: always.
+            InputError: other rows than it was trained on.
         """
-        raise InputError("a fine-tuned network is no classifier of features")
+        from tlengine.finetuning.model import NetworkModel
+
+        if not np.array_equal(rows, self.trained.rows):
+            raise InputError(
+                f"{len(rows)} rows, the network was trained on {len(self.trained.rows)} others",
+                hint="fit on the rows that the model is to learn",
+            )
+        first = np.searchsorted(np.sort(codes := view.codes(rows)), self.trained.known)
+        classes = np.asarray(labels)[np.argsort(codes, kind="stable")[first]]
+        return NetworkModel.of(self.trained, view, classes)

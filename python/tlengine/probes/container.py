@@ -20,11 +20,22 @@ import numpy.typing as npt
 from tlengine.documents import replace_file, replace_text
 from tlengine.errors import HeadFormatError, InputError, UnsafeArtifactError
 
-__all__ = ["configuration", "decode_labels", "encode_labels", "locate", "plain", "read", "write"]
+__all__ = [
+    "MAX_HEADER",
+    "configuration",
+    "decode_labels",
+    "encode_labels",
+    "format_of",
+    "locate",
+    "plain",
+    "read",
+    "read_header",
+    "write",
+]
 
 _FORMAT, _VERSION = "tlengine-probe", 1
 _CONFIG, _MODEL = "config.json", "model.safetensors"
-_MAX_HEADER = 1 << 20
+MAX_HEADER = 1 << 20
 
 
 def configuration(**parts: Any) -> str:
@@ -39,8 +50,8 @@ def configuration(**parts: Any) -> str:
         raise InputError(
             f"metadata that JSON cannot hold: {error}", hint="pass plain numbers and text"
         ) from None
-    if len(text) > _MAX_HEADER // 2:
-        raise InputError(f"metadata of {len(text)} bytes; the limit is {_MAX_HEADER // 2}")
+    if len(text) > MAX_HEADER // 2:
+        raise InputError(f"metadata of {len(text)} bytes; the limit is {MAX_HEADER // 2}")
     return text
 
 
@@ -138,7 +149,7 @@ def locate(path: Path) -> Path:
         hint = "pass a directory that save_pretrained wrote"
         raise HeadFormatError(f"{path} has no {' and no '.join(missing)}", hint=hint)
     with (path / _CONFIG).open("rb") as config:
-        _load_json(config.read(_MAX_HEADER), path / _CONFIG)
+        _load_json(config.read(MAX_HEADER), path / _CONFIG)
     return path / _MODEL
 
 
@@ -171,27 +182,49 @@ def _load_json(raw: bytes, path: Path) -> dict[str, Any]:
     return found
 
 
+def read_header(model: Path, raw: bytes) -> tuple[str, str | None]:
+    """The configuration and the digest in the header of a model's bytes, of whatever kind it is.
+
+    Raises:
+        HeadFormatError: no such header, or one beyond the limit.
+    """
+    length = int.from_bytes(raw[:8], "little")
+    if len(raw) < 8 or not 2 <= length <= min(MAX_HEADER, len(raw) - 8):
+        raise HeadFormatError(
+            f"{model}: header of {length} bytes; the limit is {MAX_HEADER} and the file's size"
+        )
+    header = _load_json(raw[8 : 8 + length], model).get("__metadata__")
+    if not isinstance(header, dict) or not isinstance(header.get("tlengine"), str):
+        raise HeadFormatError(f"{model} was not written by save_pretrained")
+    return header["tlengine"], header.get("digest")
+
+
+def format_of(model: Path) -> str:
+    """What a model file says that it is; the rest of it is not read.
+
+    Raises:
+        HeadFormatError: it does not say.
+    """
+    with model.open("rb") as file:
+        raw = file.read(8 + MAX_HEADER)
+    text, _ = read_header(model, raw)
+    return str(_load_json(text.encode(), model).get("format"))
+
+
 def read(model: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """The configuration and the tensors, after size caps, structure and digest were checked."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     raw = model.read_bytes()
-    length = int.from_bytes(raw[:8], "little")
-    if len(raw) < 8 or not 2 <= length <= min(_MAX_HEADER, len(raw) - 8):
-        raise HeadFormatError(
-            f"{model}: header of {length} bytes; the limit is {_MAX_HEADER} and the file's size"
-        )
-    header = _load_json(raw[8 : 8 + length], model).get("__metadata__")
-    if not isinstance(header, dict) or not isinstance(header.get("tlengine"), str):
-        raise HeadFormatError(f"{model} was not written by save_pretrained")
+    text, digest = read_header(model, raw)
     try:
         tensors = load(raw)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise HeadFormatError(f"{model} is damaged: {error}") from None
-    if _digest(header["tlengine"], tensors) != header.get("digest"):
+    if _digest(text, tensors) != digest:
         raise HeadFormatError(f"{model} is damaged: its digest does not match", hint="save the probe again")
-    config = _load_json(header["tlengine"].encode(), model)
+    config = _load_json(text.encode(), model)
     if not all(isinstance(config.get(part), dict) for part in ("params", "fitted", "metadata")):
         raise HeadFormatError(f"{model}: incomplete configuration")
     if config.get("format") != _FORMAT or config.get("version") != _VERSION:

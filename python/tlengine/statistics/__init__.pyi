@@ -22,6 +22,7 @@ from .metrics import score as score
 from .metrics import scores as scores
 from .multiplicity import holm as holm
 from .multiplicity import holm_levels as holm_levels
+from .named import named as named
 from .outcomes import Outcome as Outcome
 from .outcomes import pool as pool
 from .paired import PairedTest as PairedTest
