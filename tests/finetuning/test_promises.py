@@ -9,10 +9,11 @@ from torch import nn
 from tests.finetuning.networks import KINDS, Case, DropPath
 from tlengine.features.blocks import block_of
 from tlengine.finetuning import PRESETS
-from tlengine.finetuning.fitting import Fit, _Session
+from tlengine.finetuning.fitting import Fit
 from tlengine.finetuning.grouping import choose_parameters
 from tlengine.finetuning.loop import Training
 from tlengine.finetuning.network import is_batch_norm
+from tlengine.finetuning.session import Session
 from tlengine.finetuning.settings import TrainSettings
 from tlengine.plugins.contracts import Rows
 
@@ -91,9 +92,9 @@ def test_lora_changes_the_layers_that_the_backbone_names_and_no_other(kind: str)
     assert named
 
 
-def session_of(case: Case, **settings: object) -> _Session:
+def session_of(case: Case, **settings: object) -> Session:
     given = TrainSettings(augment="none", steps=12, **settings)  # type: ignore[arg-type]
-    return _Session(Fit(view=case.view, roles=case.roles, seed=0), given)
+    return Session(Fit(view=case.view, roles=case.roles, seed=0), given)
 
 
 @pytest.mark.parametrize(
