@@ -43,7 +43,7 @@ def tlengine_backbones() -> Iterable[tlengine.BackboneSpec]:
         revision="1",
         default=True,
         blocks=BLOCKS,
-        tokens="network._bn1",
+        tokens="network._swish",
         lora_targets=("_expand_conv", "_project_conv", "_conv_head"),
         licence="Apache-2.0",
         paper="https://arxiv.org/abs/1905.11946",

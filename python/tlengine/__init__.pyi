@@ -19,6 +19,7 @@ from .features import sample_key as sample_key
 from .plugins import BackboneSource as BackboneSource
 from .plugins import BackboneSpec as BackboneSpec
 from .plugins import ExporterSpec as ExporterSpec
+from .plugins import HeadSpec as HeadSpec
 from .plugins import MetricSpec as MetricSpec
 from .plugins import ProbeSpec as ProbeSpec
 from .plugins import StrategySpec as StrategySpec

@@ -1,7 +1,7 @@
 """What tlengine itself offers of every kind, registered through the same hooks as a third party's.
 
-Backbones that controls look at, probes, strategies and controls, metrics, and the report. It may import any
-room, and nothing imports it: it stands behind tlengine's own entry point.
+Backbones that controls look at, probes, heads, strategies and controls, metrics, and the report. It may
+import any room, and nothing imports it: it stands behind tlengine's own entry point.
 """
 
 from __future__ import annotations
@@ -21,12 +21,21 @@ from tlengine.features import (
     load_rcf,
     load_stats,
 )
-from tlengine.plugins import BackboneSpec, ExporterSpec, MetricSpec, ProbeSpec, StrategySpec, hookimpl
+from tlengine.plugins import (
+    BackboneSpec,
+    ExporterSpec,
+    HeadSpec,
+    MetricSpec,
+    ProbeSpec,
+    StrategySpec,
+    hookimpl,
+)
 from tlengine.reports import render_html
 
 __all__ = [
     "tlengine_backbones",
     "tlengine_exporters",
+    "tlengine_heads",
     "tlengine_metrics",
     "tlengine_probes",
     "tlengine_strategies",
@@ -98,6 +107,14 @@ def tlengine_probes() -> Iterable[ProbeSpec]:
         candidates=_svm_candidates,
         description="Linear SVM with the squared hinge.",
     )
+
+
+@hookimpl
+def tlengine_heads() -> Iterable[HeadSpec]:
+    """The heads for fine-tuning."""
+    from tlengine.finetuning import HEADS
+
+    yield from HEADS
 
 
 def _strategy(name: str, /, **settings: Any) -> Any:

@@ -25,6 +25,7 @@ __all__ = [
     "CacheLockTimeout",
     "CacheReadOnlyError",
     "CacheReadOnlyWarning",
+    "CutRefused",
     "DatasetError",
     "DecodeError",
     "DtypeError",
@@ -247,6 +248,12 @@ class BackboneError(TlengineError, ValueError):
     """A backbone that cannot be loaded or is not the one that is needed."""
 
     code = "backbone"
+
+
+class CutRefused(TlengineError):  # noqa: N818 - an answer, after which training goes on without the cut
+    """What a frozen part gives cannot be computed once, or not be kept: each step computes it anew."""
+
+    code = "cut-refused"
 
 
 class MissingPackageError(TlengineError, ImportError):

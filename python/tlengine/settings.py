@@ -19,7 +19,17 @@ from pathlib import Path
 from tlengine.cgroups import cpu_quota
 from tlengine.errors import InputError
 
-__all__ = ["bars", "cache_root", "expand_home", "flag", "hidden_bar", "num_threads", "thread_limit"]
+__all__ = [
+    "bars",
+    "cache_root",
+    "co2_intensity",
+    "expand_home",
+    "flag",
+    "hidden_bar",
+    "num_threads",
+    "thread_limit",
+    "watts_per_core",
+]
 
 _TRUE = {"1", "on", "yes", "true"}
 
@@ -157,6 +167,42 @@ def num_threads(requested: int | None = None) -> int:
             ) from None
         where = "TLENGINE_NUM_THREADS: "
     return _checked(requested, f"{where}the number of threads")
+
+
+def co2_intensity(grams: float | None = None) -> float | None:
+    """Grams of CO2e for a kilowatt-hour: ``grams``, else ``$TLENGINE_CO2_G_PER_KWH``; None where unknown.
+
+    Raises:
+        InputError: it is no number, below 0, or not finite.
+
+    >>> co2_intensity(380)
+    380.0
+    """
+    if grams is not None:
+        return _amount(grams, "co2_intensity", "grams for a kilowatt-hour")
+    return _amount(os.environ.get(name := "TLENGINE_CO2_G_PER_KWH"), name, "grams for a kilowatt-hour")
+
+
+def watts_per_core() -> float | None:
+    """``$TLENGINE_WATTS_PER_CORE``: what a busy core takes, where the user knows; None where not.
+
+    Raises:
+        InputError: it is no number, below 0, or not finite.
+    """
+    return _amount(os.environ.get(name := "TLENGINE_WATTS_PER_CORE"), name, "watts")
+
+
+def _amount(given: object, name: str, unit: str) -> float | None:
+    """A number from 0 on; None for an empty text or None."""
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return None
+    try:
+        found = math.nan if isinstance(given, bool) else float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise InputError(f"{name} is {given!r:.40}", hint=f"give {unit}, a number from 0 on")
+    return found
 
 
 def _checked(requested: int, name: str) -> int:

@@ -41,6 +41,8 @@ class ExtractionStats:
     precision: str = "float32"
     seconds_saved: float = 0.0
     """What the cached rows cost when they were first embedded."""
+    flops_per_row: float | None = None
+    """Operations of the network for a row; None where they were not counted."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -140,6 +140,18 @@ def test_the_same_command_goes_on_from_what_it_finds(tl, features, tmp_path):
     assert first[1] == second[1] == fresh[1]
 
 
+def test_time_that_is_over_before_a_seed_is_done_is_an_error(tl, features, tmp_path):
+    arguments = ("compare", features, "--strategies", "centroid", "--budgets", "5", "--seeds", "1")
+    code, _, err = tl(*arguments, "--out", tmp_path / "out", "--max-minutes", "1e-9")
+    assert code == 1
+    assert "no seed was done within 1e-09 minutes" in err
+    code, _, err = tl(*arguments, "--max-minutes", "0")
+    assert code == 2
+    assert "--max-minutes" in err
+    code, out, _ = tl(*arguments, "--max-minutes", "100", "--json", "--quiet")
+    assert (code, out["time"]["max_minutes"]) == (0, 100)
+
+
 def test_the_answer_is_printed_though_nothing_can_be_saved(tl, features, tmp_path, monkeypatch):
     from tlengine.evaluation import RunResult
 

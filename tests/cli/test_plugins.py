@@ -86,7 +86,7 @@ def test_list_and_show_know_every_kind(run: Run, plant: Plant, use: Use) -> None
     assert json.loads(run("show", "same", "--kind", "metrics", "--json")[1])["greater_is_better"] is True
     code, _, err = run("list", "networks")
     assert code == 2
-    assert "there are backbones, probes, strategies, metrics, exporters" in err
+    assert "there are backbones, probes, heads, strategies, metrics, exporters" in err
 
 
 def test_show(run: Run) -> None:
@@ -123,9 +123,24 @@ def test_check(run: Run, plant: Plant, use: Use) -> None:  # noqa: F811
     assert "hint: " in err
 
 
+def test_check_and_show_know_heads(run: Run) -> None:
+    code, out, _ = run("check", "attention-pool", "linear", "--json")
+    checks = json.loads(out)["checks"]
+    assert code == 0
+    assert {check["head"] for check in checks} == {"attention-pool", "linear"}
+    assert all(check["ok"] for check in checks)
+    document = json.loads(run("show", "mlp", "--json")[1])
+    assert (document["kind"], document["input"]) == ("head", "row")
+    assert document["settings"] == {"hidden": 512, "dropout": 0.1}
+    assert json.loads(run("--json")[1])["heads"] == ["attention-pool", "cosine", "linear", "mlp"]
+
+
 def test_new(run: Run, tmp_path: Path) -> None:
     code, out, err = run("new", "mynet", "--into", tmp_path)
     assert code == 0
     assert Path(out.strip()) == tmp_path / "tlengine-mynet"
     assert "tlengine plugins check mynet" in err
     assert (tmp_path / "tlengine-mynet" / "tlengine_mynet.py").exists()
+    code, out, _ = run("new", "mine", "--into", tmp_path, "--kind", "head")
+    assert code == 0
+    assert "tl.HeadSpec" in (Path(out.strip()) / "tlengine_mine.py").read_text()

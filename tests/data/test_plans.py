@@ -141,13 +141,70 @@ def test_tasks_go_out_seed_by_seed_and_budget_by_budget():
     assert places == [(s, b, f) for s in (0, 1) for b in (5, "all") for f in range(5) for _ in range(3)]
 
 
+@settings(max_examples=20, deadline=None)
+@given(plans(), st.sampled_from([3, "all"]), st.integers(2, 4))
+def test_inner_folds_of_another_number_hold_out_the_same_rows_once(plan, budget, folds):
+    """So that what they show is of the same rows as the folds that hyper-parameters are chosen by."""
+    whole = plan.roles(task(budget))
+    parts = plan.inner_parts(task(budget), folds)
+    assert len(parts) <= folds
+    roles = [plan.roles(task(budget, part=part)) for part in parts]
+    held = np.concatenate([r.test for r in roles]) if roles else np.zeros(0)
+    assert len(np.unique(held)) == len(held)
+    assert set(held) <= set(whole.train if whole.select is None else whole.select)
+    assert len(held) or not len(whole.held)
+    for r in roles:
+        assert set(r.train) == set(whole.train) - set(r.test)
+        assert whole.select is not None or set(plan.units[r.train]).isdisjoint(plan.units[r.test])
+
+
+def test_equal_rows_have_equal_inner_folds_of_any_number():
+    y, splits = np.arange(100) % 2, np.array(["train"] * 80 + ["test"] * 20)
+    plan = make_resamples(y, splits=splits, seeds=2)
+    assert plan.inner_parts(task("all"), 3) == ("inner:0/3", "inner:1/3", "inner:2/3")
+    for part in plan.inner_parts(task("all"), 3):
+        one, two = (plan.roles(task("all", seed, part=part)) for seed in (0, 1))
+        assert np.array_equal(one.test, two.test)
+    three = [len(plan.roles(task("all", part=f"inner:{i}/3")).test) for i in range(3)]
+    assert (sum(three), min(three) >= 24) == (80, True)
+    assert len(plan.roles(task("all", part="inner:0")).test) == 16, "without a number, as the plan has it"
+
+
+def test_select_rows_are_the_one_inner_part_at_all():
+    splits = np.array(["train"] * 20 + ["select"] * 10 + ["test"] * 10)
+    plan = make_resamples(np.arange(40) % 2, splits=splits)
+    assert plan.inner_parts(task("all"), 3) == ("inner:0/3",)
+    roles = plan.roles(task("all", part="inner:0/3"))
+    assert (roles.train.tolist(), roles.test.tolist()) == (list(range(20)), list(range(20, 30)))
+    with pytest.raises(InputError, match="no part 'inner:1/3'"):
+        plan.roles(task("all", part="inner:1/3"))
+
+
+def test_inner_folds_are_tasks_after_the_fits_of_the_largest_budget():
+    """The first fold of all strategies before the second of any, seed by seed."""
+    plan = make_resamples(np.arange(90) % 3, seeds=2, kind="holdout")
+    pairs = {"net": ["probe", "tune", "lora"], "raw": ["raw"]}
+    found = list(plan.tasks(pairs, [5, "all"], {"tune": 2, "lora": 3}))
+    assert len(found) == 2 * (2 * 4 + 5)
+    told = [(t.strategy, t.budget, t.part) for t in found[8:13]]
+    assert told == [
+        ("tune", "all", "inner:0/2"), ("lora", "all", "inner:0/3"), ("tune", "all", "inner:1/2"),
+        ("lora", "all", "inner:1/3"), ("lora", "all", "inner:2/3"),
+    ]  # fmt: skip
+    assert all(t.part == "fit" for t in found[:8])
+    assert [t.seed for t in found] == [0] * 13 + [1] * 13
+
+
 @pytest.mark.parametrize("wrong", [{"seed": 5}, {"fold": 7}])
 def test_a_resample_that_is_not_there_is_an_error(wrong):
     with pytest.raises(InputError, match="no resample of seed"):
         make_resamples(np.arange(90) % 3).roles(task(**wrong))
 
 
-@pytest.mark.parametrize("part", ["inner:5", "inner:", "inner:-1", "outer:0", "fit:0"])
+@pytest.mark.parametrize(
+    "part",
+    ["inner:5", "inner:", "inner:-1", "outer:0", "fit:0", "inner:3/3", "inner:0/1", "inner:0/", "inner:0/x"],
+)
 def test_a_part_that_is_not_there_is_an_error(part):
     with pytest.raises(InputError, match="no part"):
         make_resamples(np.arange(90) % 3).roles(task(part=part))

@@ -46,11 +46,13 @@ def setup_of(
     splits: Any = None,
     controls: Mapping[str, np.ndarray] | None = None,
     view: Mapping[str, Any] | None = None,
+    kind: Any = None,
+    folder: Path | None = None,
     **ground: Any,
 ) -> Setup:
     """A run on the features ``net`` and on arrays for controls, each with the strategies that read it."""
     keys = content_digests(X)
-    plan = make_resamples(y, seeds=seeds, keys=keys, groups=groups, splits=splits)
+    plan = make_resamples(y, seeds=seeds, keys=keys, groups=groups, splits=splits, kind=kind)
     views = {"net": RunView(name="net", X=X, backbone="net", **(view or {}))}
     views |= {name: RunView(name=name, X=array) for name, array in (controls or {}).items()}
     facts = {"units": plan.units, "digests": keys, "groups": groups, **ground}
@@ -58,6 +60,7 @@ def setup_of(
         ground=Ground(codes=plan.codes, classes=np.asarray(plan.classes), **facts),
         views=views,
         plan=plan,
+        folder=folder,
         strategies={
             name: strategy if isinstance(strategy, Chosen) else Chosen(name=name, strategy=strategy)
             for name, strategy in strategies.items()

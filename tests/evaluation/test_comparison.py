@@ -11,6 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from torch import nn
 
 import tlengine as tl
+from tests.evaluation.trained import Trained, spec
 from tlengine.data import load_dataset
 from tlengine.errors import BackboneError, InputError, LabelError, TlengineWarning, UnknownNameError
 from tlengine.evaluation import check_document, compare
@@ -42,6 +43,23 @@ def convolutions(name, seed):
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Conv2d(3, 6, 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten())
     return tiny(name, net)
+
+
+def test_a_gain_over_a_network_that_was_still_learning_is_not_claimed(digit_images):
+    """The fits say so themselves, and it goes through the journal to the sentence."""
+    found = []
+    for still in (False, True):
+        scratch = spec("scratch", Trained(steps=1, inner_tasks=0, under_trained=still), "control")
+        run = compare(
+            digit_images, tiny(), strategies=["probe"], controls=[scratch], budgets=["all"], seeds=3,
+            progress=False,
+        )  # fmt: skip
+        found.append(run)
+        (told,) = run.document["verdict"]["controls"]
+        assert (told["control"], told["under_trained"]) == ("scratch", still)
+        assert told["p_value"] < 0.05 < told["effect"]
+    assert [run.verdict.outcome for run in found] == ["positive", "undecided"]
+    assert "the control scratch was not trained to the end" in found[1].verdict.answer
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,14 @@ import pytest
 
 from tests.evaluation.fragile import Closes, Kills, Opens
 from tests.evaluation.machinery import assert_same, clouds, files_in, setup_of, tasks_for
+from tests.evaluation.pictures import tiny
+from tests.evaluation.trained import Borrows, Trained, sentences, spec
 from tests.plugins.conftest import Plant, plant  # noqa: F401 - a fixture
+from tlengine.data.dataset import Dataset
 from tlengine.errors import InputError, ResourceError
 from tlengine.evaluation import compare
 from tlengine.evaluation.executors import Here, Processes, resolve_executor
+from tlengine.evaluation.running import tasks_of
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.strategies import (
     CentroidStrategy,
@@ -29,6 +33,7 @@ from tlengine.evaluation.strategies import (
 )
 from tlengine.plugins import as_probe_spec
 from tlengine.plugins.contracts import Record
+from tlengine.settings import thread_limit
 
 X, CODES = clouds(60)
 
@@ -120,6 +125,51 @@ def test_a_process_that_dies_costs_its_task_one_retry(tmp_path: Path) -> None:
             assert record.key == setup.key(record.task)
         else:
             assert_same(record, here[record.task])
+
+
+def contents_setup(**strategies: Any) -> Setup:
+    texts, codes = sentences(60)
+    return setup_of(X, codes, strategies, kind="holdout", seeds=2, contents=texts, rows=np.arange(60))
+
+
+def test_a_process_that_dies_while_it_trains_costs_its_task_one_retry(tmp_path: Path) -> None:
+    """Contents go with a retry, too; what dies each time is a failure, fit by fit."""
+    setup = contents_setup(once=Trained(dies=str(tmp_path / "mark")), always=Trained(dies=""))
+    tasks = [
+        task for task in tasks_of(setup, ["net"], [5])
+        if task.seed == 0 and (task.strategy == "once" or task.part == "inner:1/3")
+    ]  # fmt: skip
+    records = {record.task: record for record in Processes(1).run(setup, tasks)}
+    assert len(records) == len(tasks) == 4 + 1
+    alive = [task for task in tasks if task.strategy == "once"]
+    here = {record.task: record for record in Here().run(setup, alive)}
+    for task, record in records.items():
+        if task.strategy == "always":
+            assert record.error == "the process that ran it died"
+        else:
+            assert_same(record, here[task])
+
+
+def test_each_fit_has_its_share_of_the_threads_whatever_is_left_to_run() -> None:
+    """Sums of a network depend on it: a run that goes on with one task gives what all at once would."""
+    setup = contents_setup(net=Trained(inner_tasks=0))
+    one = tasks_of(setup, ["net"], [5])[:1]
+    with thread_limit(4):
+        threads = [next(iter(place.run(setup, one))).facts["threads"] for place in (Here(), Processes(2))]
+    assert threads == [4, 2]
+
+
+def test_a_backbone_of_the_users_goes_to_other_processes_with_its_weights(digit_images: Dataset) -> None:
+    """Each fit has a copy of its own: zeroing its weights changes no other's."""
+    found = []
+    for executor in (Here(), Processes(1)):
+        run = compare(
+            digit_images, tiny(), strategies=[spec("net", Borrows(inner_tasks=0))], controls=(), budgets=[5],
+            seeds=2, executor=executor, progress=False,
+        )  # fmt: skip
+        assert [failed["step"] for failed in run.document["failed"]] == ["refit"]
+        found.append(run)
+    assert found[0].results == found[1].results
 
 
 class OfTheTest(CentroidStrategy):

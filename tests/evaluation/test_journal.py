@@ -1,6 +1,7 @@
 """What was fitted is taken up again; what is torn, edited or foreign never is."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.running import run_all
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.strategies import CentroidStrategy, RidgeStrategy
-from tlengine.plugins.contracts import HeldOut, Record, Task
+from tlengine.plugins.contracts import Energy, HeldOut, Record, Task
 
 X, CODES = clouds(60)
 
@@ -81,6 +82,7 @@ def test_numbers_survive_to_the_last_bit(tmp_path: Path) -> None:
         "labels": 7, "calibration": 1 / 7, "held": HeldOut(rows=3, accuracy=2 / 3, log_loss=0.1),
         "chosen": {"C": 0.1, "k": [1, 2]}, "converged": False, "flops": 1e9, "nbytes": 3,
         "train_accuracy": 1 / 3, "seconds": 0.1, "cpu_seconds": 0.2, "peak_bytes": 5, "predict_seconds": 1e-7,
+        "gpu_seconds": 1 / 7, "energy": Energy(joules=1 / 3, source="model"),
     }  # fmt: skip
     scores = np.array([[1 / 3, -np.inf], [1e-30, 3]], np.float32)
     given = Record(task=task, key="0" * 32, scores=scores, kind="votes", **facts)
@@ -91,6 +93,22 @@ def test_numbers_survive_to_the_last_bit(tmp_path: Path) -> None:
     assert_same(read, given)
     assert read.scores is not None
     assert all(getattr(read, name) == value for name, value in facts.items())
+    assert (given.taken_up, read.taken_up) == (False, True), "who reads it did not pay for it"
+
+
+def test_a_line_without_energy_is_taken_up_without_it(tmp_path: Path) -> None:
+    """Journals of builds that did not measure it."""
+    task = Task(view="a", strategy="s", budget=5, seed=1, fold=2)
+    journal = FileJournal(tmp_path)
+    journal.add(Record(task=task, key="0" * 32, scores=np.zeros((1, 2), np.float32)))
+    journal.close()
+    facts = json.loads(lines(tmp_path)[0])["record"]
+    del facts["energy"], facts["gpu_seconds"]
+    body = json.dumps(facts, sort_keys=True)
+    digest = hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
+    write(tmp_path, [json.dumps({"record": facts, "sum": digest}).encode() + b"\n"])
+    read = records_in(tmp_path)["0" * 32]
+    assert (read.energy, read.gpu_seconds) == (None, None)
 
 
 def test_a_journal_without_a_folder_keeps_failures_too() -> None:

@@ -1,10 +1,12 @@
 """The model to keep is fitted on every labelled row, with the way that was picked most often."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis as LDA  # noqa: N817
 
-from tests.evaluation.made import fitted, setup_of
+from tests.evaluation.made import fitted, held, setup_of
 from tlengine.data.resamples import make_resamples
 from tlengine.errors import TlengineWarning
 from tlengine.evaluation import Model, compare
@@ -76,6 +78,30 @@ def test_an_estimator_is_refitted_by_itself_not_by_a_copy_of_the_users(digits):
     assert not hasattr(mine, "classes_")
     alone = LDA(solver="lsqr", shrinkage=0.1).fit(X.astype(np.float32), y)
     assert (run.model.estimator.predict(X) == alone.predict(X)).all()
+
+
+class Bare(RidgeStrategy):
+    """One whose inner folds are tasks."""
+
+    inner_tasks = 3
+
+    def fit(self, view, roles, *, seed=0, folder=None):
+        found = super().fit(view, roles, seed=seed)
+        found.held_out = None
+        return found
+
+
+def test_what_holds_nothing_out_is_calibrated_as_its_fits_were(digits):
+    """By the mean of what their inner folds showed, not by 1."""
+    X, y = digits
+    setup = setup_of(X, make_resamples(y, seeds=2, kind="holdout"), [("bare", Bare())])
+    (cell,) = fitted(setup, ["all"])
+    assert refit(cell, "features").calibration["value"] == 1.0, "nothing was held out"
+    records = {
+        place: replace(r, calibration=2.0 ** place[0], held=held(0.9)) for place, r in cell.records.items()
+    }
+    found = refit(replace(cell, records=records), "features")
+    assert found.calibration["value"] == pytest.approx(2**0.5)
 
 
 class Counted(RidgeStrategy):

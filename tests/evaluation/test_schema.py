@@ -40,15 +40,22 @@ def test_a_run_fits(document):
 
 @pytest.mark.parametrize("name", _OBJECTS)
 def test_every_part_and_key_is_needed(document, name):
+    *way, last = name.split(".")
+
+    def owner(of):
+        for step in way:
+            of = of[step]
+        return of
+
     broken = copy.deepcopy(document)
-    del broken[name]
+    del owner(broken)[last]
     with pytest.raises(RunFormatError, match=f"here: {name} "):
         check_document(broken, "here")
     for key, kinds in _OBJECTS[name].items():
         if type(None) in kinds:
             continue
         broken = copy.deepcopy(document)
-        broken[name][key] = None
+        owner(broken)[last][key] = None
         with pytest.raises(RunFormatError, match=rf"here: {name}\.{key} is None"):
             check_document(broken, "here")
 

@@ -121,3 +121,51 @@ def test_labels_and_budgets_share_a_sentence():
         "50 labels per class come within one point of the final balanced accuracy, and transfer helps up to "
         "20 labels per class."
     )
+
+
+SCRATCH = {"control": "scratch", "effect": 0.3, "p_adjusted": 0.001, "under_trained": True}
+WITH_SCRATCH = {**SPOKEN, "scratch": "training from scratch"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (
+            {},
+            "It beats the controls trained to the end, raw and stats: by 10.0 points (+5.0 to +15.0) against "
+            "a probe on statistics; training from scratch was not.",
+        ),
+        (
+            {"controls": [STATS, SCRATCH]},
+            "It beats the control trained to the end, stats: by 10.0 points (+5.0 to +15.0) against a probe "
+            "on statistics; training from scratch was not.",
+        ),
+        (
+            {"outcome": "none", "effect": 0.001, "low": -0.01, "high": 0.012, "margin": 0.011,
+             "helps_up_to": None, "controls": [{**STATS, "effect": 0.001}, SCRATCH]},
+            "Transfer makes no difference against a probe on statistics: +0.1 points (-1.0 to +1.2); any "
+            "difference is below 1.1 points; training from scratch was not trained to the end.",
+        ),
+        (
+            {"outcome": "undecided", "control": "scratch", "effect": 0.3, "low": 0.2, "high": 0.4,
+             "margin": None, "helps_up_to": None, "controls": [SCRATCH]},
+            "Whether transfer helps is open, for the control scratch was not trained to the end: +30.0 "
+            "points (+20.0 to +40.0) against training from scratch.",
+        ),
+        (
+            {"outcome": "negative", "control": "scratch", "effect": -0.3, "low": -0.4, "high": -0.2,
+             "helps_up_to": None, "under_trained": [], "controls": [STATS, {**SCRATCH, "effect": -0.3}]},
+            "Transfer is negative: it is 30.0 points worse than training from scratch (-40.0 to -20.0).",
+        ),
+    ],
+)  # fmt: skip
+def test_a_control_that_was_not_trained_to_the_end_is_never_said_to_be_beaten(changed, expected):
+    found = answer(
+        facts(**{"controls": [RAW, STATS, SCRATCH], "under_trained": ["scratch"]} | changed), WITH_SCRATCH
+    )
+    assert found == f"{USE}. {expected}"
+
+
+def test_what_was_cut_ends_the_answer():
+    note = "Networks were trained for 40 % of their steps, to fit in 10 minutes"
+    assert answer(facts(notes=[note]), SPOKEN).endswith(f" against a probe on statistics. {note}.")

@@ -1,6 +1,7 @@
 """From made-up cells to an answer: every outcome, what it hangs on, and up to which budget."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -387,3 +388,65 @@ def test_the_interval_of_a_contested_choice_over_folds_is_longer(rows: int, othe
     assert found.accuracy == alone.value
     ratio = (found.accuracy_high - found.accuracy_low) / (alone.high - alone.low)
     assert ratio == pytest.approx(1.3 if longer else 1.0)
+
+
+def under_trained(world, control):
+    """Says of one of a control's fits that its training loss was still falling."""
+    cell = next(cell for cell in world.cells if cell.strategy == control)
+    place = next(iter(cell.records))
+    cell.records[place] = replace(cell.records[place], facts={"under_trained": True})
+
+
+def test_a_gain_over_what_was_not_trained_to_the_end_is_no_claim_and_the_others_decide():
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    world.control("scratch", 0.85, 0.85, luck=2, view="net", backbone="net")
+    under_trained(world, "scratch")
+    found = verdict(world)
+    assert (found.outcome, found.control, found.under_trained) == ("positive", "raw", ["scratch"])
+    assert "beats the control trained to the end, raw: by" in found.answer
+    assert found.answer.rstrip(".").endswith("; scratch was not")
+    assert [c["under_trained"] for c in found.controls] == [False, True]
+    assert found.by_budget[0]["outcome"] == "positive"
+    assert found.by_budget[0]["under_trained"] == ["scratch"]
+
+
+def test_with_no_other_control_a_gain_over_it_is_refused():
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    world.control("scratch", 0.5, 0.5, luck=2, view="net", backbone="net")
+    assert verdict(world).outcome == "positive", "trained to the end, it counts"
+    under_trained(world, "scratch")
+    found = verdict(world)
+    assert (found.outcome, found.helps_up_to, found.margin) == ("undecided", None, None)
+    assert found.settled_by == "scratch trained for longer"
+    assert "the control scratch was not trained to the end: +" in found.answer
+
+
+def test_a_loss_to_what_was_not_trained_to_the_end_is_negative_all_the_same():
+    """It would win by more."""
+    world = World.of()
+    world.add("probe", 0.7, 0.7)
+    world.control("raw", 0.5, 0.5, luck=1)
+    world.control("scratch", 0.9, 0.9, luck=2, view="net", backbone="net")
+    under_trained(world, "scratch")
+    found = verdict(world)
+    assert (found.outcome, found.control, found.under_trained) == ("negative", "scratch", [])
+
+
+def test_another_control_that_is_not_beaten_still_leaves_it_open():
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    world.control("stats", 0.88, 0.88, luck=2)
+    world.control("scratch", 0.5, 0.5, luck=1, view="net", backbone="net")
+    under_trained(world, "scratch")
+    found = verdict(world)
+    assert (found.outcome, found.control) == ("undecided", "stats")
+
+
+def test_what_was_cut_is_a_note_of_the_verdict():
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    found = judge(world.cells, ["all"], world.plan.units, SPOKEN, ["Time was over"])[0]
+    assert (found.notes, found.answer.endswith(". Time was over.")) == (["Time was over"], True)

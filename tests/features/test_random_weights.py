@@ -320,3 +320,86 @@ def test_a_network_that_cannot_be_copied_says_so() -> None:
     with pytest.raises(BackboneError, match="cannot be copied") as caught:
         Backbone(module, preprocess=prep, modality="image", name="mine").copy()
     assert "copy.deepcopy" in str(caught.value.hint)
+
+
+def _sevens(module: nn.Module, seed: int) -> None:
+    """Fills the attention's output and ``gamma`` alone."""
+    for name, parameter in module.named_parameters():
+        if name in ("attention.out_proj.weight", "gamma"):
+            nn.init.normal_(parameter, mean=7.0 + seed)
+
+
+def test_initialise_comes_before_the_general_rules_which_fill_the_rest() -> None:
+    one, other = (random_backbone(trained(Patches(), initialise=_sevens), seed=seed) for seed in (0, 5))
+    drawn = dict(one.module.named_parameters())
+    assert drawn["attention.out_proj.weight"].mean() == pytest.approx(7, abs=0.6)
+    assert dict(other.module.named_parameters())["gamma"].mean() == pytest.approx(12, abs=1.5)
+    assert drawn["mix"].abs().max() <= 8**-0.5
+    assert one.how_drawn == {
+        "initialise": ("gamma", "attention.out_proj.weight"),
+        "reset": (
+            "patches.weight",
+            "patches.bias",
+            "attention.in_proj_weight",
+            "attention.in_proj_bias",
+            "attention.out_proj.bias",
+        ),
+        "name": ("cls_token", "pos_embed", "out_bias", "mix"),
+    }
+    again = random_backbone(trained(Patches(), initialise=_sevens))
+    assert again.fingerprint == one.fingerprint
+
+
+def test_how_weights_were_drawn_is_told() -> None:
+    bb = trained(Patches())
+    assert not bb.how_drawn
+    drawn = random_backbone(bb).how_drawn
+    assert set(drawn) == {"reset", "name"}
+    names = [name for name, _ in bb.module.named_parameters()]
+    assert sorted(name for found in drawn.values() for name in found) == sorted(names)
+    assert drawn["name"] == ("cls_token", "pos_embed", "gamma", "out_bias", "mix")
+
+
+def test_an_initialise_that_reaches_all_calls_no_reset() -> None:
+    def ones(module: nn.Module, seed: int) -> None:
+        for parameter in module.parameters():
+            parameter.fill_(1.0)
+
+    bb = Backbone(_failing(), preprocess=PREPROCESS, modality="image", name="mine", initialise=ones)
+    other = random_backbone(bb)
+    assert all(bool((one == 1).all()) for one in other.module.parameters())
+    assert set(other.how_drawn) == {"initialise"}
+
+
+def test_an_initialise_that_does_nothing_leaves_nothing_trained() -> None:
+    bb = trained(normalised(), initialise=lambda module, seed: None)
+    other = random_backbone(bb)
+    assert other.fingerprint == random_backbone(trained(normalised())).fingerprint
+    assert set(other.how_drawn) == {"reset"}
+
+
+def test_statistics_are_reset_after_initialise() -> None:
+    first: Any = random_backbone(trained(normalised(), initialise=_sevens)).module[0]  # type: ignore[index]
+    assert first.running_mean.tolist() == [0] * 3
+
+
+def _raises(module: nn.Module, seed: int) -> None:
+    raise ValueError("no scheme")
+
+
+def _widens(module: nn.Module, seed: int) -> None:
+    module.register_parameter("mix", nn.Parameter(torch.zeros(9, 9)))
+
+
+@pytest.mark.parametrize(
+    ("initialise", "message"),
+    [
+        (_raises, "cannot be initialised: ValueError: no scheme"),
+        (_widens, "another network after initialise: mix changed"),
+    ],
+)
+def test_an_initialise_that_fails_is_named(
+    initialise: Callable[[nn.Module, int], None], message: str
+) -> None:
+    with pytest.raises(BackboneError, match=message):
+        random_backbone(trained(Patches(), initialise=initialise))

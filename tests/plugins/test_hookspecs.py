@@ -81,6 +81,25 @@ def test_hook_tlengine_probes(plant: Plant, use: Use) -> None:
     assert registry.resolve_probe("lda").estimator(C=2) == {"C": 2}
 
 
+def test_hook_tlengine_heads(plant: Plant, use: Use) -> None:
+    use(
+        plant(
+            "tlengine-deep",
+            "import tlengine as tl\n"
+            "@tl.hookimpl\n"
+            "def tlengine_heads():\n"
+            "    build = lambda dim, classes, *, depth=2: (dim, classes, depth)\n"
+            "    yield tl.HeadSpec(name='deep', build=build)\n",
+        )
+    )
+    assert list(registry.heads()) == ["deep"]
+    assert registry.resolve_head("deep").build(8, 3, depth=4) == (8, 3, 4)
+    assert registry.resolve_head("deep").settings == {"depth": 2}
+    assert registry.origin("deep", "head") == "tlengine-deep (tlengine-deep 1.0)"
+    with pytest.raises(UnknownNameError, match="no head is named 'dep'"):
+        registry.resolve_head("dep")
+
+
 STRATEGIES = """
 import tlengine as tl
 

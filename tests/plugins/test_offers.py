@@ -18,6 +18,7 @@ from tlengine.plugins.offers import KINDS
 MAKES = {
     "backbone": "tl.BackboneSpec(name={!r}, modality='image', embedding_dim=2, load=print, preprocess=str)",
     "probe": "tl.ProbeSpec(name={!r}, estimator=dict)",
+    "head": "tl.HeadSpec(name={!r}, build=lambda dim, classes: None)",
     "strategy": "tl.StrategySpec(name={!r}, make=dict)",
     "metric": "tl.MetricSpec(name={!r}, score=max)",
     "exporter": "tl.ExporterSpec(name={!r}, suffix='.a', render=str)",

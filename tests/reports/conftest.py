@@ -68,6 +68,53 @@ def _fits():
     return found
 
 
+def _spent(seconds, **more):
+    known = {"seconds": seconds, "cpu_seconds": 2 * seconds, "gpu_seconds": None, "flops": None}
+    return {**known, "peak_bytes": 3_000_000, "joules": 10 * seconds, "source": "model", **more}
+
+
+def _costs():
+    """What one model takes; what reads features has its rows embedded."""
+    beside = {"embedding_seconds": 2.0, "embedding_flops": 4e9, "embedding_joules": 20.0}
+    return [
+        {
+            "backbone": backbone,
+            "strategy": strategy,
+            "role": role,
+            "budget": budget,
+            "labels": labels,
+            "fits": 5,
+            "taken_up": 0,
+            **_spent(0.25 * (1 + rank)),
+            **beside,
+            "embedding_source": "model",
+        }
+        for budget, labels in BUDGETS.items()
+        for rank, (backbone, strategy, role) in enumerate(CELLS)
+    ]
+
+
+def _fronts():
+    """The cheapest point at each value stands on the front; others behind it in every way."""
+    points = []
+    for at, (budget, labels) in enumerate(BUDGETS.items()):
+        for rank, (backbone, strategy, role) in enumerate(CELLS):
+            cell = {"backbone": backbone, "strategy": strategy, "role": role, "budget": budget}
+            value, cost = 0.89 - 0.1 * rank + 0.02 * at, labels * (1 + rank)
+            ends = {
+                "low": value - 0.03,
+                "high": value + 0.03,
+                "cost_low": 0.7 * cost,
+                "cost_high": 1.3 * cost,
+            }
+            standing = ("front", "undecided", "dominated", "dominated")[rank]
+            points.append(
+                {**cell, "value": value, "cost": cost, **ends, "source": "model", "standing": standing}
+            )
+    axes = ("labels", "seconds", "joules")
+    return [{"axis": axis, "metric": "balanced_accuracy", **point} for axis in axes for point in points]
+
+
 def _verdict(answer):
     control = {"control": "raw", "control_backbone": "raw", "effect": 0.2, "p_value": 0.0004}
     outcomes = {5: "positive", 20: "positive", "all": "undecided"}
@@ -234,9 +281,26 @@ def make_document(classes=("cat", "dog", "emu"), name="pets", previews=None):
         "conflicts": [{"ids": ["p.jpg", "q.jpg"], "labels": ["cat", "dog"]}],
         "costs": {
             "stages": [
-                {"stage": "extract", "what": "net", "seconds": 12.0},
-                {"stage": "judge", "what": "", "seconds": 0.1},
+                {"stage": "extract", "what": "net", **_spent(12.0)},
+                {"stage": "judge", "what": "", **_spent(0.1)},
             ],
+            "strategies": _costs(),
+            "totals": {**_spent(14.2), "co2e_grams": None, "co2_intensity": None, "error": 0.3},
+            "energy": {
+                "watts_per_core": 5.0,
+                "notes": ["no counter"],
+            },
+            "saved": {
+                "rows": 300,
+                "rows_seconds": 31.5,
+                "prefix_rows": 0,
+                "prefix_seconds": 0.0,
+                "fits": 0,
+                "fits_seconds": 0.0,
+                "flops": None,
+                "seconds": 31.5,
+            },
+            "fronts": _fronts(),
             "extraction": [
                 {
                     "backbone": "net",

@@ -24,6 +24,32 @@ def test_what_was_taken_up_is_counted(document):
     assert costs(document)["fits"] == "60 fits."
 
 
+def test_what_reuse_saved_is_told_by_kind(document):
+    assert costs(document)["saved"] == "Reused: 300 embeddings; that saved 31.5 s."
+    document["costs"]["saved"].update(prefix_rows=64, fits=2, seconds=75.0, flops=2.5e12)
+    found = costs(document)["saved"]
+    assert found == (
+        "Reused: 300 embeddings, 64 inputs of trainable parts, 2 fits; that saved 1 min 15 s and 2,500 GFLOP."
+    )
+    document["costs"]["saved"].update(rows=0, prefix_rows=0, fits=0)
+    assert costs(document)["saved"] == ""
+
+
+def test_energy_has_its_source_its_error_and_two_digits_without_a_counter(document):
+    document["costs"]["totals"]["joules"] = 1234.5
+    told = costs(document)["energy"].replace("\u202f", " ")
+    assert told == (
+        "Energy: 1,200 J, ± 30 %, a model: CPU seconds at 5 W for each core (no counter); "
+        "CO₂e not known, for the grid's intensity is not."
+    )
+    document["costs"]["totals"].update(source="counter", co2e_grams=0.13, co2_intensity=380.0)
+    told = costs(document)["energy"]
+    assert "1,234 J" in told
+    assert told.endswith("all that ran on it included; 0.13 g CO₂e at 380 g/kWh.")
+    document["costs"]["totals"].update(joules=None, source="none")
+    assert costs(document)["energy"] == "Energy: not known."
+
+
 def test_what_a_sample_took(document):
     assert costs(document)["embedding"] == []
     document["costs"]["extraction"][0].update(embedded=200, cached=100, seconds=1.5)

@@ -157,7 +157,7 @@ def test_many_classes_become_a_list_of_confusions(n):
 
 def test_one_budget_has_a_table_and_no_curve(document):
     document["configuration"]["budgets"] = ["all"]
-    assert "<polyline" not in render_html(document)
+    assert '<polyline class="series"' not in render_html(document)
 
 
 def test_a_run_without_a_control_renders(document):

@@ -1,7 +1,7 @@
 """The conformance kit: it passes what keeps the promises, and names what does not."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,59 @@ def _drifts(pool: Pool, rows: torch.Tensor) -> torch.Tensor:
     return rows
 
 
+class Deep(torch.nn.Module):
+    """(n, 3, 8, 8) to (n, 12) by two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Conv2d(3, 3, 2, 2)
+        self.pool = torch.nn.AdaptiveAvgPool2d(2)
+        self.last = torch.nn.Linear(12, 12)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.last(self.pool(self.first(images)).flatten(1))
+        return out
+
+
+def _deep_load(device: str) -> torch.nn.Module:
+    return Deep().eval().to(device)
+
+
+def _deep(**parts: Any) -> BackboneSpec:
+    return replace(GOOD, load=_deep_load, **parts)
+
+
+def _ones(module: torch.nn.Module, seed: int) -> None:
+    for parameter in module.parameters():
+        parameter.fill_(1.0)
+
+
+def _draws(module: torch.nn.Module, seed: int) -> None:
+    for parameter in module.parameters():
+        parameter.normal_()
+
+
+def _stacks(samples: Sequence[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(samples))
+
+
+class Jitter:
+    """A collate that describes itself and is random."""
+
+    def __call__(self, samples: Sequence[Any]) -> torch.Tensor:
+        return _stacks(samples) + np.random.default_rng().random()
+
+    def describe(self) -> str:
+        return "jitter"
+
+
+def _in_place(samples: Sequence[Any]) -> torch.Tensor:
+    for sample in samples:
+        sample *= 0.5
+    return _stacks(samples)
+
+
 class Bare:
     """A preprocessing that does not describe itself."""
 
@@ -81,6 +134,11 @@ BAD: dict[str, BackboneSpec] = {
     "independent_of_batch": _changed(lambda pool, rows: rows - rows.mean(dim=0)),
     "tells_samples_apart": _changed(lambda pool, rows: torch.ones_like(rows)),
     "fingerprint": replace(GOOD, load=_random_load),
+    "blocks": _deep(blocks=[["last"], ["first"]]),
+    "tokens": _deep(tokens="last"),
+    "lora_targets": _deep(lora_targets=["pool"]),
+    "initialise": _deep(initialise=_ones),
+    "collate": _deep(collate=Jitter()),
 }
 
 
@@ -167,6 +225,45 @@ def test_a_preprocess_that_reads_a_file_in_secret_is_named() -> None:
 def _reads(image: Any) -> Any:
     with open("size.txt") as file:
         return image.resize((int(file.read()),) * 2)
+
+
+PARTS: dict[str, Any] = {
+    "blocks": [["first"], ["last"]],
+    "tokens": "first",
+    "lora_targets": ["last"],
+    "initialise": _draws,
+    "collate": _stacks,
+}
+
+
+def test_parts_that_are_as_they_are_said_to_be_pass() -> None:
+    faults = {name: fault for name, fault in backbone_checks(_deep(**PARTS)) if fault}
+    assert not faults.keys() & PARTS.keys(), faults
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"blocks": [["last"], ["first"]]}, "last of block 0 is called after first of block 1"),
+        ({"blocks": [["first"]]}, "has last.weight in no block"),
+        ({"tokens": "body"}, "has no submodule 'body'"),
+        ({"tokens": "last"}, "has (4, 12) at 'last'"),
+        ({"lora_targets": ["query"]}, "no submodule for the lora target 'query'"),
+        ({"initialise": _ones}, "two seeds give the same network"),
+        ({"initialise": lambda module, seed: None}, "initialise fills no parameter"),
+        ({"collate": Jitter()}, "the batch is another one the second time"),
+        ({"collate": _in_place}, "collate changes the samples in place"),
+    ],
+)
+def test_each_part_that_is_not_as_said_is_named(parts: dict[str, Any], message: str) -> None:
+    (word,) = parts
+    assert message in str(dict(backbone_checks(_deep(**parts)))[word])
+
+
+def test_a_collate_that_cannot_be_described_ends_the_checks() -> None:
+    faults = [fault for _, fault in backbone_checks(_deep(collate=lambda samples: _stacks(samples))) if fault]
+    assert "collate" in faults[-1]
+    assert len(faults) == 2, "it cannot be pickled, either"
 
 
 def test_every_check_is_tried() -> None:

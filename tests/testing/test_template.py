@@ -1,5 +1,6 @@
 """The plugin to start from works as it is written, and the documentation shows it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,18 +8,22 @@ from pathlib import Path
 
 import pytest
 
+import tlengine
 from tlengine.errors import InputError
 from tlengine.testing import write_plugin
+from tlengine.testing.template import TEMPLATES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 
 
-def test_the_new_plugin_passes_its_own_tests(tmp_path: Path) -> None:
-    folder = write_plugin("my-net", tmp_path)
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_the_new_plugin_passes_its_own_tests(tmp_path: Path, kind: str) -> None:
+    folder = write_plugin("my-net", tmp_path, kind)
+    path = folder, Path(tlengine.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
         cwd=folder,
-        env={"PYTHONPATH": str(folder), "PATH": ""},
+        env={"PYTHONPATH": os.pathsep.join(map(str, path)), "PATH": ""},
         capture_output=True,
         text=True,
     )
@@ -39,6 +44,11 @@ def test_the_documentation_shows_what_is_written(tmp_path: Path) -> None:
 def test_names_are_checked(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="plugin name"):
         write_plugin(name, tmp_path)
+
+
+def test_kinds_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no template for a 'metric'"):
+        write_plugin("mynet", tmp_path, "metric")
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tlengine.cli.common import echo, json_option, print_json, quiet_option, say
+from tlengine.cli.quantities import AGES, SIZES, Quantity
 from tlengine.settings import hidden_bar
 
 if TYPE_CHECKING:
@@ -18,26 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-class Quantity(click.ParamType[int]):
-    """A number with a unit, such as ``20GB`` or ``30d``."""
-
-    def __init__(self, name: str, units: dict[str, int], suffix: str = "") -> None:
-        self.name, self.units, self.suffix = name, units, suffix
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*([a-z]?){self.suffix}", str(value).strip().lower())
-        if match is None or match[2] not in self.units:
-            example = " or ".join(
-                f"20{unit.upper() if self.suffix else unit}" for unit in list(self.units)[1:4]
-            )
-            self.fail(f"{value!r} is not a number with a unit, such as {example}", param, ctx)
-        return int(float(match[1]) * self.units[match[2]])
-
 
 dir_option = click.option(
     "--cache-dir",
@@ -165,8 +145,8 @@ def repair(tables: tuple[str, ...], path: str | None, dry_run: bool, as_json: bo
 
 
 @command.command()
-@click.option("--max-bytes", type=Quantity("size", _SIZES, "b?"), help="Keep no more than this, e.g. 20GB.")
-@click.option("--unused-for", type=Quantity("age", _AGES), help="Remove tables not opened for, e.g. 30d.")
+@click.option("--max-bytes", type=Quantity("size", SIZES, "b?"), help="Keep no more than this, e.g. 20GB.")
+@click.option("--unused-for", type=Quantity("age", AGES), help="Remove tables not opened for, e.g. 30d.")
 @dir_option
 @dry_option
 @json_option

@@ -21,6 +21,7 @@ from tlengine.cli.common import (
     say,
 )
 from tlengine.cli.loading import open_dataset
+from tlengine.cli.quantities import max_disk_option
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset
@@ -116,6 +117,24 @@ def _value(text: str) -> Any:
 )
 @click.option("--fresh", is_flag=True, help="Fit everything anew, whatever --out has.")
 @click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="For all of it. Where networks take longer, their inner folds are left out, then all train for "
+    "fewer steps; when time is over, the seeds that are whole are tested.",
+)
+@max_disk_option
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Each fine-tuning chooses among three learning rates, by folds of its labels: ten times the work.",
+)
+@click.option(
+    "--all-seeds",
+    is_flag=True,
+    help="Run every seed, also where those that remain cannot change the outcome.",
+)
+@click.option(
     "--min-accuracy", type=click.FloatRange(0, 1), help="Exit 3 if the recommended strategy stays below."
 )
 @click.option("--fail-on-negative-transfer", is_flag=True, help="Exit 3 if the verdict is negative.")
@@ -126,6 +145,7 @@ def command(
     out: Path | None,
     min_accuracy: float | None,
     fail_on_negative_transfer: bool,
+    tune: bool,
     options: DataOptions,
     **settings: Any,
 ) -> None:
@@ -141,6 +161,8 @@ def command(
     """
     settings |= {name: _words(settings[name]) for name in LISTS}
     settings["settings"] = settings.pop("assigned")
+    if tune:
+        _tune(settings)
     dataset = open_dataset(data, options)
     result = _compare(dataset, backbone, out, options, settings)
     if out is not None and (taken_up := result.document["journal"]["taken_up"]):
@@ -158,6 +180,17 @@ def command(
         raise click.exceptions.Exit(fail(f"what was asked for has no result: {found}", "the rest is done"))
     if gate:
         raise GateNotMet(gate)
+
+
+def _tune(settings: Mapping[str, Any]) -> None:
+    """Sets it for every way to fine-tune that is named."""
+    from tlengine.finetuning import PRESETS
+
+    named = [name for name in settings["strategies"] or () if name in PRESETS]
+    if not named:
+        raise click.UsageError("--tune is for ways to fine-tune: name them with --strategies")
+    for name in named:
+        settings["settings"].setdefault(name, {}).setdefault("tune", True)
 
 
 def _compare(

@@ -10,6 +10,8 @@ import click
 from tlengine.cli.common import echo, json_option, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tlengine.plugins.offers import Kind
 
 __all__ = ["command"]
@@ -35,7 +37,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.argument("kind", required=False)
 @json_option
 def list_(kind: str | None, as_json: bool) -> None:
-    """The plugins found, and the backbones, probes, strategies, ... that they offer; or those of one KIND.
+    """The plugins found, and the backbones, probes, heads, ... that they offer; or those of one KIND.
 
     \b
     tlengine plugins list
@@ -98,7 +100,7 @@ def _kind(word: str) -> Kind:
 )
 @json_option
 def show(name: str, word: str | None, as_json: bool) -> None:
-    """What the backbone, probe, strategy, metric or exporter NAME says about itself; no weights are loaded.
+    """What the backbone, probe, head, strategy, ... NAME says about itself; no weights are loaded.
 
     \b
     tlengine plugins show raw
@@ -123,41 +125,59 @@ def show(name: str, word: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @json_option
 def check(names: tuple[str, ...], as_json: bool) -> None:
-    """Run the conformance checks on the backbones NAMES, or on all that are installed.
+    """Run the conformance checks on the backbones and heads NAMES, or on all that are installed.
 
     Exit code 1 if any check fails.
     """
     from tlengine.errors import PluginError
-    from tlengine.plugins import backbones, resolve_backbone
-    from tlengine.testing import backbone_checks
 
     results: list[dict[str, Any]] = []
-    for name in names or tuple(backbones()):
-        for checked, fault in backbone_checks(resolve_backbone(name)):
-            results.append({"backbone": name, "check": checked, "ok": fault is None, "fault": fault})
-            if not as_json:
-                echo(f"{name}  {checked}  {'ok' if fault is None else f'FAILED: {fault}'}")
+    for noun, name, checked, fault in _checked(names):
+        results.append({noun: name, "check": checked, "ok": fault is None, "fault": fault})
+        if not as_json:
+            echo(f"{name}  {checked}  {'ok' if fault is None else f'FAILED: {fault}'}")
     if as_json:
         print_json({"checks": results, "ok": all(result["ok"] for result in results)})
     bad = [result for result in results if not result["ok"]]
     if bad:
+        first = bad[0].get("backbone") or bad[0]["head"]
         raise PluginError(
-            f"{len(bad)} of {len(results)} checks failed, first {bad[0]['backbone']}: {bad[0]['check']}",
-            hint="see docs/plugins.md for what a backbone promises",
+            f"{len(bad)} of {len(results)} checks failed, first {first}: {bad[0]['check']}",
+            hint="see docs/plugins.md for what a backbone or a head promises",
         )
+
+
+def _checked(names: tuple[str, ...]) -> Iterator[tuple[str, str, str, str | None]]:
+    """Noun, name, check and fault: of each named backbone or head, or of all of them."""
+    from tlengine.plugins import backbones, heads, resolve_backbone
+    from tlengine.testing import backbone_checks, head_checks
+
+    own = heads()
+    for name in names or (*backbones(), *own):
+        is_head = name in own and name not in backbones()
+        noun = "head" if is_head else "backbone"
+        found = head_checks(own[name]) if is_head else backbone_checks(resolve_backbone(name))
+        yield from ((noun, name, checked, fault) for checked, fault in found)
 
 
 @command.command("new")
 @click.argument("name")
 @click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=".", help="Parent folder.")
-def new(name: str, into: Path) -> None:
-    """Write a plugin with a backbone NAME, its tests and its pyproject, ready to be changed."""
+@click.option(
+    "--kind",
+    type=click.Choice(["backbone", "head"]),
+    default="backbone",
+    show_default=True,
+    help="What it brings.",
+)
+def new(name: str, into: Path, kind: str) -> None:
+    """Write a plugin with a backbone or a head NAME, its tests and its pyproject, ready to be changed."""
     from tlengine.cli import COMMANDS
     from tlengine.errors import InputError
     from tlengine.testing import write_plugin
 
     if name in COMMANDS:
         raise InputError(f"there is a command named {name!r} already", hint="choose another name")
-    folder = write_plugin(name, into)
+    folder = write_plugin(name, into, kind)
     echo(folder)
     say(f"next: pip install -e {folder} && tlengine plugins check {name}")

@@ -15,8 +15,9 @@ words, and the plan says which rows they mean.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ Rows = npt.NDArray[np.intp]
 INNER_FOLDS = 5
 REMEMBERED = 32
 """Roles kept at hand: strategy after strategy asks for the same ones."""
+_INNER_PART = re.compile(r"inner:([0-9]{1,9})(?:/([0-9]{1,9}))?")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,7 +149,8 @@ class Plan:
         - ``"fit"``: the rows of the budget train. Below ``"all"`` the user's ``select`` rows are left alone
           and inner folds are made of the budget, whole units and every class in each part to fit; at
           ``"all"`` hyper-parameters are chosen on ``select`` where there is one.
-        - ``"inner:i"``: the i-th inner part to fit trains, what it held out is tested.
+        - ``"inner:i"``: the i-th inner part to fit trains, what it held out is tested; ``"inner:i/k"`` where
+          there are k folds rather than :attr:`inner_folds`.
         - ``"refit"``: every row of a class that takes part trains, whatever the budget; none is tested.
 
         Equal rows have equal inner folds, whatever the seed.
@@ -166,26 +169,27 @@ class Plan:
     def _roles(self, task: Task) -> Roles:
         if task.part == "refit":
             rows = np.flatnonzero(self.codes >= 0)
-            return Roles(train=rows, test=rows[:0], inner=self._inner(rows))
-        whole = self._fit(task)
+            return Roles(train=rows, test=rows[:0], inner=self._inner(rows, self.inner_folds))
         if task.part == "fit":
-            return whole
-        name, _, number = task.part.partition(":")
-        if name != "inner" or not number.isdecimal() or int(number) >= len(whole.inner):
+            return self._fit(task, self.inner_folds)
+        found = _INNER_PART.fullmatch(task.part)
+        folds = int(found[2] or self.inner_folds) if found else self.inner_folds
+        whole = self._fit(task, folds)
+        if found is None or folds < 2 or int(found[1]) >= len(whole.inner):
             raise InputError(
                 f"no part {task.part!r}",
                 hint=f"parts are fit, refit and inner:0 up to the {len(whole.inner)} inner folds",
             )
-        train, held = whole.inner[int(number)]
-        return Roles(train=train, test=held, inner=self._inner(train))
+        train, held = whole.inner[int(found[1])]
+        return Roles(train=train, test=held, inner=self._inner(train, self.inner_folds))
 
-    def _fit(self, task: Task) -> Roles:
+    def _fit(self, task: Task, folds: int) -> Roles:
         resample = self.resample(task.seed, task.fold)
         train = self.train(resample, task.budget)
         if task.budget != "all":
-            return Roles(train=train, test=resample.test, inner=self._inner(train))
+            return Roles(train=train, test=resample.test, inner=self._inner(train, folds))
         select = resample.select
-        inner = self._inner(train) if select is None else ((train, select),)
+        inner = self._inner(train, folds) if select is None else ((train, select),)
         return Roles(
             train=train, test=resample.test, inner=inner, select=select, calibrate=resample.calibrate
         )
@@ -194,8 +198,8 @@ class Plan:
         """(m,) sorted training rows that a budget allows; nested in those of every larger one."""
         return draw_budgets(self.codes, resample.train, [budget], resample.seed)[0].rows
 
-    def _inner(self, train: Rows) -> tuple[tuple[Rows, Rows], ...]:
-        pairs = inner_folds(self.codes[train], self.units[train], self.inner_folds)
+    def _inner(self, train: Rows, folds: int) -> tuple[tuple[Rows, Rows], ...]:
+        pairs = inner_folds(self.codes[train], self.units[train], folds)
         return tuple((train[fit], train[held]) for fit, held in pairs)
 
     def labels(self, task: Task) -> int:
@@ -223,22 +227,55 @@ class Plan:
             known |= pairs
         return found
 
-    def tasks(self, strategies: Mapping[str, Sequence[str]], budgets: Sequence[Budget]) -> Iterator[Task]:
+    def tasks(
+        self,
+        strategies: Mapping[str, Sequence[str]],
+        budgets: Sequence[Budget],
+        inner: Mapping[str, int] | None = None,
+    ) -> Iterator[Task]:
         """Every fit: seed by seed, budget by budget, fold by fold, all strategies of one before the next.
 
         Args:
             strategies: the names of the strategies that each view has, by the name of the view.
-            budgets: labels per class.
+            budgets: labels per class, ascending.
+            inner: the strategies whose inner folds at the largest budget are tasks as well, with their
+                number; they follow the fits of that budget, the first fold of all before the second of any.
         """
         for seed in dict.fromkeys(resample.seed for resample in self.resamples):
-            folds = [resample.fold for resample in self.resamples if resample.seed == seed]
+            places = [(seed, resample.fold) for resample in self.resamples if resample.seed == seed]
+            fits: list[Task] = []
             for budget in budgets:
-                for fold in folds:
-                    for view, names in strategies.items():
-                        for name in names:
-                            yield Task(view=view, strategy=name, budget=budget, seed=seed, fold=fold)
+                fits = list(_fits(strategies, budget, places))
+                yield from fits
+            yield from self._inner_tasks(fits, inner or {})
+
+    def _inner_tasks(self, fits: Sequence[Task], inner: Mapping[str, int]) -> Iterator[Task]:
+        each = [
+            (fit, self.inner_parts(fit, inner[fit.strategy])) for fit in fits if inner.get(fit.strategy, 0)
+        ]
+        for number in range(max((len(parts) for _, parts in each), default=0)):
+            yield from (replace(fit, part=parts[number]) for fit, parts in each if number < len(parts))
+
+    def inner_parts(self, task: Task, folds: int) -> tuple[str, ...]:
+        """The parts that hold out, together, what a fit can hold out, each row once.
+
+        Args:
+            task: the fit.
+            folds: how many, 2 or more; there are fewer where no class has so many units, one where the
+                user's ``select`` rows are held out, and none where nothing can be.
+        """
+        return tuple(f"inner:{number}/{folds}" for number in range(len(self._fit(task, folds).inner)))
 
     def shares(self, rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """(K,) share of each class among the rows, for decisions that do not depend on it."""
         counts = np.bincount(self.codes[np.asarray(rows, dtype=np.intp)], minlength=len(self.classes))
         return np.asarray(counts / max(1, counts.sum()))
+
+
+def _fits(
+    strategies: Mapping[str, Sequence[str]], budget: Budget, places: Sequence[tuple[int, int]]
+) -> Iterator[Task]:
+    for seed, fold in places:
+        for view, names in strategies.items():
+            for name in names:
+                yield Task(view=view, strategy=name, budget=budget, seed=seed, fold=fold)

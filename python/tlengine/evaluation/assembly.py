@@ -19,11 +19,15 @@ from tlengine.evaluation import findings
 from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.choice import Choice
 from tlengine.evaluation.comparisons import against_controls, described_metrics, summarise
+from tlengine.evaluation.costs import costs_of
+from tlengine.evaluation.foregone import Foregone
+from tlengine.evaluation.inner import is_inner
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import spoken_names
 from tlengine.evaluation.record import RunResult, environment, run_document
 from tlengine.evaluation.refit import refit
 from tlengine.evaluation.samples import Failed, Samples
+from tlengine.evaluation.schedule import Schedule
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.verdict import judge
 from tlengine.evaluation.views import RunView
@@ -38,7 +42,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """What a run was made of: the data set, its samples as they were seen, setup, tasks, metrics."""
+    """What a run was made of: the data set, its samples as they were seen, setup, tasks, metrics.
+
+    Attributes:
+        dataset, samples, setup, budgets, metrics: of the run.
+        tasks: those that were run, of seeds that are whole.
+        schedule: what was expected of time, and cut.
+        unrun: how many fits were left when time was over.
+        refused: strategies that could not be used on a view, and were not fitted.
+        foregone: which seeds could not change the outcome.
+        co2_intensity: that of the place, in grams a kilowatt-hour; None where unknown.
+    """
 
     dataset: Dataset
     samples: Samples
@@ -46,6 +60,20 @@ class Parts:
     tasks: Sequence[Task]
     budgets: Sequence[Budget]
     metrics: Mapping[str, MetricSpec]
+    schedule: Schedule
+    foregone: Foregone
+    unrun: int = 0
+    refused: Sequence[Failed] = ()
+    co2_intensity: float | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each way in which the run was cut."""
+        found = self.schedule.notes
+        if self.unrun:
+            rest = f"Time was over before {self.unrun} fits were run"
+            found.append(f"{rest}: only seeds that are whole are tested")
+        return found if self.foregone.after is None else [*found, self.foregone.note]
 
 
 def assemble(
@@ -57,42 +85,58 @@ def assemble(
         InputError: every strategy failed; the error of the first.
     """
     setup, plan = parts.setup, parts.setup.plan
-    failed = [*_broken_plugins(), *parts.samples.failed, *_failures(parts, records)]
-    cells = cells_of(setup, parts.tasks, records)
-    if not cells:
-        first = next(f for f in failed if f.step == "fit")
-        raise InputError(f"{first.strategy} on {first.backbone}: {first.error}", hint=first.hint)
-    _warn_uncertified(parts, records)
-    attempt = _Attempts(failed)
     with ledger.stage("judge"):
-        verdict, choice = judge(cells, parts.budgets, plan.units, spoken_names(setup.strategies))
+        failed = [*_broken_plugins(), *parts.samples.failed, *parts.refused, *_failures(parts, records)]
+        cells = cells_of(setup, parts.tasks, records)
+        if not cells:
+            first = next(f for f in failed if f.step == "fit")
+            raise InputError(f"{first.strategy} on {first.backbone}: {first.error}", hint=first.hint)
+        _warn_uncertified(parts, records)
+        attempt = _Attempts(failed)
+        spoken = spoken_names(setup.strategies)
+        verdict, choice = judge(cells, parts.budgets, plan.units, spoken, parts.notes)
         summary = summarise(cells, parts.metrics, plan.units)
         comparisons = against_controls(cells, plan.units)
     with ledger.stage("inspect"):
         noticed = attempt(choice.kept, "inspect", lambda: _inspect(parts, choice)) or _nothing(parts, choice)
     with ledger.stage("refit"):
         model = attempt(choice.kept, "refit", lambda: refit(choice.kept, parts.dataset.modality))
+    with ledger.stage("document"):
+        described = _described(parts, cells, extraction, taken_up)
+    keys = dict.fromkeys(setup.key(task) for task in parts.tasks)
+    fits = [records[key] for key in keys if key in records]
     document = run_document(
         answer=verdict.answer,
         verdict=verdict.as_dict(),
-        dataset=_describe(parts),
-        resamples=_describe_plan(plan),
-        configuration=_configuration(parts, extraction),
-        backbones=[_describe_view(view, setup) for view in setup.views.values()],
-        excluded=[asdict(e) for e in plan.excluded],
+        **described,
         failed=[asdict(f) for f in failed],
-        unreadable=parts.samples.unreadable,
-        results=[record for cell in cells for record in _results(cell, parts.metrics)],
-        metrics=described_metrics(parts.metrics),
         summary=summary,
         comparisons=comparisons,
-        fits=[fit for cell in cells for fit in _fits(cell)],
-        journal={"fits": len({setup.key(task) for task in parts.tasks}), "taken_up": taken_up},
+        time=_time(parts),
         **noticed,
-        costs=_costs(setup, ledger),
-        environment=environment(),
+        costs=costs_of(setup, cells, summary, fits, ledger, co2_intensity=parts.co2_intensity),
     )
     return RunResult(document=document, model=model)
+
+
+def _described(
+    parts: Parts, cells: Sequence[Cell], extraction: Mapping[str, Any], taken_up: int
+) -> dict[str, Any]:
+    """The parts of the document that say what was compared, and on what."""
+    setup, plan = parts.setup, parts.setup.plan
+    return {
+        "dataset": _describe(parts),
+        "resamples": _describe_plan(plan),
+        "configuration": _configuration(parts, extraction),
+        "backbones": [_describe_view(view, setup) for view in setup.views.values()],
+        "excluded": [asdict(e) for e in plan.excluded],
+        "unreadable": parts.samples.unreadable,
+        "results": [record for cell in cells for record in _results(cell, parts.metrics)],
+        "metrics": described_metrics(parts.metrics),
+        "fits": [fit for cell in cells for fit in _fits(cell)],
+        "journal": {"fits": len({setup.key(task) for task in parts.tasks}), "taken_up": taken_up},
+        "environment": environment(),
+    }
 
 
 class _Attempts:
@@ -128,14 +172,18 @@ def _broken_plugins() -> list[Failed]:
 
 
 def _failures(parts: Parts, records: Mapping[str, Record]) -> list[Failed]:
-    """One entry for each strategy on a view that failed, with the budgets at which it did."""
-    found: dict[tuple[str, str], list[Record]] = {}
+    """One entry for each strategy on a view that failed, with the budgets at which it did.
+
+    Inner folds have one of their own: the fit is there without them.
+    """
+    found: dict[tuple[str, str, str], list[Record]] = {}
     for task in parts.tasks:
         record = records.get(parts.setup.key(task))
         if record is not None and record.failed:
-            found.setdefault((task.view, task.strategy), []).append(record)
+            step = "inner" if is_inner(task) else "fit"
+            found.setdefault((task.view, task.strategy, step), []).append(record)
     failures = []
-    for (view, strategy), missed in found.items():
+    for (view, strategy, step), missed in found.items():
         first = missed[0]
         budgets = tuple(dict.fromkeys(r.task.budget for r in missed))
         failures.append(
@@ -145,6 +193,7 @@ def _failures(parts: Parts, records: Mapping[str, Record]) -> list[Failed]:
                 error=str(first.error),
                 hint=first.hint,
                 asked=parts.setup.strategies[strategy].asked,
+                step=step,
                 budgets=() if len(budgets) == len(parts.budgets) else budgets,
             )
         )
@@ -298,9 +347,17 @@ def _describe_view(view: RunView, setup: Setup) -> dict[str, Any]:
     }
 
 
-def _costs(setup: Setup, ledger: Ledger) -> dict[str, Any]:
+def _time(parts: Parts) -> dict[str, Any]:
+    """What was expected of time, what was given, and what was cut."""
+    schedule = parts.schedule
     return {
-        "stages": ledger.entries(),
-        "extraction": [{"backbone": v.name, **v.cost} for v in setup.views.values() if v.cost],
-        "total_seconds": round(ledger.total(), 3),
+        "max_minutes": schedule.limit,
+        "estimated_seconds": schedule.seconds,
+        "whole_seconds": schedule.whole_seconds,
+        "estimated": list(schedule.asked),
+        "steps": schedule.fraction,
+        "without_inner_folds": list(schedule.bare),
+        "unrun": parts.unrun,
+        "seeds_enough": parts.foregone.after,
+        "notes": parts.notes,
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tlengine.evaluation.inner import is_inner
 from tlengine.evaluation.setup import Setup
 from tlengine.plugins.contracts import Budget, HeldOut, Record, Role, Task
 from tlengine.statistics import Outcome, pool, probabilities
@@ -52,6 +53,11 @@ class Cell:
     def labels(self) -> float:
         """Labels used, on average."""
         return float(np.mean([record.labels for record in self.records.values()]))
+
+    @property
+    def under_trained(self) -> bool:
+        """Whether any of its fits ended while its training loss was still falling, and says so."""
+        return any(record.facts.get("under_trained", False) for record in self.records.values())
 
     def outcome(self, place: Place) -> Outcome:
         """The calibrated predictions of one resample."""
@@ -99,9 +105,9 @@ def pooled(setup: Setup, budget: Budget, outcomes: Mapping[Place, Outcome]) -> l
 
 
 def cells_of(setup: Setup, tasks: Sequence[Task], records: Mapping[str, Record]) -> list[Cell]:
-    """The cells whose tasks all have a result, in the order of the tasks."""
+    """The cells whose fits all have a result, in the order of the tasks."""
     found: dict[tuple[str, str, Budget], dict[Place, Record | None]] = {}
-    for task in tasks:
+    for task in (task for task in tasks if not is_inner(task)):
         record = records.get(setup.key(task))
         where = found.setdefault((task.view, task.strategy, task.budget), {})
         where[task.seed, task.fold] = None if record is None or record.failed else record

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +16,35 @@ import numpy as np
 from tlengine.data import Dataset, load_dataset
 from tlengine.data.budgets import DEFAULT_BUDGETS, fitting_budgets, parse_budgets
 from tlengine.data.resamples import Plan, make_resamples
-from tlengine.errors import EmptyInputError, InputError, TlengineWarning
+from tlengine.errors import EmptyInputError, InputError, TimeLimitError, TlengineWarning
 from tlengine.evaluation.assembly import Parts, assemble
+from tlengine.evaluation.checks import check_strategies
+from tlengine.evaluation.energy import Meter
 from tlengine.evaluation.executors import resolve_executor
+from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.given import distinct_backbones
+from tlengine.evaluation.inner import with_held_out
 from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import array_controls, listed, participants
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.running import run_all, tasks_of
-from tlengine.evaluation.samples import Samples, Wanted, samples_of_features, see_samples
+from tlengine.evaluation.samples import (
+    Samples,
+    Wanted,
+    samples_of_features,
+    see_samples,
+    with_row_flops,
+)
+from tlengine.evaluation.schedule import Schedule, make_schedule
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.sizes import sized
+from tlengine.evaluation.unfinished import whole_seeds
 from tlengine.evaluation.views import Ground, Site
 from tlengine.options import refuse_unknown
 from tlengine.plugins import notify, resolve
 from tlengine.plugins.contracts import Budget, Executor
+from tlengine.settings import co2_intensity as intensity
 
 if TYPE_CHECKING:
     from tlengine.features.cache import CacheLike
@@ -40,7 +54,8 @@ __all__ = ["compare"]
 EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
-    "image_size", "out", "fresh", "cache", "progress",
+    "image_size", "out", "fresh", "max_minutes", "max_disk", "all_seeds", "cache", "progress",
+    "co2_intensity",
 )  # fmt: skip
 MOST_SEEDS = 10_000
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
@@ -60,8 +75,12 @@ def compare(
     image_size: int | None = None,
     out: str | os.PathLike[str] | None = None,
     fresh: bool = False,
+    max_minutes: float | None = None,
+    max_disk: int | None = None,
+    all_seeds: bool = False,
     cache: CacheLike = True,
     progress: bool = True,
+    co2_intensity: float | None = None,
     **extraction: Any,
 ) -> RunResult:
     """Compare ways to use pretrained backbones on a labelled dataset, and with using none.
@@ -94,8 +113,18 @@ def compare(
             the controls ``raw stats rcf`` keep theirs, ``random`` and ``scratch`` have their backbone's.
         out: a folder for the journal: each fit is kept as it comes, and the same call takes up from there.
         fresh: begin anew, whatever ``out`` has.
+        max_minutes: for all of it; None for as long as it takes. Where strategies that train networks say
+            that it is too little, their inner folds are left out (they are judged, and cannot be chosen), and
+            then all of them train for fewer steps, a tenth of them at the least. When time is over no other
+            fit begins, and the seeds that are whole are tested. The answer says what was cut.
+        max_disk: bytes that the frozen part of a network may take in the cache for a fit; None for as many as
+            are free.
+        all_seeds: run all of them. Else a run in which a strategy trains stops, and says so, after the seeds
+            that leave the outcome "undecided" at every budget, whatever the others would show.
         cache: True for the usual cache, an ``EmbeddingCache`` or the path of one; None or False for none.
         progress: progress bars on stderr.
+        co2_intensity: grams of CO2e that a kilowatt-hour stands for where the run is made; None for
+            ``TLENGINE_CO2_G_PER_KWH``, and for unknown without it.
         **extraction: options of :func:`tlengine.extract`: ``device batch_size workers precision max_pixels
             strict``.
 
@@ -105,7 +134,8 @@ def compare(
     Raises:
         InputError: an argument of a wrong kind; budgets or seeds below 1; two backbones or strategies of one
             name; settings that nobody takes; ``out`` is a file, or another run writes to it; every strategy
-            failed.
+            failed, or cannot be used on these backbones.
+        TimeLimitError: ``max_minutes`` are too few for a tenth of the steps, or for one seed.
         UnknownOptionError: an option of no such name.
         LabelError: no labels.
         SingleClassError: fewer than two classes are large enough.
@@ -123,30 +153,66 @@ def compare(
     asked = None if budgets is None else parse_budgets(listed(budgets))
     seeds = _seeds(seeds)
     place = resolve_executor(executor)
+    grams = intensity(co2_intensity)
     _check_out(out)
-    dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    dataset.labels()
-    with closing(Journal() if out is None else FileJournal(out, fresh=fresh)) as journal:
-        ledger = Ledger()
-        chosen, samples, names = _see(
-            dataset, backbones, strategies, controls, settings, image_size, cache, progress, extraction,
-            ledger,
-        )  # fmt: skip
-        plan = _plan(samples, chosen, seeds)
-        sizes = _sizes(asked, samples, plan)
-        setup = _setup(dataset, samples, plan, chosen, out, _site(cache, extraction))
-        tasks = tasks_of(setup, names, sizes)
-        if not tasks:
-            raise InputError(
-                "no strategy can be run", hint="give strategies, or controls={'raw': X0} for features"
+    max_minutes = _minutes(max_minutes)
+    ledger = Ledger(Meter(gpu=extraction.get("device") != "cpu"))
+    with ledger.stage("load"):
+        dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+        dataset.labels()
+        kept = Journal() if out is None else FileJournal(out, fresh=fresh)
+    with closing(kept) as journal:
+        with ledger.stage("load"):
+            chosen, samples, names = _see(
+                dataset,
+                backbones,
+                strategies,
+                controls,
+                settings,
+                image_size,
+                cache,
+                progress,
+                extraction,
+                ledger,
             )
-        run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
-        notify("tlengine_run_started", run=run)
-        taken_up = run_all(setup, tasks, journal, place, ledger, progress=progress)
-        parts = Parts(
-            dataset=dataset, samples=samples, setup=setup, tasks=tasks, budgets=sizes, metrics=measured
+        with ledger.stage("plan"):
+            plan = _plan(samples, chosen, seeds)
+            sizes = _sizes(asked, samples, plan)
+            setup = _setup(dataset, samples, plan, chosen, out, _site(cache, max_disk, extraction))
+            tasks = tasks_of(setup, names, sizes)
+            if not tasks:
+                raise InputError(
+                    "no strategy can be run", hint="give strategies, or controls={'raw': X0} for features"
+                )
+            refused = check_strategies(setup, tasks)
+            tasks = tasks_of(setup, names, sizes, {(str(f.backbone), str(f.strategy)) for f in refused})
+            schedule = make_schedule(
+                setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total().seconds, fresh=fresh
+            )
+            _announce(schedule, progress)
+            setup, tasks = schedule.setup, list(schedule.tasks)
+            run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
+            notify("tlengine_run_started", run=run)
+        foregone = Foregone(setup, tasks, journal.records, active=not all_seeds)
+        late = _clock(max_minutes, ledger)
+        taken_up = run_all(
+            setup, tasks, journal, place, ledger, progress=progress, over=lambda: foregone() or late()
         )
-        result = assemble(parts, journal.records, ledger, extraction, taken_up)
+        with ledger.stage("judge"):
+            done = whole_seeds(setup, foregone.kept, journal.records)
+            if not done:
+                raise TimeLimitError(
+                    f"no seed was done within {max_minutes:g} minutes",
+                    hint="give more, or the same --out again, to go on from what was fitted",
+                )
+            unrun = {key for task in foregone.kept if (key := setup.key(task)) not in journal.records}
+            parts = Parts(
+                dataset=dataset, samples=samples, setup=setup, tasks=done, budgets=sizes, metrics=measured,
+                schedule=schedule, unrun=len(unrun), refused=refused, foregone=foregone,
+                co2_intensity=grams,
+            )  # fmt: skip
+            records = with_held_out(setup, done, journal.records)
+        result = assemble(parts, records, ledger, extraction, taken_up)
     notify("tlengine_run_finished", document=result.document)
     return result
 
@@ -168,6 +234,27 @@ def _seeds(seeds: Any) -> int:
             hint="5 is the default",
         )
     return int(seeds)
+
+
+def _minutes(minutes: Any) -> float | None:
+    if minutes is None:
+        return None
+    number = isinstance(minutes, int | float | np.number) and not isinstance(minutes, bool)
+    if not number or not 0 < minutes < np.inf:
+        raise InputError(f"max_minutes={minutes!r:.40}", hint="use a number above 0, or None for no limit")
+    return float(minutes)
+
+
+def _clock(minutes: float | None, ledger: Ledger) -> Callable[[], bool]:
+    """Whether time is over."""
+    return lambda: minutes is not None and ledger.total().seconds >= 60 * minutes
+
+
+def _announce(schedule: Schedule, progress: bool) -> None:
+    from tqdm import tqdm
+
+    if progress and schedule.announcement:
+        tqdm.write(schedule.announcement, file=sys.stderr)
 
 
 def _check_out(out: Any) -> None:
@@ -265,6 +352,7 @@ def _embed(
     def embed(view: Wanted) -> Any:
         backbone = load(view.source, view.image_size)
         features = extract(dataset, backbone, cache=kept, progress=progress, **extraction)
+        features = with_row_flops(features, dataset, backbone)
         limits = {name: value for name, value in extraction.items() if name == "max_pixels"}
         return with_check_rows(features, dataset, backbone, **limits)
 
@@ -328,10 +416,10 @@ def _setup(
     return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen, folder=folder, site=site)
 
 
-def _site(cache: CacheLike, extraction: Mapping[str, Any]) -> Site:
+def _site(cache: CacheLike, max_disk: int | None, extraction: Mapping[str, Any]) -> Site:
     """Where networks are run, and the cache that frozen parts of them may be kept in."""
     from tlengine.features import opened
 
     given = {name: extraction[name] for name in ("device", "max_pixels") if extraction.get(name) is not None}
     with opened(cache) as kept:
-        return Site(cache=None if kept is None else kept.path.absolute(), **given)
+        return Site(cache=None if kept is None else kept.path.absolute(), max_disk=max_disk, **given)

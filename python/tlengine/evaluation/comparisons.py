@@ -87,6 +87,7 @@ def against_controls(cells: Sequence[Cell], units: Rows) -> list[dict[str, Any]]
                     **cell.name,
                     "control": control.strategy,
                     "control_backbone": control.view,
+                    "under_trained": control.under_trained,
                     **numbers(test, level),
                     "p_adjusted": p,
                     "outcome": _outcome(test, p),

@@ -19,7 +19,7 @@ class Here:
 
     def run(self, setup: Setup, tasks: Sequence[Task]) -> Iterator[Record]:
         """See :class:`~tlengine.plugins.contracts.Executor`."""
-        worker = Worker(setup)
+        worker = Worker(setup, alone=True)
         for batch in batches(tasks):
             yield from run_tasks(worker, batch)
 

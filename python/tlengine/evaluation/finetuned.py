@@ -134,7 +134,6 @@ def finetune(
     named, size = _backbone(backbone, dataset.modality, image_size)
     with _place(out) as folder, bars(progress):
         samples = _see(dataset, named, size, cache, progress, extraction, ledger)
-        (view,) = samples.views
         setup, task = _setup(dataset, samples, chosen, folder, cache, extraction)
         key = f"{setup.key(task)}-{_seed(seed)}"
         if folder is not None and not fresh and (done := _taken_up(folder, key, named)):
@@ -329,7 +328,7 @@ def _train(
         "test": None if outcome is None else _measured(outcome, ground.units),
         "calibration": {"kind": fitted.kind, "value": value},
         "costs": {
-            "total_seconds": round(ledger.total(), 3),
+            "total_seconds": round(ledger.total().seconds, 3),
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu, 3),
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tlengine.plugins.contracts import Codes, HeldOut, Kind, Matrix, Scores
 from tlengine.statistics import calibrate, log_loss, probabilities
 
-__all__ = ["calibrated"]
+__all__ = ["calibrated", "shown"]
 
 
 def calibrated(
@@ -39,6 +39,11 @@ def calibrated(
     if none:
         return value, None
     assert held_out is not None
+    return value, shown(kind, held_out, codes, value)
+
+
+def shown(kind: Kind, held_out: Scores | Matrix, codes: Codes, value: float) -> HeldOut:
+    """What rows held out, (h, K) with their classes (h,), show of a fit that is calibrated by ``value``."""
     proba = probabilities(kind, held_out, value)
     accuracy = float((proba.argmax(axis=1) == codes).mean())
-    return value, HeldOut(rows=len(codes), accuracy=accuracy, log_loss=log_loss(codes, proba))
+    return HeldOut(rows=len(codes), accuracy=accuracy, log_loss=log_loss(codes, proba))

@@ -25,7 +25,7 @@ import numpy as np
 
 from tlengine.documents import lock_file, plain, replace_file
 from tlengine.errors import InputError, TlengineWarning
-from tlengine.plugins.contracts import HeldOut, Record, Task
+from tlengine.plugins.contracts import Energy, HeldOut, Record, Task
 
 __all__ = ["FileJournal", "Journal"]
 
@@ -38,6 +38,8 @@ _NUMBERS = (
     "labels", "kind", "calibration", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds",
     "cpu_seconds", "peak_bytes", "predict_seconds", "facts",
 )  # fmt: skip
+_MAYBE = ("gpu_seconds",)
+"""None where a line does not say, as ``energy`` is."""
 
 
 class Journal:
@@ -49,6 +51,10 @@ class Journal:
     def take_up(self, keys: Iterable[str]) -> set[str]:
         """Which of these keys have a result, by an earlier run; their records are there from here on."""
         return set(keys) & set(self.records)
+
+    def has(self, key: str) -> bool:
+        """Whether there is a result of this key to take up."""
+        return key in self.records
 
     def add(self, record: Record) -> None:
         """Keep a result; a failure is kept for this run alone."""
@@ -108,6 +114,10 @@ class FileJournal(Journal):
             if record is not None:
                 super().add(record)
         return super().take_up(keys)
+
+    def has(self, key: str) -> bool:
+        """See :class:`Journal`; by its line alone."""
+        return key in self._told or super().has(key)
 
     def add(self, record: Record) -> None:
         """Keep a result on disk; synced at least each second."""
@@ -176,7 +186,8 @@ def _line(record: Record, predictions: str) -> bytes:
         "format": FORMAT,
         "key": record.key,
         "task": asdict(record.task),
-        **{name: getattr(record, name) for name in _NUMBERS},
+        **{name: getattr(record, name) for name in (*_NUMBERS, *_MAYBE)},
+        "energy": None if record.energy is None else asdict(record.energy),
         "held": None if record.held is None else asdict(record.held),
         "predictions": predictions,
     }
@@ -210,7 +221,9 @@ def _read(facts: Mapping[str, Any], predictions: Path) -> Record | None:
         arrays = load(data)
         told: dict[str, Any] = {name: facts[name] for name in _NUMBERS}
         told |= {name: arrays.get(name) for name in _ARRAYS}
+        told |= {name: facts.get(name) for name in _MAYBE}
+        told["energy"] = None if facts.get("energy") is None else Energy(**facts["energy"])
         told["held"] = None if facts["held"] is None else HeldOut(**facts["held"])
-        return Record(task=Task(**facts["task"]), key=facts["key"], **told)
+        return Record(task=Task(**facts["task"]), key=facts["key"], taken_up=True, **told)
     except Exception:  # whatever is wrong with it, its task is run again
         return None

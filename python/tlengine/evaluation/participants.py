@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tlengine.errors import InputError, PluginError, PluginWarning, TlengineError, UnknownNameError
+from tlengine.evaluation.inner import number_of_folds
 from tlengine.evaluation.setup import Chosen
 from tlengine.evaluation.strategies import EstimatorStrategy
 from tlengine.plugins import ProbeSpec, StrategySpec, as_probe_spec, resolve_strategy, strategies
@@ -201,6 +202,10 @@ def _made(spec: StrategySpec, modality: str, given: Mapping[str, Any]) -> Strate
             f"{owner} is a {type(made).__name__} without {', '.join(missing)}",
             hint="derive it from tlengine.plugins.SimpleStrategy",
         )
+    try:
+        number_of_folds(made)
+    except InputError as error:
+        raise PluginError(f"{owner}: {error.message}", hint=error.hint) from None
     return made
 
 

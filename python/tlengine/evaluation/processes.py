@@ -33,6 +33,9 @@ class Processes:
     retry, task by task; a task that loses its process again is a failure. All of them end with this process,
     however it ends.
 
+    A fit that reads contents gets the same share of the threads whatever is left to run, for its last digits
+    depend on their number.
+
     Args:
         workers: how many; default: as many as there are threads to use, each with one.
     """
@@ -52,7 +55,9 @@ class Processes:
         waiting = deque(_Batch(batch) for batch in batches(tasks))
         if not waiting:
             return
-        count = min(self.workers or num_threads(), len(waiting))
+        workers = self.workers or num_threads()
+        count = min(workers, len(waiting))
+        setup = replace(setup, site=replace(setup.site, threads=max(1, num_threads() // workers)))
         with _folder(setup) as folder:
             crew = _Crew(_ship(setup, {task.view for task in tasks}, folder), count)
             try:

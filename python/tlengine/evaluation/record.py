@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -86,6 +87,7 @@ class RunResult:
         The answer comes first. What cannot be written beside it (a report whose exporter fails, a probe that
         cannot be saved) becomes an entry in ``document["failed"]``, with ``step`` ``"report"`` or ``"save"``;
         what an earlier run left in its place is removed, so that nothing there belongs to another answer.
+        What it took to write them is booked in ``document["costs"]``, as stages ``"report"`` and ``"save"``.
 
         Returns:
             Paths by ``"run"``, ``"report"`` and ``"model"``, of what was written.
@@ -103,23 +105,24 @@ class RunResult:
             "report": ("report", lambda: replace_text(folder / "report.html", self.to_html())),
             "model": ("save", lambda: self._save_model(folder / "model")),
         }
-        missed = []
+        spent: dict[str, tuple[float, float]] = {}
         for name, (step, write) in steps.items():
+            start, cpu = time.perf_counter(), time.process_time()
             try:
                 path = write()
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a plugin may even exit
-                missed.append(error)
                 self._note_failure(step, error)
                 path = None
+            spent[step] = time.perf_counter() - start, time.process_time() - cpu
             if path is None:
                 _forget(folder, name)
             else:
                 written[name] = str(path)
-        if missed:
-            with suppress(OSError):  # a disk that was full for the report: the answer is on it already
-                replace_text(folder / "run.json", self.to_json())
+        self._book(spent)
+        with suppress(OSError):  # a disk that was full for the report: the answer is on it already
+            replace_text(folder / "run.json", self.to_json())
         return written
 
     def to_pandas(self) -> Any:
@@ -133,6 +136,21 @@ class RunResult:
         except ImportError:
             raise MissingPackageError("to_pandas needs pandas", hint="pip install pandas") from None
         return pd.DataFrame.from_records(self.results)
+
+    def _book(self, spent: Mapping[str, tuple[float, float]]) -> None:
+        """Seconds and CPU seconds of writing, by step: those of the last time it was done."""
+        costs = self.document["costs"]
+        stages = {stage["stage"]: stage for stage in costs["stages"] if stage["stage"] in spent}
+        kept = [stage for stage in costs["stages"] if stage["stage"] not in spent]
+        none = {"gpu_seconds": None, "flops": None, "peak_bytes": 0, "joules": None, "source": "none"}
+        for name, (seconds, cpu) in spent.items():
+            clocks = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu, 4)}
+            kept.append({"stage": name, "what": "", **clocks, **none})
+            for clock, found in clocks.items():
+                before = stages[name][clock] if name in stages else 0.0
+                costs["totals"][clock] = round(costs["totals"][clock] + found - before, 4)
+        costs["stages"] = kept
+        costs["total_seconds"] = round(costs["totals"]["seconds"], 3)
 
     def _save_model(self, folder: Path) -> Path | None:
         """The model and its card; None where there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,12 @@ from tlengine.types import Features
 
 __all__ = ["Failed", "Samples", "Wanted", "samples_of_features", "see_samples"]
 
-_COSTS = ("rows", "embedded", "cached", "failed", "seconds", "seconds_saved", "device", "precision")
+_COSTS = (
+    "rows", "embedded", "cached", "failed", "seconds", "seconds_saved", "device", "precision",
+    "flops_per_row",
+)  # fmt: skip
+_TEXTS = 8
+"""Texts whose mean stands for a data set where operations are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +36,9 @@ class Failed:
         backbone, strategy: which; None where it is neither.
         error, hint: the message, and the way out.
         asked: whether the user named it.
-        step: ``"plugin"``, ``"extract"``, ``"fit"``, or what came after: ``"inspect"``, ``"refit"``,
-            ``"report"``, or ``"save"`` of the model.
+        step: ``"plugin"``, ``"extract"``, ``"fit"``, ``"inner"`` for an inner fold (its strategy is judged,
+            and cannot be chosen), or what came after: ``"inspect"``, ``"refit"``, ``"report"``, or ``"save"``
+            of the model.
         budgets: the budgets at which it failed, where some went well.
     """
 
@@ -113,8 +119,12 @@ def see_samples(
     errors: list[Exception] = []
     for view in wanted:
         try:
-            with ledger.stage("extract", view.name):
-                seen.append((view, embed(view)))
+            with ledger.stage("extract", view.name) as stage:
+                features = embed(view)
+                seen.append((view, features))
+                if (stats := features.stats) is not None:
+                    stage.gpu = stats.device != "cpu"
+                    stage.flops = stats.flops_per_row and stats.flops_per_row * stats.embedded
         except DecodeError:
             raise
         except Exception as error:  # the others go on
@@ -123,6 +133,19 @@ def see_samples(
     if errors and not any(view.asked for view, _ in seen):
         raise errors[0]
     return _aligned(dataset, seen, failed)
+
+
+def with_row_flops(features: Features, dataset: Dataset, backbone: Any) -> Features:
+    """The same, with the operations that a row takes: counted on one image, or on a few texts."""
+    from tlengine.finetuning.flops import row_flops
+
+    if features.stats is None or dataset.contents is None:
+        return features
+    rows = _rows_of(features)
+    many = _TEXTS if dataset.modality == "text" else 1
+    samples = [dataset.contents[int(row)] for row in rows[:: max(1, len(rows) // many)][:many]]
+    flops = row_flops(backbone.for_modality(dataset.modality), samples)
+    return replace(features, stats=replace(features.stats, flops_per_row=flops))
 
 
 def samples_of_features(dataset: Dataset, controls: Mapping[str, Any]) -> Samples:

@@ -25,6 +25,17 @@ _ROLE: Keys = {"role": _TEXT}
 _INTERVAL: Keys = {"low": _MAYBE, "high": _MAYBE}
 """null where no interval can be had; then there is a ``reason``."""
 
+_SPENT: Keys = {
+    "seconds": _NUMBER,
+    "cpu_seconds": _NUMBER,
+    "gpu_seconds": _MAYBE,
+    "flops": _MAYBE,
+    "peak_bytes": _COUNT,
+    "joules": _MAYBE,
+    "source": _TEXT,
+}
+"""What something took; null where it is not known, or there was no GPU."""
+
 _CONTROL: Keys = {
     "control": _TEXT,
     "control_backbone": _TEXT,
@@ -48,6 +59,15 @@ _OBJECTS: Mapping[str, Keys] = {
     "confusion": {"classes": _LIST, "counts": _LIST},
     "duplicates": {"count": _COUNT, "tested": _COUNT, "straddling": _COUNT, "threshold": _NUMBER},
     "costs": {"total_seconds": _NUMBER},
+    "costs.totals": {**_SPENT, "error": _MAYBE, "co2e_grams": _MAYBE, "co2_intensity": _MAYBE},
+    "costs.energy": {"watts_per_core": _NUMBER, "notes": _LIST},
+    "costs.saved": {
+        "rows": _COUNT,
+        "prefix_rows": _COUNT,
+        "fits": _COUNT,
+        "seconds": _NUMBER,
+        "flops": _MAYBE,
+    },
     "environment": {"versions": (dict,), "python": _TEXT, "platform": _TEXT},
     "verdict": {
         **_CELL,
@@ -111,7 +131,21 @@ _RECORDS: Mapping[str, Keys] = {
     "mistakes": {"id": _TEXT, "truth": _TEXT, "predicted": _TEXT, "confidence": _NUMBER},
     "conflicts": {"ids": _LIST, "labels": _LIST},
     "duplicates.pairs": {"id": _TEXT, "twin": _TEXT, "similarity": _NUMBER},
-    "costs.stages": {"stage": _TEXT, "what": _TEXT, "seconds": _NUMBER},
+    "costs.stages": {"stage": _TEXT, "what": _TEXT, **_SPENT},
+    "costs.strategies": {**_CELL, **_ROLE, **_SPENT, "labels": _NUMBER, "fits": _COUNT, "taken_up": _COUNT},
+    "costs.fronts": {
+        **_CELL,
+        **_ROLE,
+        **_INTERVAL,
+        "axis": _TEXT,
+        "metric": _TEXT,
+        "value": _NUMBER,
+        "cost": _NUMBER,
+        "cost_low": _NUMBER,
+        "cost_high": _NUMBER,
+        "source": _TEXT,
+        "standing": _TEXT,
+    },
     "costs.extraction": {"backbone": _TEXT, "rows": _COUNT, "embedded": _COUNT, "cached": _COUNT},
 }
 """Parts that are lists of records, and what each record has at least."""
@@ -137,17 +171,23 @@ def check_document(document: Any, place: str) -> None:
             hint="run compare again, or use the tlengine that wrote it",
         )
     for name, keys in _OBJECTS.items():
-        _check(document.get(name), keys, f"{place}: {name}")
+        _check(_part(document, name), keys, f"{place}: {name}")
     if document["verdict"]["transfer"] is not None:
         _check(document["verdict"]["transfer"], _PAIR, f"{place}: verdict.transfer")
     for name, keys in _RECORDS.items():
-        entries: Any = document
-        for step in name.split("."):
-            entries = entries.get(step)
+        entries = _part(document, name)
         if not isinstance(entries, list):
             raise _fault(f"{place}: {name} is not a list")
         for at, entry in enumerate(entries):
             _check(entry, keys, f"{place}: {name}[{at}]")
+
+
+def _part(document: Mapping[str, Any], name: str) -> Any:
+    """A part by its path; what it lies in was checked before."""
+    found: Any = document
+    for step in name.split("."):
+        found = found.get(step)
+    return found
 
 
 def _check(record: Any, keys: Keys, place: str) -> None:

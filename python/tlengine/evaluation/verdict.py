@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ class Verdict:
     Attributes:
         outcome: does transfer help? ``"positive"``: it beats every control. ``"negative"``: it loses to one.
             ``"none"``: it loses to none and gains next to nothing. Else ``"undecided"``; also without a
-            control. answer: the same and the recommendation, in one sentence.
+            control. Controls that were not trained to the end count only where they are lost to: beating one
+            shows nothing. answer: the same and the recommendation, in one sentence.
         backbone, strategy, role, budget: the recommendation, and the largest budget, at which it is judged.
         picked: how often each was chosen, ``{backbone, strategy, role, times, of}``.
         judged_only: ``{backbone, strategy}`` of what had no held-out predictions, and could not be chosen.
@@ -58,10 +60,12 @@ class Verdict:
             None where none can be had, and ``accuracy_reason`` says why.
         missing: the controls of the run that have no result at the largest budget. While one is missing, the
             outcome is neither "positive" nor "none".
+        under_trained: the controls whose training had not come to its end, and that do not win: the outcome
+            is against the others, "undecided" where there is none.
         controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
-            p_adjusted``; differences of accuracy, what is chosen among the strategies minus the control.
-            ``p_adjusted`` is Holm's over the controls for a loss; a gain has to be shown against each of
-            them, which needs no adjustment.
+            p_adjusted, under_trained``; differences of accuracy, what is chosen among the strategies minus
+            the control. ``p_adjusted`` is Holm's over the controls for a loss; a gain has to be shown against
+            each of them, which needs no adjustment.
         control, effect, low, high, p_value, p_adjusted: of the control that the outcome hangs on: of those
             that are lost to, else of those that are not beaten, the hardest to beat; for "none" the one over
             which least can be gained; None without.
@@ -74,6 +78,7 @@ class Verdict:
         helps_up_to: the largest budget up to which the outcome is positive at every one; None at none.
         labels_needed: the smallest budget within one point of the final balanced accuracy; None where that
             is not surely above chance.
+        notes: sentences on what was cut to fit into the time that was given; they end the answer.
         scope, test, selected_on: what the tests speak of, how they are made, what the choice looked at.
     """
 
@@ -90,6 +95,7 @@ class Verdict:
     picked: Sequence[Mapping[str, Any]] = ()
     judged_only: Sequence[Mapping[str, Any]] = ()
     missing: Sequence[str] = ()
+    under_trained: Sequence[str] = ()
     controls: Sequence[Mapping[str, Any]] = ()
     control: str | None = None
     effect: float | None = None
@@ -103,6 +109,7 @@ class Verdict:
     by_budget: Sequence[Mapping[str, Any]] = ()
     helps_up_to: Budget | None = None
     labels_needed: Budget | None = None
+    notes: Sequence[str] = ()
     scope: str = ""
     test: str = TEST
     selected_on: str = SELECTED
@@ -114,7 +121,15 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
-    """The judgement at one budget: what is chosen, and what its tests against the controls say."""
+    """The judgement at one budget: what is chosen, and what its tests against the controls say.
+
+    Attributes:
+        budget: labels per class.
+        choice: among all; transfer: among the strategies.
+        tests: one for each control.
+        decision: of all tests; it alone can find a loss.
+        present: the controls that have a result here.
+    """
 
     budget: Budget
     choice: Choice
@@ -124,17 +139,43 @@ class Judged:
     present: frozenset[str] = frozenset()
 
     @property
+    def under_trained(self) -> list[str]:
+        """The controls that are set aside, since beating what was not trained to the end shows nothing."""
+        if self.decision is None or self.decision.outcome == "negative":
+            return []
+        return list(dict.fromkeys(control.strategy for control, _ in self.tests if control.under_trained))
+
+    @cached_property
+    def counted(self) -> list[int]:
+        """The controls that the outcome is about: all that are not set aside."""
+        if not self.under_trained:
+            return list(range(len(self.tests)))
+        return [place for place, (control, _) in enumerate(self.tests) if not control.under_trained]
+
+    @cached_property
+    def ruling(self) -> Decision | None:
+        """The decision on the controls that count; None where none does."""
+        if len(self.counted) == len(self.tests):
+            return self.decision
+        return decide([self.tests[place][1] for place in self.counted]) if self.counted else None
+
+    @property
     def missing(self) -> list[str]:
-        """Controls of the run that have no result here; ``present`` have one."""
+        """Controls of the run that have no result here."""
         every = (self.transfer or self.choice).kept.setup.strategies.values()
         return [one.name for one in every if one.role == "control" and one.name not in self.present]
 
     @property
     def outcome(self) -> Answer:
-        """Does transfer help? A control that is missing could turn a gain, and "none", into a loss."""
-        if self.decision is None or (self.missing and self.decision.outcome != "negative"):
+        """Does transfer help? A control that is missing could turn a gain, and "none", into a loss.
+
+        A loss is one among all controls, with their adjustment.
+        """
+        if self.decision is None or self.ruling is None:
             return "undecided"
-        return self.decision.outcome
+        if self.decision.outcome == "negative":
+            return "negative"
+        return "undecided" if self.missing or self.ruling.outcome == "negative" else self.ruling.outcome
 
     @property
     def hardest(self) -> int:
@@ -142,14 +183,15 @@ class Judged:
 
         "None" hangs on the one over which least can be gained.
         """
-        if self.decision is not None and self.decision.outcome == "none":
-            upper = [np.inf if limit is None else limit for limit in self.decision.upper]
-            return int(np.argmin(upper))
-        adjusted = self.decision.p_adjusted if self.decision else ()
-        found = list(zip(adjusted, (test for _, test in self.tests), strict=True))
+        places, ruling = self.counted or list(range(len(self.tests))), self.ruling or self.decision
+        if ruling is not None and ruling.outcome == "none":
+            upper = [np.inf if limit is None else limit for limit in ruling.upper]
+            return places[int(np.argmin(upper))]
+        adjusted = ruling.p_adjusted if ruling else ()
+        found = list(zip(adjusted, (self.tests[place][1] for place in places), strict=True))
         lost = [i for i, (p, test) in enumerate(found) if p < ALPHA and test.effect < 0]
         level = [i for i, (_, test) in enumerate(found) if not (test.p_value < ALPHA and test.effect > 0)]
-        return min(lost or level or range(len(found)), key=lambda i: found[i][1].effect)
+        return places[min(lost or level or range(len(found)), key=lambda i: found[i][1].effect)]
 
     @property
     def shown(self) -> list[dict[str, Any]]:
@@ -163,7 +205,11 @@ class Judged:
         levels = holm_levels([test.p_value for _, test in self.tests], ALPHA)
         found = []
         for (control, test), p, level in zip(self.tests, self.decision.p_adjusted, levels, strict=True):
-            named = {"control": control.strategy, "control_backbone": control.view}
+            named = {
+                "control": control.strategy,
+                "control_backbone": control.view,
+                "under_trained": control.under_trained,
+            }
             gain = test.effect > 0
             decided = numbers(test, 1 - ALPHA if gain else level)
             found.append({**named, **decided, "p_adjusted": test.p_value if gain else p})
@@ -171,7 +217,11 @@ class Judged:
 
 
 def judge(
-    cells: Sequence[Cell], budgets: Sequence[Budget], units: Rows, spoken: Mapping[str, str]
+    cells: Sequence[Cell],
+    budgets: Sequence[Budget],
+    units: Rows,
+    spoken: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> tuple[Verdict, Choice]:
     """The verdict on all cells, and the choice at the largest budget.
 
@@ -180,6 +230,7 @@ def judge(
         budgets: ascending.
         units: (n,) the unit of every row.
         spoken: what to call each strategy in a sentence.
+        notes: sentences on what was cut, for the end of the answer.
     """
     by_budget = {b: [c for c in cells if c.budget == b] for b in budgets}
     judged = [_judge_one(found, b, units) for b, found in by_budget.items() if found]
@@ -202,6 +253,7 @@ def judge(
         "by_budget": [_by_budget(each, units) for each in judged],
         "helps_up_to": helps_up_to([(each.budget, each.outcome) for each in judged]),
         "labels_needed": _labels_needed(cells, kept, budgets, units),
+        "notes": list(notes),
         "selected_on": SELECTED if final.choice.looked else FIRST,
         **_tested(final),
     }
@@ -243,15 +295,16 @@ def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
 def _tested(judged: Judged) -> dict[str, Any]:
     """What the tests at the largest budget say, and the words for it."""
     if not judged.tests or judged.decision is None:
-        return {"scope": "", "controls": [], "missing": judged.missing}
-    decision, found = judged.decision, judged.shown
-    hardest, whole = found[judged.hardest], not judged.missing
+        return {"scope": "", "controls": [], "missing": judged.missing, "under_trained": []}
+    found = judged.shown
+    hardest = found[judged.hardest]
     return {
         "controls": found,
         "missing": judged.missing,
+        "under_trained": judged.under_trained,
         **{name: hardest[name] for name in ("control", "effect", "low", "high", "p_value", "p_adjusted")},
-        "margin": decision.margin if whole else None,
-        "settled_by": _settled(judged) if whole else f"a result of {' and '.join(judged.missing)}",
+        "margin": _margin(judged),
+        "settled_by": _settled(judged),
         "scope": _scope(judged),
     }
 
@@ -264,8 +317,17 @@ def _scope(judged: Judged) -> str:
     return test.scope
 
 
+def _margin(judged: Judged) -> float | None:
+    """Of the controls that count; None while one is missing."""
+    return None if judged.ruling is None or judged.missing else judged.ruling.margin
+
+
 def _settled(judged: Judged) -> str | None:
-    found = judged.decision.settled_by if judged.decision else None
+    if judged.missing:
+        return f"a result of {' and '.join(judged.missing)}"
+    if judged.ruling is None:
+        return f"{' and '.join(judged.under_trained)} trained for longer"
+    found = judged.ruling.settled_by
     if found is None:
         return None
     grouped = judged.choice.kept.setup.ground.groups is not None
@@ -297,7 +359,8 @@ def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
         "labels": round(kept.labels, 1),
         "outcome": judged.outcome,
         **{name: tested.get(name) for name in ("control", "effect", "low", "high")},
-        "margin": None if judged.decision is None or judged.missing else judged.decision.margin,
+        "margin": _margin(judged),
+        "under_trained": judged.under_trained,
         "accuracy": accuracy.value,
         "balanced_accuracy": balanced.value,
         "chance": _chance(draws),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.plugins.contracts import Codes, Matrix, Roles, Rows, read_only
+from tlengine.settings import num_threads
 from tlengine.types import CheckRows
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ class Site:
     Attributes:
         device: as users name it.
         cache: the folder of the embedding cache, or None.
+        max_disk: bytes that a fit may take there, or None.
         max_pixels: larger images are refused.
+        threads: how many a fit may use; None for as many as its process may.
     """
 
     device: str = "cpu"
     cache: Path | None = None
+    max_disk: int | None = None
     max_pixels: int = 64_000_000
+    threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,6 +122,8 @@ class TaskView:
         self._view, self._ground = view, ground
         site = site or Site()
         self.device, self.cache, self._max_pixels = site.device, site.cache, site.max_pixels
+        self.max_disk = site.max_disk
+        self.threads = num_threads() if site.threads is None else site.threads
         self._allowed = np.zeros(len(ground.codes), dtype=bool)
         self._allowed[roles.labelled] = True
         self.name = view.name

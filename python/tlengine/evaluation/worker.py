@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from typing import Any, TypeVar, get_args
@@ -17,9 +15,11 @@ import numpy as np
 
 from tlengine.documents import plain
 from tlengine.errors import InputError, TlengineError
+from tlengine.evaluation.energy import Meter
 from tlengine.evaluation.held import calibrated
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.views import TaskView
+from tlengine.evaluation.watch import Spent, Watch
 from tlengine.plugins.containment import contained, reason
 from tlengine.plugins.contracts import Fitted, Job, Kind, Matrix, Record, Rows, Task
 from tlengine.settings import flag
@@ -32,14 +32,23 @@ SAMPLE = 500
 """Training rows that the training accuracy is measured on, at the most."""
 VOTES = 1e-3
 """How far from 1 shares of votes may add up, for rounding."""
+GPUS = ("cuda", "mps")
+"""How the names of devices begin that are held while a fit runs on them."""
 T = TypeVar("T")
 
 
 class Worker:
-    """A setup, opened where tasks are run."""
+    """A setup, opened where tasks are run.
 
-    def __init__(self, setup: Setup) -> None:
+    Args:
+        setup: of the run.
+        alone: whether no other worker fits on this machine meanwhile, so that its counters of energy say what
+            a fit took.
+    """
+
+    def __init__(self, setup: Setup, *, alone: bool = False) -> None:
         self.setup = setup
+        self.meter = Meter(gpu=setup.site.device != "cpu", shared=not alone)
 
     def job(self, task: Task) -> Job:
         """What a task may see."""
@@ -102,7 +111,9 @@ def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
     try:
         worker.setup.settings(tasks[0].strategy)  # without them there is no key to keep a result by
         jobs = [worker.job(task) for task in tasks]
-        fitted, cost = _measured(lambda: list(strategy.fit_many(jobs)))
+        watch = Watch(worker.meter)
+        fitted = _quietly(lambda: list(strategy.fit_many(jobs)))
+        spent = watch.spent(gpu=any(_on_gpu(found) for found in fitted)).shared(len(tasks))
         if len(fitted) != len(jobs):
             raise InputError(f"fit_many returned {len(fitted)} results for {len(jobs)} jobs")
     except KeyboardInterrupt:
@@ -116,7 +127,7 @@ def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
         return
     for task, job, found in zip(tasks, jobs, fitted, strict=True):
         try:
-            record = _result(worker, task, job, found, cost.shared(len(tasks)))
+            record = _result(worker, task, job, found, spent)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -124,37 +135,20 @@ def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
         yield record  # outside, for here the generator may be closed
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """Seconds, CPU seconds, and bytes by which the peak rose."""
-
-    seconds: float
-    cpu: float
-    peak: int
-
-    def shared(self, parts: int) -> _Cost:
-        """What each of several that were solved together is booked."""
-        return _Cost(self.seconds / parts, self.cpu / parts, self.peak)
-
-
-def _measured(work: Callable[[], T]) -> tuple[T, _Cost]:
+def _quietly(work: Callable[[], T]) -> T:
     from sklearn.exceptions import ConvergenceWarning
 
-    before, start, cpu = _peak(), time.perf_counter(), time.process_time()
     with contained(), one_blas_thread():
         # What was chosen says whether it converged; candidates need no certificate.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = work()
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return found, _Cost(seconds, cpu, max(0, _peak() - before))
+        return work()
 
 
-def _peak() -> int:
-    """The most memory that this process has had, in bytes."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _on_gpu(fitted: Any) -> bool:
+    return str(getattr(fitted, "facts", {}).get("device", "")).startswith(GPUS)
 
 
-def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, cost: _Cost) -> Record:
+def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, spent: Spent) -> Record:
     read = _Reader(fitted, job, len(worker.setup.ground.classes))
     roles, view = job.roles, job.view
     scores, seconds = read.scores(roles.test, "test rows")
@@ -167,6 +161,7 @@ def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, cost: _Cost) -
     value, told = calibrated(
         read.kind, held, view.codes(roles.held), labels=labels, classes=read.classes, beside=beside
     )
+    facts = plain(dict(getattr(fitted, "facts", {})))
     return Record(
         task=task,
         key=worker.setup.key(task),
@@ -181,11 +176,13 @@ def _result(worker: Worker, task: Task, job: Job, fitted: Fitted, cost: _Cost) -
         flops=_number(fitted.flops, "flops"),
         nbytes=_number(fitted.nbytes, "nbytes"),
         train_accuracy=float((own.argmax(axis=1) == view.codes(sample)).mean()),
-        seconds=cost.seconds,
-        cpu_seconds=cost.cpu,
-        peak_bytes=cost.peak,
+        seconds=spent.seconds,
+        cpu_seconds=spent.cpu_seconds,
+        gpu_seconds=_number(facts.get("gpu_seconds", spent.gpu_seconds), "gpu_seconds"),
+        peak_bytes=int(_number(facts.get("peak_bytes"), "peak_bytes") or spent.peak_bytes),
+        energy=spent.energy,
         predict_seconds=seconds,
-        facts=plain(dict(getattr(fitted, "facts", {}))),
+        facts=facts,
     )
 
 
@@ -204,8 +201,10 @@ class _Reader:
 
     def scores(self, rows: Rows, what: str) -> tuple[Matrix, float]:
         """(m, K) of these rows, and the seconds it took."""
-        found, cost = _measured(lambda: self.fitted.scores(self.job.view, rows.copy()))
-        return self._checked(found, len(rows), what), cost.seconds
+        start = time.perf_counter()
+        found = _quietly(lambda: self.fitted.scores(self.job.view, rows.copy()))
+        seconds = time.perf_counter() - start
+        return self._checked(found, len(rows), what), seconds
 
     def held_out(self) -> Matrix | None:
         """(h, K) of the rows held out, or None."""

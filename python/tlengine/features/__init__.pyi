@@ -3,6 +3,8 @@ from .backbone import Backbone as Backbone
 from .backbone import default_backbone as default_backbone
 from .backbone import load_backbone as load_backbone
 from .backbone import takes_size as takes_size
+from .blocks import block_of as block_of
+from .blocks import lora_modules as lora_modules
 from .cache import EmbeddingCache as EmbeddingCache
 from .cache import opened as opened
 from .cache import sample_key as sample_key

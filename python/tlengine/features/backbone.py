@@ -24,6 +24,7 @@ from tlengine.features.descriptions import describe
 from tlengine.features.images import DECODING, ImagePreprocess
 from tlengine.features.recipes import Fingerprint
 from tlengine.plugins import registry
+from tlengine.plugins.checks import check_network_parts
 from tlengine.plugins.containment import reason, stdout_to_stderr
 from tlengine.plugins.records import MODALITIES, BackboneSpec, Modality
 
@@ -46,15 +47,25 @@ class Backbone:
         name: for people, and part of the cache key.
         embedding_dim: columns of the output, at least 1; None finds out by one forward pass; for modality
             ``"any"``, ``{"image": columns, "text": columns}`` where they differ (see :meth:`for_modality`).
-        preprocess_name: describes a ``preprocess`` that cannot describe itself; change it when it changes.
+        preprocess_name: describes a ``preprocess``, and a ``collate``, that cannot describe itself; change it
+            when it changes.
         revision: describes what neither the weights nor ``repr(module)`` show (see
             :func:`~.recipes.fingerprint`); change it when the code of ``forward`` changes.
-        blocks, tokens, lora_targets, initialise, collate: what fine-tuning needs to know of the network; see
-            :class:`~tlengine.plugins.BackboneSpec`. They enter no key.
+        blocks, tokens, lora_targets, initialise: what fine-tuning needs to know of the network; see
+            :class:`~tlengine.plugins.BackboneSpec`. They change no row, and enter no key.
+        collate: takes a list of preprocessed samples, and returns what the module is called with: a tensor,
+            or a mapping of keywords to tensors; None for the usual batches. It is described like
+            ``preprocess``, and enters the key.
+
+    Attributes:
+        how_drawn: the parameters that :func:`~tlengine.features.random_backbone` drew, by the rule that drew
+            them; empty for weights that were loaded.
 
     Raises:
-        InputError: a modality, name or dimension that is not allowed, a module that is none.
-        UnhashableRecipeError: a ``preprocess`` that cannot be described, and no ``preprocess_name``.
+        InputError: a modality, name or dimension that is not allowed, a module that is none, blocks or
+            targets that are no names, ``initialise`` or ``collate`` that cannot be called.
+        UnhashableRecipeError: a ``preprocess`` or ``collate`` that cannot be described, and no
+            ``preprocess_name``.
 
     >>> from torch import nn
     >>> from tlengine.features import ImagePreprocess
@@ -89,6 +100,14 @@ class Backbone:
         if modality not in MODALITIES:
             raise InputError(f"backbone {name!r}: modality {modality!r}", hint=f"use one of {MODALITIES}")
         _check_words(name, embedding_dim, preprocess_name, revision)
+        check_network_parts(
+            f"backbone {name!r}",
+            blocks=blocks,
+            tokens=tokens,
+            lora_targets=lora_targets,
+            initialise=initialise,
+            collate=collate,
+        )
         self.module = module
         self.preprocess = preprocess
         self.modality: Modality = modality
@@ -97,6 +116,7 @@ class Backbone:
         self.blocks = tuple(tuple(names) for names in blocks)
         self.tokens, self.lora_targets = tokens, tuple(lora_targets)
         self.initialise, self.collate = initialise, collate
+        self.how_drawn: Mapping[str, tuple[str, ...]] = {}
         self.origin = "your module"
         self._dims = _dims_by_modality(embedding_dim)
         self._preprocess_name = preprocess_name
@@ -258,7 +278,13 @@ class Backbone:
         return PluginError(text, hint=f"{hint}; {check}" if hint else check)
 
     def _described(self) -> Any:
-        return {"name": self._preprocess_name} if self._preprocess_name else describe(self.preprocess)
+        """What becomes of a sample before the network sees it."""
+        if self._preprocess_name:
+            return {"name": self._preprocess_name}
+        described = describe(self.preprocess)
+        if self.collate is None:
+            return described
+        return {"preprocess": described, "collate": describe(self.collate, "collate")}
 
     def _probe_dim(self) -> int:
         from tlengine.features.forward import Forward
@@ -384,8 +410,8 @@ def backbone_of(spec: BackboneSpec, module: nn.Module, origin: str) -> Backbone:
     except UnhashableRecipeError as error:
         raise UnhashableRecipeError(
             f"backbone {spec.name!r} ({origin}): {error.message}",
-            hint="in a plugin, preprocess is a module-level function, a frozen dataclass or an object with "
-            "describe(): see docs/plugins.md",
+            hint="in a plugin, preprocess (or collate) is a module-level function, a frozen dataclass or an "
+            "object with describe(): see docs/plugins.md",
         ) from error
     backbone.origin = origin
     return backbone

@@ -258,17 +258,30 @@ def batch_of(
 
 
 def _collated(backbone: Backbone, rows: Sequence[npt.NDArray[Any]]) -> Any:
+    """What the backbone's own ``collate`` makes of the samples as ``preprocess`` itself returns them."""
     assert backbone.collate is not None
+    preprocess = backbone.preprocess
+    if isinstance(preprocess, ImagePreprocess) and rows[0].dtype == np.uint8:
+        rows = [preprocess.normalized(torch.from_numpy(np.stack([row])))[0].numpy() for row in rows]
     try:
-        return backbone.collate(list(rows))
+        batch = backbone.collate(list(rows))
     except Exception as error:
         raise backbone.fault(f"cannot collate {len(rows)} samples: {reason(error)}") from error
+    values = batch.values() if isinstance(batch, Mapping) else [batch]
+    if strange := [one for one in values if not isinstance(one, torch.Tensor)]:
+        raise backbone.fault(
+            f"collates samples to a {type(strange[0]).__name__}, not to tensors",
+            hint="let collate return a tensor, or a mapping of keywords to tensors",
+        )
+    return batch
 
 
-def _moved(batch: Any, device: torch.device) -> Any:
+def _moved(
+    batch: torch.Tensor | Mapping[str, torch.Tensor], device: torch.device
+) -> torch.Tensor | dict[str, torch.Tensor]:
     if isinstance(batch, Mapping):
-        return {name: _moved(value, device) for name, value in batch.items()}
-    return batch.to(device) if hasattr(batch, "to") else batch
+        return {name: value.to(device) for name, value in batch.items()}
+    return batch.to(device)
 
 
 def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,10 @@ def random_backbone(
 ) -> Backbone:
     """A copy of ``backbone`` with untrained weights; only the architecture and the preprocessing are borrowed.
 
-    The weights are drawn on the CPU, by rules tried in this order:
+    The weights are drawn on the CPU, by rules tried in this order; ``how_drawn`` of the result says which rule
+    drew what (``"initialise"``, ``"reset"`` for the first two below, ``"name"`` for the third):
+
+    - the backbone's own ``initialise(module, seed)``, where it has one. What it leaves undrawn goes on to:
 
     1. every module's own ``reset_parameters()`` (or ``_reset_parameters()``), inner modules before outer ones;
     2. in networks of transformers, ``_init_weights(module)`` of the model, for every module in it;
@@ -60,8 +63,8 @@ def random_backbone(
         ``backbone`` (on the CPU where that has several), in evaluation mode, without gradients.
 
     Raises:
-        BackboneError, PluginError: parameters that no rule fits, quantised weights, a reset that fails, a
-            network that cannot be copied.
+        BackboneError, PluginError: parameters that no rule fits, quantised weights, an ``initialise`` or a reset
+            that fails, or changes names or shapes, a network that cannot be copied.
         InputError: contents of another modality.
         DecodeError: not two contents can be read, and there is batch normalisation.
 
@@ -72,6 +75,8 @@ def random_backbone(
     >>> one, again = random_backbone(bb), random_backbone(bb)
     >>> one.name, one.fingerprint == again.fingerprint, one.fingerprint == bb.fingerprint
     ('mine~random', True, False)
+    >>> one.how_drawn
+    {'reset': ('1.weight', '1.bias')}
     """  # noqa: E501 - one line of the example
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed is {seed!r}", hint="use a whole number, 0 or more")
@@ -79,7 +84,7 @@ def random_backbone(
     other.name = untrained_name(backbone.name, seed)
     devices = {tensor.device for tensor in (*other.module.parameters(), *other.module.buffers())}
     with _drawing(seed):
-        _draw(other)
+        other.how_drawn = _draw(other, seed)
     if contents is not None:
         estimate_batch_statistics(other, contents)
     if len(devices) == 1:
@@ -113,21 +118,63 @@ def _drawing(seed: int) -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def _draw(backbone: Backbone) -> None:
-    """Draw all weights; NaN marks those that no rule has reached."""
+def _draw(backbone: Backbone, seed: int) -> dict[str, tuple[str, ...]]:
+    """Draw all weights; NaN marks those that no rule has reached. Returns their names by rule."""
     module = _on_cpu(backbone)
     _refuse_unknown(backbone, module)
     for parameter in module.parameters():
         parameter.fill_(float("nan"))
-    _reset_modules(backbone, module)
-    _reset_by_transformers(backbone, module)
-    untouched = [(name, one) for name, one in module.named_parameters() if one.isnan().any()]
-    if unknown := [name for name, one in untouched if not _drawn_by_name(name.rpartition(".")[2], one)]:
+    drawn = {}
+    if backbone.initialise is not None:
+        drawn["initialise"] = _initialised(backbone, backbone.initialise, module, seed)
+    if _undrawn(module):
+        drawn["reset"] = _reset(backbone, module, drawn.get("initialise", ()))
+    drawn["name"] = tuple(untouched := _undrawn(module))
+    if unknown := [
+        name for name, one in untouched.items() if not _drawn_by_name(name.rpartition(".")[2], one)
+    ]:
         raise backbone.fault(
             f"has no rule for untrained values of {_listed(unknown)}",
-            hint="give the module that holds them a reset_parameters() method",
+            hint="give the backbone initialise=, or the module that holds them a reset_parameters() method",
         )
     _reset_statistics(module)
+    return {rule: names for rule, names in drawn.items() if names}
+
+
+def _undrawn(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: one for name, one in module.named_parameters() if one.isnan().any()}
+
+
+def _initialised(
+    backbone: Backbone, initialise: Callable[[nn.Module, int], None], module: nn.Module, seed: int
+) -> tuple[str, ...]:
+    """The parameters that the backbone's own rule has drawn."""
+    shapes = {name: one.shape for name, one in module.named_parameters()}
+    try:
+        initialise(module, seed)
+    except Exception as error:
+        raise backbone.fault(f"cannot be initialised: {reason(error)}") from error
+    now = {name: one.shape for name, one in module.named_parameters()}
+    if changed := [name for name in {**shapes, **now} if shapes.get(name) != now.get(name)]:
+        raise backbone.fault(
+            f"is another network after initialise: {_listed(changed)} changed",
+            hint="let initialise fill the parameters that there are, in place",
+        )
+    left = _undrawn(module)
+    return tuple(name for name in shapes if name not in left)
+
+
+def _reset(backbone: Backbone, module: nn.Module, keep: Sequence[str]) -> tuple[str, ...]:
+    """Reset every module by its own method; what ``keep`` names has its values already, and keeps them."""
+    before = {*_undrawn(module)}
+    parameters = dict(module.named_parameters())
+    values = {name: parameters[name].clone() for name in keep}
+    _reset_modules(backbone, module)
+    _reset_by_transformers(backbone, module)
+    for name, value in values.items():
+        parameters[name].copy_(value)
+    left = _undrawn(module)
+    return tuple(name for name in parameters if name in before and name not in left)
 
 
 def _on_cpu(backbone: Backbone) -> nn.Module:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 
-import torch
 from torch import nn
 
 from tlengine.errors import InputError, MissingPackageError
 from tlengine.features import Backbone
+from tlengine.finetuning.determinism import seed_generators
 from tlengine.finetuning.settings import TrainSettings
 from tlengine.plugins.containment import reason
 
-__all__ = ["add_adapters", "merge_adapters"]
+__all__ = ["add_adapters", "merge_adapters", "require_peft"]
 
 NAME = "tlengine"
 _RANKS = {"convolutions": 8, "linear": 16}
@@ -27,12 +28,9 @@ def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None
         MissingPackageError: peft is not installed.
         InputError: there is no such layer, or peft cannot go beside it.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise MissingPackageError(
-            "the strategy 'lora' needs the package peft", hint="pip install peft"
-        ) from None
+    require_peft()
+    from peft import LoraConfig, inject_adapter_in_model
+
     modules = dict(backbone.module.named_modules())
     convolutions = any(
         isinstance(part, nn.Conv2d) and name.endswith(backbone.lora_targets) for name, part in modules.items()
@@ -42,7 +40,7 @@ def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None
         r=rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout,
         target_modules=list(backbone.lora_targets),
     )  # fmt: skip
-    torch.manual_seed(seed)
+    seed_generators(seed, "cpu")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -53,6 +51,16 @@ def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None
             f"{', '.join(backbone.lora_targets)}: {reason(error)}",
             hint="lora_targets name linear layers and convolutions, by the ends of their names",
         ) from error
+
+
+def require_peft() -> None:
+    """Whether adapters can be had.
+
+    Raises:
+        MissingPackageError: peft is not installed.
+    """
+    if find_spec("peft") is None:
+        raise MissingPackageError("adapters need the package peft", hint="pip install 'peft>=0.17'")
 
 
 def merge_adapters(module: nn.Module) -> None:

@@ -66,12 +66,18 @@ class Augmentation:
         return np.asarray(pixels(part))
 
     def _box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom); the whole picture where no part of a fitting shape is found."""
+        """(left, top, right, bottom).
+
+        Where no part of a fitting shape is found, as in pictures far from square, it is the largest one of an
+        allowed shape: to squeeze all of the picture into the crop would show what no plain row looks like.
+        """
         for _ in range(_TRIES):
             area = width * height * rng.uniform(self.area, 1.0)
             shape = math.exp(rng.uniform(-math.log(self.ratio), math.log(self.ratio)))
             w, h = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
             if 0 < w <= width and 0 < h <= height:
-                left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-                return left, top, left + w, top + h
-        return 0, 0, width, height
+                break
+        else:
+            w, h = min(width, round(height * self.ratio)), min(height, round(width * self.ratio))
+        left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
+        return left, top, left + w, top + h

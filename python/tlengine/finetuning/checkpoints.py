@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ class Saved:
 
     Attributes:
         step: steps that were made.
-        tensors: trained parameters and buffers by name, and the moments of the optimiser.
+        tensors: trained parameters and buffers by name, the moments of the optimiser, and the last weights
+            that are known to be good.
         facts: plain JSON.
     """
 
@@ -61,9 +64,12 @@ class Checkpoints:
 
         if self._path is None:
             return False
-        facts = {"format": _FORMAT, "identity": self._identity, "step": saved.step, "facts": saved.facts}
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in saved.tensors.items()}
         self._last = time.monotonic()
+        tensors = _apart(saved.tensors)
+        facts = {
+            "format": _FORMAT, "identity": self._identity, "step": saved.step, "facts": saved.facts,
+            "digest": _digest(tensors),
+        }  # fmt: skip
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             data = save(tensors, metadata={"tlengine": json.dumps(facts)})
@@ -82,20 +88,53 @@ class Checkpoints:
 
         if self._path is None or not self._path.is_file():
             return None
+        self._sweep()
         try:
             with safe_open(self._path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {}).get("tlengine", "{}"))
                 if (facts.get("format"), facts.get("identity")) != (_FORMAT, self._identity):
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if facts["digest"] != _digest(tensors):
+                return None
             return Saved(step=int(facts["step"]), tensors=tensors, facts=facts["facts"])
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def forget(self) -> None:
         """The training is over."""
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):  # a file that stays is of no harm
+                self._path.unlink(missing_ok=True)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed in :meth:`save` left behind."""
+        assert self._path is not None
+        with suppress(OSError):
+            for draft in self._path.parent.glob(".tlengine-*.tmp"):
+                draft.unlink(missing_ok=True)
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """On the CPU, plainly laid out, each with memory of its own: safetensors takes nothing else."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        one = tensor.detach().cpu().contiguous()
+        memory = one.untyped_storage().data_ptr()
+        found[name] = one.clone() if memory in seen else one
+        seen.add(memory)
+    return found
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Of all bytes: safetensors would take up a file whose numbers are damaged."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -113,8 +152,12 @@ def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
 def put_back(
     network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """The reverse of :func:`state_of`, in place."""
+    """The reverse of :func:`state_of`, in place.
+
+    Moments get the memory layout of their parameter: a fused optimiser reads both as they lie.
+    """
     parameters, buffers = dict(network.named_parameters()), dict(network.named_buffers())
+    fused = bool(optimizer.defaults.get("fused"))
     with torch.no_grad():
         for full, tensor in tensors.items():
             kind, _, name = full.partition(":")
@@ -123,5 +166,8 @@ def put_back(
             elif kind == "buffer":
                 buffers[name].copy_(tensor)
             else:
-                kept = tensor.clone() if kind == "step" else tensor.to(parameters[name], copy=True)
-                optimizer.state[parameters[name]][kind] = kept
+                parameter = parameters[name]
+                kept = tensor.to(parameter.device if fused else "cpu", copy=True)
+                if kind != "step":
+                    kept = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+                optimizer.state[parameter][kind] = kept

@@ -8,6 +8,7 @@ from PIL import Image
 from tlengine.features import Backbone
 from tlengine.finetuning.inputs import Inputs
 from tlengine.finetuning.judging import BATCH
+from tlengine.finetuning.memory import in_parts
 from tlengine.finetuning.network import evaluating
 from tlengine.finetuning.starting_probe import StartingProbe
 from tlengine.plugins.contracts import Codes, Matrix, Roles, Rows, View
@@ -54,13 +55,14 @@ def flips_are_safe(
 
 def _mirrored(view: View, backbone: Backbone, inputs: Inputs, rows: Rows) -> Matrix:
     """(m, d) features of the mirrored pictures."""
-    found = []
+
+    def part(some: Rows) -> Matrix:
+        turned = [one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in view.contents(some)]
+        batch = inputs.collate(
+            [inputs.augmentation.view(one, backbone.preprocess, b"", -1) for one in turned]
+        )
+        found = backbone.module(**batch) if isinstance(batch, dict) else backbone.module(batch)
+        return np.asarray(found.float().cpu().numpy())
+
     with evaluating(backbone.module):
-        for start in range(0, len(rows), BATCH):
-            pictures = view.contents(rows[start : start + BATCH])
-            turned = [one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in pictures]
-            samples = [inputs.augmentation.view(one, backbone.preprocess, b"", -1) for one in turned]
-            batch = inputs.collate(samples)
-            rows_ = backbone.module(**batch) if isinstance(batch, dict) else backbone.module(batch)
-            found.append(rows_.float().cpu().numpy())
-    return np.concatenate(found)
+        return np.concatenate(list(in_parts(rows, BATCH, part, inputs.device)))

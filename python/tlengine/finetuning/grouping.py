@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +64,7 @@ def choose_parameters(settings: TrainSettings, backbone: Backbone, *, surgical: 
         surgical: the block that was found for ``"surgical"``.
     """
     depth, blocks = _depths(backbone)
-    everything = [name for name, _ in backbone.module.named_parameters()]
+    everything = [name for name, one in backbone.module.named_parameters() if one.is_floating_point()]
     if settings.train == "all":
         names = everything
     elif settings.train == "norms":
@@ -141,6 +141,19 @@ def relative_gradients(network: Network, depth: Mapping[str, int], blocks: int) 
     return [sum(found) / len(found) if found else 0.0 for found in ratios]
 
 
-def frozen_parts(backbone: Backbone, choice: Choice) -> list[str]:
-    """Submodules of the blocks in front of the first that is trained."""
-    return [name for block in backbone.blocks[: choice.first] for name in block]
+def frozen_parts(backbone: Backbone, choice: Choice, *, waiting: Collection[int] = ()) -> list[str]:
+    """Submodules of the blocks of which nothing is trained, or nothing yet.
+
+    Args:
+        backbone: with its blocks.
+        choice: what is trained.
+        waiting: blocks that are trained later.
+    """
+    trained = {choice.depth[name] for name in choice.names} - set(waiting)
+    return [name for i, block in enumerate(backbone.blocks) if i not in trained for name in block]
+
+
+def waiting_blocks(settings: TrainSettings, recipe: Recipe, choice: Choice, step: int) -> list[int]:
+    """The blocks that are trained from a later step on."""
+    blocks = range(choice.blocks)
+    return [block for block in blocks if _from_step(settings, recipe, block, choice.blocks) > step]

@@ -10,8 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from tlengine.errors import TlengineError
 from tlengine.features import Backbone
 from tlengine.finetuning.augment import Augmentation
+from tlengine.plugins.containment import reason
 from tlengine.plugins.contracts import Rows, View
 
 __all__ = ["Inputs"]
@@ -33,7 +35,7 @@ class Inputs:
     def __init__(
         self, view: View, backbone: Backbone, augmentation: Augmentation | None, device: str
     ) -> None:
-        self._view, self._backbone, self._device = view, backbone, torch.device(device)
+        self._view, self._backbone, self.device = view, backbone, torch.device(device)
         self.augmentation, self.augmented = augmentation or Augmentation(), augmentation is not None
         self._contents: dict[int, Any] = {}
         self._keys: dict[int, bytes] = {}
@@ -60,12 +62,16 @@ class Inputs:
         """One sample, preprocessed: pixels (h, w, 3) uint8 of an ``ImagePreprocess``, else its own array."""
         if number < 0 and row in self._plain:
             return self._plain[row]
-        content = self._content(row)
-        if isinstance(content, str):
-            found = np.asarray(self._backbone.preprocess(content))
-        else:
-            key = self._key(row) if number >= 0 else b""
-            found = self.augmentation.view(content, self._backbone.preprocess, key, number)
+        content, key = self._content(row), self._key(row) if number >= 0 else b""
+        try:
+            if isinstance(content, str):
+                found = np.asarray(self._backbone.preprocess(content))
+            else:
+                found = self.augmentation.view(content, self._backbone.preprocess, key, number)
+        except (TlengineError, MemoryError):
+            raise
+        except Exception as error:
+            raise self._backbone.fault(f"cannot preprocess a sample: {reason(error)}") from error
         if number < 0 and self._room(found.nbytes):
             self._plain[row] = found
         return found
@@ -74,7 +80,7 @@ class Inputs:
         """Preprocessed samples as a batch on the device."""
         from tlengine.features.forward import batch_of
 
-        return batch_of(self._backbone, samples, self._device, channels_last=self._channels_last)
+        return batch_of(self._backbone, samples, self.device, channels_last=self._channels_last)
 
     def _content(self, row: int) -> Any:
         if row not in self._contents:
@@ -84,6 +90,10 @@ class Inputs:
                 return found
             self._contents[row] = found
         return self._contents[row]
+
+    def keys(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """(m, 32) digests of the contents."""
+        return self._view.keys(rows)
 
     def _key(self, row: int) -> bytes:
         if row not in self._keys:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from tlengine.finetuning.inputs import Inputs
+from tlengine.finetuning.memory import in_parts
 from tlengine.finetuning.network import Network, evaluating, is_batch_norm
 from tlengine.plugins.contracts import Rows
 
@@ -26,13 +27,14 @@ _JUDGED = 512
 def rows_of(
     network: Network, inputs: Inputs, rows: Rows
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """(m, k) logits and (m, d) features of rows as they are, in evaluation mode."""
-    logits, features = [], []
+    """(m, k) logits and (m, d) features of rows as they are, in evaluation mode; at least one row."""
+
+    def part(some: Rows) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+        found, logits = network.outputs(inputs.batch(some))
+        return logits.double().cpu().numpy(), found.float().cpu().numpy()
+
     with evaluating(network):
-        for start in range(0, len(rows), BATCH):
-            found = network.features(inputs.batch(rows[start : start + BATCH])).float()
-            features.append(found.cpu().numpy())
-            logits.append(network.head(found).double().cpu().numpy())
+        logits, features = zip(*in_parts(rows, BATCH, part, inputs.device), strict=True)
     return np.concatenate(logits), np.concatenate(features)
 
 
@@ -50,18 +52,21 @@ def training_loss(
             does that learns them.
     """
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _JUDGED)).round().astype(np.intp))
-    size, total = batch or BATCH, 0.0
+
+    def loss(part: Rows) -> float:
+        logits = network(inputs.batch(rows[part]))
+        wanted = targets[torch.from_numpy(part).to(targets.device)]
+        return float(functional.cross_entropy(logits.float(), wanted, reduction="sum"))
+
     with evaluating(network), _by_batch(network, batch is not None):
-        for part in _parts(places, size):
-            logits = network(inputs.batch(rows[part]))
-            wanted = targets[torch.from_numpy(part).to(targets.device)]
-            total += float(functional.cross_entropy(logits.float(), wanted, reduction="sum"))
+        parts = _parts(places, batch or BATCH)
+        total = sum(sum(in_parts(part, len(part), loss, inputs.device)) for part in parts)
     return total / len(places)
 
 
 def _parts(places: Rows, size: int) -> list[Rows]:
-    """Parts of about equal size: batch normalisation cannot do with a single row."""
-    return np.array_split(places, max(1, round(len(places) / size)))
+    """Parts of about equal size, of two rows at least: batch normalisation cannot do with a single one."""
+    return np.array_split(places, max(1, min(round(len(places) / size), len(places) // 2)))
 
 
 @contextmanager
@@ -84,7 +89,7 @@ def settle_statistics(network: Network, inputs: Inputs, rows: Rows, batch: int) 
     norms = [part for part in network.modules() if is_batch_norm(part)]
     if not norms:
         return
-    momenta = [part.momentum for part in norms]
+    momenta, device = [part.momentum for part in norms], inputs.device
     try:
         with evaluating(network):
             for part in norms:
@@ -92,7 +97,8 @@ def settle_statistics(network: Network, inputs: Inputs, rows: Rows, batch: int) 
                 part.train()
                 part.momentum = None  # type: ignore[assignment] # the plain average
             for some in _parts(np.asarray(rows), batch):
-                network.features(inputs.batch(some))
+                for _ in in_parts(some, len(some), lambda part: network.features(inputs.batch(part)), device):
+                    pass
     finally:
         for part, momentum in zip(norms, momenta, strict=True):
             part.momentum = momentum

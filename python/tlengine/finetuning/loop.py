@@ -7,18 +7,21 @@ stopped, and two trainings in one process are as two in two.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from tlengine.errors import ResourceError
-from tlengine.features.forward import is_out_of_memory
+from tlengine.errors import BackboneError, ResourceError
 from tlengine.finetuning.checkpoints import Checkpoints, Saved, put_back, state_of
+from tlengine.finetuning.determinism import seed_generators
+from tlengine.finetuning.memory import SHORT, halved, is_short
 from tlengine.finetuning.metrics import Metrics
 from tlengine.finetuning.network import Network
 from tlengine.finetuning.order import Order, seed_for
@@ -29,6 +32,9 @@ __all__ = ["Group", "Outcome", "Training"]
 
 _SNAPSHOTS = 10
 """So often in a training the weights are put aside, for a loss that becomes NaN."""
+_GOOD = "good:"
+"""Begins the names of these weights in a checkpoint."""
+_SHORT = "memory was short"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,11 +88,12 @@ class Training:
         targets: (n,) class numbers without gaps.
         recipe, order: the numbers, and which rows each step sees.
         seed: of dropout.
-        modes: puts the network into training mode.
+        modes: puts the network into the mode in which it is trained at a step.
         precision: a dtype for autocast; None is float32.
         checkpoints, metrics: what is kept on the way.
         told: called after each step with the steps made and the loss.
         look: a step, and what is measured after it; ``seen`` is the result.
+        least: rows that are computed at a time at the least; 2 where batch normalisation learns.
     """
 
     network: Network
@@ -96,12 +103,13 @@ class Training:
     recipe: Recipe
     order: Order
     seed: int
-    modes: Callable[[], None]
+    modes: Callable[[int], None]
     checkpoints: Checkpoints
     metrics: Metrics
     precision: torch.dtype | None = None
     told: Callable[[int, float], None] = field(default=lambda step, loss: None)
     look: tuple[int, Callable[[], float]] | None = None
+    least: int = 1
     seen: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -125,56 +133,80 @@ class Training:
 
         Raises:
             ResourceError: one row alone does not fit into memory.
+            BackboneError: the loss is not finite before anything was trained.
         """
-        losses, good = self._resume()
+        losses, steps = self._resume(), self.recipe.steps
         self.metrics.begin(len(losses))
-        self.modes()
-        every = max(1, self.recipe.steps // _SNAPSHOTS)
+        self.modes(len(losses))
         finished = True
         try:
-            for step in range(len(losses), self.recipe.steps):
+            for step in range(len(losses), steps):
                 loss = self._step(step)
                 if loss is None:
                     finished = False
-                    self._back_to(good, step)
                     break
                 losses.append(loss)
                 self._keep(step + 1, losses)
-                if (step + 1) % every == 0:
-                    good = step + 1, {n: t.clone() for n, t in self._weights().items()}
         finally:
             self.metrics.close()
+        if not finished or not self._is_finite():
+            finished = False
+            self._back_to_good(len(losses))
+            del losses[self._good[0] :]
         return Outcome(
-            steps=len(losses) if finished else good[0],
+            steps=len(losses),
             losses=losses,
             finished=finished,
             micro=self._micro,
             notes=tuple(self._notes),
         )
 
-    def _resume(self) -> tuple[list[float], tuple[int, dict[str, torch.Tensor]]]:
+    def timed(self, step: int) -> float:
+        """Seconds of one step, which is made.
+
+        Raises:
+            ResourceError: no memory for a single row.
+        """
+        since = time.perf_counter()
+        self._step(step)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() - since
+
+    def _resume(self) -> list[float]:
+        """The losses of the steps that were made."""
+        self._good: tuple[int, dict[str, torch.Tensor]] = 0, {}
         saved = self.checkpoints.load()
-        losses: list[float] = []
-        if saved is not None:
-            put_back(self.network, self._optimizer, saved.tensors)
-            losses = [float(loss) for loss in saved.facts["losses"]]
-            self._micro = int(saved.facts["micro"])
-            self._notes, self.seen = list(saved.facts["notes"]), saved.facts["seen"]
-        return losses, (len(losses), {n: t.clone() for n, t in self._weights().items()})
+        if saved is None:
+            return []
+        facts = saved.facts
+        own = {name: one for name, one in saved.tensors.items() if not name.startswith(_GOOD)}
+        put_back(self.network, self._optimizer, own)
+        good = {n.removeprefix(_GOOD): one for n, one in saved.tensors.items() if n.startswith(_GOOD)}
+        self._good = int(facts["good"]), good
+        self._micro, self._notes, self.seen = int(facts["micro"]), list(facts["notes"]), facts["seen"]
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(facts["scaler"])
+        return [float(loss) for loss in facts["losses"]]
 
     def _weights(self) -> dict[str, torch.Tensor]:
         trained = {id(p) for group in self.groups for p in group.parameters}
         found = {n: p.detach() for n, p in self.network.named_parameters() if id(p) in trained}
         return found | dict(self.network.named_buffers())
 
-    def _back_to(self, good: tuple[int, dict[str, torch.Tensor]], step: int) -> None:
+    def _is_finite(self) -> bool:
+        """Whether the last update, whose loss nobody has seen, left numbers behind."""
+        kept = [one for one in self._weights().values() if one.is_floating_point()]
+        return all(bool(torch.isfinite(one).all()) for one in kept)
+
+    def _back_to_good(self, step: int) -> None:
         now = self._weights()
         with torch.no_grad():
-            for name, tensor in good[1].items():
+            for name, tensor in self._good[1].items():
                 now[name].copy_(tensor)
         self._notes.append(
-            f"the loss was not finite at step {step + 1} of {self.recipe.steps}: the weights after step "
-            f"{good[0]} are kept; a smaller rate than {self.recipe.rate:g} may help"
+            f"the loss was not finite at step {min(step + 1, self.recipe.steps)} of {self.recipe.steps}: the "
+            f"weights after step {self._good[0]} are kept; a smaller rate than {self.recipe.rate:g} may help"
         )
 
     def _keep(self, step: int, losses: Sequence[float]) -> None:
@@ -182,10 +214,14 @@ class Training:
         self.told(step, losses[-1])
         if self.look is not None and step == self.look[0]:
             self.seen = self.look[1]()
-            self.modes()
+            self.modes(step)
         if self.checkpoints.due() and step < self.recipe.steps:
-            facts = {"losses": list(losses), "micro": self._micro, "notes": self._notes, "seen": self.seen}
+            facts = {
+                "losses": list(losses), "micro": self._micro, "notes": self._notes, "seen": self.seen,
+                "good": self._good[0], "scaler": self._scaler.state_dict(),
+            }  # fmt: skip
             tensors = state_of(self.network, self._optimizer)
+            tensors |= {_GOOD + name: one for name, one in self._good[1].items()}
             self.metrics.flush()
             self.checkpoints.save(Saved(step=step, tensors=tensors, facts=facts))
 
@@ -199,14 +235,38 @@ class Training:
         # Half precision overflows now and then: the scaler leaves such a step out, and scales less.
         if not math.isfinite(loss) or not (self._scaler.is_enabled() or math.isfinite(float(norm))):
             self._optimizer.zero_grad(set_to_none=True)
+            self._refuse_start(step, loss)
             return None
-        self._scaler.step(self._optimizer)
+        if (
+            step % max(1, self.recipe.steps // _SNAPSHOTS) == 0
+        ):  # their loss is known, that of the next is not
+            self._good = step, {name: one.clone() for name, one in self._weights().items()}
+        try:
+            self._scaler.step(self._optimizer)
+        except SHORT as error:
+            if is_short(error):
+                raise ResourceError(
+                    f"no memory on {self._device} for the moments of the optimiser",
+                    hint="train fewer blocks (last-block), take a smaller backbone, or another device",
+                ) from error
+            raise
         self._scaler.update()
         self._pull(step)
         self._optimizer.zero_grad(set_to_none=True)
         return loss
 
+    def _refuse_start(self, step: int, loss: float) -> None:
+        if step == 0:
+            what = f"the loss is {loss}" if not math.isfinite(loss) else "the gradient is not finite"
+            raise BackboneError(
+                f"{what} before anything was trained",
+                hint="look for NaN in what the network returns for a training row, in training mode; with "
+                "precision fp16 try float32",
+            )
+
     def _set(self, step: int) -> None:
+        if step and any(step == group.from_step for group in self.groups):
+            self.modes(step)
         factor = self.recipe.rate * self.recipe.factor(step)
         for group, held in zip(self.groups, self._optimizer.param_groups, strict=True):
             held["lr"] = factor * group.scale
@@ -218,18 +278,18 @@ class Training:
         """Gradients of the mean loss over the step's rows, in parts that fit into memory."""
         rows, views = self.order.step(step)
         while True:
-            torch.manual_seed(seed_for(self.seed, step, "dropout"))
+            seed_generators(seed_for(self.seed, step, "dropout"), self._device)
             try:
                 return self._accumulate(rows, views)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
+            except SHORT as error:
+                if not is_short(error):
                     raise
                 self._halve(error)
 
     def _accumulate(self, rows: Rows, views: Rows) -> float:
         total = torch.zeros((), device=self._device)
-        for start in range(0, len(rows), self._micro):
-            part = slice(start, start + self._micro)
+        parts = max(1, min(-(-len(rows) // self._micro), len(rows) // self.least))
+        for part in np.array_split(np.arange(len(rows)), parts):
             inputs = self.batch(rows[part], views[part])
             wanted = self.targets[torch.from_numpy(rows[part]).to(self._device)]
             with self._autocast():
@@ -239,19 +299,13 @@ class Training:
             total += loss.detach()
         return float(total)
 
-    def _halve(self, error: RuntimeError) -> None:
+    def _halve(self, error: Exception) -> None:
         self._optimizer.zero_grad(set_to_none=True)
-        if self._micro == 1:
-            raise ResourceError(
-                f"no memory on {self._device} to train on a single row",
-                hint="train fewer blocks (last-block), take a smaller backbone, or another device",
-            ) from error
-        self._micro = -(-self._micro // 2)
+        self._micro = halved(self._micro, error, self._device, "train on", least=self.least)
+        self._notes = [note for note in self._notes if not note.startswith(_SHORT)]
         self._notes.append(
-            f"memory was short: {self._micro} rows were computed at a time, {self.order.batch} still a step"
+            f"{_SHORT}: {self._micro} rows were computed at a time, {self.order.batch} still a step"
         )
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision is None:

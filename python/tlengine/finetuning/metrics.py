@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
+
+from tlengine.documents import replace_file
 
 __all__ = ["Metrics", "thinned"]
 
@@ -33,7 +36,8 @@ class Metrics:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             kept = [line for line in _lines(self._path) if json.loads(line)["step"] <= step] if step else []
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            text = "".join(f"{line}\n" for line in kept).encode()
+            replace_file(self._path, lambda file: file.write(text), durable=False)
             self._file = self._path.open("a", encoding="utf-8")
         except OSError:
             self._file = None
@@ -46,7 +50,7 @@ class Metrics:
         try:
             self._file.write(json.dumps(fact) + "\n")
         except OSError:
-            self._file = None
+            self._give_up()
 
     def flush(self) -> None:
         """What was added is in the file."""
@@ -54,7 +58,7 @@ class Metrics:
             try:
                 self._file.flush()
             except OSError:
-                self._file = None
+                self._give_up()
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -62,6 +66,12 @@ class Metrics:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _give_up(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # it tries to write what is left
+                file.close()
 
 
 def _lines(path: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tlengine.finetuning.frozen import Hidden
+from tlengine.finetuning.heads import Tokens
 from tlengine.finetuning.settings import Family
 
 __all__ = ["Network", "family_of", "is_batch_norm", "norm_parameters"]
@@ -22,19 +24,26 @@ class Network(nn.Module):
 
     Args:
         backbone: takes a batch, or keywords where a batch is a mapping; returns (n, d).
-        head: (n, d) to (n, K).
+        head: (n, d) to (n, K); with ``tokens``, tokens (n, t, d) and their mask to (n, K).
+        tokens: reads them: takes a batch and what runs the network, as
+            :func:`~tlengine.finetuning.tokens_of` of a backbone does; None for a head that reads rows.
 
     >>> network = Network(nn.Flatten(), nn.Linear(4, 2))
     >>> network(torch.zeros(3, 2, 2)).shape
     torch.Size([3, 2])
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Module, tokens: Callable[..., Tokens] | None = None
+    ) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.tokens = backbone, head, tokens
 
     def features(self, inputs: Any) -> torch.Tensor:
-        """(n, d) of a batch."""
+        """(n, d) of a batch; of one in the middle of the backbone, by what follows there."""
+        if isinstance(inputs, Hidden):
+            with inputs.cut.entered(inputs.values, inputs.lengths) as rest:
+                return self.features(rest)
         found: torch.Tensor = (
             self.backbone(**inputs) if isinstance(inputs, Mapping) else self.backbone(inputs)
         )
@@ -42,8 +51,16 @@ class Network(nn.Module):
 
     def forward(self, inputs: Any) -> torch.Tensor:
         """(n, K) logits of a batch."""
-        found: torch.Tensor = self.head(self.features(inputs).float())
-        return found
+        return self.outputs(inputs)[1]
+
+    def outputs(self, inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, d) features and (n, K) logits of a batch, in one pass."""
+        if self.tokens is None:
+            features = self.features(inputs)
+            return features, self.head(features.float())
+        found: list[torch.Tensor] = []
+        tokens = self.tokens(inputs, run=lambda given: found.append(self.features(given)))
+        return found[0], self.head(tokens.values.float(), tokens.mask)
 
     def set_training(self, frozen: Iterable[str] = (), *, statistics: bool = False) -> None:
         """Training mode, but batch normalisation keeps its statistics unless ``statistics``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
@@ -18,7 +19,7 @@ Train = Literal["all", "last-block", "norms", "surgical", "adapters"]
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "train": get_args(Train),
     "weights": ("pretrained", "random"),
-    "start": ("random", "probe"),
+    "start": ("random", "probe", "means"),
     "schedule": ("once", "gradual"),
     "anchor": ("none", "l2-sp"),
     "average": ("none", "wise"),
@@ -41,7 +42,8 @@ class TrainSettings:
             and the weights of normalisation; ``"surgical"``, the block with the largest gradient relative to
             its weights; ``"adapters"``, low-rank matrices beside the layers that the backbone names.
         weights: ``"random"`` trains the architecture from untrained weights.
-        start: of the head: ``"probe"`` is the linear probe on the frozen features.
+        start: of the head: ``"probe"`` is the linear probe on the frozen features, ``"means"`` their class
+            means (for the head ``cosine``).
         schedule: ``"gradual"`` trains the head alone at first, then block after block from the output down.
         anchor: ``"l2-sp"`` pulls the weights towards where they started.
         average: ``"wise"`` averages the weights of start and end.
@@ -118,8 +120,15 @@ class TrainSettings:
         whole = {one.name for one in fields(self) if str(one.type).startswith("int")}
         for name in (*_ABOVE_0, *_FROM_0, *_SHARES):
             self._check_number(name, whole=name in whole)
+        if self.weights == "random" and self.start != "random":
+            raise InputError(
+                f"start is {self.start!r} with random weights",
+                hint="features that are not trained say nothing",
+            )
         if not isinstance(self.tune, bool):
             raise InputError(f"tune is {self.tune!r:.40}", hint="use true or false")
+        if not isinstance(self.head, str):
+            raise InputError(f"head is {self.head!r:.40}", hint="use the name of a registered head")
 
     def _check_number(self, name: str, *, whole: bool) -> None:
         value = getattr(self, name)
@@ -128,7 +137,7 @@ class TrainSettings:
         hint = f"use a {'whole ' if whole else ''}number {'above' if name in _ABOVE_0 else 'from'} 0"
         hint += " up to 1" if name in _SHARES else ""
         kinds = int if whole else int | float
-        right = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
+        right = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < math.inf
         if not right or (name in _ABOVE_0 and value == 0) or (name in _SHARES and value > 1):
             raise InputError(f"{name} is {value!r:.40}", hint=hint)
 
@@ -176,8 +185,6 @@ class Recipe:
         >>> recipe.factor(0), recipe.factor(2), round(recipe.factor(19), 3)
         (0.5, 1.0, 0.008)
         """
-        import math
-
         rise = round(self.warmup * self.steps)
         if step < rise:
             return (step + 1) / rise

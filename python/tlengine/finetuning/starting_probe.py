@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tlengine.errors import GridEdgeWarning
 from tlengine.plugins.contracts import Codes, Roles, Rows, View
-from tlengine.statistics import calibrate
+from tlengine.statistics import calibrate, log_loss, probabilities
 
 __all__ = ["StartingProbe", "starting_probe"]
 
@@ -59,14 +59,15 @@ def starting_probe(view: View, roles: Roles, known: Codes) -> StartingProbe:
         if folds:
             cv = LinearProbeCV(Cs=GRID / scale, cv=folds, patience=3, tol=1e-2, progress=False)
             C = float(cv.fit(view.features(rows), view.codes(rows)).C_)
+        elif roles.inner:  # the user's validation rows, which are no training rows
+            C = min(GRID / scale, key=lambda one: _loss(view, roles, known, float(one)))
         probe = LinearProbe(C=C, tol=TOL).fit(view.features(rows), view.codes(rows))
-        held = _held_out(view, roles, known, C) if folds else None
+        held = _held_out(view, roles, known, C) if roles.inner else None
     coef, intercept = _columns(probe.coef_, probe.intercept_)
     temperature = 1.0
     if held is not None:
-        codes = np.searchsorted(known, view.codes(roles.held))
-        labels = len(rows)
-        temperature = max(1.0, calibrate("logits", held, codes, labels=labels, classes=len(known)))
+        scores, codes = _of_known(view, roles, known, held)
+        temperature = max(1.0, calibrate("logits", scores, codes, labels=len(rows), classes=len(known)))
     return StartingProbe(
         coef=coef / temperature,
         intercept=intercept / temperature,
@@ -96,6 +97,21 @@ def _held_out(view: View, roles: Roles, known: Codes, C: float) -> npt.NDArray[n
         columns = np.searchsorted(known, probe.classes_)
         found[start:end, columns] = view.features(held) @ coef.T + intercept
     return found
+
+
+def _of_known(
+    view: View, roles: Roles, known: Codes, held: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], Codes]:
+    """Logits and places in ``known`` of the rows held out, without those of classes that are not trained."""
+    codes = view.codes(roles.held)
+    among = np.isin(codes, known)
+    return held[among], np.searchsorted(known, codes[among])
+
+
+def _loss(view: View, roles: Roles, known: Codes, C: float) -> float:
+    """The log-loss of the rows held out."""
+    scores, codes = _of_known(view, roles, known, _held_out(view, roles, known, C))
+    return log_loss(codes, probabilities("logits", scores, 1.0)) if len(codes) else 0.0
 
 
 def _columns(

@@ -58,6 +58,31 @@ class FineTuning:
         """All numbers, and the version of the recipe."""
         return {"version": VERSION, "rates": list(self._rates), **self.train_settings.told()}
 
+    def check(self, view: View) -> None:
+        """Whether the backbone can do it, before anything is trained.
+
+        Raises:
+            InputError: it does not tell its blocks, or no layers for adapters.
+            MissingPackageError: adapters without peft.
+        """
+        from tlengine.finetuning.grouping import refuse_unable
+
+        refuse_unable(self.train_settings, view.backbone("cpu"))
+        if self.train_settings.train == "adapters":
+            from tlengine.finetuning.adapters import require_peft
+
+            require_peft()
+
+    def estimate(self, view: View, roles: Roles) -> float:
+        """Seconds of a fit, by a step that is timed."""
+        from tlengine.finetuning.fitting import Fit
+
+        seconds = Fit(view=view, roles=roles, seed=0).seconds(self.train_settings)
+        if self._rates:
+            return seconds * len(self._rates)
+        folds = len(TUNED) * TUNING_FOLDS * (TUNING_FOLDS - 1) / TUNING_FOLDS
+        return seconds * (1.0 + folds) if self.train_settings.tune else seconds
+
     def scaled(self, fraction: float) -> FineTuning:
         """The same with a fraction of the steps, marked as cut."""
         other = FineTuning(self.name)
@@ -119,7 +144,7 @@ class FineTuning:
             for held, roles in folds:
                 one = Fit(view=view, roles=roles, seed=fit.seed)
                 parts.append(FineTuned(one.train(settings), one, []).scores(view, held))
-                fit.add(one.stages)
+                fit.add(one.stages, one.flops)
             codes = np.concatenate([view.codes(held) for held, _ in folds])
             tried.append({"rate": rate * factor, "loss": _loss(np.concatenate(parts), codes, view.classes)})
         best = min(tried, key=lambda one: one["loss"])["rate"]
@@ -142,13 +167,12 @@ class FineTuned:
 
     kind: Kind = "logits"
     held_out: Scores | None = None
-    flops: float | None = None
 
     def __init__(self, trained: Trained, fit: Fit, tried: Sequence[Mapping[str, float]]) -> None:
         self.trained, self._test = trained, fit.roles.test
         self._moves = fit.view if trained.facts.get("pretrained", True) else None
         self.chosen: Mapping[str, Any] = {"rate": trained.recipe.rate, "steps": trained.outcome.steps}
-        self.converged = trained.outcome.finished
+        self.converged, self.flops = trained.outcome.finished, fit.flops
         self.nbytes: int | None = sum(
             tensor.numel() * tensor.element_size() for tensor in trained.network.state_dict().values()
         )
@@ -159,11 +183,13 @@ class FineTuned:
         from tlengine.finetuning.determinism import deterministic
         from tlengine.finetuning.judging import drift, rows_of
 
-        with deterministic():
-            logits, features = rows_of(self.trained.network, self.trained.inputs, rows)
-        if self._moves is not None and len(rows) and np.array_equal(rows, self._test):
-            self.facts["drift"] = drift(self._moves.features(rows), features)
         found = np.full((len(rows), view.classes), -np.inf)
+        if not len(rows):
+            return found
+        with deterministic(view.threads):
+            logits, features = rows_of(self.trained.network, self.trained.inputs, rows)
+        if self._moves is not None and np.array_equal(rows, self._test):
+            self.facts["drift"] = drift(self._moves.features(rows), features)
         found[:, self.trained.known] = logits
         return found
 

@@ -1,4 +1,4 @@
-"""Plugins: installed packages that bring backbones, probes, strategies, metrics, exporters and commands.
+"""Plugins: installed packages that bring backbones, probes, heads, strategies, metrics, exporters, commands.
 
 In: the entry points of the group ``tlengine``. Out: frozen records by name (:mod:`.registry`); events of a
 run go the other way (:mod:`.lifecycle`).
@@ -18,6 +18,7 @@ from tlengine.plugins.records import (
     BackboneSource,
     BackboneSpec,
     ExporterSpec,
+    HeadSpec,
     MetricSpec,
     ProbeSpec,
     StrategySpec,
@@ -25,10 +26,12 @@ from tlengine.plugins.records import (
 from tlengine.plugins.registry import (
     backbones,
     exporters,
+    heads,
     metrics,
     probes,
     resolve,
     resolve_backbone,
+    resolve_head,
     resolve_strategy,
     strategies,
 )
@@ -39,6 +42,7 @@ __all__ = [
     "BackboneSource",
     "BackboneSpec",
     "ExporterSpec",
+    "HeadSpec",
     "MetricSpec",
     "PluginInfo",
     "PluginManager",
@@ -51,6 +55,7 @@ __all__ = [
     "describe_offers",
     "describe_plugins",
     "exporters",
+    "heads",
     "hookimpl",
     "metrics",
     "notify",
@@ -60,6 +65,7 @@ __all__ = [
     "render",
     "resolve",
     "resolve_backbone",
+    "resolve_head",
     "resolve_strategy",
     "strategies",
 ]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Budget",
     "Codes",
+    "Energy",
+    "EnergySource",
     "Executor",
     "Fitted",
     "HeldOut",
@@ -70,8 +72,8 @@ class Task:
         strategy: its name.
         budget: labels per class.
         seed, fold: the resample.
-        part: ``"fit"``; ``"refit"`` for the model that is kept; ``"inner:2"`` for an inner fold as a task of
-            its own, which a plan knows and ``compare`` does not ask for.
+        part: ``"fit"``; ``"refit"`` for the model that is kept; ``"inner:2/3"`` for an inner fold as a task
+            of its own, here the last of three: it trains on the others and is tested on what it holds out.
     """
 
     view: str
@@ -135,7 +137,10 @@ class View(Protocol):
         units: (n,) rows of one unit (group or content) are never on both sides of a split.
         groups, domains: (n,) names, or None.
         device: where networks are to be trained: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` for the best.
+        threads: how many a fit may use. A strategy that trains networks sets so many by
+            ``torch.set_num_threads``; it enters no key, though sums on another number have other last digits.
         cache: the folder of the run's embedding cache, or None where it has none.
+        max_disk: bytes that a fit may take there; None for as many as are free.
     """
 
     name: str
@@ -145,6 +150,8 @@ class View(Protocol):
     domains: npt.NDArray[np.str_] | None
     device: str
     cache: Path | None
+    max_disk: int | None
+    threads: int
 
     @property
     def scale(self) -> float:
@@ -258,6 +265,16 @@ class Strategy(Protocol):
             count as one draw.
         prior_free: whether the scores do not depend on how frequent each class is among the fitted rows, as
             distances to class means do not; may be left out, then they do, as those of most classifiers.
+
+    These may be left out, too; a strategy whose fits take long has them:
+
+    - ``inner_tasks: int = 0``: how many inner folds are tasks of their own, at the largest budget. Such a
+      strategy returns ``held_out=None``; what the folds held out calibrates the fit and lets it be chosen. 0
+      for what holds rows out itself, and for a control that is judged and never chosen.
+    - ``check(view) -> None`` raises InputError where it cannot be used on a view, before anything is fitted.
+    - ``estimate(view, roles) -> float``: seconds that a fit will take, say of one step, timed, times steps.
+    - ``scaled(fraction) -> Strategy``: the same with a fraction, .1 to 1, of its steps, which its settings
+      tell, so that it has other keys.
     """
 
     reads: Literal["features", "contents"]
@@ -292,6 +309,23 @@ class Strategy(Protocol):
         ...
 
 
+EnergySource = Literal["counter", "model", "constant", "none"]
+"""A counter of the machine; CPU seconds times the watts of a core of it; times a guess at them; unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """What something took.
+
+    Attributes:
+        joules: None where unknown.
+        source: where the figure comes from.
+    """
+
+    joules: float | None = None
+    source: EnergySource = "none"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """How a fit did on the rows that it held out, its scores calibrated on them.
@@ -321,12 +355,19 @@ class Record:
         held: how the fit did on the rows held out; None where there are none.
         chosen, converged, flops, nbytes: as in :class:`Fitted`.
         train_accuracy: share of the fitted rows that are predicted right.
-        seconds, cpu_seconds, peak_bytes: of the fit, measured by the worker.
+        seconds, cpu_seconds: of the fit, measured by the worker.
+        gpu_seconds: for how long it held a GPU; None for not at all.
+        peak_bytes: by which the worker's peak of memory rose, 0 where earlier work had needed as much; what
+            the fit itself tells as ``peak_bytes`` in its facts comes first.
+        energy: of the fit; None where it was not measured.
         predict_seconds: for all test rows.
+        taken_up: whether an earlier run fitted it, and paid for it.
         facts: how the fit went, plain JSON, from the fit itself. A training loop tells ``steps``, ``rate``
             (the learning rate), ``curve`` (pairs of step and training loss), ``drift`` (how far held-out
-            features moved), ``under_trained``, ``stages`` (seconds by stage) and ``notes`` (sentences for
-            the user); what was not told is not there.
+            features moved), ``under_trained``, ``stages`` (seconds by stage), ``device`` and, where it knows
+            better than the clock, ``gpu_seconds``, ``peak_bytes``, ``reused`` (found in the cache: how many
+            ``rows``, and the ``seconds`` and ``flops`` that they took once) and ``notes`` (sentences for the
+            user); what was not told is not there.
         error, hint: why it failed; None for a result.
     """
 
@@ -345,8 +386,11 @@ class Record:
     train_accuracy: float | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    gpu_seconds: float | None = None
     peak_bytes: int = 0
+    energy: Energy | None = None
     predict_seconds: float = 0.0
+    taken_up: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     hint: str | None = None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         BackboneSource,
         BackboneSpec,
         ExporterSpec,
+        HeadSpec,
         MetricSpec,
         ProbeSpec,
         StrategySpec,
@@ -61,6 +62,20 @@ def tlengine_probes() -> Iterable[ProbeSpec]:  # type: ignore[empty-body]
             yield ProbeSpec(name="lda", estimator=LinearDiscriminantAnalysis)
 
     :return: records; their names are unique over all probes and strategies.
+    """
+
+
+@hookspec
+def tlengine_heads() -> Iterable[HeadSpec]:  # type: ignore[empty-body]
+    """Yield trainable modules that turn rows or tokens into logits. Added in 0.1.
+
+    **Example:**
+
+        @tlengine.hookimpl
+        def tlengine_heads():
+            yield HeadSpec(name="deep", build=build)
+
+    :return: records; their names are unique over all heads.
     """
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tlengine.plugins.manager import plugin_manager
 from tlengine.plugins.offers import KINDS, kind_of, offered
-from tlengine.plugins.records import BackboneSource, BackboneSpec
+from tlengine.plugins.records import BackboneSource, BackboneSpec, HeadSpec
 from tlengine.plugins.registry import origin
 
 __all__ = ["describe", "describe_offers", "describe_plugins", "describe_records", "kinds_of", "names"]
@@ -54,8 +54,14 @@ def describe_records(noun: str) -> list[dict[str, Any]]:
 def describe(noun: str, record: Any) -> dict[str, Any]:
     """What a record says about itself, as JSON: its fields that are no functions, and its plugin."""
     shown = {f.name: getattr(record, f.name) for f in fields(record) if f.repr}
-    more = {"preprocess": repr(record.preprocess)} if isinstance(record, BackboneSpec) else {}
-    return {"name": record.name, **shown, **more, "plugin": origin(record.name, noun)}
+    return {"name": record.name, **shown, **_more(record), "plugin": origin(record.name, noun)}
+
+
+def _more(record: Any) -> dict[str, Any]:
+    """What the functions of a record tell."""
+    if isinstance(record, BackboneSpec):
+        return {"preprocess": repr(record.preprocess)}
+    return {"settings": record.settings} if isinstance(record, HeadSpec) else {}
 
 
 def kinds_of(name: str) -> list[str]:

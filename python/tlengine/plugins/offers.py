@@ -13,6 +13,7 @@ from tlengine.plugins.records import (
     BackboneSource,
     BackboneSpec,
     ExporterSpec,
+    HeadSpec,
     MetricSpec,
     ProbeSpec,
     StrategySpec,
@@ -56,6 +57,7 @@ class Kind:
 KINDS = (
     Kind("tlengine_backbones", (BackboneSpec, BackboneSource), "backbone", "backbones", "backbones"),
     Kind("tlengine_probes", (ProbeSpec,), "probe", "probes", "strategies", RESERVED),
+    Kind("tlengine_heads", (HeadSpec,), "head", "heads", "heads"),
     Kind("tlengine_strategies", (StrategySpec,), "strategy", "strategies", "strategies", RESERVED,
          includes=("probe",)),
     Kind("tlengine_metrics", (MetricSpec,), "metric", "metrics", "metrics"),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tlengine.errors import InputError
+from tlengine.plugins.checks import check_callable, check_name
+from tlengine.plugins.network_records import MODALITIES, BackboneSource, BackboneSpec, HeadSpec, Modality
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from torch import nn
 
     from tlengine.plugins.contracts import Role, Strategy
 
@@ -23,143 +24,12 @@ __all__ = [
     "BackboneSpec",
     "Candidates",
     "ExporterSpec",
+    "HeadSpec",
     "MetricSpec",
     "Modality",
     "ProbeSpec",
     "StrategySpec",
 ]
-
-Modality = Literal["image", "text", "any"]
-MODALITIES = ("image", "text", "any")
-
-_NAME = re.compile(r"[a-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)*")
-
-
-def _check_name(kind: str, name: str) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InputError(
-            f"{kind} name {name!r} is not allowed",
-            hint="use lower-case letters, digits, '_', '.', '-', and '/' after a source's prefix",
-        )
-
-
-def _check_callable(owner: str, field: str, value: object, fix: str) -> None:
-    if not callable(value):
-        raise InputError(
-            f"{owner}: {field} is a {type(value).__name__} object, not a function or class", hint=fix
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneSpec:
-    """A pretrained network that can be loaded by name.
-
-    Attributes:
-        name: ``arch`` or ``source/arch.tag``; lower case, except what follows a source's prefix.
-        modality: ``"image"``, ``"text"``, or ``"any"`` for a network that takes both.
-        embedding_dim: columns of the embeddings, at least 1; for modality ``"any"``, where rows of images and
-            of texts differ in width, ``{"image": columns, "text": columns}``.
-        load: takes a device name such as ``"cpu"`` and returns the ``torch.nn.Module``. It is called with
-            a float32 batch (n, 3, h, w) of images, or for a ``preprocess`` with a ``pad_id`` with int64
-            ``input_ids`` and ``attention_mask`` (n, tokens); it returns (n, embedding_dim).
-        preprocess: a picklable callable that turns one sample (a ``PIL.Image`` in RGB, or a str) into an
-            array of fixed shape, or into token ids where it has a ``pad_id``; a frozen dataclass such
-            as ``tlengine.features.ImagePreprocess``, so that it can be described in the cache key.
-        revision: enters the fingerprint; change it when the code behind equal weights changes.
-        default: whether this backbone is taken for its modality when the user names none.
-        blocks: the network in order from its input to its output, for fine-tuning: each block a group of
-            names of submodules or parameters, as ``named_modules()`` tells them. Every parameter belongs to
-            exactly one of them. () where only its features are of use.
-        tokens: the submodule whose output are tokens (n, tokens, d) or a feature map (n, d, h, w), for heads
-            that pool for themselves; "" for none.
-        lora_targets: the linear layers and convolutions that adapters go beside: names, or ends of names.
-        initialise: takes the network and a seed, and gives it untrained weights in place; None for the
-            general rules of :func:`tlengine.features.random_backbone`.
-        collate: takes a list of preprocessed samples, and returns what the network is called with: a tensor,
-            or a mapping of keywords; None for the usual batches.
-        licence, paper, description: for people.
-
-    Raises:
-        InputError: a name, modality or dimension that is not allowed.
-
-    >>> spec = BackboneSpec(name="tiny", modality="image", embedding_dim=8, load=print, preprocess=str)
-    >>> spec.name, spec.default
-    ('tiny', False)
-    """
-
-    name: str
-    modality: Modality
-    embedding_dim: int | Mapping[str, int]
-    load: Callable[[str], nn.Module] = field(repr=False)
-    preprocess: Callable[[Any], Any] = field(repr=False)
-    revision: str = ""
-    default: bool = False
-    blocks: Sequence[Sequence[str]] = ()
-    tokens: str = ""
-    lora_targets: Sequence[str] = ()
-    initialise: Callable[[nn.Module, int], None] | None = field(default=None, repr=False)
-    collate: Callable[[Sequence[Any]], Any] | None = field(default=None, repr=False)
-    licence: str = ""
-    paper: str = ""
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        _check_name("backbone", self.name)
-        if self.modality not in MODALITIES:
-            raise InputError(f"backbone {self.name!r}: modality {self.modality!r} is not one of {MODALITIES}")
-        _check_callable(
-            f"backbone {self.name!r}",
-            "load",
-            self.load,
-            "pass a function that takes a device and loads the network",
-        )
-        _check_callable(
-            f"backbone {self.name!r}",
-            "preprocess",
-            self.preprocess,
-            "pass a function or tlengine.features.ImagePreprocess",
-        )
-        self._check_dim()
-
-    def _check_dim(self) -> None:
-        dims = self.embedding_dim
-        if isinstance(dims, Mapping) and (self.modality != "any" or set(dims) != {"image", "text"}):
-            raise InputError(
-                f"backbone {self.name!r}: embedding_dim is {dict(dims)}, the modality {self.modality!r}",
-                hint='for modality "any" give {"image": columns, "text": columns}, else one number',
-            )
-        if min(dims.values() if isinstance(dims, Mapping) else [dims]) < 1:
-            raise InputError(f"backbone {self.name!r}: embedding_dim is {dims}, at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneSource:
-    """An open namespace of backbones: every name that starts with ``prefix/``.
-
-    Attributes:
-        prefix: one lower-case word; ``timm`` answers to ``timm/<anything>``.
-        resolve: takes what follows ``prefix/``, case kept, and returns its :class:`BackboneSpec`;
-            raises ``LookupError`` for a name it does not know.
-        list: returns the names it can list (without the prefix), as many as it knows offline.
-
-    >>> BackboneSource(prefix="hf", resolve=print, list=tuple).prefix
-    'hf'
-    """
-
-    prefix: str
-    resolve: Callable[[str], BackboneSpec] = field(repr=False)
-    list: Callable[[], Iterable[str]] = field(repr=False)
-
-    def __post_init__(self) -> None:
-        _check_name("source", self.prefix)
-        if "/" in self.prefix:
-            raise InputError(f"source prefix {self.prefix!r} contains '/'", hint="use one word")
-
-    @property
-    def name(self) -> str:
-        """The prefix, under which it is registered."""
-        return self.prefix
-
 
 Candidates = Sequence[Mapping[str, Any]]
 """Keywords of an estimator, one set of them for each candidate, plain JSON."""
@@ -206,10 +76,10 @@ class ProbeSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("probe", self.name)
+        check_name("probe", self.name)
         owner, kind = f"probe {self.name!r}", type(self.estimator).__name__
         fix = f"pass the class {kind} itself, or a function that makes one: lambda: {kind}(...)"
-        _check_callable(owner, "estimator", self.estimator, fix)
+        check_callable(owner, "estimator", self.estimator, fix)
         if not callable(self.candidates):
             _checked_candidates(owner, self.candidates)
         if (self.save is None) != (self.load is None):
@@ -218,7 +88,7 @@ class ProbeSpec:
             )
         for word, function in (("save", self.save), ("load", self.load)):
             if function is not None:
-                _check_callable(owner, word, function, "pass a function")
+                check_callable(owner, word, function, "pass a function")
 
     def candidates_for(self, n: int, d: int, scale: float) -> list[dict[str, Any]]:
         """The candidates for (n, d) features of a scale; ``[{}]`` where there are none to choose from.
@@ -282,11 +152,11 @@ class StrategySpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("strategy", self.name)
+        check_name("strategy", self.name)
         fix = "pass a class of strategies, or a function that makes one"
         makers = self.make.values() if isinstance(self.make, Mapping) else [self.make]
         for maker in makers:
-            _check_callable(f"strategy {self.name!r}", "make", maker, fix)
+            check_callable(f"strategy {self.name!r}", "make", maker, fix)
         if self.role not in ("strategy", "control"):
             raise InputError(f"strategy {self.name!r}: role {self.role!r}", hint="'strategy' or 'control'")
         if strange := set(self.modalities) - {"image", "text", "features"}:
@@ -361,14 +231,14 @@ class MetricSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("metric", self.name)
+        check_name("metric", self.name)
         fix = "pass a function of codes (m,) and probabilities (m, K)"
-        _check_callable(f"metric {self.name!r}", "score", self.score, fix)
+        check_callable(f"metric {self.name!r}", "score", self.score, fix)
         if self.influence is not None:
-            _check_callable(f"metric {self.name!r}", "influence", self.influence, fix)
+            check_callable(f"metric {self.name!r}", "influence", self.influence, fix)
         if self.null is not None:
             fix = "pass a function of lists (codes, probabilities, row numbers) and of units"
-            _check_callable(f"metric {self.name!r}", "null", self.null, fix)
+            check_callable(f"metric {self.name!r}", "null", self.null, fix)
         if self.decisions not in ("natural", "prior_free"):
             raise InputError(
                 f"metric {self.name!r}: decisions {self.decisions!r}", hint="'natural' or 'prior_free'"
@@ -404,8 +274,8 @@ class ExporterSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("exporter", self.name)
+        check_name("exporter", self.name)
         fix = "pass a function that takes the run document and returns text"
-        _check_callable(f"exporter {self.name!r}", "render", self.render, fix)
+        check_callable(f"exporter {self.name!r}", "render", self.render, fix)
         if not re.fullmatch(r"\.[A-Za-z0-9.]+", self.suffix):
             raise InputError(f"exporter {self.name!r}: suffix {self.suffix!r}", hint="write it like '.txt'")

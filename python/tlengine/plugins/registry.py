@@ -13,6 +13,7 @@ from tlengine.plugins.records import (
     BackboneSource,
     BackboneSpec,
     ExporterSpec,
+    HeadSpec,
     MetricSpec,
     ProbeSpec,
     StrategySpec,
@@ -28,6 +29,7 @@ __all__ = [
     "check_strict",
     "default_plugin",
     "exporters",
+    "heads",
     "install_hint",
     "metrics",
     "nearest_names",
@@ -38,6 +40,7 @@ __all__ = [
     "resolve",
     "resolve_backbone",
     "resolve_exporter",
+    "resolve_head",
     "resolve_probe",
     "resolve_strategy",
     "strategies",
@@ -47,7 +50,7 @@ __all__ = [
 
 
 def records(noun: str) -> Mapping[str, Any]:
-    """Every record of a kind by name, sorted: ``"backbone" "probe" "strategy" "metric" "exporter"``.
+    """Every record of a kind by name, sorted: ``"backbone" "probe" "head" "strategy" "metric" "exporter"``.
 
     Raises:
         PluginError: where ``TLENGINE_STRICT_PLUGINS`` is set and a plugin failed.
@@ -117,6 +120,11 @@ def probes() -> Mapping[str, ProbeSpec]:
     return records("probe")
 
 
+def heads() -> Mapping[str, HeadSpec]:
+    """Every head, sorted by name."""
+    return records("head")
+
+
 def strategies() -> Mapping[str, StrategySpec]:
     """Every strategy and control that is no probe, sorted by name; :func:`resolve_strategy` knows both."""
     return records("strategy")
@@ -145,6 +153,12 @@ def resolve_backbone(name: str) -> BackboneSpec:
 def resolve_probe(name: str) -> ProbeSpec:
     """The record of the probe ``name``; errors as :func:`resolve`."""
     spec: ProbeSpec = resolve("probe", name)
+    return spec
+
+
+def resolve_head(name: str) -> HeadSpec:
+    """The record of the head ``name``; errors as :func:`resolve`."""
+    spec: HeadSpec = resolve("head", name)
     return spec
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tlengine.reports.text import count, duration, milliseconds, plural
+from tlengine.reports.text import NARROW, count, duration, joules, milliseconds, plural
 
 __all__ = ["costs", "details", "notes"]
 
@@ -66,26 +66,59 @@ def _near_duplicates(found: Mapping[str, Any]) -> dict[str, Any]:
 def costs(document: Document) -> dict[str, Any]:
     """Seconds of every stage with the length of its bar, the total, and what the cache saved."""
     stages = [stage for stage in document["costs"]["stages"] if stage["seconds"] >= 0.005]
+    saved = document["costs"]["saved"]
     longest = max((stage["seconds"] for stage in stages), default=1.0)
     extraction = document["costs"]["extraction"]
-    saved = sum(float(e.get("seconds_saved") or 0.0) for e in extraction)
-    cached = sum(e["cached"] for e in extraction)
     return {
         "stages": [
             {
                 "name": f"{stage['stage']} {stage['what']}".strip(),
                 "seconds": duration(stage["seconds"]),
+                "joules": "" if stage["joules"] is None else f"{joules(stage['joules'], stage['source'])} J",
                 "width": round(max(0.5, 100 * stage["seconds"] / longest), 1),
             }
             for stage in stages
         ],
         "total": duration(document["costs"]["total_seconds"]),
-        "saved": f"The cache served {count(cached)} embeddings and saved {duration(saved)}."
-        if cached
-        else "",
+        "saved": _saved(saved),
+        "energy": _energy(document["costs"]),
         "fits": _fitted(document["journal"]),
         "embedding": [_embedding(e) for e in extraction if e["embedded"]],
     }
+
+
+def _saved(saved: Mapping[str, Any]) -> str:
+    """What was there and had not to be computed."""
+    parts = {
+        "embeddings": saved["rows"],
+        "inputs of trainable parts": saved["prefix_rows"],
+        "fits": saved["fits"],
+    }
+    told = [f"{count(number)} {noun}" for noun, number in parts.items() if number]
+    if not told:
+        return ""
+    flops = f" and {milliseconds(saved['flops'] / 1e9)} GFLOP" if saved["flops"] else ""
+    return f"Reused: {', '.join(told)}; that saved {duration(saved['seconds'])}{flops}."
+
+
+def _energy(costs: Mapping[str, Any]) -> str:
+    """The joules of the run, where they come from, how far they may be off, and what they emitted."""
+    totals, energy = costs["totals"], costs["energy"]
+    if totals["joules"] is None:
+        return "Energy: not known."
+    source = totals["source"]
+    error = "" if totals["error"] is None else f"± {100 * totals['error']:.0f}{NARROW}%, "
+    how = {
+        "counter": "by the counters of the machine, all that ran on it included",
+        "model": f"a model: CPU seconds at {energy['watts_per_core']:g} W for each core",
+        "constant": f"a guess: CPU seconds at {energy['watts_per_core']:g} W for each core, whatever it is",
+    }.get(source, source)
+    grams = totals["co2e_grams"]
+    emitted = "CO₂e not known, for the grid's intensity is not"
+    if grams is not None and totals["co2_intensity"] is not None:
+        emitted = f"{grams:,.3g} g CO₂e at {totals['co2_intensity']:g} g/kWh"
+    why = f" ({'; '.join(energy['notes'])})" if energy["notes"] and source != "counter" else ""
+    return f"Energy: {joules(totals['joules'], source)} J, {error}{how}{why}; {emitted}."
 
 
 def _fitted(journal: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from tlengine.reports.footnotes import Footnotes
 from tlengine.reports.text import (
     count,
     interval,
+    joules,
     megabytes,
     milliseconds,
     p_value,
@@ -18,7 +19,7 @@ from tlengine.reports.text import (
     signed_interval,
 )
 
-__all__ = ["accuracy_table", "metrics_table", "training_table", "use_table"]
+__all__ = ["accuracy_table", "costs_table", "metrics_table", "training_table", "use_table"]
 
 MISSING = {"value": "–", "interval": "", "mark": ""}
 
@@ -99,6 +100,44 @@ def use_table(document: Document, rows: Sequence[Row]) -> dict[str, Any]:
         shown.append(_shown(row, [{**MISSING, "value": text} for text in texts]))
     heads = ("ms a sample", "MB", "ms a fit")
     return {"heads": [{"text": text, "small": ""} for text in heads], "rows": shown, "notes": []}
+
+
+def costs_table(document: Document, rows: Sequence[Row]) -> dict[str, Any]:
+    """At the largest budget, what one model takes: its fit, and beneath it the embedding of its rows."""
+    budget = document["configuration"]["budgets"][-1]
+    found = {
+        (c["backbone"], c["strategy"]): c for c in document["costs"]["strategies"] if c["budget"] == budget
+    }
+    gpu = any(cost["gpu_seconds"] is not None for cost in found.values())
+    heads = ["seconds", "CPU seconds", *(["GPU seconds"] if gpu else []), "GFLOP", "MB more", "joules"]
+    shown = [_shown(row, _cost(found[row.pair], gpu)) for row in rows if row.pair in found]
+    taken_up = sum(cost["taken_up"] for cost in document["costs"]["strategies"])
+    return {
+        "heads": [{"text": text, "small": ""} for text in heads],
+        "rows": shown,
+        "notes": [],
+        "taken_up": count(taken_up) if taken_up else "",
+    }
+
+
+def _cost(cost: Mapping[str, Any], gpu: bool) -> list[dict[str, str]]:
+    source, joule = cost["source"], cost["joules"]
+    own = cost.get("embedding_joules")
+    energy = "" if joule is None else joules(joule, source)
+    beside = source if own is None else f"+ {joules(own, cost.get('embedding_source') or source)}, {source}"
+    return [
+        _with(cost["seconds"], cost.get("embedding_seconds"), milliseconds),
+        _with(cost["cpu_seconds"], None, milliseconds),
+        *([_with(cost["gpu_seconds"], None, milliseconds)] if gpu else []),
+        _with(cost["flops"], cost.get("embedding_flops"), lambda flops: milliseconds(flops / 1e9)),
+        _with(cost["peak_bytes"], None, megabytes),
+        {**MISSING, "value": energy or "–", "interval": beside if energy else ""},
+    ]
+
+
+def _with(value: float | None, beside: float | None, say: Callable[[float], str]) -> dict[str, str]:
+    text = "–" if value is None else say(value) if value else "0"
+    return {**MISSING, "value": text, "interval": f"+ {say(beside)}" if beside else ""}
 
 
 def _milliseconds_of(seconds: float) -> str:

@@ -6,6 +6,7 @@ __all__ = [
     "count",
     "duration",
     "interval",
+    "joules",
     "megabytes",
     "milliseconds",
     "p_value",
@@ -94,6 +95,16 @@ def megabytes(nbytes: float) -> str:
     ('<0.001', '0.003', '12.30')
     """
     return milliseconds(nbytes / 1e6)
+
+
+def joules(number: float, source: str) -> str:
+    """Joules, two digits of an estimate, four of a counter.
+
+    >>> joules(1234.56, "model"), joules(1234.56, "counter"), joules(0.0184, "constant")
+    ('1,200', '1,235', '0.018')
+    """
+    digits = 4 if source == "counter" else 2
+    return f"{float(f'{number:.{digits}g}'):,.10g}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -9,7 +9,14 @@ from tlengine.reports.cells import Document, cells_of, rows_of
 from tlengine.reports.confusion import confusion_table, mistakes
 from tlengine.reports.curve import curves
 from tlengine.reports.headline import headline
-from tlengine.reports.tables import accuracy_table, metrics_table, training_table, use_table
+from tlengine.reports.pareto import fronts
+from tlengine.reports.tables import (
+    accuracy_table,
+    costs_table,
+    metrics_table,
+    training_table,
+    use_table,
+)
 from tlengine.reports.transfer import transfer_panel
 
 __all__ = ["page_view"]
@@ -29,6 +36,8 @@ def page_view(document: Document) -> dict[str, Any]:
         "mistakes": mistakes(document),
         "notes": notes(document),
         "costs": costs(document),
+        "spent": costs_table(document, rows),
+        "fronts": fronts(document, rows),
         "use": use_table(document, rows),
         "details": details(document),
         "test": str(document["verdict"].get("test", "")),

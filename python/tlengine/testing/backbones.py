@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +13,7 @@ from PIL import Image
 from tlengine.errors import PluginError, TlengineError
 from tlengine.plugins import registry
 from tlengine.plugins.records import BackboneSpec
+from tlengine.testing.imports import heavy_imports
 
 if TYPE_CHECKING:
     from tlengine.features.backbone import Backbone
@@ -68,6 +66,42 @@ class _Subject:
             output = forward.output(self.prepared(self.samples[-1:]))
         return str(output.dtype).removeprefix("torch.")
 
+    def called(self) -> list[str]:
+        """The submodules that hold parameters of their own, in the order in which they are first called."""
+        found: dict[str, None] = {}
+        handles = [
+            part.register_forward_pre_hook(lambda *_, name=name: found.setdefault(name))
+            for name, part in self.module.named_modules()
+            if self.own_parameters(name)
+        ]
+        try:
+            self.embed(self.samples[-1:])
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [*found]
+
+    def own_parameters(self, name: str) -> list[str]:
+        """The names of the parameters that a submodule holds itself, without those of others in it."""
+        return [inner for inner, _ in self.module.get_submodule(name).named_parameters(recurse=False)]
+
+    def tokens(self) -> Any:
+        """What a head that reads tokens gets of the samples, with their mask."""
+        from tlengine.features.forward import Forward
+        from tlengine.finetuning import tokens_of
+
+        backbone = self.backbone()
+        with Forward(backbone, "cpu", "float32"):
+            return tokens_of(backbone, self.batch(self.prepared(self.samples)))
+
+    def batch(self, prepared: list[npt.NDArray[Any]]) -> Any:
+        """What the network is called with for preprocessed samples."""
+        import torch
+
+        from tlengine.features.forward import batch_of
+
+        return batch_of(self.backbone(), prepared, torch.device("cpu"))
+
     def backbone(self) -> Backbone:
         """The spec with its network, in messages under the name of its plugin."""
         from tlengine.features.backbone import Backbone
@@ -79,6 +113,11 @@ class _Subject:
             name=self.spec.name,
             embedding_dim=self.spec.embedding_dim,
             revision=self.spec.revision,
+            blocks=self.spec.blocks,
+            tokens=self.spec.tokens,
+            lora_targets=self.spec.lora_targets,
+            initialise=self.spec.initialise,
+            collate=self.spec.collate,
         )
         backbone.origin = _origin(self.spec)
         return backbone.for_modality(self.modality)
@@ -127,13 +166,16 @@ def check_spec_is_picklable(subject: _Subject) -> None:
 
 
 def check_preprocess_is_described(subject: _Subject) -> None:
-    """The preprocessing enters the cache key, so it describes itself, the same way each time."""
+    """What becomes of a sample enters the cache key, so it describes itself, the same way each time."""
     from tlengine.features.descriptions import describe
 
-    described = describe(subject.spec.preprocess)
-    assert described == describe(subject.spec.preprocess), "the description changes"
-    again = pickle.loads(pickle.dumps(subject.spec.preprocess))  # noqa: S301 - our own bytes
-    assert describe(again) == described, "a copy of the preprocessing has another description"
+    for word, does in (("preprocess", subject.spec.preprocess), ("collate", subject.spec.collate)):
+        if does is None:
+            continue
+        described = describe(does, word)
+        assert described == describe(does, word), f"the description of {word} changes"
+        again = pickle.loads(pickle.dumps(does))  # noqa: S301 - our own bytes
+        assert describe(again, word) == described, f"a copy of {word} has another description"
 
 
 def check_preprocess_is_deterministic(subject: _Subject) -> None:
@@ -147,21 +189,7 @@ def check_preprocess_is_deterministic(subject: _Subject) -> None:
 
 def check_import_is_light(subject: _Subject) -> None:
     """Importing the plugin loads no torch: every ``tlengine --help`` imports it."""
-    module = subject.spec.load.__module__
-    if getattr(sys.modules.get(module), "__file__", None) is None or module.startswith("tlengine."):
-        return
-    loads, fault = _loaded_by(module)
-    assert not fault, f"{module} cannot be imported by itself: {fault}"
-    heavy = sorted({"torch", "transformers", "timm", "torchvision"} & loads)
-    assert not heavy, f"importing {module} loads {', '.join(heavy)}; import them inside load"
-
-
-@cache
-def _loaded_by(module: str) -> tuple[frozenset[str], str]:
-    """What a process of its own has loaded once it imported ``module``, or why it could not."""
-    code = f"import sys; sys.path[:0] = {sys.path!r}; import {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    return frozenset(done.stdout.split()), done.stderr.strip()[-200:] if done.returncode else ""
+    assert not (fault := heavy_imports(subject.spec.load)), fault
 
 
 def check_evaluation_mode(subject: _Subject) -> None:
@@ -217,11 +245,74 @@ def check_fingerprint(subject: _Subject) -> None:
     assert _fingerprint(subject) == again, "loading twice gives two fingerprints; are the weights random?"
 
 
-def _fingerprint(subject: _Subject) -> str:
-    from tlengine.features.descriptions import describe
-    from tlengine.features.recipes import fingerprint
+def check_blocks(subject: _Subject) -> None:
+    """Each parameter is in one block, and the blocks stand in the order in which the network calls them."""
+    if not subject.spec.blocks:
+        return
+    from tlengine.features import block_of
 
-    return fingerprint(subject.module, describe(subject.spec.preprocess), subject.spec.revision)
+    blocks = block_of(subject.backbone())
+    last = 0, ""
+    for called in subject.called():
+        own = {blocks[f"{called}.{name}" if called else name] for name in subject.own_parameters(called)}
+        block = min(own, default=last[0])
+        assert block >= last[0], (
+            f"{called} of block {block} is called after {last[1]} of block {last[0]}; name the blocks from "
+            "the input to the output"
+        )
+        last = block, called
+
+
+def check_tokens(subject: _Subject) -> None:
+    """Finite tokens of every sample, (n, tokens, d), or a feature map, where ``tokens`` says."""
+    if subject.spec.tokens:
+        values, _ = subject.tokens()
+        assert bool(values.isfinite().all()), "NaN or inf among the tokens"
+
+
+def check_lora_targets(subject: _Subject) -> None:
+    """Each target names linear layers or convolutions of the network."""
+    from tlengine.features import lora_modules
+
+    if subject.spec.lora_targets:
+        lora_modules(subject.backbone())
+
+
+def check_initialise(subject: _Subject) -> None:
+    """Weights that were never trained: the same for a seed, others for another, and finite rows."""
+    if subject.spec.initialise is None:
+        return
+    from tlengine.features import random_backbone
+
+    one, again, other = (random_backbone(subject.backbone(), seed=seed) for seed in (0, 0, 1))
+    assert one.how_drawn.get("initialise"), "initialise fills no parameter"
+    assert one.fingerprint == again.fingerprint, (
+        "one seed gives two networks; draw all from torch, or seed it"
+    )
+    assert one.fingerprint != other.fingerprint, "two seeds give the same network"
+    bad = [name for name, tensor in one.module.named_parameters() if not bool(tensor.isfinite().all())]
+    assert not bad, f"initialise leaves {bad[0]} not finite"
+
+
+def check_collate(subject: _Subject) -> None:
+    """The same samples make the same batch, and are left as they were."""
+    if subject.spec.collate is None:
+        return
+    samples = subject.prepared(subject.samples)
+    before = [sample.copy() for sample in samples]
+    one, again = (_by_name(subject.batch(samples)) for _ in range(2))
+    assert all(map(np.array_equal, samples, before)), "collate changes the samples in place"
+    assert one.keys() == again.keys(), "the keywords differ the second time"
+    differs = [name for name, tensor in one.items() if not tensor.equal(again[name])]
+    assert not differs, f"{differs[0] or 'the batch'} is another one the second time; is collate random?"
+
+
+def _by_name(inputs: Any) -> dict[str, Any]:
+    return dict(inputs) if isinstance(inputs, Mapping) else {"": inputs}
+
+
+def _fingerprint(subject: _Subject) -> str:
+    return subject.backbone().fingerprint
 
 
 BACKBONE_CHECKS: tuple[Callable[[_Subject], None], ...] = (
@@ -236,6 +327,11 @@ BACKBONE_CHECKS: tuple[Callable[[_Subject], None], ...] = (
     check_independent_of_batch,
     check_tells_samples_apart,
     check_fingerprint,
+    check_blocks,
+    check_tokens,
+    check_lora_targets,
+    check_initialise,
+    check_collate,
 )
 """Each takes a loaded spec and raises ``AssertionError`` with what is not as promised."""
 

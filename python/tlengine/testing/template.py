@@ -12,7 +12,7 @@ from tlengine.plugins import plugin_manager, registry
 from tlengine.plugins.listing import names
 from tlengine.plugins.offers import KINDS
 
-__all__ = ["write_plugin"]
+__all__ = ["TEMPLATES", "write_plugin"]
 
 _PYPROJECT = """\
 [build-system]
@@ -71,7 +71,36 @@ def test_backbone_keeps_its_promises(spec):
     check_backbone(spec)
 """
 
-_FILES = {"pyproject.toml": _PYPROJECT, "{module}.py": _MODULE, "tests/test_{module}.py": _TEST}
+_HEAD_MODULE = """\
+import tlengine as tl
+
+
+def build(dim, classes, *, hidden=64):
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+
+@tl.hookimpl
+def tlengine_heads():
+    yield tl.HeadSpec(name="{name}", build=build, input="row", description="One hidden layer with ReLU")
+"""
+
+_HEAD_TEST = """\
+import pytest
+from {module} import tlengine_heads
+
+from tlengine.testing import check_head
+
+
+@pytest.mark.parametrize("spec", [*tlengine_heads()], ids=lambda spec: spec.name)
+def test_head_keeps_its_promises(spec):
+    check_head(spec)
+"""
+
+_PARTS = {"backbone": (_MODULE, _TEST), "head": (_HEAD_MODULE, _HEAD_TEST)}
+TEMPLATES = tuple(_PARTS)
+"""The kinds of plugins that :func:`write_plugin` knows to begin."""
 
 
 def _check_free(name: str) -> None:
@@ -90,8 +119,13 @@ def _check_free(name: str) -> None:
         raise InputError(f"there is a plugin named {name!r} already", hint="choose another name")
 
 
-def write_plugin(name: str, into: Path) -> Path:
+def write_plugin(name: str, into: Path, kind: str = "backbone") -> Path:
     """Write the plugin ``tlengine-<name>`` into a new folder of that name; return the folder.
+
+    Args:
+        name: of the plugin, and of what it brings.
+        into: the parent folder.
+        kind: ``"backbone"`` or ``"head"``.
 
     Raises:
         InputError: a name that is not lower-case letters, digits and ``-``; that Python, tlengine or an
@@ -106,12 +140,16 @@ def write_plugin(name: str, into: Path) -> Path:
         raise InputError(
             f"plugin name {name!r}", hint="use lower-case letters, digits and '-', such as my-net"
         )
+    if kind not in _PARTS:
+        raise InputError(f"no template for a {kind!r}", hint=f"there are {', '.join(TEMPLATES)}")
     _check_free(name)
     folder = into / f"tlengine-{name}"
     if folder.exists():
         raise InputError(f"{folder} exists already", hint="choose another name, or --into another folder")
     words = {"name": name, "module": f"tlengine_{name.replace('-', '_')}"}
-    for path, text in _FILES.items():
+    module, test = _PARTS[kind]
+    files = {"pyproject.toml": _PYPROJECT, "{module}.py": module, "tests/test_{module}.py": test}
+    for path, text in files.items():
         target = folder / path.format(**words)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text.format(**words), encoding="utf-8")

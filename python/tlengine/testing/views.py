@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tlengine.errors import InputError
 from tlengine.plugins.contracts import Codes, Matrix, Roles, Rows
+from tlengine.settings import num_threads
 
 __all__ = ["ArrayView"]
 
@@ -44,6 +45,8 @@ class ArrayView:
         self.domains: npt.NDArray[np.str_] | None = None
         self.device = "cpu"
         self.cache: Path | None = None
+        self.max_disk: int | None = None
+        self.threads = num_threads()
 
     @property
     def scale(self) -> float:

@@ -1,20 +1,9 @@
-"""Heads."""
+"""Heads: the trainable modules that turn a backbone's rows, or its tokens, into logits.
 
-from __future__ import annotations
+In: a name from the registry, what is read (columns, or tokens and columns), a number of classes and settings.
+Out: a ``torch.nn.Module``, built, started from a probe or from class means, saved and loaded.
+"""
 
-from typing import Any
+import lazy_loader
 
-import torch
-from torch import nn
-
-
-def build_head(name: str, dim: int, classes: int) -> nn.Module:
-    return nn.Linear(dim, classes)
-
-
-def head_from_probe(name: str, coef: Any, intercept: Any) -> nn.Module:
-    head = nn.Linear(coef.shape[1], coef.shape[0])
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(coef).float())
-        head.bias.copy_(torch.from_numpy(intercept).float())
-    return head
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

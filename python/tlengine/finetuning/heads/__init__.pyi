@@ -1,0 +1,10 @@
+from .building import HeadConfig as HeadConfig
+from .building import build_head as build_head
+from .files import load_head as load_head
+from .files import save_head as save_head
+from .shipped import HEADS as HEADS
+from .starting import head_from_probe as head_from_probe
+from .starting import start_from_means as start_from_means
+from .starting import start_from_probe as start_from_probe
+from .tokens import Tokens as Tokens
+from .tokens import tokens_of as tokens_of

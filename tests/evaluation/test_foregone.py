@@ -1,0 +1,122 @@
+"""A run stops only where no result of the seeds that remain could change the outcome."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brute
+from scipy.stats import t as student
+
+from tests.evaluation.pictures import tiny
+from tests.evaluation.trained import Trained, spec
+from tlengine.data import load_dataset
+from tlengine.data.dataset import Dataset
+from tlengine.evaluation import compare
+from tlengine.evaluation.foregone import _least_p, surely_undecided
+from tlengine.statistics import decide, paired_test
+
+ROWS = 60
+
+
+def draws(rng: np.random.Generator, n: int, center: float, spread: float) -> np.ndarray:
+    """n draws of right (1) and wrong (0) on the same rows, of one side and of the other: (2, n, rows)."""
+    low = np.clip(0.5 - (center + spread * rng.normal(size=n)) / 2, 0, 1)
+    luck = rng.random((n, ROWS))
+    return np.stack([luck < 1 - low[:, None], luck < low[:, None]]).astype(float)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 4), st.integers(1, 3), st.sampled_from([0, 0.05, 0.2]))
+def test_no_completion_has_another_outcome_where_it_says_so(
+    seed: int, k: int, left: int, center: float
+) -> None:
+    """By the tests that judge a run, completions drawn to be good, bad and equal among them."""
+    left = min(left, 5 - k)
+    rng = np.random.default_rng(seed)
+    known = [draws(rng, k, center, 0.15) for _ in range(2)]
+    differences = [(a - b).mean(axis=1) for a, b in known]
+    if left < 1 or not surely_undecided(differences, left, counts=[True, True]):
+        return
+    assert outcome(known) == "undecided", "as it stands, too"
+    for _ in range(8):
+        rest = [draws(rng, left, rng.uniform(-1, 1), rng.choice([0, 0.02, 0.5])) for _ in known]
+        assert (
+            outcome([np.concatenate(pair, axis=1) for pair in zip(known, rest, strict=True)]) == "undecided"
+        )
+
+
+def outcome(sides: list[np.ndarray]) -> str:
+    return decide([paired_test(a, b) for a, b in sides]).outcome
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.floats(-0.5, 0.5).map(lambda x: round(x, 3)), min_size=2, max_size=4),
+    st.integers(1, 2), st.sampled_from([0.0, 0.02]),
+)  # fmt: skip
+def test_the_smallest_p_value_is_that_of_a_search(values: list[float], left: int, shift: float) -> None:
+    known = np.array(values)
+
+    def p(rest: Any) -> float:
+        w = np.concatenate([known, np.atleast_1d(rest)]) + shift
+        sd = w.std(ddof=1)
+        return float(student.sf(np.inf if sd == 0 else w.mean() / (sd / len(w) ** 0.5), len(w) - 1))
+
+    grid = tuple(slice(-1, 1.001, 0.1 if left == 2 else 0.02) for _ in range(left))
+    found = brute(p, grid, finish=None, full_output=True)[1]
+    least = _least_p(known, left, shift=shift)
+    assert least <= found + 1e-9
+    if left == 1:
+        assert least >= found - 0.02, "and it is reached"
+
+
+def test_a_gain_or_a_loss_in_four_of_five_is_never_sure() -> None:
+    for sign in (1, -1):
+        assert not surely_undecided([sign * np.array([0.5, 0.5, 0.5, 0.5])], 1, counts=[True])
+    assert surely_undecided([[0.1, -0.1]], 3, counts=[True])
+
+
+def test_only_controls_that_are_sure_to_count_rule_a_gain_out() -> None:
+    """One that may be set aside as not trained to the end does not; nor do gains over others."""
+    wild, tame = [0.2, -0.2, 0.1, -0.1], [0.2, 0.2, 0.21, 0.2]
+    assert surely_undecided([wild, tame], 1, counts=[True, True])
+    assert not surely_undecided([wild, tame], 1, counts=[False, True])
+    assert surely_undecided([tame], 1, counts=[True], missing=True), "a control without a result"
+    assert not surely_undecided([[-v for v in tame]], 1, counts=[True], missing=True)
+
+
+@pytest.fixture(scope="module")
+def noise(digit_images: Dataset) -> Dataset:
+    """Pictures whose labels say nothing."""
+    pictures = np.stack([np.asarray(content) for content in digit_images.contents])
+    return load_dataset((pictures, np.arange(120) % 3), name="noise")
+
+
+def ran(noise: Dataset, **options: Any) -> Any:
+    chosen = {"controls": ["raw"], "strategies": [spec("net", Trained(inner_tasks=0))], **options}
+    return compare(noise, tiny(), budgets=["all"], progress=False, **chosen)
+
+
+def test_a_run_that_nothing_can_settle_stops_and_says_so(noise: Dataset, tmp_path: Path) -> None:
+    short, whole = ran(noise, out=tmp_path), ran(noise, all_seeds=True)
+    after = short.document["time"]["seeds_enough"]
+    assert after in (2, 3, 4)
+    assert {fit["seed"] for fit in short.document["fits"]} == set(range(after))
+    assert {fit["seed"] for fit in whole.document["fits"]} == set(range(5))
+    assert short.verdict.outcome == whole.verdict.outcome == "undecided"
+    note = f"Stopped after {after} of 5 seeds: whatever the others showed, the outcome would be undecided"
+    assert short.verdict.answer.endswith(f" {note}.")
+    assert (whole.document["time"]["seeds_enough"], whole.document["time"]["notes"]) == (None, [])
+    again = ran(noise, out=tmp_path)
+    assert again.document["journal"] == {"fits": 2 * after, "taken_up": 2 * after}
+    assert again.verdict.answer == short.verdict.answer
+
+
+def test_it_does_not_stop_without_controls_nor_where_nothing_trains(noise: Dataset) -> None:
+    for options in ({"controls": ()}, {"strategies": ["centroid"]}):
+        found = ran(noise, **options)
+        assert found.document["time"]["seeds_enough"] is None
+        assert {fit["seed"] for fit in found.document["fits"]} == set(range(5))

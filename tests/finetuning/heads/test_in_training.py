@@ -1,0 +1,106 @@
+"""Any registered head is trained on a backbone: rows or tokens, from a probe or not."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import tlengine as tl
+from tlengine.errors import InputError
+from tlengine.features import Backbone, ImagePreprocess
+from tlengine.finetuning import build_head, head_from_probe, tokens_of
+from tlengine.finetuning.network import Network
+
+PREPROCESS = ImagePreprocess(resize=8, crop=8)
+
+
+class Pooled(nn.Module):
+    """(n, 3, 8, 8) to (n, 6), the mean of 16 tokens."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches = nn.Conv2d(3, 6, 2, 2)
+
+    def forward(self, images):
+        return self.patches(images).mean(dim=(2, 3))
+
+
+@pytest.fixture
+def backbone():
+    return Backbone(Pooled(), preprocess=PREPROCESS, modality="image", name="pooled", tokens="patches")
+
+
+def test_a_network_with_a_head_for_tokens_has_rows_and_logits_in_one_pass(backbone):
+    coef, intercept = np.random.default_rng(0).normal(size=(3, 6)), np.arange(3.0)
+    head = head_from_probe("attention-pool", coef, intercept)
+    network = Network(backbone.module, head, partial(tokens_of, backbone))
+    images = torch.randn(4, 3, 8, 8)
+    features, logits = network.outputs(images)
+    assert torch.equal(features, backbone.module(images))
+    probe = features.detach().numpy() @ coef.T + intercept
+    assert np.abs(logits.detach().numpy() - probe).max() < 1e-5
+    assert torch.equal(network(images), logits)
+    logits.sum().backward()
+    assert all(one.grad is not None for one in network.parameters())
+    assert set(network.state_dict()) == {
+        "backbone.patches.weight", "backbone.patches.bias", "head.query", "head.output.weight",
+        "head.output.bias",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "cosine", "attention-pool"])
+def test_every_head_learns_to_tell_two_kinds_of_pictures(backbone, name):
+    torch.manual_seed(0)
+    tokens = name == "attention-pool"
+    head = build_head(name, (16, 6) if tokens else 6, 2)
+    network = Network(backbone.module, head, partial(tokens_of, backbone) if tokens else None)
+    y = torch.arange(40) % 2
+    images = torch.randn(40, 3, 8, 8) * 0.3 + y[:, None, None, None]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.02)
+    for _ in range(60):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(network(images), y).backward()
+        optimiser.step()
+    network.eval()
+    assert (network(images).argmax(dim=1) == y).float().mean() > 0.95
+
+
+def compared(tmp_path, backbone, strategy, head, start):
+    rng, y = np.random.default_rng(0), np.arange(60) % 2
+    for i, code in enumerate(y):
+        (tmp_path / f"k{code}").mkdir(exist_ok=True)
+        pixels = rng.integers(0, 120, (8, 8, 3)) + 100 * code
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"k{code}" / f"{i}.png")
+    settings = {strategy: {"head": head, "start": start, "steps": 5}}
+    return tl.compare(
+        tl.load_dataset(tmp_path), backbone, strategies=[strategy], controls=[], budgets=[8], seeds=1,
+        settings=settings, cache=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("strategy", "head", "start"),
+    [("finetune", "cosine", "means"), ("lp-ft", "attention-pool", "probe"), ("lp-ft", "linear", "probe")],
+)
+def test_a_strategy_takes_a_head_by_its_name_and_where_it_starts(tmp_path, backbone, strategy, head, start):
+    run = compared(tmp_path, backbone, strategy, head, start)
+    (accuracy,) = (one["value"] for one in run.document["results"] if one["metric"] == "accuracy")
+    assert accuracy > 0.95, "it tells them apart from the start: five steps change little"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "head", "start", "message"),
+    [
+        ("patches", "mlp", "probe", "'mlp' cannot start from a probe"),
+        ("patches", "linear", "means", "'linear' cannot start from class means"),
+        ("", "attention-pool", "random", "names no tokens"),
+    ],
+)
+def test_a_head_that_cannot_be_had_is_said(tmp_path, backbone, tokens, head, start, message):
+    backbone.tokens = tokens
+    with pytest.raises(InputError, match=message):
+        compared(tmp_path, backbone, "finetune", head, start)
