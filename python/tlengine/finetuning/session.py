@@ -117,7 +117,10 @@ class Session:
 
             add_adapters(self.backbone, settings, seed_for(fit.seed, "adapters"))
         self.recipe = recipe_for(
-            settings, family_of(self.backbone.module, self.backbone.modality), len(fit.roles.train)
+            settings,
+            family_of(self.backbone.module, self.backbone.modality),
+            len(fit.roles.train),
+            fit.spread,
         )
         self.learns_statistics = self.scratch and any(map(is_batch_norm, self.backbone.module.modules()))
         if self.learns_statistics and self.recipe.batch == 1:
@@ -385,6 +388,7 @@ class Session:
         found: dict[str, Any] = {
             "steps": outcome.steps,
             "rate": self.recipe.rate,
+            "head_rate": self.recipe.head_rate,
             "batch": self.recipe.batch,
             "micro": outcome.micro,
             "parameters": trained,
