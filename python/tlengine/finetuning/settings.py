@@ -62,9 +62,9 @@ class TrainSettings:
         head: name of a registered head.
         rate, weight_decay, layer_decay: of AdamW; None takes the table. The rate of a block is
             ``layer_decay`` times that of the block after it.
-        head_rate: that of the head. None takes ``rate`` for a head from the probe; for a new one so much that
-            its logits can move by 10 in half the steps, by the spread of the frozen features, whose length may
-            be 1 or 100.
+        head_rate: of the head. None takes ``rate`` for a head from the probe; for a new one so much that
+            its logits can move by 10 in half the steps, by the spread of the frozen features, whose length
+            may be 1 or 100.
         batch, steps: rows a step, and steps; None is 16 rows up to 400 labels, else 32, and 20 epochs, at
             least 100 and at most 500 steps.
         stretch: factor of the steps.
@@ -253,7 +253,8 @@ def recipe_for(settings: TrainSettings, family: Family, labels: int, spread: flo
     layers = settings.layer_decay or (_LAYER_DECAYS[family] if _is_deep(settings) else 1.0)
     return Recipe(
         rate=rate, weight_decay=decay, layer_decay=layers, batch=batch, steps=steps, clip=settings.clip,
-        head_rate=_head_rate(settings, rate, steps, spread), warmup=settings.warmup, cut=settings.fraction < 1,
+        head_rate=_head_rate(settings, rate, steps, spread), warmup=settings.warmup,
+        cut=settings.fraction < 1,
     )  # fmt: skip
 
 
