@@ -80,7 +80,7 @@ def test_gradual_begins_with_the_head_and_unfreezes_from_the_output_down(
             if not torch.equal(one, start[name]):
                 first.setdefault(where, step)
 
-    monkeypatch.setattr("tlengine.finetuning.fitting.step_bar", lambda steps, name: nullcontext(told))
+    monkeypatch.setattr("tlengine.finetuning.session.step_bar", lambda steps, name: nullcontext(told))
     session.run()
     assert first == {"head": 1, 2: 3, 1: 5, 0: 7}, "half of the steps, block by block"
 

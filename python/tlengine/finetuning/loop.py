@@ -237,9 +237,8 @@ class Training:
             self._optimizer.zero_grad(set_to_none=True)
             self._refuse_start(step, loss)
             return None
-        if (
-            step % max(1, self.recipe.steps // _SNAPSHOTS) == 0
-        ):  # their loss is known, that of the next is not
+        if step % max(1, self.recipe.steps // _SNAPSHOTS) == 0:
+            # The loss of these weights is known, that of the next ones is not.
             self._good = step, {name: one.clone() for name, one in self._weights().items()}
         try:
             self._scaler.step(self._optimizer)
