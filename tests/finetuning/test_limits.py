@@ -129,10 +129,9 @@ def test_the_rate_rises_over_the_warm_up_and_falls_by_a_cosine() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "batch", "steps"),
-    [(2, 2, 100), (60, 16, 100), (400, 16, 500), (401, 32, 251), (9_000, 32, 500)],
+    [(2, 2, 60), (60, 16, 60), (400, 16, 300), (401, 32, 150), (9_000, 32, 500)],
 )
-def test_steps_are_20_epochs_within_100_and_500(labels: int, batch: int, steps: int) -> None:
-    """BiT's rule, Kolesnikov et al. 2020."""
+def test_steps_are_12_epochs_within_60_and_500(labels: int, batch: int, steps: int) -> None:
     recipe = recipe_for(TrainSettings(), "cnn", labels)
     assert (recipe.batch, recipe.steps) == (batch, steps)
     scratch = recipe_for(TrainSettings(weights="random", stretch=3.0), "cnn", labels)
