@@ -34,7 +34,7 @@ def advise(
 
     ``kind`` is ``undecided`` (what would settle it), ``fine-tuning`` (what networks gain over frozen
     features, and for what), ``labels`` (whether the curve still rises), ``under-trained`` (whose training
-    goes on) or ``time`` (what a limit cut). Numbers of a difference are ``effect low high level p_value``, as in
+    goes on) or ``time`` (what a limit cut). Numbers of a difference are as in
     ``comparisons``.
 
     Args:
@@ -74,14 +74,14 @@ def _fine_tuning(cells: Sequence[Cell], costs: Sequence[Facts], units: Rows) -> 
     times = _times(tuned, probed, costs)
     price = "" if times is None else f", for {_factor(times)} the time of a fit"
     names = f"{tuned.kept.strategy} over {probed.kept.strategy} on frozen features"
-    measured = f"{names}: {_difference(test)} with {_budget(tuned.kept.budget)}{price}"
+    measured = f"{names}, {_difference(test)} with {_budget(tuned.kept.budget)}{price}"
     if test.p_value < ALPHA:
         verb, then = ("gains", "") if test.effect > 0 else ("loses", "; keep the frozen features")
     else:
         verb, then = "is not shown to gain", _cheaper(times)
     return {
         "kind": "fine-tuning",
-        "text": f"Fine-tuning {verb}, {measured}{then}.",
+        "text": f"Fine-tuning {verb}: {measured}{then}.",
         "trained": tuned.kept.strategy,
         "frozen": probed.kept.strategy,
         "times": times,

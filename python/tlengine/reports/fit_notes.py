@@ -10,7 +10,7 @@ from typing import Any
 
 from tlengine.reports.cells import Document, Row
 from tlengine.reports.fits import Fit, fits_of, notes_of, number_of, rates_of, told
-from tlengine.reports.text import count
+from tlengine.reports.text import in_fits
 
 __all__ = ["fit_notes"]
 
@@ -41,19 +41,19 @@ def _said(fits: Sequence[Fit]) -> Iterator[str]:
             kinds.setdefault(re.sub(r"\d+(\.\d+)?", "#", note), []).append(note)
     for notes in list(kinds.values())[:SHOWN]:
         alike = "" if len(set(notes)) == 1 else ", or with other numbers"
-        yield f"{notes[0]} ({_share(len(notes), len(fits))}{alike})"
+        yield f"{notes[0]} ({in_fits(len(notes), len(fits))}{alike})"
 
 
 def _under_trained(fits: Sequence[Fit]) -> Iterator[str]:
     known = [told(fit, "under_trained") for fit in fits if isinstance(told(fit, "under_trained"), bool)]
     if under := sum(known):
-        yield f"the training loss was still falling at the end ({_share(under, len(known))})"
+        yield f"the training loss was still falling at the end ({in_fits(under, len(known))})"
 
 
 def _blocks(fits: Sequence[Fit]) -> Iterator[str]:
     blocks = Counter(block for fit in fits if isinstance(block := told(fit, "block"), str))
     if blocks:
-        picked = [f"{block} ({_share(times, blocks.total())})" for block, times in blocks.most_common()]
+        picked = [f"{block} ({in_fits(times, blocks.total())})" for block, times in blocks.most_common()]
         yield f"the block that was trained is {', '.join(picked)}"
 
 
@@ -74,13 +74,4 @@ def _rate(rate: float, tried: Sequence[tuple[float | None, list[tuple[float, flo
     losses = [loss for _, entries in tried for one, loss in entries if one == rate and loss is not None]
     taken = sum(chosen == rate for chosen, _ in tried)
     loss = f"loss {fmean(losses):.3g}" if losses else "no finite loss"
-    return f"rate {rate:g} {loss}{f', taken {_share(taken, len(tried))}' if taken else ''}"
-
-
-def _share(times: int, of: int) -> str:
-    """How often, in words.
-
-    >>> _share(2, 10), _share(1, 1)
-    ('in 2 of 10 fits', 'in 1 of 1 fit')
-    """
-    return f"in {count(times)} of {count(of)} {'fit' if of == 1 else 'fits'}"
+    return f"rate {rate:g} {loss}{f', taken {in_fits(taken, len(tried))}' if taken else ''}"

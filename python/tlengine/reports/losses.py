@@ -9,6 +9,7 @@ from typing import Any
 from tlengine.reports.axis import Axis, ticks
 from tlengine.reports.cells import Document, Row
 from tlengine.reports.fits import Fit, curve_of, fits_of, number_of, told
+from tlengine.reports.text import in_fits
 
 __all__ = ["loss_drawings"]
 
@@ -65,5 +66,5 @@ def _note(fits: Sequence[Fit], curves: Sequence[Curve]) -> str:
         f"loss {fmean(curve[-1][1] for curve in curves):.3g} at the end",
     ]
     under = sum(told(fit, "under_trained") is True for fit in fits)
-    still = f"; still falling in {under} of {len(fits)} fits" if under else ""
+    still = f"; still falling {in_fits(under, len(fits))}" if under else ""
     return f"{', '.join(parts)}{still}"
