@@ -93,7 +93,7 @@ def curve(few, many):
 def test_a_curve_that_rises_asks_for_labels():
     (found,) = advice(curve(0.6, 0.8))
     assert found["kind"] == "labels"
-    assert found["text"].startswith("Label more: from 100 to 1,600 labels probe gained +2")
+    assert found["text"].startswith("Label more: from 100 to 1,600 labels probe gained +19.7 points (+17.5")
     doublings = 4
     assert found["each_doubling"] == pytest.approx(found["effect"] / doublings, abs=1e-4)
 

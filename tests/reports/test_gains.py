@@ -18,9 +18,9 @@ def test_all_stand_on_one_scale(trained):
     drawings = gain_drawings(trained)
     assert len({tuple(tick["x"] for tick in d["ticks"]) for d in drawings}) == 1
     assert [tick["text"] for tick in drawings[0]["ticks"]] == ["−40", "−20", "0", "+20", "+40", "+60"]
-    assert drawings[0]["zero"] == pytest.approx(34 + 192 * 40 / 100, abs=0.1)
+    assert drawings[0]["zero"] == pytest.approx(34 + 168 * 40 / 100, abs=0.1)
     first = drawings[0]["rows"][0]
-    assert first["x"] == pytest.approx(34 + 192 * 65 / 100, abs=0.1)
+    assert first["x"] == pytest.approx(34 + 168 * 65 / 100, abs=0.1)
     assert first["x_low"] < first["x"] < first["x_high"]
 
 

@@ -74,4 +74,4 @@ def _rate(rate: float, tried: Sequence[tuple[float | None, list[tuple[float, flo
     losses = [loss for _, entries in tried for one, loss in entries if one == rate and loss is not None]
     taken = sum(chosen == rate for chosen, _ in tried)
     loss = f"loss {fmean(losses):.3g}" if losses else "no finite loss"
-    return f"rate {rate:g} {loss}{f', taken {in_fits(taken, len(tried))}' if taken else ''}"
+    return f"rate {rate:.3g} {loss}{f', taken {in_fits(taken, len(tried))}' if taken else ''}"

@@ -11,7 +11,7 @@ from tlengine.reports.text import points, signed_interval
 __all__ = ["gain_drawings"]
 
 Record = Mapping[str, Any]
-WIDTH, LEFT, RIGHT, TOP, ROW, FOOT = 380, 34.0, 226.0, 8.0, 25.0, 40.0
+WIDTH, LEFT, RIGHT, TOP, ROW, FOOT = 380, 34.0, 202.0, 8.0, 25.0, 40.0
 """User units: the whole, the axis between left and right, the numbers beside it."""
 
 

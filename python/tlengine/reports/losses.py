@@ -62,7 +62,7 @@ def _note(fits: Sequence[Fit], curves: Sequence[Curve]) -> str:
     rates = sorted({rate for fit in fits if (rate := number_of(fit, "rate")) is not None})
     parts = [
         f"{max(curve[-1][0] for curve in curves):,.0f} steps",
-        *([f"rate {' or '.join(f'{rate:g}' for rate in rates)}"] if rates else []),
+        *([f"rate {' or '.join(f'{rate:.3g}' for rate in rates)}"] if rates else []),
         f"loss {fmean(curve[-1][1] for curve in curves):.3g} at the end",
     ]
     under = sum(told(fit, "under_trained") is True for fit in fits)
