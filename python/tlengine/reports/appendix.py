@@ -72,7 +72,7 @@ def costs(document: Document) -> dict[str, Any]:
     return {
         "stages": [
             {
-                "name": f"{stage['stage']} {stage['what']}".strip(),
+                "name": f"{stage['stage']} {_once(stage['what'])}".strip(),
                 "seconds": duration(stage["seconds"]),
                 "joules": "" if stage["joules"] is None else f"{joules(stage['joules'], stage['source'])} J",
                 "width": round(max(0.5, 100 * stage["seconds"] / longest), 1),
@@ -85,6 +85,16 @@ def costs(document: Document) -> dict[str, Any]:
         "fits": _fitted(document["journal"]),
         "embedding": [_embedding(e) for e in extraction if e["embedded"]],
     }
+
+
+def _once(what: str) -> str:
+    """Backbone and strategy; a control that is its own backbone has one name.
+
+    >>> _once("net probe"), _once("raw raw"), _once("")
+    ('net probe', 'raw', '')
+    """
+    first, _, second = what.partition(" ")
+    return first if first == second else what
 
 
 def _saved(saved: Mapping[str, Any]) -> str:
