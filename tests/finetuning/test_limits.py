@@ -13,16 +13,17 @@ from torch.nn import functional
 
 from tests.finetuning.networks import Case, assert_equal, weights_of
 from tlengine.features.blocks import block_of
-from tlengine.finetuning.fitting import Fit, _Session
+from tlengine.finetuning.fitting import Fit
 from tlengine.finetuning.grouping import choose_parameters, groups_of
+from tlengine.finetuning.session import Session
 from tlengine.finetuning.settings import Recipe, TrainSettings, recipe_for
 
 VAST = 1e30
 
 
-def session_of(case: Case, **settings: object) -> _Session:
+def session_of(case: Case, **settings: object) -> Session:
     given = TrainSettings(augment="none", **settings)  # type: ignore[arg-type]
-    return _Session(Fit(view=case.view, roles=case.roles, seed=0), given)
+    return Session(Fit(view=case.view, roles=case.roles, seed=0), given)
 
 
 @pytest.mark.parametrize("kind", ["cnn", "vit"])

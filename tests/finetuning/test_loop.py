@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 from torch import nn
 
 from tests.finetuning.networks import SIZE, Case, Cnn, Vit, assert_equal, weights_of
-from tlengine.errors import BackboneError, PluginError, ResourceError
+from tests.requirements import require_root, require_tools
+from tlengine.errors import BackboneError, PluginError, ResourceError, TlengineWarning
 from tlengine.features import Backbone, ImagePreprocess
 from tlengine.finetuning.checkpoints import NAME, Checkpoints
 from tlengine.finetuning.judging import rows_of
@@ -356,3 +358,23 @@ def test_a_convolution_whose_weight_is_computed_is_trained() -> None:
             self.stem = nn.utils.parametrizations.spectral_norm(self.stem)
 
     assert case_of(Spectral()).train("finetune").outcome.finished
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    require_root()
+    require_tools("mount")
+    point = tmp_path / "small"
+    point.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(point)], check=True)
+    yield point
+    subprocess.run(["umount", "-l", str(point)], check=True)
+
+
+def test_a_full_disk_costs_the_checkpoint_not_the_training(small_disk: Path) -> None:
+    expected = weights_of(Case.of("cnn").train("finetune", steps=3))
+    with pytest.warns(TlengineWarning, match="No space left on device.*the training goes on"):
+        trained = Case.of("cnn").train("finetune", steps=3, folder=small_disk, checkpoint_seconds=0.0)
+    assert_equal(weights_of(trained), expected)
+    (folder,) = small_disk.iterdir()
+    assert {path.name for path in folder.iterdir()} <= {"metrics.jsonl"}

@@ -9,10 +9,13 @@ from torch import nn
 from tests.finetuning.networks import KINDS, Case, DropPath
 from tlengine.features.blocks import block_of
 from tlengine.finetuning import PRESETS
-from tlengine.finetuning.fitting import Fit, _Session
+from tlengine.finetuning.fitting import Fit
 from tlengine.finetuning.grouping import choose_parameters
+from tlengine.finetuning.loop import Training
 from tlengine.finetuning.network import is_batch_norm
+from tlengine.finetuning.session import Session
 from tlengine.finetuning.settings import TrainSettings
+from tlengine.plugins.contracts import Rows
 
 KIND = tuple(KINDS)
 WHOLE = ("finetune", "lp-ft", "gradual", "l2-sp", "wise", "scratch")
@@ -89,9 +92,9 @@ def test_lora_changes_the_layers_that_the_backbone_names_and_no_other(kind: str)
     assert named
 
 
-def session_of(case: Case, **settings: object) -> _Session:
+def session_of(case: Case, **settings: object) -> Session:
     given = TrainSettings(augment="none", steps=12, **settings)  # type: ignore[arg-type]
-    return _Session(Fit(view=case.view, roles=case.roles, seed=0), given)
+    return Session(Fit(view=case.view, roles=case.roles, seed=0), given)
 
 
 @pytest.mark.parametrize(
@@ -129,20 +132,18 @@ def test_blocks_behind_the_surgical_one_are_frozen_too() -> None:
 
 @pytest.mark.parametrize("preset", ["finetune", "gradual", "last-block", "surgical", "bitfit"])
 def test_batch_normalisation_is_in_evaluation_mode_at_every_step(
-    preset: str,
+    preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
+    whole = Training._accumulate
 
-    def watched(part: nn.Module, _: object) -> None:
-        if is_batch_norm(part):
-            seen.append(part.training)
+    def watched(self: Training, rows: Rows, views: Rows) -> float:
+        seen.extend(part.training for part in self.network.modules() if is_batch_norm(part))
+        return whole(self, rows, views)
 
-    handle = nn.modules.module.register_module_forward_pre_hook(watched)
-    try:
-        Case.of("cnn").train(preset, steps=8)
-    finally:
-        handle.remove()
-    assert len(seen) >= 24
+    monkeypatch.setattr(Training, "_accumulate", watched)
+    Case.of("cnn").train(preset, steps=8)
+    assert len(seen) == 24
     assert not any(seen)
 
 

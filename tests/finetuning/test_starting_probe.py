@@ -11,8 +11,9 @@ import torch
 from torch.nn import functional
 
 from tests.finetuning.networks import Case, view_of
-from tlengine.finetuning.fitting import Fit, _Session
+from tlengine.finetuning.fitting import Fit
 from tlengine.finetuning.judging import rows_of
+from tlengine.finetuning.session import Session
 from tlengine.finetuning.settings import TrainSettings
 from tlengine.finetuning.starting_probe import starting_probe
 from tlengine.plugins.contracts import Roles
@@ -20,9 +21,9 @@ from tlengine.probes import LinearProbe
 from tlengine.statistics import softmax
 
 
-def session_of(case: Case) -> _Session:
+def session_of(case: Case) -> Session:
     settings = TrainSettings(start="probe", augment="none")
-    return _Session(Fit(view=case.view, roles=case.roles, seed=0), settings)
+    return Session(Fit(view=case.view, roles=case.roles, seed=0), settings)
 
 
 @pytest.mark.parametrize("kind", ["cnn", "vit", "bert"])

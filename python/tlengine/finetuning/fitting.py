@@ -55,6 +55,12 @@ class Fit:
         return np.unique(self.view.codes(self.roles.train))
 
     @cached_property
+    def spread(self) -> float:
+        """The mean L1 distance of the frozen features of the training rows from their mean."""
+        X = self.view.features(self.roles.train).astype(np.float64)
+        return float(np.abs(X - X.mean(axis=0)).sum(axis=1).mean())
+
+    @cached_property
     def targets(self) -> torch.Tensor:
         """(n,) classes of the training rows, without gaps."""
         codes = np.searchsorted(self.known, self.view.codes(self.roles.train))
@@ -95,7 +101,8 @@ class Fit:
     def recipe(self, settings: TrainSettings) -> Recipe:
         """The numbers that settings come to."""
         backbone = self.view.backbone(self.device)
-        return recipe_for(settings, family_of(backbone.module, backbone.modality), len(self.roles.train))
+        family = family_of(backbone.module, backbone.modality)
+        return recipe_for(settings, family, len(self.roles.train), self.spread)
 
     def train(self, settings: TrainSettings) -> Trained:
         """Train with these settings.

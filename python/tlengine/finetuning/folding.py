@@ -8,7 +8,7 @@ the same, its gradients are the same, and no pass over the activations is made f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @contextmanager
-def folded(network: Network, inputs: Any) -> Iterator[int]:
+def folded(network: Network, inputs: Any, *, without: Iterable[str] = ()) -> Iterator[int]:
     """While it lasts, batch normalisation right behind a convolution is part of it.
 
     The normalisation is in evaluation mode meanwhile. Parameters stay where they are and get their gradients.
@@ -31,11 +31,14 @@ def folded(network: Network, inputs: Any) -> Iterator[int]:
     Args:
         network: its backbone is changed in place, and put back.
         inputs: a small batch, to see what follows what.
+        without: names of submodules of the backbone that are left as they are.
 
     Yields:
         How many normalisations were folded.
     """
-    pairs = _pairs(network, inputs)
+    parts = dict(network.backbone.named_modules())
+    spared = {part for name in without if name in parts for part in parts[name].modules()}
+    pairs = [pair for pair in _pairs(network, inputs) if not spared.intersection(pair)]
     handles: list[Any] = []
     try:
         for convolution, norm in pairs:

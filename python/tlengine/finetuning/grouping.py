@@ -113,6 +113,7 @@ def groups_of(network: Network, choice: Choice, settings: TrainSettings, recipe:
     found.append(
         Group(
             parameters=head,
+            scale=recipe.head_rate / recipe.rate,
             weight_decay=recipe.weight_decay,
             anchor=settings.head_strength if anchored else 0.0,
             to_zero=True,

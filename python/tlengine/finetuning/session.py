@@ -117,7 +117,10 @@ class Session:
 
             add_adapters(self.backbone, settings, seed_for(fit.seed, "adapters"))
         self.recipe = recipe_for(
-            settings, family_of(self.backbone.module, self.backbone.modality), len(fit.roles.train)
+            settings,
+            family_of(self.backbone.module, self.backbone.modality),
+            len(fit.roles.train),
+            fit.spread,
         )
         self.learns_statistics = self.scratch and any(map(is_batch_norm, self.backbone.module.modules()))
         if self.learns_statistics and self.recipe.batch == 1:
@@ -318,12 +321,17 @@ class Session:
         with ExitStack() as stack:
             if not self.scratch:
                 try:
-                    stack.enter_context(folded(self.network, self.inputs.batch(self.fit.roles.train[:1])))
+                    one = self.inputs.batch(self.fit.roles.train[:1])
+                    stack.enter_context(folded(self.network, one, without=self._frozen_names()))
                 except SHORT as error:
                     if is_short(error):
                         halved(1, error, self.fit.device, "train on")
                     raise
             yield
+
+    def _frozen_names(self) -> list[str]:
+        """What is computed once keeps to its own operations: others may share what is kept of it."""
+        return [] if self.frozen is None else frozen_parts(self.backbone, self.choice)
 
     def _order(self) -> Order:
         """Where something is frozen there are few views of a picture, whether it is computed once or not."""
@@ -380,9 +388,11 @@ class Session:
         found: dict[str, Any] = {
             "steps": outcome.steps,
             "rate": self.recipe.rate,
+            "head_rate": self.recipe.head_rate,
             "batch": self.recipe.batch,
             "micro": outcome.micro,
             "parameters": trained,
+            "device": self.fit.device,
             "pretrained": not self.scratch,
             "curve": thinned(outcome.losses),
             "augmentation": dict(self.inputs.augmentation.describe()) if self.inputs.augmented else None,

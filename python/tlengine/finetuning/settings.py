@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
@@ -28,7 +29,18 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "prefix_dtype": ("float32", "fp16"),
     "precision": ("auto", "float32", "bf16", "fp16"),
 }
-_ABOVE_0 = ("rate", "steps", "batch", "views", "clip", "layer_decay", "lora_rank", "lora_alpha", "stretch")
+_ABOVE_0 = (
+    "rate",
+    "head_rate",
+    "steps",
+    "batch",
+    "views",
+    "clip",
+    "layer_decay",
+    "lora_rank",
+    "lora_alpha",
+    "stretch",
+)
 _FROM_0 = ("weight_decay", "warmup", "anchor_strength", "head_strength", "lora_dropout", "checkpoint_seconds")
 _SHARES = ("warmup", "mix", "lora_dropout", "layer_decay", "fraction")
 
@@ -50,6 +62,9 @@ class TrainSettings:
         head: name of a registered head.
         rate, weight_decay, layer_decay: of AdamW; None takes the table. The rate of a block is
             ``layer_decay`` times that of the block after it.
+        head_rate: of the head. None takes ``rate`` for a head from the probe; for a new one so much that
+            its logits can move by 10 in half the steps, by the spread of the frozen features, whose length
+            may be 1 or 100.
         batch, steps: rows a step, and steps; None is 16 rows up to 400 labels, else 32, and 20 epochs, at
             least 100 and at most 500 steps.
         stretch: factor of the steps.
@@ -89,6 +104,7 @@ class TrainSettings:
     average: str = "none"
     head: str = "linear"
     rate: float | None = None
+    head_rate: float | None = None
     weight_decay: float | None = None
     layer_decay: float | None = None
     batch: int | None = None
@@ -137,7 +153,7 @@ class TrainSettings:
         hint = f"use a {'whole ' if whole else ''}number {'above' if name in _ABOVE_0 else 'from'} 0"
         hint += " up to 1" if name in _SHARES else ""
         kinds = int if whole else int | float
-        right = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < math.inf
+        right = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
         if not right or (name in _ABOVE_0 and value == 0) or (name in _SHARES and value > 1):
             raise InputError(f"{name} is {value!r:.40}", hint=hint)
 
@@ -164,7 +180,7 @@ class Recipe:
     """The numbers of one training.
 
     Attributes:
-        rate, weight_decay, layer_decay, clip, warmup: as in :class:`TrainSettings`.
+        rate, head_rate, weight_decay, layer_decay, clip, warmup: as in :class:`TrainSettings`.
         batch, steps: rows a step, and steps.
         cut: whether steps were left out for want of time.
     """
@@ -174,6 +190,7 @@ class Recipe:
     layer_decay: float
     batch: int
     steps: int
+    head_rate: float = 0.0
     clip: float = 1.0
     warmup: float = 0.1
     cut: bool = False
@@ -203,19 +220,28 @@ _RATES: Mapping[str, Mapping[Family, float]] = {
 _DECAYS: Mapping[Family, float] = {"cnn": 1e-4, "vit": 0.05, "text": 0.0}
 _LAYER_DECAYS: Mapping[Family, float] = {"cnn": 0.9, "vit": 0.65, "text": 0.95}
 _FROM_PROBE = 1 / 3
+_LOGITS, _LARGEST_HEAD_RATE = 10.0, 0.05
 _SCRATCH = 1e-3
 
 
-def recipe_for(settings: TrainSettings, family: Family, labels: int) -> Recipe:
+def recipe_for(settings: TrainSettings, family: Family, labels: int, spread: float = 0.0) -> Recipe:
     """The numbers for so many labels; what the settings leave open comes from the table of the family.
 
     20 epochs within 100 and 500 steps follow BiT's rule (Kolesnikov et al. 2020); rates and layer decay He et
     al. 2022 for vision transformers and Zhang et al. 2021 for text; a start from the probe takes a third of
     the rate (Kumar et al. 2022).
 
-    >>> recipe_for(TrainSettings(), "cnn", 60)
-    Recipe(rate=0.0001, weight_decay=0.0001, layer_decay=0.9, batch=16, steps=100, clip=1.0, warmup=0.1, cut=False)
-    """  # noqa: E501 - one line of the example
+    Args:
+        settings: of the training.
+        family: of the backbone.
+        labels: how many rows are trained on.
+        spread: mean L1 distance of the frozen features from their mean: what the logits of a linear head move
+            by in a step of AdamW at a rate of 1.
+
+    >>> recipe = recipe_for(TrainSettings(), "text", 60, spread=15.0)
+    >>> recipe.rate, recipe.steps, recipe.batch, round(recipe.head_rate, 4)
+    (5e-05, 100, 16, 0.0133)
+    """
     batch = min(labels, settings.batch or (_SMALL if labels <= _FEW_LABELS else _LARGE))
     steps = settings.steps or min(_MOST, max(_LEAST, round(_EPOCHS * labels / batch)))
     steps = max(1, round(steps * settings.stretch * settings.fraction))
@@ -227,8 +253,17 @@ def recipe_for(settings: TrainSettings, family: Family, labels: int) -> Recipe:
     layers = settings.layer_decay or (_LAYER_DECAYS[family] if _is_deep(settings) else 1.0)
     return Recipe(
         rate=rate, weight_decay=decay, layer_decay=layers, batch=batch, steps=steps, clip=settings.clip,
-        warmup=settings.warmup, cut=settings.fraction < 1,
+        head_rate=_head_rate(settings, rate, steps, spread), warmup=settings.warmup,
+        cut=settings.fraction < 1,
     )  # fmt: skip
+
+
+def _head_rate(settings: TrainSettings, rate: float, steps: int, spread: float) -> float:
+    if settings.head_rate is not None:
+        return settings.head_rate
+    if settings.start == "probe" or spread <= 0:
+        return rate
+    return max(rate, min(_LARGEST_HEAD_RATE, _LOGITS / (0.5 * steps * spread)))
 
 
 def _is_deep(settings: TrainSettings) -> bool:
