@@ -103,7 +103,7 @@ def test_what_to_do_next_follows_the_answer(tl, features, monkeypatch):
     monkeypatch.setattr("tlengine.evaluation.assembly.advise", lambda *_: advised)
     arguments = ("compare", features, "--strategies", "ridge", *QUICK)
     assert tl(*arguments)[1].splitlines()[-1] == "next: Label more: it helps."
-    assert json.loads(tl(*arguments, "--json")[1])["advice"] == advised
+    assert tl(*arguments, "--json")[1]["advice"] == advised
 
 
 def test_controls_are_named_or_none(tl, texts):
