@@ -108,10 +108,14 @@ def assemble(
     keys = dict.fromkeys(setup.key(task) for task in parts.tasks)
     fits = [records[key] for key in keys if key in records]
     costs = costs_of(setup, cells, summary, fits, ledger, co2_intensity=parts.co2_intensity)
+    told = verdict.as_dict()
+    advice = attempt(
+        choice.kept, "advise", lambda: advise(cells, told, costs["strategies"], time, plan.units)
+    )
     document = run_document(
         answer=verdict.answer,
-        verdict=verdict.as_dict(),
-        advice=advise(cells, verdict.as_dict(), costs["strategies"], time, plan.units),
+        verdict=told,
+        advice=advice or [],
         **described,
         failed=[asdict(f) for f in failed],
         summary=summary,
