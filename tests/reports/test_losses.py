@@ -37,6 +37,8 @@ def test_a_training_that_runs_away_leaves_the_others_their_room(trained):
     facts(trained, "finetune")["curve"] = [[1, 1.1], [50, 1e9], [100, 1e12]]
     found = drawings(trained)
     assert float(found[0]["losses"][-1]["text"]) <= 4
+    assert found[2]["note"].endswith(f"; drawn up to {found[2]['losses'][-1]['text']}")
+    assert "drawn up to" not in found[0]["note"]
     heights = [float(point.split(",")[1]) for point in found[2]["lines"][0].split()]
     assert heights[1:] == [12.0, 12.0], "the top of the drawing"
 

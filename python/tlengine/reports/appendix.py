@@ -12,6 +12,8 @@ __all__ = ["costs", "details", "notes"]
 Document = Mapping[str, Any]
 
 SHOWN = 50
+WRITING = ("report", "save")
+"""Stages that end after the page is made: without them a page of the document that is saved is the same."""
 KINDS = {
     "holdout": "a stratified holdout for each seed",
     "folds": "repeated stratified folds, five for each seed",
@@ -65,7 +67,8 @@ def _near_duplicates(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def costs(document: Document) -> dict[str, Any]:
     """Seconds of every stage with the length of its bar, the total, and what the cache saved."""
-    stages = [stage for stage in document["costs"]["stages"] if stage["seconds"] >= 0.005]
+    known = [stage for stage in document["costs"]["stages"] if stage["stage"] not in WRITING]
+    stages = [stage for stage in known if stage["seconds"] >= 0.005]
     saved = document["costs"]["saved"]
     longest = max((stage["seconds"] for stage in stages), default=1.0)
     extraction = document["costs"]["extraction"]

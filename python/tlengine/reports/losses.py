@@ -53,12 +53,12 @@ def _drawing(row: Row, fits: Sequence[Fit], y: Axis, losses: Sequence[float]) ->
         "ticks": [{"x": x(step), "text": f"{step:,.10g}"} for step in steps],
         "losses": [{"y": y(loss), "text": f"{loss:g}"} for loss in losses],
         "lines": [" ".join(f"{x(step)},{y(loss)}" for step, loss in curve) for curve in curves],
-        "note": _note(fits, curves),
+        "note": _note(fits, curves, y.high),
     }
 
 
-def _note(fits: Sequence[Fit], curves: Sequence[Curve]) -> str:
-    """How long, how fast, how far; and whether it would have gone on."""
+def _note(fits: Sequence[Fit], curves: Sequence[Curve], top: float) -> str:
+    """How long, how fast, how far; whether it would have gone on, and whether the drawing ends below it."""
     rates = sorted({rate for fit in fits if (rate := number_of(fit, "rate")) is not None})
     parts = [
         f"{max(curve[-1][0] for curve in curves):,.0f} steps",
@@ -67,4 +67,5 @@ def _note(fits: Sequence[Fit], curves: Sequence[Curve]) -> str:
     ]
     under = sum(told(fit, "under_trained") is True for fit in fits)
     still = f"; still falling {in_fits(under, len(fits))}" if under else ""
-    return f"{', '.join(parts)}{still}"
+    cut = f"; drawn up to {top:g}" if any(loss > top for curve in curves for _, loss in curve) else ""
+    return f"{', '.join(parts)}{still}{cut}"
