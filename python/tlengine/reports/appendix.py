@@ -7,7 +7,7 @@ from typing import Any
 
 from tlengine.reports.text import NARROW, count, duration, joules, milliseconds, plural
 
-__all__ = ["costs", "details", "notes"]
+__all__ = ["costs", "details", "notes", "run_seconds"]
 
 Document = Mapping[str, Any]
 
@@ -82,12 +82,19 @@ def costs(document: Document) -> dict[str, Any]:
             }
             for stage in stages
         ],
-        "total": duration(document["costs"]["total_seconds"]),
+        "total": duration(run_seconds(document)),
         "saved": _saved(saved),
         "energy": _energy(document["costs"]),
         "fits": _fitted(document["journal"]),
         "embedding": [_embedding(e) for e in extraction if e["embedded"]],
     }
+
+
+def run_seconds(document: Document) -> float:
+    """Those of the run until its page was made."""
+    costs = document["costs"]
+    written = sum(float(stage["seconds"]) for stage in costs["stages"] if stage["stage"] in WRITING)
+    return max(0.0, float(costs["total_seconds"]) - written)
 
 
 def _once(what: str) -> str:
