@@ -111,6 +111,7 @@ class Session:
         self.backbone = (
             view.backbone(device, weights="random", seed=fit.seed) if self.scratch else view.backbone(device)
         )
+        self.backbone.module.eval()  # a user's module may come in training mode
         refuse_unable(settings, self.backbone)
         if settings.train == "adapters":
             from tlengine.finetuning.adapters import add_adapters
