@@ -91,9 +91,19 @@ def test_the_table_and_the_answer_are_on_stdout(tl, features):
     assert code == 0
     assert err == ""
     lines = text.splitlines()
-    assert lines[0].split()[:3] == ["backbone", "strategy", "budget"]
-    assert sum(line.startswith("features") for line in lines) == 4
-    assert lines[-1].startswith("Use features with ")
+    assert lines[0].split()[:3] == ["strategy", "budget", "accuracy"]
+    assert sum(line.startswith(("ridge", "knn")) for line in lines) == 4
+    assert lines[5].startswith("* recommended: features ")
+    assert lines[6:7] == [""]
+    assert lines[7].startswith("Use features with ")
+
+
+def test_what_to_do_next_follows_the_answer(tl, features, monkeypatch):
+    advised = [{"kind": "labels", "text": "Label more: it helps."}]
+    monkeypatch.setattr("tlengine.evaluation.assembly.advise", lambda *_: advised)
+    arguments = ("compare", features, "--strategies", "ridge", *QUICK)
+    assert tl(*arguments)[1].splitlines()[-1] == "next: Label more: it helps."
+    assert tl(*arguments, "--json")[1]["advice"] == advised
 
 
 def test_controls_are_named_or_none(tl, texts):

@@ -9,6 +9,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis as LDA  # n
 from tlengine.data import load_dataset
 from tlengine.errors import InputError, TlengineWarning
 from tlengine.evaluation import compare
+from tlengine.evaluation.strategies import CentroidStrategy
+from tlengine.plugins.records import StrategySpec
 
 QUICK = {"budgets": ["all"], "progress": False}
 
@@ -75,6 +77,45 @@ def test_where_everything_fails_the_first_error_is_raised(digits):
     with pytest.raises(InputError, match="mine on features: not today") as caught:
         compare(digits, strategies=[("mine", Never)], seeds=1, **QUICK)
     assert caught.value.hint == "come back"
+
+
+def test_what_fits_told_is_in_the_document_whether_fitted_or_taken_up(digits, tmp_path):
+    class Told(CentroidStrategy):
+        def fit(self, view, roles, **options):
+            found = super().fit(view, roles, **options)
+            found.facts = {"curve": [[1, 0.5]], "drift": np.float32(0.25), "notes": ["so"]}
+            return found
+
+    told = StrategySpec(name="told", make=Told)
+    for _ in range(2):
+        run = compare(digits, strategies=["ridge", told], seeds=1, out=tmp_path, **QUICK)
+        facts = {fit["strategy"]: fit["facts"] for fit in run.document["fits"]}
+        assert facts == {"ridge": {}, "told": {"curve": [[1, 0.5]], "drift": 0.25, "notes": ["so"]}}
+    assert run.document["journal"]["taken_up"] == 10
+
+
+def test_the_controls_of_every_budget_are_in_the_verdict(digits):
+    X, y = digits
+    options = {**QUICK, "budgets": [5, "all"]}
+    run = compare(
+        (X, y), strategies=["ridge"], controls={"raw": X[:, :4], "few": X[:, :2]}, seeds=1, **options
+    )
+    by_budget = run.document["verdict"]["by_budget"]
+    assert [[c["control"] for c in each["controls"]] for each in by_budget] == [["raw", "few"]] * 2
+    assert by_budget[-1]["controls"] == run.document["verdict"]["controls"]
+    assert by_budget[0]["controls"] != by_budget[-1]["controls"]
+
+
+def test_advice_that_fails_costs_an_entry_and_not_the_run(digits, monkeypatch):
+    def fail(*_):
+        raise ArithmeticError("no advice")
+
+    monkeypatch.setattr("tlengine.evaluation.assembly.advise", fail)
+    run = compare(digits, strategies=["centroid"], seeds=1, **QUICK)
+    assert run.document["advice"] == []
+    assert [(f["step"], f["error"]) for f in run.document["failed"]] == [
+        ("advise", "ArithmeticError: no advice")
+    ]
 
 
 def test_the_plan_is_described(digits):

@@ -38,6 +38,34 @@ def test_a_run_fits(document):
         assert entries, f"{part} is checked on something"
 
 
+def test_documents_of_earlier_builds_fit(document):
+    """They lack what fits told, the controls of each budget, and the advice."""
+    old = copy.deepcopy(document)
+    del old["advice"]
+    for fit in old["fits"]:
+        del fit["facts"]
+    for record in old["verdict"]["by_budget"]:
+        del record["controls"]
+    check_document(old, "here")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "place"),
+    [
+        (lambda d: d["fits"][0].update(facts="fast"), r"here: fits\[0\].facts is 'fast'"),
+        (lambda d: d["verdict"]["by_budget"][0].update(controls={}), "by_budget\\[0\\].controls is {}"),
+        (lambda d: d["verdict"]["by_budget"][1]["controls"][0].pop("low"), r"controls\[0\].low is missing"),
+        (lambda d: d.update(advice="do it"), "here: advice is not a list"),
+        (lambda d: d.update(advice=[{"kind": "labels"}]), r"here: advice\[0\].text is missing"),
+    ],
+)
+def test_what_is_there_is_checked(document, break_it, place):
+    broken = copy.deepcopy(document)
+    break_it(broken)
+    with pytest.raises(RunFormatError, match=place):
+        check_document(broken, "here")
+
+
 @pytest.mark.parametrize("name", _OBJECTS)
 def test_every_part_and_key_is_needed(document, name):
     *way, last = name.split(".")

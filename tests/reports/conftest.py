@@ -324,6 +324,74 @@ def make_document(classes=("cat", "dog", "emu"), name="pets", previews=None):
     }
 
 
+TRAINED = {"lp-ft": 0.04, "last-block": 0.02, "finetune": -0.03}
+"""Strategies that train the network, and by how much they differ from the probe."""
+
+
+def make_trained_document():
+    """The same with networks that were trained, the control ``scratch`` among them, and what they told."""
+    found = make_document()
+    for name, shift in TRAINED.items():
+        _copy(found, "probe", name, shift)
+    _copy(found, "stats", "random", -0.05, view="net~random")
+    _copy(found, "stats", "scratch", -0.12, view="net")
+    for fit in found["fits"]:
+        if fit["strategy"] in (*TRAINED, "scratch"):
+            fit["facts"] = _facts(fit["strategy"])
+    for record in found["verdict"]["by_budget"]:
+        gain = 0.1 if record["budget"] == "all" else 0.25
+        tests = (("raw", "raw", gain), ("scratch", "net", gain + 0.1), ("stats", "stats", -0.12))
+        record["controls"] = [_gain(*test, wide=0.04 + gain / 4) for test in tests]
+    text = "Label more: from 60 to 240 labels knn gained +2.0 points (+0.5 to +3.5)."
+    found["advice"] = [{"kind": "labels", "text": text, "effect": 0.02}]
+    found["configuration"]["strategies"] += [*TRAINED, "random", "scratch"]
+    found["configuration"]["controls"] += ["random", "scratch"]
+    return found
+
+
+def _copy(found, of, name, shift, view=None):
+    """Every record of a strategy once more, under another name and with other values."""
+    costs = found["costs"]
+    for records in (
+        found["summary"],
+        found["fits"],
+        found["comparisons"],
+        costs["strategies"],
+        costs["fronts"],
+    ):
+        for record in [r for r in records if r["strategy"] == of]:
+            moved = {n: record[n] + shift for n in ("value", "low", "high") if record.get(n) is not None}
+            records.append({**record, **moved, "strategy": name, "backbone": view or record["backbone"]})
+
+
+def _gain(control, view, effect, wide):
+    named = {
+        "control": control,
+        "control_backbone": view,
+        "effect": effect,
+        "p_value": 0.01,
+        "p_adjusted": 0.01,
+    }
+    return {**named, **_interval(effect, wide)}
+
+
+def _facts(strategy):
+    """What a training tells; ``scratch`` tried two rates and has no features that could have moved."""
+    curve = [[step, round(1.1 * 0.97**step + 0.05, 4)] for step in range(2, 101, 2)]
+    facts = {"steps": 100, "rate": 1e-4, "curve": curve, "under_trained": False, "notes": []}
+    if strategy == "scratch":
+        tried = [{"rate": 1e-4, "loss": 0.5}, {"rate": 1e-3, "loss": 0.75}]
+        return {**facts, "under_trained": True, "tried": tried}
+    if strategy == "last-block":
+        facts |= {"block": "blocks.6", "notes": ["memory was short: 8 rows were computed at a time"]}
+    return {**facts, "drift": {"lp-ft": 0.31, "last-block": 0.22, "finetune": 0.87}[strategy]}
+
+
 @pytest.fixture
 def document():
     return make_document()
+
+
+@pytest.fixture
+def trained():
+    return make_trained_document()

@@ -1,3 +1,4 @@
+from tlengine.reports import render_html
 from tlengine.reports.appendix import costs, details, notes
 
 
@@ -62,3 +63,16 @@ def test_controls_are_named_apart(document):
     assert rows["Controls"] == "raw, stats"
     document["configuration"]["controls"] = []
     assert {row["name"]: row["text"] for row in details(document)}["Controls"] == "none"
+
+
+def test_stages_that_end_after_the_page_is_made_are_not_on_it(document):
+    before = render_html(document)
+    spent = document["costs"]["stages"][0]
+    document["costs"]["stages"] += [{**spent, "stage": stage, "what": ""} for stage in ("report", "save")]
+    document["costs"]["total_seconds"] += 24.0
+    assert render_html(document) == before
+
+
+def test_a_control_that_is_its_own_backbone_is_named_once(document):
+    document["costs"]["stages"][0].update(stage="fit", what="raw raw")
+    assert [stage["name"] for stage in costs(document)["stages"]] == ["fit raw", "judge"]

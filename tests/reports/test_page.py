@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.reports.conftest import make_document, thumbnail
+from tests.reports.conftest import make_document, make_trained_document, thumbnail
 from tests.requirements import require_tools
 from tlengine.errors import RunFormatError
 from tlengine.reports import render_html
@@ -86,6 +86,49 @@ def test_every_part_is_on_the_page(document):
         "have a twin inside it",
     ):
         assert expected in page, expected
+
+
+def test_what_networks_told_is_on_the_page(trained):
+    page = html.unescape(re.sub(r"<[^>]+>", " ", render_html(trained)))
+    for expected in (
+        "What to do next",
+        "Label more: from 60 to 240 labels",
+        "Gain over each control",
+        "−12.0 (−22.2 to −1.7)",
+        "How the networks trained",
+        "still falling in 1 of 1 fit",
+        "How far features moved",
+        "0.87",
+        "memory was short",
+        "rate 0.001 loss 0.75",
+    ):
+        assert expected in page, expected
+
+
+def test_a_panel_that_has_nothing_to_say_is_absent(document):
+    page = render_html(document)
+    for absent in (
+        "What to do next",
+        "Gain over each control",
+        "How the networks trained",
+        "What was noticed",
+    ):
+        assert absent not in page
+
+
+def test_the_page_of_what_was_read_back_is_the_same(trained):
+    assert render_html(json.loads(json.dumps(trained))) == render_html(trained)
+
+
+def test_what_a_plugin_tells_is_text(trained):
+    for fit in trained["fits"]:
+        fit["facts"] = {"notes": HOSTILE, "block": HOSTILE[0]}
+    trained["advice"] = [{"kind": "labels", "text": HOSTILE[1]}]
+    tags = parsed(render_html(trained))
+    assert "script" not in {tag for tag, _ in tags.found}
+    assert {a["src"][:22] for tag, a in tags.found if tag == "img"} == {"data:image/jpeg;base64"}
+    assert not any(name.startswith("on") for _, attributes in tags.found for name in attributes)
+    assert HOSTILE[0] in "".join(tags.text)
 
 
 def test_the_page_loads_nothing_and_runs_nothing(document):
@@ -214,8 +257,9 @@ def places(value, way=()):
         yield from places(value[0], (*way, 0))
 
 
-def test_whatever_is_missing_the_page_is_made_or_the_document_refused(document):
-    outcomes = set()
+@pytest.mark.parametrize("make", [make_document, make_trained_document])
+def test_whatever_is_missing_the_page_is_made_or_the_document_refused(make):
+    outcomes, document = set(), make()
     for way in places(document):
         broken = copy.deepcopy(document)
         owner = broken

@@ -64,3 +64,13 @@ def test_the_page_shows_what_one_model_takes_with_the_source_of_its_joules(docum
     page = render_html(document)
     assert "GPU seconds" in page
     assert "36 fits were taken up from an earlier run" in page
+
+
+def test_numbers_of_dots_that_lie_on_each_other_go_to_different_sides(document):
+    best = [p for p in document["costs"]["fronts"] if p["axis"] == "joules" and p["standing"] == "front"]
+    for at, point in enumerate(best):
+        point.update(cost=10.0 + at / 100, value=0.9 + at / 1000)
+    points = drawings(document)["Energy"]["points"]
+    numbered = sorted((p for p in points if p["number"]), key=lambda p: p["number"])
+    assert [p["crowded"] for p in numbered] == [False, True, False]
+    assert not any(p["crowded"] for p in drawings(document)["Labels"]["points"])

@@ -217,6 +217,8 @@ def _report(result: RunResult, out: Path | None, options: DataOptions) -> None:
     if not options.as_json:
         echo(result.table())
         echo(f"\n{result.verdict.answer}")
+        for advice in document["advice"]:
+            echo(f"next: {advice['text']}")
     written: dict[str, str] = {}
     try:
         written = {} if out is None else result.save(out)

@@ -16,6 +16,7 @@ from tlengine.data import Dataset
 from tlengine.data.plans import Plan
 from tlengine.errors import InputError, TlengineWarning
 from tlengine.evaluation import findings
+from tlengine.evaluation.advice import advise
 from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.choice import Choice
 from tlengine.evaluation.comparisons import against_controls, described_metrics, summarise
@@ -103,18 +104,25 @@ def assemble(
         model = attempt(choice.kept, "refit", lambda: refit(choice.kept, parts.dataset.modality))
     with ledger.stage("document"):
         described = _described(parts, cells, extraction, taken_up)
+    time = _time(parts)
     keys = dict.fromkeys(setup.key(task) for task in parts.tasks)
     fits = [records[key] for key in keys if key in records]
+    costs = costs_of(setup, cells, summary, fits, ledger, co2_intensity=parts.co2_intensity)
+    told = verdict.as_dict()
+    advice = attempt(
+        choice.kept, "advise", lambda: advise(cells, told, costs["strategies"], time, plan.units)
+    )
     document = run_document(
         answer=verdict.answer,
-        verdict=verdict.as_dict(),
+        verdict=told,
+        advice=advice or [],
         **described,
         failed=[asdict(f) for f in failed],
         summary=summary,
         comparisons=comparisons,
-        time=_time(parts),
+        time=time,
         **noticed,
-        costs=costs_of(setup, cells, summary, fits, ledger, co2_intensity=parts.co2_intensity),
+        costs=costs,
     )
     return RunResult(document=document, model=model)
 
@@ -239,6 +247,7 @@ def _fits(cell: Cell) -> list[dict[str, Any]]:
             "cpu_seconds": round(record.cpu_seconds, 5),
             "predict_ms": _milliseconds(record),
             "nbytes": record.nbytes,
+            "facts": dict(record.facts),
             "key": record.key,
         }
         for (seed, fold), record in sorted(cell.records.items())

@@ -150,6 +150,12 @@ _RECORDS: Mapping[str, Keys] = {
 }
 """Parts that are lists of records, and what each record has at least."""
 
+_PERHAPS: Mapping[str, Keys] = {
+    "fits": {"facts": (dict,)},
+    "verdict.by_budget": {"controls": _LIST},
+}
+"""What records of a list may lack, as documents of earlier builds do."""
+
 
 def check_document(document: Any, place: str) -> None:
     """Check that a document has all that a report needs.
@@ -180,6 +186,22 @@ def check_document(document: Any, place: str) -> None:
             raise _fault(f"{place}: {name} is not a list")
         for at, entry in enumerate(entries):
             _check(entry, keys, f"{place}: {name}[{at}]")
+            known = {key: kinds for key, kinds in _PERHAPS.get(name, {}).items() if key in entry}
+            _check(entry, known, f"{place}: {name}[{at}]")
+    _check_perhaps(document, place)
+
+
+def _check_perhaps(document: Mapping[str, Any], place: str) -> None:
+    """Parts that documents of earlier builds lack."""
+    for at, budget in enumerate(document["verdict"]["by_budget"]):
+        for i, entry in enumerate(budget.get("controls", [])):
+            where = f"{place}: verdict.by_budget[{at}].controls[{i}]"
+            _check(entry, {**_CONTROL, **_INTERVAL}, where)
+    advice = document.get("advice", [])
+    if not isinstance(advice, list):
+        raise _fault(f"{place}: advice is not a list")
+    for at, entry in enumerate(advice):
+        _check(entry, {"kind": _TEXT, "text": _TEXT}, f"{place}: advice[{at}]")
 
 
 def _part(document: Mapping[str, Any], name: str) -> Any:

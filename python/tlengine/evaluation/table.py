@@ -17,13 +17,17 @@ _LAST = "vs hardest control"
 
 
 def summary_table(document: Record) -> str:
-    """One line per strategy and budget of a run document.
+    """One line per strategy and budget of a run document, the controls of a budget after its strategies.
 
     The recommended strategy is marked with ``*``; a dash stands where no interval can be had. What failed
-    is named below.
+    is named below. Where the strategies are of one backbone, it has no column.
     """
+    alone = _only_backbone(document)
     values: dict[Key, dict[str, Record]] = {}
-    for record in document["summary"]:
+    budgets = list(dict.fromkeys(record["budget"] for record in document["summary"]))
+    for record in sorted(
+        document["summary"], key=lambda r: (budgets.index(r["budget"]), r["role"] == "control")
+    ):
         key = (record["backbone"], record["strategy"], record["budget"])
         values.setdefault(key, {})[record["metric"]] = record
     gains: dict[Key, Record] = {}
@@ -39,12 +43,23 @@ def summary_table(document: Record) -> str:
         _LAST,
     )
     rows = [_row(key, found, document["metrics"], gains.get(key), best) for key, found in values.items()]
-    return "\n".join([_align([head, *rows]), *_notes(document, f"{best[0]} {best[1]}")])
+    shown = [head, *rows] if alone is None else [row[1:] for row in (head, *rows)]
+    return "\n".join([_align(shown), *_notes(document, best, alone)])
 
 
-def _notes(document: Record, best: str) -> list[str]:
-    """What the star means, and what has no line."""
-    found = [f"* recommended: {best}"] if document["summary"] else []
+def _only_backbone(document: Record) -> str | None:
+    """That of all strategies; None for several, or where a control has results with more than one."""
+    pairs = {(r["backbone"], r["strategy"]): r["role"] for r in document["summary"]}
+    backbones = {backbone for (backbone, _), role in pairs.items() if role != "control"}
+    once = len({strategy for _, strategy in pairs}) == len(pairs)
+    return backbones.pop() if len(backbones) == 1 and once else None
+
+
+def _notes(document: Record, best: tuple[str, str], alone: str | None) -> list[str]:
+    """What the star means, which backbone has no column, and what has no line."""
+    name = best[0] if best[0] == best[1] else f"{best[0]} {best[1]}"
+    beside = "" if alone in (None, best[0]) else f"; the strategies are those of {alone}"
+    found = [f"* recommended: {name}{beside}"] if document["summary"] else []
     for failed in document["failed"]:
         who = " ".join(part for part in (failed["backbone"], failed["strategy"]) if part)
         if failed["step"] in ("extract", "fit"):
@@ -82,10 +97,12 @@ def _number(metric: Record, record: Record | None) -> str:
 
 
 def _align(rows: Sequence[Sequence[str]]) -> str:
+    """Names to the left, numbers to the right; the last column is text."""
+    names = rows[0].index("budget")
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(row[2:-1], widths[2:-1], strict=True)]
+        left = [cell.ljust(width) for cell, width in zip(row[:names], widths[:names], strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(row[names:-1], widths[names:-1], strict=True)]
         lines.append("  ".join([*left, *right, row[-1]]).rstrip())
     return "\n".join(lines)

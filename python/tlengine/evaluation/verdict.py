@@ -73,8 +73,9 @@ class Verdict:
         margin: the smallest margin at which the outcome would be "none": no loss to any control is above it;
             against a single control, any difference is below it.
         settled_by: for "undecided", what would settle it, in words.
-        by_budget: ``{budget, labels, outcome, effect, control, accuracy, chance}``, the smallest first;
-            chance is that of balanced accuracy, one over the classes tested.
+        by_budget: ``{budget, labels, outcome, effect, control, controls, accuracy, chance}``, the smallest
+            first; ``controls`` as above, of that budget; chance is that of balanced accuracy, one over the
+            classes tested.
         helps_up_to: the largest budget up to which the outcome is positive at every one; None at none.
         labels_needed: the smallest budget within one point of the final balanced accuracy; None where that
             is not surely above chance.
@@ -359,6 +360,7 @@ def _by_budget(judged: Judged, units: Rows) -> dict[str, Any]:
         "labels": round(kept.labels, 1),
         "outcome": judged.outcome,
         **{name: tested.get(name) for name in ("control", "effect", "low", "high")},
+        "controls": judged.shown if judged.tests else [],
         "margin": _margin(judged),
         "under_trained": judged.under_trained,
         "accuracy": accuracy.value,

@@ -7,11 +7,13 @@ from typing import Any
 
 from tlengine.reports.text import NARROW, count, duration, joules, milliseconds, plural
 
-__all__ = ["costs", "details", "notes"]
+__all__ = ["costs", "details", "notes", "run_seconds"]
 
 Document = Mapping[str, Any]
 
 SHOWN = 50
+WRITING = ("report", "save")
+"""Stages that end after the page is made: without them a page of the document that is saved is the same."""
 KINDS = {
     "holdout": "a stratified holdout for each seed",
     "folds": "repeated stratified folds, five for each seed",
@@ -65,26 +67,44 @@ def _near_duplicates(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def costs(document: Document) -> dict[str, Any]:
     """Seconds of every stage with the length of its bar, the total, and what the cache saved."""
-    stages = [stage for stage in document["costs"]["stages"] if stage["seconds"] >= 0.005]
+    known = [stage for stage in document["costs"]["stages"] if stage["stage"] not in WRITING]
+    stages = [stage for stage in known if stage["seconds"] >= 0.005]
     saved = document["costs"]["saved"]
     longest = max((stage["seconds"] for stage in stages), default=1.0)
     extraction = document["costs"]["extraction"]
     return {
         "stages": [
             {
-                "name": f"{stage['stage']} {stage['what']}".strip(),
+                "name": f"{stage['stage']} {_once(stage['what'])}".strip(),
                 "seconds": duration(stage["seconds"]),
                 "joules": "" if stage["joules"] is None else f"{joules(stage['joules'], stage['source'])} J",
                 "width": round(max(0.5, 100 * stage["seconds"] / longest), 1),
             }
             for stage in stages
         ],
-        "total": duration(document["costs"]["total_seconds"]),
+        "total": duration(run_seconds(document)),
         "saved": _saved(saved),
         "energy": _energy(document["costs"]),
         "fits": _fitted(document["journal"]),
         "embedding": [_embedding(e) for e in extraction if e["embedded"]],
     }
+
+
+def run_seconds(document: Document) -> float:
+    """Those of the run until its page was made."""
+    costs = document["costs"]
+    written = sum(float(stage["seconds"]) for stage in costs["stages"] if stage["stage"] in WRITING)
+    return max(0.0, float(costs["total_seconds"]) - written)
+
+
+def _once(what: str) -> str:
+    """Backbone and strategy; a control that is its own backbone has one name.
+
+    >>> _once("net probe"), _once("raw raw"), _once("")
+    ('net probe', 'raw', '')
+    """
+    first, _, second = what.partition(" ")
+    return first if first == second else what
 
 
 def _saved(saved: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tlengine.reports.appendix import run_seconds
 from tlengine.reports.cells import decisive_control
 from tlengine.reports.text import (
     NARROW,
@@ -118,4 +119,4 @@ def _time(document: Document) -> dict[str, str]:
     extraction = document["costs"]["extraction"]
     embedded, cached = (sum(e[name] for e in extraction) for name in ("embedded", "cached"))
     note = f"{count(embedded)} embedded, {count(cached)} reused" if extraction else "features were given"
-    return _fact("Time", duration(document["costs"]["total_seconds"]), note)
+    return _fact("Time", duration(run_seconds(document)), note)

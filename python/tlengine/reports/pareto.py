@@ -20,6 +20,8 @@ AXES = {
 }
 DRAWN = {"dominated": 0, "undecided": 1, "front": 2}
 """What lies on top comes last."""
+NUMBER = 13.0
+"""Room for a number beside its dot."""
 Point = Mapping[str, Any]
 
 
@@ -38,6 +40,9 @@ def _front(kind: str, points: Sequence[Point], names: Mapping[tuple[str, str], s
     best = [(point, dot) for point, dot in zip(points, drawn, strict=True) if dot["standing"] == "front"]
     for number, (_, dot) in enumerate(best, 1):
         dot["number"] = str(number)
+        dot["crowded"] = (
+            number > 1 and _close(dot, best[number - 2][1]) and not best[number - 2][1]["crowded"]
+        )
     title, axis = AXES[kind]
     sources = sorted({p["source"] for p in points} - {"counter"})
     return {
@@ -71,7 +76,13 @@ def _drawn(point: Point, x: Any, y: Any) -> dict[str, Any]:
         "y_low": y(point["value"] if low is None else low),
         "y_high": y(point["value"] if high is None else high),
         "number": "",
+        "crowded": False,
     }
+
+
+def _close(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the numbers of two dots would lie on each other, so that one goes to the other side."""
+    return all(abs(float(one[way]) - float(other[way])) < NUMBER for way in ("x", "y"))
 
 
 def _listed(axis: str, point: Point, names: Mapping[tuple[str, str], str]) -> str:

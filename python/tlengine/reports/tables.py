@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlengine.reports.cells import Cells, Document, Row, gains_of, labels_of
+from tlengine.reports.fits import fits_of, mean_of
 from tlengine.reports.footnotes import Footnotes
 from tlengine.reports.text import (
     count,
@@ -19,7 +20,15 @@ from tlengine.reports.text import (
     signed_interval,
 )
 
-__all__ = ["accuracy_table", "costs_table", "metrics_table", "training_table", "use_table"]
+__all__ = [
+    "MISSING",
+    "accuracy_table",
+    "by_budget",
+    "costs_table",
+    "metrics_table",
+    "training_table",
+    "use_table",
+]
 
 MISSING = {"value": "–", "interval": "", "mark": ""}
 
@@ -32,28 +41,29 @@ def accuracy_table(document: Document, cells: Cells, rows: Sequence[Row]) -> dic
         record = cells.get((*pair, budget), {}).get(first["name"])
         return MISSING if record is None else _metric(first, record, notes)
 
-    return {**_by_budget(document, cells, rows, cell), "notes": notes.entries}
+    return {**by_budget(document, cells, rows, cell), "notes": notes.entries}
 
 
 def training_table(document: Document, cells: Cells, rows: Sequence[Row]) -> dict[str, Any]:
     """The same with the accuracy on the rows that were fitted, and the test accuracy beneath."""
-    fits = _fits(document)
+    fits = fits_of(document)
 
     def cell(pair: tuple[str, str], budget: Any) -> dict[str, str]:
-        own = _mean(fits.get((*pair, budget), ()), "train_accuracy")
+        own = mean_of(fits.get((*pair, budget), ()), "train_accuracy")
         record = cells.get((*pair, budget), {}).get("accuracy")
         tested = "" if record is None or record["value"] is None else f"test {percent(record['value'])}"
         return {**MISSING, "value": "–" if own is None else percent(own), "interval": tested}
 
-    return {**_by_budget(document, cells, rows, cell), "notes": []}
+    return {**by_budget(document, cells, rows, cell), "notes": []}
 
 
-def _by_budget(
+def by_budget(
     document: Document,
     cells: Cells,
     rows: Sequence[Row],
     cell: Callable[[tuple[str, str], Any], dict[str, str]],
 ) -> dict[str, Any]:
+    """A table with a row for each strategy and a column for each budget; ``cell`` says what stands in it."""
     labels = labels_of(cells, document["configuration"]["budgets"])
     heads = [{"text": str(budget), "small": f"{count(n)} in all"} for budget, n in labels.items()]
     shown = [_shown(row, [cell(row.pair, budget) for budget in labels]) for row in rows]
@@ -88,11 +98,11 @@ def _head(metric: Mapping[str, Any]) -> dict[str, str]:
 
 def use_table(document: Document, rows: Sequence[Row]) -> dict[str, Any]:
     """At the largest budget: time for a sample, size, and time of a fit."""
-    budget, fits = document["configuration"]["budgets"][-1], _fits(document)
+    budget, fits = document["configuration"]["budgets"][-1], fits_of(document)
     shown = []
     for row in rows:
         found = fits.get((*row.pair, budget), ())
-        numbers = [_mean(found, name) for name in ("predict_ms", "nbytes", "seconds")]
+        numbers = [mean_of(found, name) for name in ("predict_ms", "nbytes", "seconds")]
         texts = [
             "–" if number is None else say(number)
             for number, say in zip(numbers, (milliseconds, megabytes, _milliseconds_of), strict=True)
@@ -173,15 +183,3 @@ def _gain(record: Mapping[str, Any] | None, notes: Footnotes) -> dict[str, str]:
         "interval": f"{ends}, {p_value(record['p_adjusted'])}",
         "mark": notes.mark(record.get("reason") if record["low"] is None else None),
     }
-
-
-def _fits(document: Document) -> dict[tuple[str, str, Any], list[Mapping[str, Any]]]:
-    found: dict[tuple[str, str, Any], list[Mapping[str, Any]]] = {}
-    for fit in document["fits"]:
-        found.setdefault((fit["backbone"], fit["strategy"], fit["budget"]), []).append(fit)
-    return found
-
-
-def _mean(fits: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    known = [float(fit[name]) for fit in fits if fit.get(name) is not None]
-    return sum(known) / len(known) if known else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "count",
     "duration",
+    "in_fits",
     "interval",
     "joules",
     "megabytes",
@@ -115,6 +116,15 @@ def plural(number: int, noun: str) -> str:
     """
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{count(number)} {noun}{ending}"
+
+
+def in_fits(times: int, of: int) -> str:
+    """How often something was so.
+
+    >>> in_fits(2, 10), in_fits(1, 1)
+    ('in 2 of 10 fits', 'in 1 of 1 fit')
+    """
+    return f"in {count(times)} of {plural(of, 'fit')}"
 
 
 def duration(seconds: float) -> str:
