@@ -60,10 +60,10 @@ def test_where_no_strategy_is_left_nothing_is_trained(digit_images: Dataset) -> 
 
 
 def test_a_control_that_cannot_be_had_leaves_a_gain_open(digit_images: Dataset) -> None:
-    scratch = spec("scratch", Trained(refuses="", inner_tasks=0), "control")
-    with pytest.warns(TlengineWarning, match="scratch cannot be used"):
+    scratch = spec("beginner", Trained(refuses="", inner_tasks=0), "control")
+    with pytest.warns(TlengineWarning, match="beginner cannot be used"):
         run = compare(digit_images, tiny(), strategies=["centroid", scratch], controls=["raw"], **QUICK)
-    assert run.verdict.missing == ["scratch"]
+    assert run.verdict.missing == ["beginner"]
     assert run.verdict.outcome != "positive"
 
 

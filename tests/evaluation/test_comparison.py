@@ -49,17 +49,17 @@ def test_a_gain_over_a_network_that_was_still_learning_is_not_claimed(digit_imag
     """The fits say so themselves, and it goes through the journal to the sentence."""
     found = []
     for still in (False, True):
-        scratch = spec("scratch", Trained(steps=1, inner_tasks=0, under_trained=still), "control")
+        scratch = spec("beginner", Trained(steps=1, inner_tasks=0, under_trained=still), "control")
         run = compare(
             digit_images, tiny(), strategies=["probe"], controls=[scratch], budgets=["all"], seeds=3,
             progress=False,
         )  # fmt: skip
         found.append(run)
         (told,) = run.document["verdict"]["controls"]
-        assert (told["control"], told["under_trained"]) == ("scratch", still)
+        assert (told["control"], told["under_trained"]) == ("beginner", still)
         assert told["p_value"] < 0.05 < told["effect"]
     assert [run.verdict.outcome for run in found] == ["positive", "undecided"]
-    assert "the control scratch was not trained to the end" in found[1].verdict.answer
+    assert "the control beginner was not trained to the end" in found[1].verdict.answer
 
 
 @pytest.fixture(scope="module")

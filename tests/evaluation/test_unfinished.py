@@ -1,6 +1,7 @@
 """A run whose time ended: only whole seeds are tested, so that all are compared on the same draws."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from tlengine.evaluation.running import tasks_of
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.strategies import CentroidStrategy
 from tlengine.evaluation.unfinished import whole_seeds
+from tlengine.evaluation.watch import Spent
+from tlengine.plugins.contracts import Record
 
 comparison = sys.modules["tlengine.evaluation.comparison"]
 TEXTS, CODES = sentences()
@@ -66,12 +69,12 @@ class Clock(Ledger):
 
     records = 0
 
-    def add(self, stage: str, what: str, seconds: float) -> None:
-        super().add(stage, what, seconds)
-        Clock.records += stage == "fit"
+    def _of(self, record: Record) -> Spent:
+        Clock.records += 1
+        return super()._of(record)
 
-    def total(self) -> float:
-        return 60.0 * Clock.records
+    def total(self) -> Spent:
+        return replace(super().total(), seconds=60.0 * Clock.records)
 
 
 @pytest.fixture(autouse=True)
