@@ -12,8 +12,9 @@ from tlengine.probes import from_pretrained, offered_scores, save_with
 from tlengine.testing import ArrayView
 
 PROBES = ("preval", "svm")
-STRATEGIES = ("centroid", "knn", "probe", "ridge")
-CONTROLS = {"raw": "raw", "stats": "stats", "rcf": "rcf", "random": "random"}
+ON_FEATURES = ("centroid", "knn", "probe", "ridge")
+NETWORKS = ("bitfit", "finetune", "gradual", "l2-sp", "last-block", "lora", "lp-ft", "surgical", "wise")
+CONTROLS = {"raw": "raw", "stats": "stats", "rcf": "rcf", "random": "random", "scratch": "backbone"}
 METRICS = (
     "accuracy", "auroc", "average_precision", "balanced_accuracy", "brier", "ece", "log_loss",
     "macro_f1", "top5",
@@ -39,7 +40,7 @@ def test_every_probe_fits_scores_and_is_saved(name, data, tmp_path):
     assert np.array_equal(offered_scores(again, X, [0, 1, 2], 4)[1], scores)
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, *CONTROLS])
+@pytest.mark.parametrize("name", [*ON_FEATURES, *(name for name in CONTROLS if name != "scratch")])
 def test_every_strategy_fits_with_held_out_scores_and_is_kept(name, data, tmp_path):
     X, codes = data
     rows = np.arange(60)
@@ -66,7 +67,7 @@ def check_strategy(strategy, view, roles, data, folder):
 
 def test_roles_and_views_are_data():
     found = strategies()
-    assert {name for name, spec in found.items() if spec.role == "strategy"} == set(STRATEGIES)
+    assert {name for name, spec in found.items() if spec.role == "strategy"} == {*ON_FEATURES, *NETWORKS}
     assert {name: spec.view for name, spec in found.items() if spec.role == "control"} == CONTROLS
     assert not found["random"].default
 

@@ -54,8 +54,8 @@ def test_extraction_and_comparison_see_other_pictures():
         pictures, cnn(), strategies=["probe"], controls=("random", "raw"), budgets=["all"], seeds=1,
         image_size=24, cache=False, progress=False,
     )  # fmt: skip
-    assert run.model.fingerprint == cnn().at_size(24).fingerprint
     found = {backbone["name"]: backbone["recipe"] for backbone in run.document["backbones"]}
+    assert found["small-cnn"]["fingerprint"] == cnn().at_size(24).fingerprint
     untrained = next(recipe for name, recipe in found.items() if name not in ("small-cnn", "raw"))
     assert untrained["preprocess"] == found["small-cnn"]["preprocess"]
 

@@ -74,7 +74,7 @@ class Untraceable(Cnn):
     """Its forward depends on a value."""
 
     def forward(self, x):
-        return super().forward(x) * (2.0 if float(x.mean()) > 0 else 1.0)
+        return super().forward(x) * (2.0 if float(x.detach().mean()) > 0 else 1.0)
 
 
 @pytest.mark.parametrize("kind", [Settled, Untraceable])
@@ -93,7 +93,7 @@ def test_other_numbers_than_torchs_are_not_written(tmp_path, monkeypatch):
 
     run = exporting._run
     monkeypatch.setattr(exporting, "_run", lambda *given: [one + 1e-2 for one in run(*given)])
-    with pytest.raises(BackboneError, match="differ by 1"):
+    with pytest.raises(BackboneError, match="differ by"):
         trained(cnn()).model.export_onnx(tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

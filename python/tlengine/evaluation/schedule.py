@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from tlengine.documents import replace_text
-from tlengine.errors import InputError, PluginError, TimeLimitError, TlengineWarning
+from tlengine.errors import (
+    BackboneError,
+    InputError,
+    MissingPackageError,
+    PluginError,
+    ResourceError,
+    TimeLimitError,
+    TlengineWarning,
+)
 from tlengine.evaluation.inner import is_inner
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.worker import Worker
@@ -173,16 +181,21 @@ class _Timer:
         return self._seconds[place]
 
     def _ask(self, task: Task) -> float:
-        """What cannot be told is said, and counts as nothing: its fit will show what is wrong."""
+        """What cannot be told counts as nothing: its fit will show what is wrong.
+
+        An error of a user's making is left to the fit; what else a strategy raises is said here.
+        """
         strategy: Any = self.setup.strategies[task.strategy].strategy
         try:
             job = self._worker.job(task)
             with contained():
                 found = float(strategy.estimate(job.view, job.roles))
             if not 0 <= found < math.inf:
-                raise InputError(f"{found} seconds")
+                raise ValueError(f"{found} seconds")
         except KeyboardInterrupt:
             raise
+        except (InputError, BackboneError, MissingPackageError, ResourceError):
+            return 0.0
         except BaseException as error:  # a plugin may even exit
             note = f"nobody knows how long {task.strategy} on {task.view} takes: {reason(error)}"
             warnings.warn(note, TlengineWarning, stacklevel=2)

@@ -14,6 +14,7 @@ from tlengine.features import Backbone, EmbeddingCache
 from tlengine.finetuning.cut import Cut
 from tlengine.finetuning.flops import count_flops
 from tlengine.finetuning.inputs import Inputs
+from tlengine.finetuning.memory import SHORT, is_short
 from tlengine.finetuning.prefix import PrefixStore
 from tlengine.plugins.contracts import Rows
 
@@ -104,6 +105,10 @@ class FrozenPart:
             )
         except CutRefused as error:
             return None, f"frozen blocks are computed in every step: {error.message}"
+        except SHORT as error:
+            if not is_short(error):
+                raise
+            return None, "memory was short for frozen blocks: they were computed in every step"
         return cls(cut, store, before, distinct / batch), ""
 
     def batch(self, rows: Rows, views: Rows) -> Hidden:

@@ -273,11 +273,24 @@ class Session:
 
     def _batch(self, places: Rows, views: Rows) -> Any:
         rows = self.fit.roles.train[places]
-        return self.inputs.batch(rows, views) if self.frozen is None else self.frozen.batch(rows, views)
+        if self.frozen is not None:
+            try:
+                return self.frozen.batch(rows, views)
+            except SHORT as error:
+                if not is_short(error):
+                    raise
+                self._leave_frozen()
+        return self.inputs.batch(rows, views)
+
+    def _leave_frozen(self) -> None:
+        """Frozen blocks are computed with the others, in parts as small as memory asks for."""
+        self.frozen = None
+        self.notes.append("memory was short for frozen blocks: they were computed in every step")
 
     def _frozen_part(self) -> FrozenPart | None:
         """What lies in front of the first trained block, computed once; None where that does not pay."""
-        possible = self.choice.first > 0 and not self.scratch and not self._reads_tokens
+        inside = 0 < self.choice.first < len(self.backbone.blocks)
+        possible = inside and not self.scratch and not self._reads_tokens
         if self.settings.prefix == "never" or not possible:
             return None
         view, order = self.fit.view, self._order()
@@ -292,8 +305,18 @@ class Session:
         return found
 
     def _count(self) -> float | None:
-        """Operations of a training step for each row, by a few rows."""
-        places = np.arange(min(len(self.fit.roles.train), _COUNTED))
+        """Operations of a training step for each row; None where memory is short for a single one."""
+        for rows in (_COUNTED, 1):
+            try:
+                return self._counted(min(len(self.fit.roles.train), rows))
+            except SHORT as error:
+                self.network.zero_grad(set_to_none=True)
+                if not is_short(error):
+                    raise
+        return None
+
+    def _counted(self, rows: int) -> float | None:
+        places = np.arange(rows)
         views = np.full(len(places), 0 if self.inputs.augmented else -1)
         self.network.eval()
 
