@@ -78,7 +78,7 @@ def test_every_metric_is_registered_and_measures(name):
     assert np.isfinite(resolve("metric", name).score(np.array([0, 1, 0, 1]), proba))
 
 
-@pytest.mark.parametrize("name", [*PROBES, *STRATEGIES, *CONTROLS])
+@pytest.mark.parametrize("name", [*PROBES, *ON_FEATURES, *NETWORKS, *CONTROLS])
 def test_a_spec_is_picklable(name):
     spec = (probes() | strategies())[name]
     again = pickle.loads(pickle.dumps(spec))  # noqa: S301 - our own bytes

@@ -74,7 +74,8 @@ def test_short_memory_costs_smaller_parts_of_a_step_and_no_accuracy(preset: str,
     assert whole.facts["notes"] == []
     *frozen, note = parts.facts["notes"]
     assert note == "memory was short: 4 rows were computed at a time, 16 still a step"
-    assert len(frozen) == (preset == "surgical") and all("frozen blocks" in one for one in frozen)
+    assert len(frozen) == (preset == "surgical")
+    assert all("frozen blocks" in one for one in frozen)
     assert parts.outcome.losses == pytest.approx(whole.outcome.losses, abs=1e-6)
     for name, one in weights_of(parts).items():
         assert torch.allclose(one, weights_of(whole)[name], atol=1e-6), name
