@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,20 @@ def test_the_key_changes_with_recipe_or_rows(part: str) -> None:
     narrow = setup()
     narrow = replace(narrow, views={"net": RunView(name="net", X=np.ascontiguousarray(X[:, ::-1]))})
     assert narrow.key(task()) != BASE
+
+
+@pytest.mark.parametrize("part", ["blocks", "tokens", "lora_targets"])
+def test_the_parts_that_a_backbone_names_count_for_who_trains_it(part: str) -> None:
+    """They enter no fingerprint of a backbone, and say which weights a last block is."""
+
+    def key(reads: str, **parts: Any) -> str:
+        strategy = Given()
+        strategy.reads = reads  # type: ignore[assignment]
+        network = SimpleNamespace(**{"blocks": (), "tokens": "", "lora_targets": (), **parts})
+        return setup(strategy=strategy, view={**RECIPE, "loaded": network}).key(task())
+
+    assert key("contents", **{part: "other"}) != key("contents")
+    assert key("features", **{part: "other"}) == key("features")
 
 
 def test_a_row_of_no_role_in_a_small_budget_counts_too() -> None:

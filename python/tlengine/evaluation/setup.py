@@ -19,6 +19,7 @@ from tlengine.evaluation.identity import Identity, identity_of
 from tlengine.evaluation.views import Ground, RunView, Site
 from tlengine.plugins import PluginInfo
 from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
+from tlengine.plugins.registry import resolve_backbone
 
 __all__ = ["Chosen", "Setup"]
 
@@ -72,9 +73,10 @@ class Setup:
         """A digest of all that can change the result of a task: 32 hex digits.
 
         Contents and labels of its rows, what they are for, the view and what it shows of all rows (contents,
-        units, groups, domains), what the strategy is (plugin, code, settings; see
-        :mod:`~tlengine.evaluation.identity`), budget, the seed where the strategy is seeded, and tlengine's
-        version. Not: threads, executor, order, labels of test rows.
+        units, groups, domains), for a strategy that reads contents the parts that its backbone names, what
+        the strategy is (plugin, code, settings; see :mod:`~tlengine.evaluation.identity`), budget, the seed
+        where the strategy is seeded, and tlengine's version. Not: threads, executor, order, labels of test
+        rows.
         """
         strategy = self.strategies[task.strategy].strategy
         facts = {
@@ -87,6 +89,9 @@ class Setup:
         digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16)
         digest.update(self.identity(task.strategy).digest.encode())
         digest.update(self._once(("view", task.view), lambda: self._view(self.views[task.view])))
+        if strategy.reads == "contents":
+            network = self.views[task.view]
+            digest.update(self._once(("network", task.view), lambda: _parts_told(network)))
         digest.update(self._once("shown", self._shown))
         digest.update(
             self._once(
@@ -148,6 +153,13 @@ class Setup:
         for name in self.strategies:
             self.identity(name)
         return {**self.__dict__, "_known": {}, "_draws": {}}
+
+
+def _parts_told(view: RunView) -> bytes:
+    """What a backbone says of its network for those that train it."""
+    source = resolve_backbone(view.loaded) if isinstance(view.loaded, str) else view.loaded
+    parts = {name: getattr(source, name, None) for name in ("blocks", "tokens", "lora_targets")}
+    return json.dumps(plain(parts), sort_keys=True).encode()
 
 
 def _told(array: npt.NDArray[Any] | None) -> bytes:

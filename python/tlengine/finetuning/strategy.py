@@ -55,8 +55,9 @@ class FineTuning:
         self.inner_tasks = 0 if self.preset.role == "control" else 3
 
     def settings(self) -> Mapping[str, Any]:
-        """All numbers, and the version of the recipe."""
-        return {"version": VERSION, "rates": list(self._rates), **self.train_settings.told()}
+        """All numbers, the version of the recipe, and whose the head is."""
+        told = self.train_settings.told()
+        return {"version": VERSION, "rates": list(self._rates), "head_plugin": _plugin(told["head"]), **told}
 
     def check(self, view: View) -> None:
         """Whether the backbone can do it, before anything is trained.
@@ -149,6 +150,16 @@ class FineTuning:
             tried.append({"rate": rate * factor, "loss": _loss(np.concatenate(parts), codes, view.classes)})
         best = min(tried, key=lambda one: one["loss"])["rate"]
         return fit.train(replace(self.train_settings, rate=best)), tried
+
+
+def _plugin(head: str) -> str | None:
+    """Which plugin, of which version, brings a head; None where none does: the fit says more."""
+    from tlengine.plugins import registry
+
+    try:
+        return registry.origin(head, "head")
+    except KeyError:
+        return None
 
 
 def _loss(scores: Scores, codes: npt.NDArray[np.intp], classes: int) -> float:
