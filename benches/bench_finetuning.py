@@ -7,6 +7,8 @@ forward pass and the backward pass of the block take longer than the block alone
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,15 @@ import pytest
 
 from benches import peers_finetuning as peers
 from benches.ratios import Ratio, peer, take_turns, timed
-from tlengine.features import Backbone, sample_key
+from tlengine.evaluation.views import Ground, RunView, TaskView
+from tlengine.features import Backbone, load_backbone, sample_key
+from tlengine.finetuning import TrainSettings
 from tlengine.finetuning.cut import Cut
+from tlengine.finetuning.determinism import deterministic
+from tlengine.finetuning.fitting import Fit
 from tlengine.finetuning.prefix import PrefixStore
+from tlengine.finetuning.session import Session
+from tlengine.plugins.contracts import Roles
 
 NETWORKS = {
     "efficientnet-lite0": ("EfficientNet-Lite0's last stage, 224 px", 2.5, 3.3),
@@ -67,7 +75,46 @@ def prefix_ratios() -> Iterator[Ratio]:
         )
 
 
-GROUPS = [prefix_ratios]
+def whole_step(name: str) -> tuple[Callable[[], float], ExitStack]:
+    """A step of ``finetune``: augmented, normalised, trained; and what is to be closed at the end."""
+    images = peers.pictures()
+    rows = np.arange(peers.PICTURES)
+    roles = Roles(train=rows, test=rows[:0])
+    ground = Ground(
+        codes=rows % peers.CLASSES,
+        classes=np.arange(peers.CLASSES),
+        units=rows,
+        digests=np.stack([np.frombuffer(sample_key(str(row)), np.uint8) for row in rows]),
+        contents=images,
+        rows=rows,
+    )
+    X = np.random.default_rng(0).normal(size=(len(rows), 1280)).astype(np.float32)
+    backbone = load_backbone(name, image_size=peers.SIZE)
+    view = TaskView(RunView(name=name, X=X, loaded=backbone), ground, roles)
+    fit, settings = Fit(view=view, roles=roles, seed=0), TrainSettings(augment="crop", batch=peers.ROWS)
+    stack = ExitStack()
+    stack.enter_context(deterministic(view.threads))
+    session = Session(fit, settings)
+    training = session.training(None, lambda step, loss: None)
+    stack.enter_context(session.frozen_statistics())
+    session.modes(0)
+    steps = count()
+    return lambda: training.timed(next(steps)), stack
+
+
+def whole_ratios() -> Iterator[Ratio]:
+    """Pictures a second of ``finetune`` beside a loop that is written by hand."""
+    name = "efficientnet-lite0"
+    ours, stack = whole_step(name)
+    with stack, peer(peers.whole_loop, name) as theirs:
+        best = take_turns({"ours": timed(ours), "peer": theirs})
+    yield Ratio(
+        work=f"fine-tuning, {peers.ROWS} pictures of {peers.SIZE} px a step", peer="torch loop",
+        ours=best["ours"], theirs=best["peer"], floor=0.9, target=1.1,
+    )  # fmt: skip
+
+
+GROUPS = [prefix_ratios, whole_ratios]
 """Everything that `make bench-check` asserts."""
 
 

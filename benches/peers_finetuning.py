@@ -135,3 +135,51 @@ def torch_loop(name: str) -> Callable[[], float]:
     inputs = network.collate(network.samples)
     module = network.module
     return step_of(network, lambda: module(**inputs) if isinstance(inputs, Mapping) else module(inputs))
+
+
+PICTURES, SIZE, ROWS = 64, 128, 16
+
+
+def pictures() -> list[Any]:
+    """Noise of 160 x 140 pixels, the same in every process."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (140, 160, 3), dtype=np.uint8)) for _ in range(PICTURES)]
+
+
+def whole_loop(name: str) -> Callable[[], float]:
+    """A step of fine-tuning as people write it: torchvision's augmentation, AdamW, frozen statistics."""
+    from torchvision import transforms as T  # noqa: N812
+
+    from tlengine.features import load_backbone
+
+    module = load_backbone(name).module.requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    view = T.Compose(
+        [
+            T.RandomResizedCrop(SIZE, scale=(0.7, 1.0), interpolation=T.InterpolationMode.BICUBIC),
+            T.ToTensor(),
+            T.Normalize((127 / 255,) * 3, (128 / 255,) * 3),
+        ]
+    )
+    images, head = pictures(), nn.Linear(1280, CLASSES)
+    model = nn.Sequential(module, head)
+    solver = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    labels = torch.arange(PICTURES) % CLASSES
+
+    def step() -> float:
+        model.train()
+        for part in model.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+        rows = torch.randperm(PICTURES)[:ROWS]
+        batch = torch.stack([view(images[row]) for row in rows.tolist()])
+        solver.zero_grad()
+        loss = F.cross_entropy(model(batch.contiguous(memory_format=torch.channels_last)), labels[rows])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        solver.step()
+        return loss.item()
+
+    return step

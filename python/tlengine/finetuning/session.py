@@ -141,9 +141,9 @@ class Session:
 
     def seconds(self) -> float:
         """What :meth:`run` will take, by its second step; the network is of no use afterwards."""
-        training = self._training(None, lambda step, loss: None)
-        with self._frozen_statistics():
-            self._modes(0)
+        training = self.training(None, lambda step, loss: None)
+        with self.frozen_statistics():
+            self.modes(0)
             first, second = training.timed(0), training.timed(1)
         once = 0.0 if self.frozen is None else max(0.0, first - second) * self.frozen.passes
         return once + second * self.recipe.steps
@@ -245,14 +245,15 @@ class Session:
         fit = self.fit
         folder = None if fit.folder is None else fit.folder / self._name()
         with step_bar(self.recipe.steps, fit.view.name) as told:
-            training = self._training(folder, told)
+            training = self.training(folder, told)
             self.row_flops = self._count()
-            with self._frozen_statistics():
+            with self.frozen_statistics():
                 outcome = training.run()
         training.checkpoints.forget()
         return outcome, training.seen
 
-    def _training(self, folder: Path | None, told: Callable[[int, float], None]) -> Training:
+    def training(self, folder: Path | None, told: Callable[[int, float], None]) -> Training:
+        """The loop, with checkpoints and metrics in a folder where there is one."""
         recipe = self.recipe
         return Training(
             network=self.network,
@@ -262,7 +263,7 @@ class Session:
             recipe=recipe,
             order=self._order(),
             seed=self.fit.seed,
-            modes=self._modes,
+            modes=self.modes,
             checkpoints=Checkpoints(folder, self._identity(), self.settings.checkpoint_seconds),
             metrics=Metrics(folder),
             precision=self._precision(),
@@ -334,14 +335,15 @@ class Session:
         once = 0.0 if self.frozen is None else self.frozen.flops
         return self.row_flops * self.recipe.batch * outcome.steps + once
 
-    def _modes(self, step: int) -> None:
+    def modes(self, step: int) -> None:
         """Dropout where something is trained at this step; statistics are learned from scratch alone."""
         waiting = waiting_blocks(self.settings, self.recipe, self.choice, step)
         frozen = frozen_parts(self.backbone, self.choice, waiting=waiting)
-        self.network.set_training(frozen, statistics=self.scratch)
+        self.network.settraining(frozen, statistics=self.scratch)
 
     @contextmanager
-    def _frozen_statistics(self) -> Iterator[None]:
+    def frozen_statistics(self) -> Iterator[None]:
+        """While a network is trained whose batch normalisation stands still, it is part of convolutions."""
         with ExitStack() as stack:
             if not self.scratch:
                 try:
