@@ -113,7 +113,7 @@ def test_drop_connect_is_on_in_trained_blocks_and_off_in_frozen_ones(
     settings: dict[str, object], step: int, trained: set[str]
 ) -> None:
     session = session_of(Case.of("cnn"), **settings)
-    session._modes(step)
+    session.modes(step)
     module = session.backbone.module
     modes = {n.partition(".")[0]: p.training for n, p in module.named_modules() if isinstance(p, DropPath)}
     assert {name for name, on in modes.items() if on} == trained
@@ -125,7 +125,7 @@ def test_blocks_behind_the_surgical_one_are_frozen_too() -> None:
     session = session_of(Case.of("cnn"), train="surgical", start="probe")
     for block in range(3):
         session.choice = choose_parameters(session.settings, session.backbone, surgical=block)
-        session._modes(0)
+        session.modes(0)
         drops = [session.backbone.module.one.drop.training, session.backbone.module.two.drop.training]
         assert drops == [block == 1, block == 2]
 

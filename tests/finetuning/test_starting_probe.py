@@ -42,7 +42,7 @@ def test_before_the_first_step_the_network_predicts_what_the_calibrated_probe_do
     expected = softmax(columns, probe.temperature)
     assert np.abs(softmax(logits) - expected).max() < 1e-5
     assert probe.temperature >= 1
-    session._modes(0)
+    session.modes(0)
     trained = session.network(session.inputs.batch(case.roles.test)).detach().double().numpy()
     assert np.abs(softmax(trained) - expected).max() < 1e-5, "in training mode as well, without dropout"
 

@@ -339,7 +339,7 @@ class Session:
         """Dropout where something is trained at this step; statistics are learned from scratch alone."""
         waiting = waiting_blocks(self.settings, self.recipe, self.choice, step)
         frozen = frozen_parts(self.backbone, self.choice, waiting=waiting)
-        self.network.settraining(frozen, statistics=self.scratch)
+        self.network.set_training(frozen, statistics=self.scratch)
 
     @contextmanager
     def frozen_statistics(self) -> Iterator[None]:
