@@ -51,7 +51,7 @@ def test_what_was_judged_is_told_with_its_intervals(document):
 
 
 def test_energy_is_told_with_its_source(document):
-    costs = {"total_seconds": 81.2, "energy": {"joules": 1234.0, "source": "counter"}}
+    costs = {"total_seconds": 81.2, "totals": {"joules": 1234.0, "source": "counter"}}
     assert "1.2e+03 joules (source: counter)" in card_of_training({**document, "costs": costs})
 
 

@@ -77,6 +77,17 @@ def test_where_nothing_is_held_out_the_first_is_taken_and_that_is_said():
     assert not found.looked
 
 
+def test_where_controls_alone_hold_rows_out_none_of_them_is_recommended():
+    """That nobody could choose among the strategies says nothing for using none."""
+    world = World.of()
+    world.control("raw", 0.6, 0.9, luck=1)
+    network = world.add("finetune", 0.9)
+    found = choose(world.cells)
+    assert set(found.picks.values()) == {network}
+    assert not found.looked
+    assert [cell.strategy for cell in found.judged_only] == []
+
+
 def test_a_control_can_be_chosen():
     world = World.of()
     world.add("probe", 0.9, 0.6)

@@ -401,7 +401,7 @@ def test_a_gain_over_what_was_not_trained_to_the_end_is_no_claim_and_the_others_
     world = World.of()
     world.add("probe", 0.9, 0.9)
     world.control("raw", 0.6, 0.6, luck=1)
-    world.control("scratch", 0.85, 0.85, luck=2, view="net", backbone="net")
+    world.control("scratch", 0.7, 0.7, luck=2, view="net", backbone="net")
     under_trained(world, "scratch")
     found = verdict(world)
     assert (found.outcome, found.control, found.under_trained) == ("positive", "raw", ["scratch"])
@@ -433,6 +433,17 @@ def test_a_loss_to_what_was_not_trained_to_the_end_is_negative_all_the_same():
     under_trained(world, "scratch")
     found = verdict(world)
     assert (found.outcome, found.control, found.under_trained) == ("negative", "scratch", [])
+
+
+def test_a_tie_with_what_was_not_trained_to_the_end_leaves_it_open():
+    """It might yet win: it is set aside where it is beaten, and there alone."""
+    world = World.of()
+    world.add("probe", 0.9, 0.9)
+    world.control("raw", 0.6, 0.6, luck=1)
+    world.control("scratch", 0.9, 0.9, luck=2, view="net", backbone="net")
+    under_trained(world, "scratch")
+    found = verdict(world)
+    assert (found.outcome, found.control, found.under_trained) == ("undecided", "scratch", [])
 
 
 def test_another_control_that_is_not_beaten_still_leaves_it_open():

@@ -100,7 +100,7 @@ def test_the_surgical_block_is_the_one_of_the_largest_relative_gradient(kind: st
             ratios.setdefault(depth[name], []).append(float(one.grad.norm()) / norm)
     means = {block: float(np.mean(found)) for block, found in ratios.items()}
     assert session.surgical == max(means, key=means.__getitem__)
-    assert session.fit.train(session.settings).facts["block"] == session.surgical
+    assert session.fit.train(session.settings).facts["block_number"] == session.surgical
 
 
 def test_each_block_learns_at_its_own_rate_and_vectors_do_not_decay() -> None:

@@ -137,7 +137,7 @@ def _labels(cells: Sequence[Cell], verdict: Facts, units: Rows) -> Advice | None
     each = test.effect / math.log2(more.labels / fewer.labels)
     if test.p_value < ALPHA and test.effect > 0:
         text = f"Label more: {rise}, {100 * each:.1f} points with each doubling."
-    elif test.above(-MARGIN) < ALPHA and test.below(MARGIN) < ALPHA:
+    elif more.labels >= 2 * fewer.labels and test.above(-MARGIN) < ALPHA and test.below(MARGIN) < ALPHA:
         text = f"More labels of the same kind will hardly help: {rise}."
     else:
         return None

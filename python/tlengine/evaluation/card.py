@@ -151,9 +151,9 @@ def _training(strategy: str, chosen: Mapping[str, Any], settings: Mapping[str, A
 
 def _costs(costs: Mapping[str, Any], what: str) -> list[str]:
     lines = [f"- {costs['total_seconds']:,.0f} seconds for {what}"]
-    energy = costs.get("energy")
-    if isinstance(energy, Mapping) and energy.get("joules") is not None:
-        return [*lines, f"- {energy['joules']:.2g} joules (source: {energy.get('source', 'not told')})"]
+    totals = costs.get("totals")
+    if isinstance(totals, Mapping) and totals.get("joules") is not None:
+        return [*lines, f"- {totals['joules']:.2g} joules (source: {totals.get('source', 'not told')})"]
     return [*lines, "- energy: not known"]
 
 

@@ -64,9 +64,13 @@ def choose(cells: Sequence[Cell]) -> Choice:
     first = cells[0]
     places = [place for place in first.records if place in first.setup.draws(first.budget)]
     able = [cell for cell in cells if all(place in cell.inner for place in places)]
+    ours = [cell for cell in cells if cell.role == "strategy"]
+    if ours and not any(cell.role == "strategy" for cell in able):
+        able, first = [], ours[0]  # controls alone can be chosen: that says nothing of the strategies
     rest = tuple(cell for cell in cells if cell not in able)
     if not able:
-        return Choice(picks=dict.fromkeys(places, first), judged_only=rest[1:])
+        others = tuple(cell for cell in rest if cell is not first)
+        return Choice(picks=dict.fromkeys(places, first), judged_only=others)
     close = {place: _close(able, place) for place in places}
     picks = {place: min(found, key=lambda cell: cell.inner[place].log_loss) for place, found in close.items()}
     return Choice(picks=picks, judged_only=rest, contested=any(len(found) > 1 for found in close.values()))

@@ -115,6 +115,8 @@ def make_schedule(
         return _uncut(timer, tasks, seconds, None)
     place = None if setup.folder is None else setup.folder / _FILE
     digest = _digest(setup, tasks, minutes)
+    if place is not None and fresh:
+        place.unlink(missing_ok=True)
     if place is not None and not fresh and (fraction := _remembered(place, digest)) is not None:
         return _cut(timer, tasks, fraction, minutes)
     seconds, left = timer.left(tasks), 60 * minutes - spent

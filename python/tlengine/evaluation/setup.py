@@ -73,7 +73,8 @@ class Setup:
         """A digest of all that can change the result of a task: 32 hex digits.
 
         Contents and labels of its rows, what they are for, the view and what it shows of all rows (contents,
-        units, groups, domains), for a strategy that reads contents the parts that its backbone names, what
+        units, groups, domains), for a strategy that reads contents the parts that its backbone names and the
+        kind of device, what
         the strategy is (plugin, code, settings; see :mod:`~tlengine.evaluation.identity`), budget, the seed
         where the strategy is seeded, and tlengine's version. Not: threads, executor, order, labels of test
         rows.
@@ -91,7 +92,8 @@ class Setup:
         digest.update(self._once(("view", task.view), lambda: self._view(self.views[task.view])))
         if strategy.reads == "contents":
             network = self.views[task.view]
-            digest.update(self._once(("network", task.view), lambda: _parts_told(network)))
+            kind = self._device()
+            digest.update(self._once(("network", task.view, kind), lambda: _parts_told(network, kind)))
         digest.update(self._once("shown", self._shown))
         digest.update(
             self._once(
@@ -126,6 +128,12 @@ class Setup:
             self.identities[strategy] = identity_of(chosen.strategy, chosen.plugin)
         return self.identities[strategy]
 
+    def _device(self) -> str:
+        """``cpu``, ``cuda`` or ``mps``: they train in other precisions."""
+        from tlengine.features.forward import choose_device
+
+        return choose_device(self.site.device).partition(":")[0]
+
     def _view(self, view: RunView) -> bytes:
         if view.fingerprint is not None and view.recipe:
             return json.dumps(plain({"recipe": view.recipe}), sort_keys=True).encode()
@@ -155,11 +163,11 @@ class Setup:
         return {**self.__dict__, "_known": {}, "_draws": {}}
 
 
-def _parts_told(view: RunView) -> bytes:
-    """What a backbone says of its network for those that train it."""
+def _parts_told(view: RunView, device: str) -> bytes:
+    """What a backbone says of its network for those that train it, and the kind of device that does."""
     source = resolve_backbone(view.loaded) if isinstance(view.loaded, str) else view.loaded
     parts = {name: getattr(source, name, None) for name in ("blocks", "tokens", "lora_targets")}
-    return json.dumps(plain(parts), sort_keys=True).encode()
+    return json.dumps({"device": device, **plain(parts)}, sort_keys=True).encode()
 
 
 def _told(array: npt.NDArray[Any] | None) -> bytes:

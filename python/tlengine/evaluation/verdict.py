@@ -120,6 +120,10 @@ class Verdict:
         return asdict(self)
 
 
+def _set_aside(control: Cell, test: PairedTest) -> bool:
+    return control.under_trained and test.effect > 0 and test.p_value < ALPHA
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
     """The judgement at one budget: what is chosen, and what its tests against the controls say.
@@ -141,17 +145,20 @@ class Judged:
 
     @property
     def under_trained(self) -> list[str]:
-        """The controls that are set aside, since beating what was not trained to the end shows nothing."""
+        """The controls that are set aside, since beating what was not trained to the end shows nothing.
+
+        One that is not beaten, although it was not trained to the end, counts as any other.
+        """
         if self.decision is None or self.decision.outcome == "negative":
             return []
-        return list(dict.fromkeys(control.strategy for control, _ in self.tests if control.under_trained))
+        return list(dict.fromkeys(one[0].strategy for one in self.tests if _set_aside(*one)))
 
     @cached_property
     def counted(self) -> list[int]:
         """The controls that the outcome is about: all that are not set aside."""
         if not self.under_trained:
             return list(range(len(self.tests)))
-        return [place for place, (control, _) in enumerate(self.tests) if not control.under_trained]
+        return [place for place, one in enumerate(self.tests) if not _set_aside(*one)]
 
     @cached_property
     def ruling(self) -> Decision | None:

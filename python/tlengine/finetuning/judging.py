@@ -65,8 +65,12 @@ def training_loss(
 
 
 def _parts(places: Rows, size: int) -> list[Rows]:
-    """Parts of about equal size, of two rows at least: batch normalisation cannot do with a single one."""
-    return np.array_split(places, max(1, min(round(len(places) / size), len(places) // 2)))
+    """Parts of about equal size, of two rows at least: batch normalisation cannot do with a single one.
+
+    Mixed, as the batches of a training are: rows that lie class by class would be normalised class by class.
+    """
+    mixed = np.random.default_rng(0).permutation(places)
+    return np.array_split(mixed, max(1, min(round(len(places) / size), len(places) // 2)))
 
 
 @contextmanager

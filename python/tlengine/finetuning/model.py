@@ -85,6 +85,11 @@ class NetworkModel:
             view: that it was made on; gives the pretrained backbone again.
             classes: (k,) the label behind each logit.
         """
+        if trained.network.tokens is not None:
+            raise InputError(
+                f"a network whose head {trained.settings.head!r} reads tokens cannot be kept",
+                hint="compare it, or keep one with a head that reads rows, such as linear",
+            )
         pristine = view.backbone("cpu")
         network = trained.network.to("cpu").eval().requires_grad_(False)
         before = pristine.module.state_dict()

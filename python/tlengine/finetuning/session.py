@@ -53,9 +53,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "Trained"]
 
-_STILL_FALLS, _DONE = 0.02, 0.01
-"""A training is not over while its loss falls by more than this share in its last tenth, unless it is below
-this share of that of guessing."""
+_STILL_FALLS, _DONE, _LEARNED = 0.02, 0.01, 0.5
+"""A training is not over while its loss falls by more than the first share in its last tenth, unless it is
+below the second share of that of guessing; nor while it is above the third, for at a rate of nothing a loss
+stands still wherever it is."""
 _FROZEN_VIEWS = 4
 """Of a picture, where blocks in front of the first that is trained are computed once."""
 _COUNTED = 4
@@ -140,11 +141,15 @@ class Session:
         self.frozen = self._frozen_part()
 
     def seconds(self) -> float:
-        """What :meth:`run` will take, by its second step; the network is of no use afterwards."""
+        """What :meth:`run` will take, by its last step, made twice; the network is of no use afterwards.
+
+        All blocks are trained by then, and the frozen part of its rows is there the second time.
+        """
         training = self.training(None, lambda step, loss: None)
         with self.frozen_statistics():
-            self.modes(0)
-            first, second = training.timed(0), training.timed(1)
+            last = self.recipe.steps - 1
+            self.modes(last)
+            first, second = training.timed(last), training.timed(last)
         once = 0.0 if self.frozen is None else max(0.0, first - second) * self.frozen.passes
         return once + second * self.recipe.steps
 
@@ -161,16 +166,27 @@ class Session:
                 settle_statistics(self.network, self.inputs, fit.roles.train, recipe.batch)
             last = outcome.losses[-5:]
             loss = sum(last) / len(last) if last and not self.scratch else self._loss()
-        fell = before is not None and before - loss > _STILL_FALLS * before
-        under = fell and loss > _DONE * float(np.log(max(2, len(fit.known))))
         self.network.eval().requires_grad_(False)
-        facts = {**self._facts(outcome, trained), "loss": loss, "under_trained": under}
+        facts = {**self._facts(outcome, trained), "loss": loss}
+        if before is not None:
+            facts["under_trained"] = self._is_under_trained(before, loss)
         flops = self._flops(outcome)
         return Trained(
             network=self.network, backbone=self.backbone, inputs=self.inputs, rows=fit.roles.train,
             settings=self.settings, known=fit.known, recipe=recipe, choice=self.choice, outcome=outcome,
             loss=loss, facts=facts, flops=flops,
         )  # fmt: skip
+
+    def _tenth_from_last(self) -> int:
+        """The step before the last tenth; with few of them the one before the last."""
+        steps = self.recipe.steps
+        return max(1, min(steps - 1, round(0.9 * steps)))
+
+    def _is_under_trained(self, before: float, loss: float) -> bool:
+        """Whether the loss still fell in the last tenth, or the training rows are hardly learned at all."""
+        guessing = float(np.log(max(2, len(self.fit.known))))
+        still = before - loss > _STILL_FALLS * before and loss > _DONE * guessing
+        return still or loss > _LEARNED * guessing
 
     def _augmentation(self) -> Augmentation | None:
         wanted = self.settings.augment
@@ -269,7 +285,7 @@ class Session:
             precision=self._precision(),
             told=told,
             least=2 if self.learns_statistics else 1,
-            look=(max(1, round(0.9 * recipe.steps)), self._loss) if self.scratch else None,
+            look=(self._tenth_from_last(), self._loss) if self.scratch else None,
         )
 
     def _batch(self, places: Rows, views: Rows) -> Any:
@@ -320,9 +336,10 @@ class Session:
         places = np.arange(rows)
         views = np.full(len(places), 0 if self.inputs.augmented else -1)
         self.network.eval()
+        inputs = self._batch(places, views)  # what is computed once for it is counted by itself
 
         def run() -> None:
-            logits = self.network(self._batch(places, views))
+            logits = self.network(inputs)
             functional.cross_entropy(logits.float(), self.fit.targets[: len(places)]).backward()  # type: ignore[no-untyped-call]
 
         found = count_flops(run)
@@ -428,8 +445,8 @@ class Session:
         if self.frozen is not None:
             found["reused"] = self.frozen.reused
         if self.surgical is not None:
-            found["block"] = self.surgical
-            found["block_parts"] = list(self.backbone.blocks[self.surgical])
+            found["block_number"] = self.surgical
+            found["block"] = ", ".join(self.backbone.blocks[self.surgical])
         if self.settings.start == "probe":
             found["probe"] = {"C": self.fit.probe.C, "temperature": self.fit.probe.temperature}
         return found

@@ -17,8 +17,10 @@ from tlengine.plugins.contracts import Fitted, Job, Kind, Roles, Rows, Scores, V
 from tlengine.statistics import calibrate, log_loss, probabilities
 
 if TYPE_CHECKING:
+    from tlengine.features import Backbone
     from tlengine.finetuning.fitting import Fit, Trained
     from tlengine.finetuning.model import NetworkModel
+    from tlengine.finetuning.settings import TrainSettings
 
 __all__ = ["FineTuned", "FineTuning"]
 
@@ -63,12 +65,17 @@ class FineTuning:
         """Whether the backbone can do it, before anything is trained.
 
         Raises:
-            InputError: it does not tell its blocks, or no layers for adapters.
+            InputError: it does not tell its blocks, or no layers for adapters; a head that cannot start as it
+                is asked to.
+            UnknownNameError: an unknown head.
+            BackboneError, PluginError: a head that reads tokens, of a backbone that names none.
             MissingPackageError: adapters without peft.
         """
         from tlengine.finetuning.grouping import refuse_unable
 
-        refuse_unable(self.train_settings, view.backbone("cpu"))
+        backbone = view.backbone("cpu")
+        refuse_unable(self.train_settings, backbone)
+        _refuse_head(self.train_settings, backbone)
         if self.train_settings.train == "adapters":
             from tlengine.finetuning.adapters import require_peft
 
@@ -81,7 +88,7 @@ class FineTuning:
         seconds = Fit(view=view, roles=roles, seed=0).seconds(self.train_settings)
         if self._rates:
             return seconds * len(self._rates)
-        folds = len(TUNED) * TUNING_FOLDS * (TUNING_FOLDS - 1) / TUNING_FOLDS
+        folds = len(TUNED) * TUNING_FOLDS  # of fewer rows, but the steps have a least number
         return seconds * (1.0 + folds) if self.train_settings.tune else seconds
 
     def scaled(self, fraction: float) -> FineTuning:
@@ -150,6 +157,20 @@ class FineTuning:
             tried.append({"rate": rate * factor, "loss": _loss(np.concatenate(parts), codes, view.classes)})
         best = min(tried, key=lambda one: one["loss"])["rate"]
         return fit.train(replace(self.train_settings, rate=best)), tried
+
+
+def _refuse_head(settings: TrainSettings, backbone: Backbone) -> None:
+    from tlengine.plugins import registry
+
+    spec = registry.resolve_head(settings.head)
+    ways = {"probe": spec.from_probe, "means": spec.from_means, "random": spec.build}
+    if ways[settings.start] is None:
+        raise InputError(f"head {spec.name!r} cannot start from {settings.start}", hint="set another head")
+    if spec.input == "tokens" and not backbone.tokens:
+        raise backbone.fault(
+            f"names no tokens, and head {spec.name!r} reads them",
+            hint="give it tokens='name of a submodule', or use a head that reads rows, such as linear",
+        )
 
 
 def _plugin(head: str) -> str | None:
