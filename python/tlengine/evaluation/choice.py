@@ -59,15 +59,15 @@ def choose(cells: Sequence[Cell]) -> Choice:
 
     Of those whose held-out accuracy is within a standard error of the best, the one with the least held-out
     log-loss. What has no held-out scores in some resample takes no part; where nothing has, the first cell is
-    taken everywhere.
+    taken everywhere, and where controls alone have them, the first strategy.
     """
     first = cells[0]
     places = [place for place in first.records if place in first.setup.draws(first.budget)]
     able = [cell for cell in cells if all(place in cell.inner for place in places)]
+    rest = tuple(cell for cell in cells if cell not in able)
     ours = [cell for cell in cells if cell.role == "strategy"]
     if ours and not any(cell.role == "strategy" for cell in able):
         able, first = [], ours[0]  # controls alone can be chosen: that says nothing of the strategies
-    rest = tuple(cell for cell in cells if cell not in able)
     if not able:
         others = tuple(cell for cell in rest if cell is not first)
         return Choice(picks=dict.fromkeys(places, first), judged_only=others)
