@@ -38,7 +38,7 @@ def train(preset: str, folder: Path, began: int, out: Path | None = None) -> Non
     if out is not None:
         save_file({name: one.contiguous() for name, one in trained.network.state_dict().items()}, out)
         out.with_suffix(".json").write_text(
-            json.dumps([trained.outcome.losses, trained.facts["under_trained"]])
+            json.dumps([trained.outcome.losses, trained.facts.get("under_trained")])
         )
 
 

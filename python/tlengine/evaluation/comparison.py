@@ -193,8 +193,8 @@ def compare(
             setup, tasks = schedule.setup, list(schedule.tasks)
             run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}
             notify("tlengine_run_started", run=run)
-        foregone = Foregone(setup, tasks, journal.records, active=not all_seeds)
-        late = _clock(max_minutes, ledger)
+            foregone = Foregone(setup, tasks, journal.records, active=not all_seeds)
+            late = _clock(max_minutes, ledger)
         taken_up = run_all(
             setup, tasks, journal, place, ledger, progress=progress, over=lambda: foregone() or late()
         )

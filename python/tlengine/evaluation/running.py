@@ -79,14 +79,15 @@ def run_all(
     """
     from tqdm import tqdm
 
-    if isinstance(journal, FileJournal):
-        _warn_untold(setup, tasks)
-    keys = {task: setup.key(task) for task in tasks}
-    known = journal.take_up(keys.values())
-    first: dict[str, Task] = {}
-    for task, key in keys.items():
-        if key not in known:
-            first.setdefault(key, task)
+    with ledger.stage("plan"):
+        if isinstance(journal, FileJournal):
+            _warn_untold(setup, tasks)
+        keys = {task: setup.key(task) for task in tasks}
+        known = journal.take_up(keys.values())
+        first: dict[str, Task] = {}
+        for task, key in keys.items():
+            if key not in known:
+                first.setdefault(key, task)
     bar = tqdm(
         total=len(known) + len(first),
         desc="compare",

@@ -163,9 +163,10 @@ def _refuse_head(settings: TrainSettings, backbone: Backbone) -> None:
     from tlengine.plugins import registry
 
     spec = registry.resolve_head(settings.head)
-    ways = {"probe": spec.from_probe, "means": spec.from_means, "random": spec.build}
-    if ways[settings.start] is None:
-        raise InputError(f"head {spec.name!r} cannot start from {settings.start}", hint="set another head")
+    ways = {"a probe": spec.from_probe, "class means": spec.from_means, "random weights": spec.build}
+    way = {"probe": "a probe", "means": "class means", "random": "random weights"}[settings.start]
+    if ways[way] is None:
+        raise InputError(f"head {spec.name!r} cannot start from {way}", hint="set another head")
     if spec.input == "tokens" and not backbone.tokens:
         raise backbone.fault(
             f"names no tokens, and head {spec.name!r} reads them",
