@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tlengine.cli.assigned import assignments
 from tlengine.cli.common import (
     DataOptions,
     GateNotMet,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+EXAMPLE = "random.networks=3"
 LISTS = ("strategies", "controls", "budgets", "metrics")
 RUN = ("extract", "fit")
 """The steps that a run consists of: what was named and fails in one of them has no numbers."""
@@ -44,22 +45,13 @@ def _words(text: str | None) -> list[str] | None:
 
 
 def _settings(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> Any:
-    """Keywords by name; a value that is no JSON is text."""
+    """Keywords by name."""
     found: dict[str, dict[str, Any]] = {}
-    for word in given:
-        place, equals, value = word.partition("=")
-        name, dot, key = place.rpartition(".")
-        if not (name and dot and key.isidentifier() and equals):
-            raise click.BadParameter(f"{word!r} is not like random.networks=3")
-        found.setdefault(name, {})[key] = _value(value)
+    for word, (name, key, value) in zip(given, assignments(given, EXAMPLE), strict=True):
+        if not name:
+            raise click.BadParameter(f"{word!r} is not like {EXAMPLE}")
+        found.setdefault(name, {})[key] = value
     return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 @click.command("compare")
@@ -68,7 +60,8 @@ def _value(text: str) -> Any:
 @click.option(
     "--strategies",
     metavar="A,B",
-    help="Among knn, probe, ridge, centroid (the default), preval, svm, and plugins' strategies and probes.",
+    help="Among knn, probe, ridge, centroid (the default), preval, svm; of networks lp-ft, finetune, "
+    "last-block, gradual, bitfit, l2-sp, surgical, wise, lora; and plugins' strategies and probes.",
 )
 @click.option(
     "--controls",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tlengine.cli.assigned import assignments
 from tlengine.cli.common import (
     DataOptions,
     backbone_option,
@@ -24,22 +24,8 @@ __all__ = ["command"]
 
 
 def _settings(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> Any:
-    """Keywords as ``(name or "", key, value)``; a value that is no JSON is text."""
-    found = []
-    for word in given:
-        place, equals, value = word.partition("=")
-        name, _, key = place.rpartition(".")
-        if not (key.isidentifier() and equals):
-            raise click.BadParameter(f"{word!r} is not like rate=1e-4")
-        found.append((name, key, _value(value)))
-    return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    """Name or "", key and value of each."""
+    return list(assignments(given, "rate=1e-4"))
 
 
 @click.command("finetune")

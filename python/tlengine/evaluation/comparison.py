@@ -95,11 +95,12 @@ def compare(
         dataset: labelled samples, or anything that :func:`tlengine.load_dataset` takes; features (modality
             ``"features"``) are compared with the controls that are given as arrays.
         backbones: a backbone or its name, or several; None for the installed default of the modality.
-        strategies: a name or several among ``knn probe ridge centroid svm preval`` and those of plugins,
+        strategies: a name or several among ``knn probe ridge centroid svm preval``, those that train networks
+            (``lp-ft finetune last-block gradual bitfit l2-sp surgical wise lora``) and those of plugins,
             scikit-learn classifiers, or a list of ``(name, classifier)``, or a ``tl.StrategySpec``; None for
             the first four and those of plugins that take part by default.
-        controls: a name or several among ``raw stats rcf random`` and those of plugins; None for the first
-            three (``rcf`` for images alone) and those of plugins by default; () for none. For features,
+        controls: a name or several among ``raw stats rcf random scratch`` and those of plugins; None for the
+            first three (``rcf`` for images alone) and those of plugins by default; () for none. For features,
             arrays (n, d) by name, and None for none.
         budgets: labels per class, and ``"all"``, one or several; None for 5, 10, 25, 50, 100 and all, as far
             as there are so many.
