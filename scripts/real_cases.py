@@ -63,7 +63,7 @@ def many_textures() -> dict[str, Any]:
 
 
 def few_texts() -> dict[str, Any]:
-    """Five labels a class and features that are nearly separable: here fine-tuning must not win."""
+    """Five labels a class: whether so few are enough to fine-tune by."""
     return {
         "dataset": _reuters(),
         "backbones": "minilm",
