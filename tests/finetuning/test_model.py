@@ -204,7 +204,7 @@ def _cold(facts, tensors):
         (_another_shape, "two.weight"),
         (_another_network, "layers.0"),
         (_a_class_more, "3 classes"),
-        (_a_head_of_three, r"head.(bias|weight) is .*\(3,"),
+        (_a_head_of_three, r"head\.bias is .*\(3,\)"),
         (_wider_rows, "9 columns"),
         (_no_head, "lacks head.weight"),
         (_no_labels, "no class labels"),

@@ -418,7 +418,7 @@ def _fill(
     missing = [prefix + name for name in state if prefix + name not in tensors] if whole else []
     if missing:
         raise HeadFormatError(f"{model} lacks {', '.join(missing[:3])}")
-    for full, tensor in tensors.items():
+    for full, tensor in sorted(tensors.items()):
         name = full.removeprefix(prefix)
         if not full.startswith(prefix) or name not in state:
             raise HeadFormatError(f"{model} holds {full!r}, which this network does not have")

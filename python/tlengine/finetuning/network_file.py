@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from tlengine.documents import replace_file, replace_text
-from tlengine.errors import HeadFormatError, InputError
-from tlengine.probes.container import MAX_HEADER, locate, read_header
+from tlengine.errors import HeadFormatError
+from tlengine.probes.container import configuration, locate, read_header
 
 __all__ = ["read_network", "write_network"]
 
@@ -39,7 +39,7 @@ def write_network(
     """
     from safetensors.torch import save
 
-    text = _configuration(facts)
+    text = configuration(format=FORMAT, version=VERSION, **facts)
     # Copies: safetensors refuses tensors that share their memory, as tied parameters do.
     kept = {name: one.detach().cpu().clone().contiguous() for name, one in tensors.items()}
     data = save(kept, metadata={"tlengine": text, "digest": _digest(text, kept)})
@@ -72,18 +72,6 @@ def read_network(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any], di
     if _digest(text, tensors) != digest:
         raise HeadFormatError(f"{model} is damaged: its digest does not match", hint="save the model again")
     return model, facts, tensors
-
-
-def _configuration(facts: Mapping[str, Any]) -> str:
-    try:
-        text = json.dumps({"format": FORMAT, "version": VERSION, **facts}, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"metadata that JSON cannot hold: {error}", hint="pass plain numbers and text"
-        ) from None
-    if len(text) > MAX_HEADER // 2:
-        raise InputError(f"metadata of {len(text)} bytes; the limit is {MAX_HEADER // 2}")
-    return text
 
 
 def _facts(model: Path, text: str) -> dict[str, Any]:
