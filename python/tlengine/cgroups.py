@@ -1,4 +1,4 @@
-"""How many CPUs' worth of time the control groups of Linux leave to this process.
+"""How much CPU time and memory the control groups of Linux leave to this process.
 
 A container with ``--cpus 2`` on a machine of 64 cores still sees 64 cores in its affinity; 64 threads would
 then run for a thirty-second of the time and stand still for the rest.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["cpu_quota"]
+__all__ = ["cpu_quota", "memory_limit"]
 
 
 @cache
@@ -29,6 +29,19 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     """
     quotas = [quota for group in _groups(root) if (quota := _version_2(group) or _version_1(group))]
     return min(quotas, default=None)
+
+
+@cache
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """The smallest memory limit, in bytes, of the control groups around this process; None: there is none.
+
+    Version 2 alone is read, ``memory.max``.
+
+    >>> memory_limit(Path("/no/such/place")) is None
+    True
+    """
+    limits = (" ".join(_lines(group / "memory.max")).strip() for group in _groups(root))
+    return min((int(limit) for limit in limits if limit.isdecimal()), default=None)
 
 
 def _groups(root: Path) -> Iterator[Path]:

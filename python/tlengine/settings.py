@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tlengine.cgroups import cpu_quota
+from tlengine.cgroups import cpu_quota, memory_limit
 from tlengine.errors import InputError
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "hidden_bar",
     "num_threads",
     "thread_limit",
+    "total_memory",
     "watts_per_core",
 ]
 
@@ -41,6 +42,13 @@ _shown = True
 
 _limit: int | None = None
 """What :func:`thread_limit` has set."""
+
+
+def total_memory() -> int:
+    """Bytes of memory that this machine, or the container around this process, has."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = memory_limit()
+    return machine if limit is None else min(machine, limit)
 
 
 def flag(name: str) -> bool:

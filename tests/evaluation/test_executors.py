@@ -22,8 +22,8 @@ from tests.evaluation.trained import Borrows, Trained, sentences, spec
 from tests.plugins.conftest import Plant, plant  # noqa: F401 - a fixture
 from tlengine.data.dataset import Dataset
 from tlengine.errors import InputError, ResourceError
-from tlengine.evaluation import compare
-from tlengine.evaluation.executors import Here, Processes, resolve_executor
+from tlengine.evaluation import compare, executors
+from tlengine.evaluation.executors import Here, Processes, choose_executor, resolve_executor
 from tlengine.evaluation.running import tasks_of
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.strategies import (
@@ -32,7 +32,7 @@ from tlengine.evaluation.strategies import (
     RidgeStrategy,
 )
 from tlengine.plugins import as_probe_spec
-from tlengine.plugins.contracts import Record
+from tlengine.plugins.contracts import Record, Task
 from tlengine.settings import thread_limit
 
 X, CODES = clouds(60)
@@ -328,8 +328,53 @@ def test_no_process_outlives_the_run(tmp_path: Path, sign: signal.Signals) -> No
         assert said.rstrip().endswith("KeyboardInterrupt")
 
 
+def chosen(networks: int) -> Here | Processes:
+    """What is chosen for so many fits of a network, and as many of a probe."""
+    setup = contents_setup(net=Trained(inner_tasks=0), probe=CentroidStrategy())
+    tasks = [
+        Task(view="net", strategy=name, budget=5, seed=seed, fold=0)
+        for seed in range(networks)
+        for name in ("net", "probe")
+    ]
+    found = choose_executor(None, setup, tasks)
+    assert isinstance(found, Here | Processes)
+    return found
+
+
+def test_many_fits_of_networks_are_trained_side_by_side() -> None:
+    """A process for each eight, as the threads allow; probes are not counted."""
+    with thread_limit(4):
+        found = [chosen(networks) for networks in (0, 15, 16, 24, 200)]
+    assert [one.at_once for one in found] == [1, 1, 2, 3, 4]
+    assert [type(one) for one in found] == [Here, Here, Processes, Processes, Processes]
+    with thread_limit(1):
+        assert isinstance(chosen(200), Here)
+
+
+def test_processes_are_no_more_than_memory_and_device_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    with thread_limit(4):
+        monkeypatch.setattr(executors, "total_memory", lambda: 7 << 30)
+        assert chosen(200).at_once == 2
+        monkeypatch.setattr(executors, "total_memory", lambda: 5 << 30)
+        assert isinstance(chosen(200), Here)
+        monkeypatch.setattr(executors, "total_memory", lambda: 64 << 30)
+        monkeypatch.setattr(Setup, "device_kind", "cuda")
+        assert isinstance(chosen(200), Here)
+
+
+def test_what_cannot_be_sent_is_trained_here_unless_processes_are_asked_for() -> None:
+    class Local(Trained):
+        """Known to this test alone."""
+
+    setup = contents_setup(net=Local(inner_tasks=0))
+    tasks = [Task(view="net", strategy="net", budget=5, seed=seed, fold=0) for seed in range(200)]
+    asked = Processes(2)
+    with thread_limit(4):
+        assert isinstance(choose_executor(None, setup, tasks), Here)
+        assert choose_executor(asked, setup, tasks) is asked
+
+
 def test_executors_by_name() -> None:
-    assert isinstance(resolve_executor(None), Here)
     assert isinstance(resolve_executor("processes"), Processes)
     own = Here()
     assert resolve_executor(own) is own

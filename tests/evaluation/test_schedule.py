@@ -22,6 +22,7 @@ from tlengine.evaluation.running import run_all, tasks_of
 from tlengine.evaluation.schedule import Schedule, make_schedule
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.strategies import CentroidStrategy
+from tlengine.settings import thread_limit
 
 TEXTS, CODES = sentences()
 X = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
@@ -59,6 +60,21 @@ def test_each_is_asked_once_for_a_view_and_budget() -> None:
     setup, tasks = made(net=Counts())
     scheduled(setup, tasks, 0.1)
     assert Counts.asked == {15: 1, 63: 1}
+
+
+def test_two_at_a_time_take_half_as_long_each_with_its_share_of_the_threads() -> None:
+    class Threads(Timed):
+        seen: ClassVar[set[int]] = set()
+
+        def estimate(self, view: Any, roles: Any) -> float:
+            self.seen.add(view.threads)
+            return super().estimate(view, roles)
+
+    setup, tasks = made(net=Threads(seconds=1))
+    with thread_limit(4):
+        found = scheduled(setup, tasks, None, at_once=2)
+    assert (found.seconds, found.at_once, Threads.seen) == (300, 2, {2})
+    assert found.announcement == "about 5 min for the fits of net, 2 at a time"
 
 
 def test_what_has_a_record_takes_no_time() -> None:

@@ -98,7 +98,8 @@ def _settings(context: click.Context, parameter: click.Parameter, given: Sequenc
 @click.option(
     "--executor",
     metavar="NAME",
-    help="Where fits are run: 'here' (the default) or 'processes'.",
+    help="Where fits are run: 'here' or 'processes'. [default: here; many fits of networks on the CPU side "
+    "by side in processes]",
 )
 @image_size_option
 @click.option(

@@ -364,6 +364,7 @@ def _time(parts: Parts) -> dict[str, Any]:
         "estimated_seconds": schedule.seconds,
         "whole_seconds": schedule.whole_seconds,
         "estimated": list(schedule.asked),
+        "at_once": schedule.at_once,
         "steps": schedule.fraction,
         "without_inner_folds": list(schedule.bare),
         "unrun": parts.unrun,

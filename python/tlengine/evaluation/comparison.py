@@ -20,7 +20,7 @@ from tlengine.errors import EmptyInputError, InputError, TimeLimitError, Tlengin
 from tlengine.evaluation.assembly import Parts, assemble
 from tlengine.evaluation.checks import check_strategies
 from tlengine.evaluation.energy import Meter
-from tlengine.evaluation.executors import resolve_executor
+from tlengine.evaluation.executors import choose_executor, resolve_executor
 from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.given import distinct_backbones
 from tlengine.evaluation.inner import with_held_out
@@ -109,7 +109,10 @@ def compare(
             or several among ``macro_f1 auroc average_precision top5 brier`` and those of plugins.
         settings: of strategies and controls, keywords by name. ``{"random": {"networks": 3}}`` is the control
             ``random`` on three untrained networks of each backbone, all of which are to be beaten.
-        executor: where tasks are run: ``"here"`` (the default), ``"processes"``, or an executor.
+        executor: where tasks are run: ``"here"`` (this process), ``"processes"`` (fresh ones, as many as
+            there are threads), or an executor. None for here, but for 16 fits of networks and more on the
+            CPU: these are trained side by side, a process for each 8 of them up to the number of threads and
+            one for each 3 GB of memory, each with its share of the threads.
         image_size: side of the pictures in pixels, for every backbone that takes another one than its own;
             the controls ``raw stats rcf`` keep theirs, ``random`` and ``scratch`` have their backbone's.
         out: a folder for the journal: each fit is kept as it comes, and the same call takes up from there.
@@ -153,7 +156,7 @@ def compare(
     measured = {name: resolve("metric", name) for name in _metrics(metrics)}
     asked = None if budgets is None else parse_budgets(listed(budgets))
     seeds = _seeds(seeds)
-    place = resolve_executor(executor)
+    place = None if executor is None else resolve_executor(executor)
     grams = intensity(co2_intensity)
     _check_out(out)
     max_minutes = _minutes(max_minutes)
@@ -187,9 +190,11 @@ def compare(
                 )
             refused = check_strategies(setup, tasks)
             tasks = tasks_of(setup, names, sizes, {(str(f.backbone), str(f.strategy)) for f in refused})
+            place = choose_executor(place, setup, tasks)
             schedule = make_schedule(
-                setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total().seconds, fresh=fresh
-            )
+                setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total().seconds, fresh=fresh,
+                at_once=getattr(place, "at_once", 1),
+            )  # fmt: skip
             _announce(schedule, progress)
             setup, tasks = schedule.setup, list(schedule.tasks)
             run = {"dataset": dataset.name, "tasks": len(tasks), "budgets": list(sizes)}

@@ -7,7 +7,7 @@ import pickle
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -43,6 +43,11 @@ class Processes:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers
 
+    @property
+    def at_once(self) -> int:
+        """Fits that are under way at a time."""
+        return self.workers or num_threads()
+
     def run(self, setup: Setup, tasks: Sequence[Task]) -> Iterator[Record]:
         """See :class:`~tlengine.plugins.contracts.Executor`.
 
@@ -55,9 +60,8 @@ class Processes:
         waiting = deque(_Batch(batch) for batch in batches(tasks))
         if not waiting:
             return
-        workers = self.workers or num_threads()
-        count = min(workers, len(waiting))
-        setup = replace(setup, site=replace(setup.site, threads=max(1, num_threads() // workers)))
+        count = min(self.at_once, len(waiting))
+        setup = setup.sharing(self.at_once)
         with _folder(setup) as folder:
             crew = _Crew(_ship(setup, {task.view for task in tasks}, folder), count)
             try:
@@ -248,7 +252,12 @@ def _folder(setup: Setup) -> Iterator[Path]:
 
 def _ship(setup: Setup, read: Set[str], folder: Path) -> Path:
     """The setup in a file, the features of the views that are read in files beside it."""
-    reads = any(chosen.strategy.reads == "contents" for chosen in setup.strategies.values())
+    if why := unsendable_part(setup):
+        raise InputError(
+            f"{why[0]} cannot be sent to another process: {why[1]}",
+            hint="define it in a module that can be imported, or leave executor='processes' out",
+        )
+    reads = _reads(setup)
     views = {}
     for number, (name, view) in enumerate(setup.views.items()):
         if name not in read:
@@ -259,8 +268,6 @@ def _ship(setup: Setup, read: Set[str], folder: Path) -> Path:
             view, stored=str(stored), loaded=view.loaded if reads else None, check_rows=None
         )
     ground = setup.ground if reads else replace(setup.ground, contents=None)
-    _check_pickled({f"strategy {name!r}": chosen for name, chosen in setup.strategies.items()})
-    _check_pickled({f"view {name!r}": view for name, view in views.items()} | {"the data": ground})
     path = folder / "setup.pickle"
     with path.open("wb") as file:
         pickle.dump(replace(setup, views=views, ground=ground), file)
@@ -277,12 +284,17 @@ def _save(path: Path, X: Matrix) -> None:
         ) from error
 
 
-def _check_pickled(things: Mapping[str, Any]) -> None:
+def _reads(setup: Setup) -> bool:
+    """Whether any strategy reads contents, so that they and the backbones have to be sent."""
+    return any(chosen.strategy.reads == "contents" for chosen in setup.strategies.values())
+
+
+def unsendable_part(setup: Setup) -> tuple[str, str] | None:
+    """What of a setup cannot be sent to another process, and why; None: all of it can."""
     from tlengine.features.workers import unsendable
 
-    for name, thing in things.items():
-        if why := unsendable(thing):
-            raise InputError(
-                f"{name} cannot be sent to another process: {why}",
-                hint="define it in a module that can be imported, or leave executor='processes' out",
-            )
+    things: dict[str, Any] = {f"strategy {name!r}": one for name, one in setup.strategies.items()}
+    if _reads(setup):
+        things |= {f"view {name!r}": view.loaded for name, view in setup.views.items()}
+        things["the data"] = setup.ground.contents
+    return next(((name, why) for name, thing in things.items() if (why := unsendable(thing))), None)

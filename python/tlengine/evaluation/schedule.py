@@ -53,6 +53,7 @@ class Schedule:
         fraction: of the steps of networks, 1 for all.
         bare: strategies whose inner folds were dropped.
         limit: minutes that were given, or None.
+        at_once: fits that are under way at a time.
     """
 
     setup: Setup
@@ -63,6 +64,7 @@ class Schedule:
     fraction: float = 1.0
     bare: tuple[str, ...] = ()
     limit: float | None = None
+    at_once: int = 1
 
     @property
     def notes(self) -> list[str]:
@@ -80,7 +82,7 @@ class Schedule:
         """What is to be expected; "" where nobody can say."""
         if not self.seconds:
             return ""
-        names = ", ".join(self.asked)
+        names = ", ".join(self.asked) + (f", {self.at_once} at a time" if self.at_once > 1 else "")
         return ". ".join([f"about {spoken_seconds(self.seconds)} for the fits of {names}", *self.notes])
 
 
@@ -92,6 +94,7 @@ def make_schedule(
     minutes: float | None = None,
     spent: float = 0.0,
     fresh: bool = False,
+    at_once: int = 1,
 ) -> Schedule:
     """Estimate the run, and cut it to the time that is given.
 
@@ -102,14 +105,15 @@ def make_schedule(
         minutes: for the whole run, or None.
         spent: seconds of it that are gone.
         fresh: forget how an earlier run in the same folder was cut.
+        at_once: fits that will be under way at a time, each with its share of the threads.
 
     Raises:
         TimeLimitError: not even :data:`LEAST` of the steps fit; the hint says how many minutes would do.
         PluginError: a strategy cannot be scaled, though it says so.
     """
-    timer = _Timer(setup, known)
+    timer = _Timer(setup, known, at_once)
     if not timer.names(tasks):
-        return Schedule(setup=setup, tasks=tasks, limit=minutes)
+        return Schedule(setup=setup, tasks=tasks, limit=minutes, at_once=at_once)
     if minutes is None:
         seconds = timer.left(tasks)
         return _uncut(timer, tasks, seconds, None)
@@ -145,9 +149,9 @@ def spoken_seconds(seconds: float) -> str:
 class _Timer:
     """Seconds of fits, from strategies that can say them; each is asked once for a view and budget."""
 
-    def __init__(self, setup: Setup, known: Callable[[str], bool]) -> None:
-        self.setup, self.known = setup, known
-        self._worker = Worker(setup)
+    def __init__(self, setup: Setup, known: Callable[[str], bool], at_once: int) -> None:
+        self.setup, self.known, self.at_once = setup, known, at_once
+        self._worker = Worker(setup.sharing(at_once))
         self._seconds: dict[Any, float] = {}
 
     def names(self, tasks: Sequence[Task]) -> list[str]:
@@ -176,10 +180,10 @@ class _Timer:
         return {(setup or self.setup).key(task): task for task in tasks if task.strategy in names}
 
     def seconds(self, task: Task) -> float:
-        """Of one fit; an inner fold is taken to be as long as the whole."""
+        """That one fit adds to the run; an inner fold is taken to be as long as the whole."""
         place = (task.view, task.strategy, task.budget)
         if place not in self._seconds:
-            self._seconds[place] = self._ask(replace(task, part="fit"))
+            self._seconds[place] = self._ask(replace(task, part="fit")) / self.at_once
         return self._seconds[place]
 
     def _ask(self, task: Task) -> float:
@@ -208,7 +212,7 @@ class _Timer:
 def _uncut(timer: _Timer, tasks: Sequence[Task], seconds: float, minutes: float | None) -> Schedule:
     return Schedule(
         setup=timer.setup, tasks=tasks, asked=tuple(timer.names(tasks)), seconds=seconds,
-        whole_seconds=seconds, limit=minutes,
+        whole_seconds=seconds, limit=minutes, at_once=timer.at_once,
     )  # fmt: skip
 
 
@@ -222,7 +226,7 @@ def _cut(timer: _Timer, tasks: Sequence[Task], fraction: float, minutes: float) 
     bare = dict.fromkeys(task.strategy for task in tasks if is_inner(task) and task.strategy in names)
     return Schedule(
         setup=setup, tasks=kept, asked=tuple(names), seconds=seconds, whole_seconds=None, fraction=fraction,
-        bare=tuple(bare), limit=minutes,
+        bare=tuple(bare), limit=minutes, at_once=timer.at_once,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tlengine.evaluation.views import Ground, RunView, Site
 from tlengine.plugins import PluginInfo
 from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
 from tlengine.plugins.registry import resolve_backbone
+from tlengine.settings import num_threads
 
 __all__ = ["Chosen", "Setup"]
 
@@ -92,7 +93,7 @@ class Setup:
         digest.update(self._once(("view", task.view), lambda: self._view(self.views[task.view])))
         if strategy.reads == "contents":
             network = self.views[task.view]
-            kind = self._device()
+            kind = self.device_kind
             digest.update(self._once(("network", task.view, kind), lambda: _parts_told(network, kind)))
         digest.update(self._once("shown", self._shown))
         digest.update(
@@ -111,6 +112,10 @@ class Setup:
             found = self._draws[budget] = frozenset(places)
         return found
 
+    def sharing(self, fits: int) -> Setup:
+        """The setup for so many fits at once, each with its share of the threads."""
+        return replace(self, site=replace(self.site, threads=max(1, num_threads() // fits)))
+
     def _once(self, place: Any, make: Any) -> bytes:
         found = self._known.get(place)
         if found is None:
@@ -128,7 +133,8 @@ class Setup:
             self.identities[strategy] = identity_of(chosen.strategy, chosen.plugin)
         return self.identities[strategy]
 
-    def _device(self) -> str:
+    @property
+    def device_kind(self) -> str:
         """``cpu``, ``cuda`` or ``mps``: they train in other precisions."""
         from tlengine.features.forward import choose_device
 

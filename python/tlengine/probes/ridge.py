@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -21,7 +20,7 @@ from tlengine.probes.persistence import PretrainedMixin
 from tlengine.probes.ridge_progress import RidgeProgress, RidgeShow
 from tlengine.probes.targets import check_targets
 from tlengine.probes.weights import ClassWeight, check_weights
-from tlengine.settings import num_threads
+from tlengine.settings import num_threads, total_memory
 
 __all__ = ["ALPHAS", "RidgePath", "RidgeProbe", "ridge_path", "signs", "solve_classifier", "spread"]
 
@@ -146,7 +145,7 @@ def signs(train: TrainingSet, rows: npt.NDArray[np.intp] | None = None) -> npt.N
     labels = train.labels if rows is None else train.labels[rows]
     if len(train.classes) == 2 and not train.multilabel:
         return np.where(labels == 1, 1.0, -1.0).reshape(1, -1)
-    needed, memory = 24 * len(train.classes) * len(labels), _memory()
+    needed, memory = 24 * len(train.classes) * len(labels), total_memory()
     if needed > memory:
         raise ResourceError(
             f"ridge targets of {len(train.classes)} classes by {len(labels)} rows take "
@@ -167,11 +166,6 @@ def spread(train: TrainingSet) -> npt.NDArray[np.float64]:
         share = share[1:] if len(share) == 2 else share
     found = 2 * np.sqrt(share * (1 - share))[:, None]
     return np.where(found > 0, found, np.inf)
-
-
-def _memory() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def solve_classifier(

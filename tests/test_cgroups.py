@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tlengine import settings
-from tlengine.cgroups import cpu_quota
+from tlengine.cgroups import cpu_quota, memory_limit
 
 V2 = (
     "0::{own}\n",
@@ -98,3 +98,27 @@ def test_threads_are_the_quota_rounded_up_within_the_affinity(
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
     assert settings.num_threads() == settings.num_threads(-1) == threads
     assert settings.num_threads(3) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"memory.max": "4294967296\n"}, 4 << 30),
+        ({"memory.max": "max\n"}, None),
+        ({"a/b/memory.max": "max", "a/memory.max": "3000000000", "memory.max": "9000000000"}, 3_000_000_000),
+        ({"memory.max": "plenty"}, None),
+        ({"memory.max": ""}, None),
+        ({}, None),
+    ],
+)
+def test_memory_of_a_container(tmp_path: Path, files: dict[str, str], limit: int | None) -> None:
+    assert memory_limit(machine(tmp_path, V2, "/a/b", "/", files)) == limit
+
+
+def test_a_container_with_less_memory_than_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "memory_limit", lambda: None)
+    machine_has = settings.total_memory()
+    monkeypatch.setattr(settings, "memory_limit", lambda: machine_has // 2)
+    assert settings.total_memory() == machine_has // 2
+    monkeypatch.setattr(settings, "memory_limit", lambda: 2 * machine_has)
+    assert settings.total_memory() == machine_has
