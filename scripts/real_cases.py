@@ -101,6 +101,16 @@ def easy_texts() -> dict[str, Any]:
     return few_texts() | {"dataset": _reuters(words=60, classes=2, each=150)}
 
 
+def easy_textures() -> dict[str, Any]:
+    """Five labels a class of two textures that frozen features tell apart: fine-tuning must not win."""
+    return textures() | {
+        "dataset": _textures(100, leave_out="local"),
+        "strategies": ["probe", "finetune"],
+        "controls": ["raw", "stats"],
+        "budgets": [5],
+    }
+
+
 def digits() -> dict[str, Any]:
     """Handwritten digits of 8 x 8 pixels and a network that was trained on photographs."""
     from sklearn.datasets import load_digits
@@ -144,6 +154,7 @@ CASES: Mapping[str, Callable[[], dict[str, Any]]] = {
         many_textures,
         few_texts,
         easy_texts,
+        easy_textures,
         digits,
         colours,
     )
@@ -168,7 +179,9 @@ def main(names: list[str]) -> int:
 def _write(name: str, run: Any) -> None:
     """Replace what stands between the marks of a case."""
     start, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    body = f"```text\n{run.table()}\n```\n\n{run.verdict.answer}"
+    body = "\n\n".join(
+        [f"```text\n{run.table()}\n```", run.verdict.answer, *(one["text"] for one in run.document["advice"])]
+    )
     if not run.document["journal"]["taken_up"]:
         body += f"\n\n{run.document['costs']['total_seconds']:.0f} s."
     text, found = re.subn(
@@ -182,13 +195,13 @@ def _write(name: str, run: Any) -> None:
     PAGE.write_text(text, encoding="utf-8")
 
 
-def _textures(each: int | None) -> Any:
-    """The pictures of the demo, or so many of each class."""
+def _textures(each: int | None, leave_out: str = "") -> Any:
+    """The pictures of the demo, or so many of each class, one of them left out."""
     import conformal_clip_data
 
     root = Path(conformal_clip_data.textile_simulated_root())
     paths, labels = [], []
-    for folder in sorted(one for one in root.iterdir() if one.is_dir()):
+    for folder in sorted(one for one in root.iterdir() if one.is_dir() and one.name != leave_out):
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".jpg"))
         paths += files[:each]
         labels += [folder.name] * len(files[:each])
