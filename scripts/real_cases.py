@@ -13,7 +13,7 @@ import gzip
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "real-cases.md"
 OUT = ROOT / "demo" / "cases"
 WORDS, TEXT_CLASSES, TEXTS = 8, 6, 50
+SQUARE = 64
 ALL = ["raw", "stats", "random", "scratch"]
 """Those of the acceptance; ``rcf`` is left out."""
 
@@ -96,9 +97,23 @@ def few_texts() -> dict[str, Any]:
     }
 
 
-def easy_texts() -> dict[str, Any]:
-    """Five labels a class, and articles on two topics that lie far apart: fine-tuning must not win."""
-    return few_texts() | {"dataset": _reuters(words=60, topics=("earn", "crude"), each=100)}
+def photographs() -> dict[str, Any]:
+    """Five labels a class, and squares of two photographs that nobody takes for each other."""
+    from sklearn.datasets import load_sample_images
+
+    squares, labels = [], []
+    for name, photograph in zip(("china", "flower"), load_sample_images().images, strict=True):
+        for y, x in np.ndindex(photograph.shape[0] // SQUARE, photograph.shape[1] // SQUARE):
+            squares.append(photograph[y * SQUARE : (y + 1) * SQUARE, x * SQUARE : (x + 1) * SQUARE])
+            labels.append(name)
+    return {
+        "dataset": tl.load_dataset((squares, labels)),
+        "backbones": tl.load_backbone("efficientnet-lite0", image_size=64),
+        "strategies": ["probe", "finetune"],
+        "controls": ["raw", "stats"],
+        "budgets": [5],
+        "all_seeds": True,
+    }
 
 
 def digits() -> dict[str, Any]:
@@ -143,7 +158,7 @@ CASES: Mapping[str, Callable[[], dict[str, Any]]] = {
         word_order,
         many_textures,
         few_texts,
-        easy_texts,
+        photographs,
         digits,
         colours,
     )
@@ -219,13 +234,13 @@ def _articles() -> list[dict[str, str]]:
         return list(csv.DictReader(source))
 
 
-def _reuters(words: int = WORDS, topics: Sequence[str] = (), each: int = TEXTS) -> Any:
+def _reuters(words: int = WORDS) -> Any:
     texts: dict[str, dict[str, None]] = {}
     for row in _articles():
         texts.setdefault(row["label"], {})[" ".join(row["text"].split()[:words])] = None
-    largest = topics or sorted(texts, key=lambda label: -len(texts[label]))[:TEXT_CLASSES]
+    largest = sorted(texts, key=lambda label: -len(texts[label]))[:TEXT_CLASSES]
     return tl.load_dataset(
-        _table(["text", "label"], [(text, label) for label in largest for text in list(texts[label])[:each]])
+        _table(["text", "label"], [(text, label) for label in largest for text in list(texts[label])[:TEXTS]])
     )
 
 

@@ -13,6 +13,8 @@ from torchvision import transforms
 
 import tlengine as tl
 from tlengine.errors import MissingPackageError
+from tlengine.finetuning.adapters import add_adapters, merge_adapters
+from tlengine.finetuning.presets import PRESETS
 from tlengine.testing import check_backbone
 
 PHOTOS = [Image.fromarray(photo) for photo in load_sample_images().images]
@@ -78,3 +80,23 @@ def test_it_can_be_sent_to_another_process() -> None:
     """Fits of networks run side by side in processes, to which a loaded backbone is sent."""
     backbone = tl.load_backbone("efficientnet-lite0", image_size=64)
     assert pickle.loads(pickle.dumps(backbone)).fingerprint == backbone.fingerprint  # noqa: S301
+
+
+def test_adapters_go_beside_its_convolutions_and_become_part_of_them() -> None:
+    """Their class asks for an image size, which the parts of an adapter do not have."""
+    backbone = tl.load_backbone("efficientnet-lite0", image_size=64)
+    module = backbone.module.eval()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, kinds = module(images), {type(part) for part in module.modules()}
+        add_adapters(backbone, PRESETS["lora"].settings, seed=0)
+        module.eval()
+        assert torch.equal(module(images), before), "they change nothing until they are trained"
+        for name, parameter in module.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.01, generator=torch.Generator().manual_seed(1))
+        trained = module(images)
+        merge_adapters(module)
+        assert not torch.allclose(trained, before, atol=1e-3)
+        torch.testing.assert_close(module(images), trained, atol=1e-4, rtol=1e-4)
+    assert {type(part) for part in module.modules()} == kinds

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from torch import nn
@@ -16,6 +18,7 @@ from tlengine.plugins.containment import reason
 __all__ = ["add_adapters", "merge_adapters", "require_peft"]
 
 NAME = "tlengine"
+_LAYERS = (nn.Linear, nn.Conv2d)
 _RANKS = {"convolutions": 8, "linear": 16}
 
 
@@ -31,10 +34,9 @@ def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None
     require_peft()
     from peft import LoraConfig, inject_adapter_in_model
 
-    modules = dict(backbone.module.named_modules())
-    convolutions = any(
-        isinstance(part, nn.Conv2d) and name.endswith(backbone.lora_targets) for name, part in modules.items()
-    )
+    named = backbone.module.named_modules()
+    targets = [part for name, part in named if name.endswith(tuple(backbone.lora_targets))]
+    convolutions = any(isinstance(part, nn.Conv2d) for part in targets)
     rank = settings.lora_rank or _RANKS["convolutions" if convolutions else "linear"]
     config = LoraConfig(
         r=rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout,
@@ -42,15 +44,31 @@ def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None
     )  # fmt: skip
     seed_generators(seed, "cpu")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _plain(targets):
             warnings.simplefilter("ignore")
             inject_adapter_in_model(config, backbone.module, adapter_name=NAME)
-    except ValueError as error:
+    except Exception as error:  # whatever peft, or the class of a layer, makes of it
         raise InputError(
             f"backbone {backbone.name!r} ({backbone.origin}) takes no adapters beside "
             f"{', '.join(backbone.lora_targets)}: {reason(error)}",
             hint="lora_targets name linear layers and convolutions, by the ends of their names",
         ) from error
+
+
+@contextmanager
+def _plain(parts: Iterable[nn.Module]) -> Iterator[None]:
+    """Meanwhile layers of classes of their own are taken for torch's.
+
+    peft makes both parts of an adapter by the class of the layer, which may ask for more than torch's does.
+    """
+    own = [(part, type(part)) for part in parts if isinstance(part, _LAYERS) and type(part) not in _LAYERS]
+    for part, kind in own:
+        part.__class__ = next(layer for layer in _LAYERS if issubclass(kind, layer))
+    try:
+        yield
+    finally:
+        for part, kind in own:
+            part.__class__ = kind
 
 
 def require_peft() -> None:
