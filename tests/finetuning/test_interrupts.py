@@ -89,6 +89,34 @@ def test_a_training_goes_on_at_the_step_that_was_interrupted(
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == len(expected.outcome.losses)
 
 
+class Counting(Cnn):
+    """Its output depends on how often it was called in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.calls += 1
+        return super().forward(x) * (1.0 + 0.1 * self.calls)
+
+
+def test_a_pass_that_was_in_vain_leaves_nothing_behind(tmp_path: Path) -> None:
+    def train(**settings: Any) -> Any:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return case_of(Counting()).train("finetune", steps=8, **settings)
+
+    with ctrl_c_in("pass", 5):
+        train(folder=tmp_path, checkpoint_seconds=NEVER)
+    with begun() as steps:
+        found = train(folder=tmp_path)
+    assert steps == [5]
+    assert_equal(weights_of(found), weights_of(train()))
+    assert float(found.backbone.module.calls) == 8
+
+
 @pytest.mark.parametrize("seconds", [0.0, NEVER])
 def test_half_an_update_is_not_kept(seconds: float, tmp_path: Path) -> None:
     expected = weights_of(Case.of("cnn").train("finetune", steps=8))

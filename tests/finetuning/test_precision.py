@@ -91,6 +91,9 @@ def test_trainings_with_and_without_what_is_kept_agree(kind: str, precision: str
         training = session.training(None, lambda step, loss: None)
         with session.frozen_statistics():
             session.modes(0)
+            if kind == "cnn":
+                norms = session.backbone.module.norm, session.backbone.module.two.norm
+                assert ["forward" in vars(one) for one in norms] == [False, True], "what is folded"
             entry = {"cnn": "two", "vit": "layers.1", "bert": "encoder.encoder.layer.1"}[kind]
             at: list[float] = []
             inputs.append(
