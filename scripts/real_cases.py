@@ -13,7 +13,7 @@ import gzip
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def textures() -> dict[str, Any]:
         "strategies": ["probe", "knn", "lp-ft", "last-block", "finetune"],
         "controls": ALL,
         "budgets": [20],
+        "all_seeds": True,
     }
 
 
@@ -48,17 +49,39 @@ def texts() -> dict[str, Any]:
         "strategies": ["probe", "knn", "lp-ft", "last-block", "finetune"],
         "controls": ALL,
         "budgets": [20],
+        "all_seeds": True,
+    }
+
+
+def full_textures() -> dict[str, Any]:
+    """The same pictures as the network was trained to see them, with lora and few labels too."""
+    return textures() | {
+        "backbones": "efficientnet-lite0",
+        "strategies": ["probe", "knn", "lp-ft", "last-block", "finetune", "lora"],
+        "budgets": [5, 20],
     }
 
 
 def many_textures() -> dict[str, Any]:
-    """All 2,000 textures with 100 labels a class: here fine-tuning must win."""
+    """All 2,000 textures with 100 labels a class, at 224 pixels: smaller ones blur the defects."""
     return {
         "dataset": _textures(None),
-        "backbones": tl.load_backbone("efficientnet-lite0", image_size=128),
+        "backbones": "efficientnet-lite0",
         "strategies": ["probe", "finetune"],
         "controls": ["raw", "stats"],
         "budgets": [100],
+    }
+
+
+def word_order() -> dict[str, Any]:
+    """Headlines as they were written, and others with their words shuffled: here fine-tuning must win."""
+    return {
+        "dataset": _shuffled(),
+        "backbones": "minilm",
+        "strategies": ["probe", "finetune"],
+        "controls": ["raw", "stats"],
+        "budgets": [100],
+        "all_seeds": True,
     }
 
 
@@ -71,6 +94,11 @@ def few_texts() -> dict[str, Any]:
         "controls": ["raw", "stats"],
         "budgets": [5],
     }
+
+
+def easy_texts() -> dict[str, Any]:
+    """Five labels a class, and articles on two topics that lie far apart: fine-tuning must not win."""
+    return few_texts() | {"dataset": _reuters(words=60, topics=("earn", "crude"), each=100)}
 
 
 def digits() -> dict[str, Any]:
@@ -108,7 +136,17 @@ def colours() -> dict[str, Any]:
 
 CASES: Mapping[str, Callable[[], dict[str, Any]]] = {
     one.__name__.replace("_", "-"): one
-    for one in (textures, texts, many_textures, few_texts, digits, colours)
+    for one in (
+        textures,
+        texts,
+        full_textures,
+        word_order,
+        many_textures,
+        few_texts,
+        easy_texts,
+        digits,
+        colours,
+    )
 }
 
 
@@ -130,7 +168,9 @@ def main(names: list[str]) -> int:
 def _write(name: str, run: Any) -> None:
     """Replace what stands between the marks of a case."""
     start, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    body = f"```text\n{run.table()}\n```\n\n{run.verdict.answer}"
+    body = "\n\n".join(
+        [f"```text\n{run.table()}\n```", run.verdict.answer, *(one["text"] for one in run.document["advice"])]
+    )
     if not run.document["journal"]["taken_up"]:
         body += f"\n\n{run.document['costs']['total_seconds']:.0f} s."
     text, found = re.subn(
@@ -157,17 +197,35 @@ def _textures(each: int | None) -> Any:
     return tl.load_dataset(_table(["image", "label"], zip(map(str, paths), labels, strict=True)))
 
 
-def _reuters() -> Any:
+def _shuffled(words: int = 12, different: int = 10, texts: int = 800) -> Any:
+    """First words of different articles; every other text is shuffled."""
+    rng = np.random.default_rng(0)
+    found = dict.fromkeys(" ".join(row["text"].split()[:words]) for row in _articles())
+    heads = [head.split() for head in found if len(set(head.split())) >= different]
+    chosen = [heads[place] for place in rng.permutation(len(heads))[:texts]]
+    rows = [
+        (" ".join(rng.permutation(head)), "shuffled") if i % 2 else (" ".join(head), "as written")
+        for i, head in enumerate(chosen)
+    ]
+    return tl.load_dataset(_table(["text", "label"], rows))
+
+
+def _articles() -> list[dict[str, str]]:
+    """Reuters R8 with text and label, its training part."""
     path = ROOT.parent / "shared" / "data" / "reuters-r8-train.csv.gz"
     if not path.is_file():
         raise SystemExit(f"error: {path} is not here\nhint: the texts need the Reuters files")
-    texts: dict[str, dict[str, None]] = {}
     with gzip.open(path, "rt", newline="", encoding="utf-8") as source:
-        for row in csv.DictReader(source):
-            texts.setdefault(row["label"], {})[" ".join(row["text"].split()[:WORDS])] = None
-    largest = sorted(texts, key=lambda label: -len(texts[label]))[:TEXT_CLASSES]
+        return list(csv.DictReader(source))
+
+
+def _reuters(words: int = WORDS, topics: Sequence[str] = (), each: int = TEXTS) -> Any:
+    texts: dict[str, dict[str, None]] = {}
+    for row in _articles():
+        texts.setdefault(row["label"], {})[" ".join(row["text"].split()[:words])] = None
+    largest = topics or sorted(texts, key=lambda label: -len(texts[label]))[:TEXT_CLASSES]
     return tl.load_dataset(
-        _table(["text", "label"], [(text, label) for label in largest for text in list(texts[label])[:TEXTS]])
+        _table(["text", "label"], [(text, label) for label in largest for text in list(texts[label])[:each]])
     )
 
 
