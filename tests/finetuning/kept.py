@@ -83,11 +83,11 @@ def cnn(seed: int = 0, **options: Any) -> Backbone:
     return Backbone(Cnn(), blocks=[["one", "norm1"], ["two", "norm2"]], lora_targets=["two"], **given)
 
 
-def transformer(seed: int = 0) -> Backbone:
+def transformer(seed: int = 0, **options: Any) -> Backbone:
     """The transformer."""
     torch.manual_seed(seed)
     return Backbone(
-        Transformer(), preprocess=PREPROCESS, modality="image", name="small-vit",
+        Transformer(), preprocess=PREPROCESS, modality="image", name="small-vit", **options,
         blocks=[["patch", "token", "place", "layers.0"], ["layers.1", "norm"]], lora_targets=["qkv", "proj"],
     )  # fmt: skip
 

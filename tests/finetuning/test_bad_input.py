@@ -37,6 +37,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "train": ("everything", None, 1, ["all"]),
     "precision": ("float16", 32),
     "head": (3, None),
+    "head_settings": (3, None, "hidden=4", ["hidden"], {1: 2}, {"hidden": (4,)}, {"dropout": math.nan}),
 }
 
 

@@ -13,6 +13,7 @@ import tlengine as tl
 from tests.finetuning.kept import LABELS, PICTURES, PREPROCESS, cnn, trained, transformer
 from tlengine.errors import BackboneError, HeadFormatError, InputError, UnknownNameError, UnsafeArtifactError
 from tlengine.features import Backbone
+from tlengine.features.forward import batch_of
 from tlengine.finetuning import NetworkModel
 from tlengine.finetuning.network_file import read_network, write_network
 
@@ -58,6 +59,61 @@ def test_adapters_of_a_transformer_are_kept_alone(tmp_path):
     names = [n for n in load_file(tmp_path / "model.safetensors") if n.startswith("backbone.")]
     assert names
     assert all("lora_" in name for name in names)
+
+
+def test_the_settings_of_a_head_are_kept(tmp_path):
+    model = trained(cnn(), "finetune", settings={"head": "mlp", "head_settings": {"hidden": 3}}).model
+    again = tl.from_pretrained(model.save_pretrained(tmp_path), backbone=cnn())
+    assert again.network.head.hidden.out_features == 3
+    assert np.abs(again.logits(PICTURES) - model.logits(PICTURES)).max() < 1e-6
+
+
+READERS = {
+    "cnn": (cnn, "two", "lp-ft"),
+    "cnn, a part": (cnn, "norm2", "last-block"),
+    "transformer": (transformer, "norm", "finetune"),
+    "adapters": (transformer, "layers.1", "lora"),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_head_that_reads_tokens_is_kept(reader, tmp_path):
+    make, tokens, strategy = READERS[reader]
+    model = trained(make(tokens=tokens), strategy, settings={"head": "attention-pool"}).model
+    again = tl.from_pretrained(model.save_pretrained(tmp_path), backbone=make(tokens=tokens))
+    logits = model.logits(PICTURES)
+    assert np.abs(again.logits(PICTURES) - logits).max() < 1e-6
+    assert [one["label"] for one in again.predict(PICTURES)] == [
+        one["label"] for one in model.predict(PICTURES)
+    ]
+    rows = np.stack([np.asarray(model.backbone.preprocess(one)) for one in PICTURES])
+    with torch.no_grad():
+        wanted = again.network(batch_of(model.backbone, list(rows), torch.device("cpu"))).numpy()
+    assert np.abs(logits - wanted).max() < 1e-5
+
+
+def test_a_head_that_reads_tokens_of_texts_is_kept(tmp_path):
+    texts = ["good film", "bad film of last year", "a good book", "bad book"] * 3
+    settings = {"steps": 2, "head": "attention-pool"}
+    model = tl.finetune(
+        (texts, ["yes", "no"] * 6),
+        "minilm",
+        strategy="bitfit",
+        settings=settings,
+        progress=False,
+        cache=False,
+    ).model
+    again = tl.from_pretrained(model.save_pretrained(tmp_path))
+    assert np.abs(again.logits(texts) - model.logits(texts)).max() < 1e-6
+
+
+@pytest.mark.parametrize("tokens", ["", "norm1"])
+def test_tokens_of_another_place_are_refused(tokens, tmp_path):
+    model = trained(cnn(tokens="norm2"), settings={"head": "attention-pool"}).model
+    folder = model.save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match="for the tokens at 'norm2'") as error:
+        tl.from_pretrained(folder, backbone=cnn(tokens=tokens))
+    assert "tokens=" in error.value.hint
 
 
 def test_the_logits_are_those_of_the_fit_itself():

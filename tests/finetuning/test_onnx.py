@@ -63,6 +63,15 @@ def test_texts_may_have_any_number_of_tokens(tmp_path):
     assert np.abs(found["logits"] - model.logits(new)).max() < 1e-4
 
 
+@pytest.mark.parametrize(("make", "tokens"), [(cnn, "two"), (transformer, "norm")])
+def test_a_head_that_reads_tokens_is_exported(make, tokens, tmp_path):
+    model = trained(make(tokens=tokens), settings={"head": "attention-pool"}).model
+    path = model.export_onnx(tmp_path / "model.onnx")
+    for count in (1, 5):
+        found = outputs(path, pixels=pixels(model, PICTURES[:count]))
+        assert np.abs(found["logits"] - model.logits(PICTURES[:count])).max() < 1e-4
+
+
 class Settled(Cnn):
     """Its forward fixes the number of rows."""
 

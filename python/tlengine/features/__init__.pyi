@@ -1,7 +1,5 @@
 # What the other rooms may use: lazy_loader reads this table, and type checkers do.
 from .backbone import Backbone as Backbone
-from .backbone import default_backbone as default_backbone
-from .backbone import load_backbone as load_backbone
 from .backbone import takes_size as takes_size
 from .blocks import block_of as block_of
 from .blocks import lora_modules as lora_modules
@@ -13,6 +11,8 @@ from .extraction import extract as extract
 from .forward import available_devices as available_devices
 from .images import ImagePreprocess as ImagePreprocess
 from .images import decode_image as decode_image
+from .loading import default_backbone as default_backbone
+from .loading import load_backbone as load_backbone
 from .random_weights import random_backbone as random_backbone
 from .random_weights import untrained_name as untrained_name
 from .raw import RAW_DIM as RAW_DIM

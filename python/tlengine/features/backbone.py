@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -11,27 +10,18 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from PIL import Image
 
-from tlengine.errors import (
-    BackboneError,
-    InputError,
-    MissingPackageError,
-    PluginError,
-    PluginWarning,
-    TlengineError,
-    UnhashableRecipeError,
-)
+from tlengine.errors import BackboneError, InputError, PluginError, TlengineError
 from tlengine.features.descriptions import describe
 from tlengine.features.images import DECODING, ImagePreprocess
 from tlengine.features.recipes import Fingerprint
 from tlengine.plugins import registry
 from tlengine.plugins.checks import check_network_parts
-from tlengine.plugins.containment import reason, stdout_to_stderr
-from tlengine.plugins.records import MODALITIES, BackboneSpec, Modality
+from tlengine.plugins.records import MODALITIES, Modality
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Backbone", "default_backbone", "load_backbone", "takes_size"]
+__all__ = ["Backbone", "takes_size"]
 
 
 class Backbone:
@@ -196,6 +186,7 @@ class Backbone:
         Raises:
             InputError: it does not take this modality.
 
+        >>> from tlengine.features import load_backbone
         >>> load_backbone("stats").for_modality("image").embedding_dim
         517
         """
@@ -218,6 +209,7 @@ class Backbone:
             InputError: no whole number from 16 to 4096; a preprocessing that is no ``ImagePreprocess`` with a
                 crop.
 
+        >>> from tlengine.features import load_backbone
         >>> load_backbone("rcf").at_size(64).preprocess.crop
         64
         """
@@ -232,6 +224,7 @@ class Backbone:
         """The samples of this backbone through another network: rows of ``embedding_dim`` columns.
 
         >>> from torch import nn
+        >>> from tlengine.features import load_backbone
         >>> load_backbone("raw").through(nn.Flatten(), 12).embedding_dim
         12
         """
@@ -248,6 +241,7 @@ class Backbone:
         Raises:
             BackboneError, PluginError: the network cannot be copied.
 
+        >>> from tlengine.features import load_backbone
         >>> bb = load_backbone("raw")
         >>> other = bb.copy()
         >>> other.module is bb.module, other.fingerprint == bb.fingerprint
@@ -352,124 +346,3 @@ def _check_words(name: str, dim: Any, preprocess_name: str | None, revision: str
     for option, word in (("preprocess_name", preprocess_name), ("revision", revision)):
         if word is not None and not isinstance(word, str):
             raise InputError(f"backbone {name!r}: {option} is {word!r}", hint="pass a str")
-
-
-def load_backbone(name: str, device: str | None = None, *, image_size: int | None = None) -> Backbone:
-    """The backbone registered as ``name``, with its weights on ``device`` (default: the CPU).
-
-    Args:
-        name: ``tlengine plugins list`` shows them.
-        device: of the weights.
-        image_size: side of the pictures in pixels, in place of the backbone's own; see
-            :meth:`Backbone.at_size`.
-
-    Raises:
-        InputError: a size that is not allowed, or of a backbone that takes none.
-        UnknownNameError: nothing of that name; the hint shows the nearest three.
-        MissingPackageError: its plugin, or a package the plugin needs, is not installed.
-        BackboneError: the weights cannot be loaded.
-        PluginError: load returns no module.
-        UnhashableRecipeError: the plugin's preprocessing cannot be described.
-
-    >>> load_backbone("raw").embedding_dim
-    3072
-    """
-    spec = registry.resolve_backbone(name)
-    origin = registry.origin(spec.name)
-    found = backbone_of(spec, _load_module(spec, device or "cpu", origin), origin)
-    return found if image_size is None else found.at_size(image_size)
-
-
-def backbone_of(spec: BackboneSpec, module: nn.Module, origin: str) -> Backbone:
-    """The backbone of a plugin's record and of what its ``load`` returned.
-
-    Raises:
-        UnhashableRecipeError: the preprocessing cannot be described; the error names the plugin.
-    """
-    try:
-        module = module.eval().requires_grad_(False)
-    except Exception as error:
-        raise PluginError(
-            f"backbone {spec.name!r} ({origin}) cannot be put into evaluation mode: {reason(error)}",
-            hint="let eval() and requires_grad_() of its module work",
-        ) from error
-    try:
-        backbone = Backbone(
-            module,
-            preprocess=spec.preprocess,
-            modality=spec.modality,
-            name=spec.name,
-            embedding_dim=spec.embedding_dim,
-            revision=spec.revision,
-            blocks=spec.blocks,
-            tokens=spec.tokens,
-            lora_targets=spec.lora_targets,
-            initialise=spec.initialise,
-            collate=spec.collate,
-        )
-    except UnhashableRecipeError as error:
-        raise UnhashableRecipeError(
-            f"backbone {spec.name!r} ({origin}): {error.message}",
-            hint="in a plugin, preprocess (or collate) is a module-level function, a frozen dataclass or an "
-            "object with describe(): see docs/plugins.md",
-        ) from error
-    backbone.origin = origin
-    return backbone
-
-
-def _load_module(spec: BackboneSpec, device: str, origin: str) -> nn.Module:
-    from torch import nn
-
-    try:
-        with stdout_to_stderr():
-            module = spec.load(device)
-    except (TlengineError, KeyboardInterrupt):
-        raise
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"backbone {spec.name!r} ({origin}) cannot be loaded: {error}",
-            hint=f"install the package that provides {error.name!r}",
-        ) from error
-    except BaseException as error:  # a plugin may even exit
-        raise BackboneError(
-            f"backbone {spec.name!r} cannot be loaded: {reason(error)} ({origin})",
-            hint=f"check it with: tlengine plugins check {spec.name}",
-        ) from error
-    if not isinstance(module, nn.Module):
-        raise PluginError(
-            f"backbone {spec.name!r} ({origin}): load returned a {type(module).__name__}, "
-            "not a torch.nn.Module",
-            hint="end load with: return network.eval().to(device)",
-        )
-    return module
-
-
-def default_backbone(modality: str) -> str:
-    """The name of the installed backbone that is taken for ``modality`` when the user names none.
-
-    Where several plugins call theirs the default, one that is shipped with tlengine is taken, else the first
-    by name, and a ``PluginWarning`` names the others.
-
-    Raises:
-        BackboneError: none is installed; the hint says how to.
-    """
-    names = [
-        name for name, spec in registry.backbones().items() if spec.default and spec.modality == modality
-    ]
-    if names:
-        chosen, *others = sorted(names, key=lambda name: (name not in registry.SHIPPED, name))
-        if others:
-            warnings.warn(
-                f"several plugins bring a default backbone for {modality} data; {chosen} is taken, not "
-                f"{', '.join(others)}: name the one that you want",
-                PluginWarning,
-                stacklevel=2,
-            )
-        return chosen
-    plugin = registry.default_plugin(modality)
-    raise BackboneError(
-        f"no backbone for {modality} data is installed",
-        hint="; ".join([*registry.trouble(), registry.install_hint(plugin)])
-        if plugin
-        else "use image or text data",
-    )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlengine.errors import InputError
-from tlengine.features.backbone import Backbone, load_backbone
+from tlengine.features.backbone import Backbone
 from tlengine.features.extraction import extract
+from tlengine.features.loading import load_backbone
 
 if TYPE_CHECKING:
     from tlengine.data import Dataset

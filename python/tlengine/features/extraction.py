@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 from tlengine.data import Dataset
 from tlengine.errors import DecodeError, InputError, TlengineWarning
-from tlengine.features.backbone import Backbone, load_backbone
+from tlengine.features.backbone import Backbone
 from tlengine.features.batching import RANDOM, Batch, image_batches, text_batches
 from tlengine.features.cache import CacheLike, opened
 from tlengine.features.contents import CHANGING, Hashed
 from tlengine.features.forward import Forward, choose_device
 from tlengine.features.images import MAX_PIXELS
+from tlengine.features.loading import load_backbone
 from tlengine.features.store import DistinctContents, Store
 from tlengine.features.telling import depths_message, unreadable_message
 from tlengine.settings import hidden_bar

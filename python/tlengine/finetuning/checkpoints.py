@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import nn
 from tlengine.documents import replace_file
 from tlengine.errors import TlengineWarning
 
-__all__ = ["Checkpoints", "Saved"]
+__all__ = ["Checkpoints", "Saved", "put_back", "state_of", "weights_of"]
 
 NAME = "checkpoint.safetensors"
 _FORMAT = "tlengine-checkpoint-1"
@@ -47,16 +47,22 @@ class Checkpoints:
         folder: made when the first state is kept; None keeps nothing.
         identity: a digest of all that determines the training; a file of another one is left alone.
         seconds: between two states.
+        name: of the file.
     """
 
-    def __init__(self, folder: Path | None, identity: str, seconds: float) -> None:
-        self._path = None if folder is None else folder / NAME
+    def __init__(self, folder: Path | None, identity: str, seconds: float, name: str = NAME) -> None:
+        self._path = None if folder is None else folder / name
         self._identity, self._seconds = identity, seconds
         self._last = time.monotonic()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a folder."""
+        return self._path is not None
+
     def due(self) -> bool:
         """Whether it is time for another one."""
-        return self._path is not None and time.monotonic() - self._last >= self._seconds
+        return self.keeps and time.monotonic() - self._last >= self._seconds
 
     def save(self, saved: Saved) -> bool:
         """Keep a state; where the disk is full the training goes on, with a warning, and this is False."""
@@ -137,12 +143,17 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
+def weights_of(network: nn.Module, trained: Iterable[nn.Parameter]) -> dict[str, torch.Tensor]:
+    """Trained parameters, and all buffers, by name; not copied."""
+    names = {id(one): name for name, one in network.named_parameters()}
+    found = {f"weight:{names[id(one)]}": one.detach() for one in trained}
+    return found | {f"buffer:{name}": one for name, one in network.named_buffers()}
+
+
 def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Trained parameters, buffers, and the moments of the optimiser, by name; not copied."""
     names = {id(one): name for name, one in network.named_parameters()}
-    trained = [one for group in optimizer.param_groups for one in group["params"]]
-    found = {f"weight:{names[id(one)]}": one.detach() for one in trained}
-    found |= {f"buffer:{name}": one for name, one in network.named_buffers()}
+    found = weights_of(network, (one for group in optimizer.param_groups for one in group["params"]))
     for parameter, moments in optimizer.state.items():
         for kind, tensor in moments.items():
             found[f"{kind}:{names[id(parameter)]}"] = tensor
@@ -150,14 +161,13 @@ def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 
 def put_back(
-    network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+    network: nn.Module, tensors: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer | None = None
 ) -> None:
-    """The reverse of :func:`state_of`, in place.
+    """The reverse of :func:`state_of`, or without an optimiser of :func:`weights_of`, in place.
 
     Moments get the memory layout of their parameter: a fused optimiser reads both as they lie.
     """
     parameters, buffers = dict(network.named_parameters()), dict(network.named_buffers())
-    fused = bool(optimizer.defaults.get("fused"))
     with torch.no_grad():
         for full, tensor in tensors.items():
             kind, _, name = full.partition(":")
@@ -165,9 +175,15 @@ def put_back(
                 parameters[name].copy_(tensor)
             elif kind == "buffer":
                 buffers[name].copy_(tensor)
-            else:
-                parameter = parameters[name]
-                kept = tensor.to(parameter.device if fused else "cpu", copy=True)
-                if kind != "step":
-                    kept = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
-                optimizer.state[parameter][kind] = kept
+            elif optimizer is not None:
+                _put_moment(optimizer, kind, parameters[name], tensor)
+
+
+def _put_moment(
+    optimizer: torch.optim.Optimizer, kind: str, parameter: nn.Parameter, tensor: torch.Tensor
+) -> None:
+    fused = bool(optimizer.defaults.get("fused"))
+    kept = tensor.to(parameter.device if fused else "cpu", copy=True)
+    if kind != "step":
+        kept = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+    optimizer.state[parameter][kind] = kept

@@ -52,7 +52,8 @@ class Cut:
     (attention masks), and all that follows it, are what the network makes of the batch as always.
 
     Only a cut that passed :meth:`check` can be used. The check proves on one batch that the parts together
-    are the whole.
+    are the whole. Where the parts are run by autocast, so is the check, without a cache of cast weights: what
+    was cast without gradients would have none later.
 
     Args:
         module: takes a tensor, or a mapping of keywords, whose first axis is the batch. With a keyword
@@ -159,6 +160,11 @@ class Cut:
         """The shape of one row of what is kept; where there are tokens, of one token."""
         plan = self._known()
         return tuple(axis.fixed for axis in plan.hidden.axes[2 if plan.tokens else 1 :])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what is kept, as the network makes it in the mode of :meth:`check`."""
+        return self._known().hidden.dtype
 
     @property
     def device(self) -> torch.device:

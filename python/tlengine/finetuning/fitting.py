@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,15 +16,19 @@ import torch
 from tlengine.errors import SingleClassError
 from tlengine.features.forward import choose_device
 from tlengine.finetuning.determinism import deterministic
+from tlengine.finetuning.finished import forget_finished
 from tlengine.finetuning.flips import flips_are_safe
 from tlengine.finetuning.inputs import Inputs
 from tlengine.finetuning.network import family_of
-from tlengine.finetuning.session import Session, Trained
+from tlengine.finetuning.session import Session
 from tlengine.finetuning.settings import Recipe, TrainSettings, recipe_for
 from tlengine.finetuning.starting_probe import StartingProbe, starting_probe
+from tlengine.finetuning.trained import Trained
 from tlengine.plugins.contracts import Codes, Roles, View
 
 __all__ = ["Fit", "Trained"]
+
+_FOLD = "fold-"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -43,6 +48,11 @@ class Fit:
     folder: Path | None = None
     stages: dict[str, float] = field(default_factory=dict)
     flops: float | None = None
+
+    def fold(self, number: int, roles: Roles) -> Fit:
+        """A fit of fewer rows by which this one chooses: a fold, with a folder of its own in that of this."""
+        folder = None if self.folder is None else self.folder / f"{_FOLD}{number}"
+        return Fit(view=self.view, roles=roles, seed=self.seed, folder=folder)
 
     @cached_property
     def device(self) -> str:
@@ -104,8 +114,13 @@ class Fit:
         family = family_of(backbone.module, backbone.modality)
         return recipe_for(settings, family, len(self.roles.train), self.spread)
 
-    def train(self, settings: TrainSettings) -> Trained:
+    def train(self, settings: TrainSettings, *, keep: bool = False) -> Trained:
         """Train with these settings.
+
+        Args:
+            settings: of the training.
+            keep: whether what was trained stays in the folder until :meth:`forget`: a fit that was cut off
+                takes it up then, and does not train it again.
 
         Raises:
             InputError: the backbone cannot do it, or (``SingleClassError``) the rows are of one class.
@@ -113,9 +128,16 @@ class Fit:
             BackboneError, PluginError: a network or a preprocessing that fails.
         """
         with deterministic(self.view.threads):
-            found = self._session(settings).run()
+            found = self._session(settings).run(keep=keep)
         self.add({}, found.flops)
         return found
+
+    def forget(self) -> None:
+        """The fit is whole: what was kept of its trainings, and of its folds, goes."""
+        if self.folder is not None:
+            forget_finished(self.folder)
+            for folder in self.folder.glob(f"{_FOLD}*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def seconds(self, settings: TrainSettings) -> float:
         """How long a training with these settings will take: a step is made, and the next one timed.

@@ -15,6 +15,7 @@ from tlengine.finetuning.cut import Cut
 from tlengine.finetuning.flops import count_flops
 from tlengine.finetuning.inputs import Inputs
 from tlengine.finetuning.memory import SHORT, is_short
+from tlengine.finetuning.precision import computing
 from tlengine.finetuning.prefix import PrefixStore
 from tlengine.plugins.contracts import Rows
 
@@ -63,6 +64,7 @@ class FrozenPart:
         cache: Path | None,
         max_disk: int | None,
         half: bool,
+        precision: str = "float32",
     ) -> tuple[FrozenPart | None, str]:
         """The part, or why it is computed anew in every step; "" where that is as well.
 
@@ -77,14 +79,16 @@ class FrozenPart:
             cache: the folder of the embedding cache, or None to keep rows in memory.
             max_disk: bytes that may be taken there.
             half: whether rows are kept in half precision.
+            precision: in which the network is trained: what is frozen is computed in the same.
         """
         distinct = len(rows) * max(1, views)
         if batch * steps <= distinct:
             return None, ""
         try:
             cut = Cut(backbone.module, backbone.blocks, first)
-            cut.check(inputs.batch(rows[:2]))
-            one = inputs.batch(rows[:1])
+            two, one = inputs.batch(rows[:2]), inputs.batch(rows[:1])
+            with computing(precision, inputs.device, cached=False):
+                cut.check(two)
             before = count_flops(lambda: cut.prefix(one)) or 0.0
             with torch.no_grad():
                 whole = count_flops(lambda: _called(backbone, one)) or 1.0
@@ -101,6 +105,7 @@ class FrozenPart:
                 augmentation=inputs.augmentation.describe() if views else None,
                 cache=None if cache is None else EmbeddingCache(cache),
                 dtype="fp16" if half else "float32",
+                precision=precision,
                 max_disk=max_disk,
             )
         except CutRefused as error:

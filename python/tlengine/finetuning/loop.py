@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +24,7 @@ from tlengine.finetuning.memory import SHORT, halved, is_short
 from tlengine.finetuning.metrics import Metrics
 from tlengine.finetuning.network import Network
 from tlengine.finetuning.order import Order, seed_for
+from tlengine.finetuning.precision import computing
 from tlengine.finetuning.settings import Recipe
 from tlengine.plugins.contracts import Rows
 
@@ -89,7 +89,7 @@ class Training:
         recipe, order: the numbers, and which rows each step sees.
         seed: of dropout.
         modes: puts the network into the mode in which it is trained at a step.
-        precision: a dtype for autocast; None is float32.
+        precision: of the forward pass, a name of :data:`~tlengine.features.forward.PRECISIONS`.
         checkpoints, metrics: what is kept on the way.
         told: called after each step with the steps made and the loss.
         look: a step, and what is measured after it; ``seen`` is the result.
@@ -106,7 +106,7 @@ class Training:
     modes: Callable[[int], None]
     checkpoints: Checkpoints
     metrics: Metrics
-    precision: torch.dtype | None = None
+    precision: str = "float32"
     told: Callable[[int, float], None] = field(default=lambda step, loss: None)
     look: tuple[int, Callable[[], float]] | None = None
     least: int = 1
@@ -114,6 +114,8 @@ class Training:
 
     def __post_init__(self) -> None:
         self._micro = self.order.batch
+        self._whole = True  # whether weights, moments and what was measured are those of one step
+        self._buffers: dict[str, torch.Tensor] = {}
         self._notes: list[str] = []
         self._device = self.targets.device
         self._optimizer = torch.optim.AdamW(
@@ -121,8 +123,7 @@ class Training:
             lr=self.recipe.rate,
             fused=self._device.type in ("cpu", "cuda"),
         )
-        scaled = self.precision == torch.float16
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=scaled)
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self.precision == "fp16")
         self._anchors = [
             [p.detach().clone() for p in g.parameters] if g.anchor and not g.to_zero else []
             for g in self.groups
@@ -131,22 +132,31 @@ class Training:
     def run(self) -> Outcome:
         """Train from the last checkpoint, or from the start.
 
+        Ctrl-C between two updates of the weights keeps the last whole step; in the middle of an update, or of
+        what is measured after it, the last checkpoint stays.
+
         Raises:
             ResourceError: one row alone does not fit into memory.
             BackboneError: the loss is not finite before anything was trained.
         """
         losses, steps = self._resume(), self.recipe.steps
-        self.metrics.begin(len(losses))
-        self.modes(len(losses))
+        begun = len(losses)
+        self.metrics.begin(begun)
+        self.modes(begun)
         finished = True
         try:
-            for step in range(len(losses), steps):
+            for step in range(begun, steps):
+                self._buffers = self._copied_buffers()
                 loss = self._step(step)
                 if loss is None:
                     finished = False
                     break
                 losses.append(loss)
                 self._keep(step + 1, losses)
+        except KeyboardInterrupt:
+            if self._whole and len(losses) > begun:
+                self._save(losses, self._buffers)
+            raise
         finally:
             self.metrics.close()
         if not finished or not self._is_finite():
@@ -181,7 +191,7 @@ class Training:
             return []
         facts = saved.facts
         own = {name: one for name, one in saved.tensors.items() if not name.startswith(_GOOD)}
-        put_back(self.network, self._optimizer, own)
+        put_back(self.network, own, self._optimizer)
         good = {n.removeprefix(_GOOD): one for n, one in saved.tensors.items() if n.startswith(_GOOD)}
         self._good = int(facts["good"]), good
         self._micro, self._notes, self.seen = int(facts["micro"]), list(facts["notes"]), facts["seen"]
@@ -215,15 +225,27 @@ class Training:
         if self.look is not None and step == self.look[0]:
             self.seen = self.look[1]()
             self.modes(step)
+        self._buffers = {}  # those of the network are those of this step
+        self._whole = True
         if self.checkpoints.due() and step < self.recipe.steps:
-            facts = {
-                "losses": list(losses), "micro": self._micro, "notes": self._notes, "seen": self.seen,
-                "good": self._good[0], "scaler": self._scaler.state_dict(),
-            }  # fmt: skip
-            tensors = state_of(self.network, self._optimizer)
-            tensors |= {_GOOD + name: one for name, one in self._good[1].items()}
-            self.metrics.flush()
-            self.checkpoints.save(Saved(step=step, tensors=tensors, facts=facts))
+            self._save(losses)
+
+    def _save(self, losses: Sequence[float], buffers: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Keep the state after the last of ``losses``; ``buffers`` stand for those of the network."""
+        facts = {
+            "losses": list(losses), "micro": self._micro, "notes": self._notes, "seen": self.seen,
+            "good": self._good[0], "scaler": self._scaler.state_dict(),
+        }  # fmt: skip
+        tensors = state_of(self.network, self._optimizer) | dict(buffers or {})
+        tensors |= {_GOOD + name: one for name, one in self._good[1].items()}
+        self.metrics.flush()
+        self.checkpoints.save(Saved(step=len(losses), tensors=tensors, facts=facts))
+
+    def _copied_buffers(self) -> dict[str, torch.Tensor]:
+        """As they are in front of a step, whose forward pass may change them; nothing where none is kept."""
+        if not self.checkpoints.keeps:
+            return {}
+        return {f"buffer:{name}": one.clone() for name, one in self.network.named_buffers()}
 
     def _step(self, step: int) -> float | None:
         """The loss of a step that was made; None where it is not finite, and nothing was changed."""
@@ -240,6 +262,7 @@ class Training:
         if step % max(1, self.recipe.steps // _SNAPSHOTS) == 0:
             # The loss of these weights is known, that of the next ones is not.
             self._good = step, {name: one.clone() for name, one in self._weights().items()}
+        self._whole = False
         try:
             self._scaler.step(self._optimizer)
         except SHORT as error:
@@ -291,7 +314,7 @@ class Training:
         for part in np.array_split(np.arange(len(rows)), parts):
             inputs = self.batch(rows[part], views[part])
             wanted = self.targets[torch.from_numpy(rows[part]).to(self._device)]
-            with self._autocast():
+            with computing(self.precision, self._device):
                 logits = self.network(inputs)
             loss = functional.cross_entropy(logits.float(), wanted, reduction="sum") / len(rows)
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -305,11 +328,6 @@ class Training:
         self._notes.append(
             f"{_SHORT}: {self._micro} rows were computed at a time, {self.order.batch} still a step"
         )
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision is None:
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=self.precision)
 
     def _pull(self, step: int) -> None:
         """L2-SP: towards the start, decoupled from the moments as weight decay is."""

@@ -14,14 +14,20 @@ import torch
 from torch import nn
 
 from tlengine.data import Dataset, load_dataset
-from tlengine.errors import BackboneError, HeadFormatError, InputError, UnknownNameError
-from tlengine.features import Backbone, ImagePreprocess, extract, load_backbone
+from tlengine.errors import BackboneError, HeadFormatError
+from tlengine.features import Backbone, extract
 from tlengine.features.checking import largest_difference, other_backbone
-from tlengine.features.recipes import Fingerprint
-from tlengine.finetuning.heads import build_head
 from tlengine.finetuning.network import Network
 from tlengine.finetuning.network_file import read_network, write_network
-from tlengine.plugins.containment import reason
+from tlengine.finetuning.restoring import (
+    add_kept_adapters,
+    fill,
+    is_retold,
+    network_of,
+    origin_of,
+    parts_of,
+    pretrained,
+)
 from tlengine.probes.container import decode_labels, encode_labels
 from tlengine.statistics import named, probabilities
 from tlengine.types import CheckRows, Features
@@ -49,7 +55,8 @@ class NetworkModel:
         origin: ``name fingerprint weights preprocess structure image_size`` of the pretrained backbone.
         trained: names in the backbone's state dict whose values are not those of the pretrained backbone; the
             rest is not saved.
-        head: ``name dim classes settings``, from which the head is built.
+        head: ``name dim classes settings``, from which the head is built, and ``tokens``, the submodule whose
+            output it reads, "" for a head that reads rows.
         adapters: ``rank alpha dropout`` of low-rank adapters; None without.
         calibration: ``{"kind": "logits", "value": temperature}``.
         metadata: plain JSON.
@@ -85,11 +92,6 @@ class NetworkModel:
             view: that it was made on; gives the pretrained backbone again.
             classes: (k,) the label behind each logit.
         """
-        if trained.network.tokens is not None:
-            raise InputError(
-                f"a network whose head {trained.settings.head!r} reads tokens cannot be kept",
-                hint="compare it, or keep one with a head that reads rows, such as linear",
-            )
         pristine = view.backbone("cpu")
         network = trained.network.to("cpu").eval().requires_grad_(False)
         before = pristine.module.state_dict()
@@ -108,13 +110,14 @@ class NetworkModel:
             network=network,
             backbone=trained.backbone,
             classes=classes,
-            origin={**_origin(pristine), "image_size": _image_size(pristine)},
+            origin=origin_of(pristine),
             trained=changed,
             head={
-                "name": settings.head,
-                "dim": trained.backbone.embedding_dim,
-                "classes": len(classes),
-                "settings": {},
+                "name": trained.head.name,
+                "dim": trained.head.dim,
+                "classes": trained.head.classes,
+                "settings": dict(trained.head.settings),
+                "tokens": trained.backbone.tokens if network.tokens is not None else "",
             },
             adapters=low_rank if settings.train == "adapters" else None,
         )
@@ -235,25 +238,25 @@ class NetworkModel:
         origin, head = facts["backbone"], facts["head"]
         labels = tensors.pop(_LABELS, None)
         classes = decode_labels(None if labels is None else labels.numpy(), model)
-        found = _backbone(origin, backbone)
+        found = pretrained(origin, backbone)
         now = found.fingerprints()
-        changed = _changed(origin, now, found.name)
+        retold = is_retold(origin, now, found.name)
         if facts.get("adapters") is not None:
-            _add_adapters(found, facts["adapters"], model)
+            add_kept_adapters(found, facts["adapters"], model)
         checked = {name: one for name, one in tensors.items() if name.startswith(_CHECK)}
         own = {name: one for name, one in tensors.items() if name.startswith("backbone.")}
         rest = {name: one for name, one in tensors.items() if name not in checked and name not in own}
-        built = _head(head, classes, found, model)
-        _fill(found.module, own, "backbone.", model, whole=False)
-        _fill(built, rest, "head.", model, whole=True)
-        network = Network(found.module, built).eval().requires_grad_(False)
+        network = network_of(found, head, classes, model)
+        fill(network.backbone, own, "backbone.", model, whole=False)
+        fill(network.head, rest, "head.", model, whole=True)
         loaded = cls(
-            network=network, backbone=found, classes=classes, origin={**origin, **_parts(now)},
+            network=network.eval().requires_grad_(False), backbone=found, classes=classes,
+            origin={**origin, **parts_of(now)},
             trained=tuple(name.removeprefix("backbone.") for name in own), head=head,
             adapters=facts.get("adapters"), calibration=_calibration(facts["calibration"], model),
             metadata=facts["metadata"], check_rows=_kept_rows(checked),
         )  # fmt: skip
-        if changed:
+        if retold:
             loaded._verify(origin, now.digest)
         return loaded
 
@@ -305,21 +308,6 @@ def _is_as(now: torch.Tensor, before: torch.Tensor | None) -> bool:
     return before is not None and now.dtype == before.dtype and torch.equal(now.cpu(), before.cpu())
 
 
-def _parts(found: Fingerprint) -> dict[str, str]:
-    return {"fingerprint": found.digest, **found.as_dict()}
-
-
-def _origin(backbone: Backbone) -> dict[str, Any]:
-    return {"name": backbone.name, "modality": backbone.modality, **_parts(backbone.fingerprints())}
-
-
-def _image_size(backbone: Backbone) -> int | None:
-    """The side of its square pictures, by which it is loaded again."""
-    preprocess = backbone.preprocess
-    crop = preprocess.crop if isinstance(preprocess, ImagePreprocess) else None
-    return crop if isinstance(crop, int) else None
-
-
 def _check_rows(model: NetworkModel, trained: Trained) -> CheckRows | None:
     """Some of the training rows as the network gets them, with their logits, as far as they fit."""
     from tlengine.features.forward import Forward
@@ -331,105 +319,6 @@ def _check_rows(model: NetworkModel, trained: Trained) -> CheckRows | None:
     with Forward(model._scorer(), "cpu", "float32") as forward:
         logits = np.concatenate([forward([sample]) for sample in samples])
     return CheckRows(inputs=tuple(samples), X=logits)
-
-
-def _backbone(origin: Mapping[str, Any], given: Backbone | None) -> Backbone:
-    """The pretrained backbone, the caller's own."""
-    if given is not None:
-        if not isinstance(given, Backbone):
-            raise InputError(f"a {type(given).__name__} is no backbone", hint="pass tl.Backbone(module, ...)")
-        found = given.copy()
-        found.module.to("cpu")
-    else:
-        try:
-            found = load_backbone(str(origin.get("name")))
-        except UnknownNameError as error:
-            raise UnknownNameError(
-                error.message,
-                hint=f"{error.hint}; for a module of your own: tl.from_pretrained(path, backbone=backbone)",
-            ) from None
-        size = origin.get("image_size")
-        if size is not None and size != _image_size(found):
-            found = found.at_size(size)
-    if origin.get("modality") in ("image", "text"):
-        found = found.for_modality(origin["modality"])
-    return found
-
-
-def _changed(origin: Mapping[str, Any], now: Fingerprint, name: str) -> bool:
-    """Whether only the text of the structure is another one.
-
-    Raises:
-        BackboneError: weights or preprocessing are.
-    """
-    changed = [part for part, digest in now.as_dict().items() if origin.get(part) != digest]
-    if changed in ([], ["structure"]):
-        return bool(changed)
-    raise other_backbone(
-        now.digest, name, str(origin.get("fingerprint")), f"what changed: {', '.join(changed)}"
-    )
-
-
-def _add_adapters(backbone: Backbone, adapters: Any, model: Path) -> None:
-    from tlengine.finetuning.adapters import add_adapters
-    from tlengine.finetuning.settings import TrainSettings
-
-    try:
-        names = {f"lora_{name}": adapters[name] for name in ("rank", "alpha", "dropout")}
-        settings = TrainSettings(train="adapters", **names)
-    except (KeyError, TypeError, InputError) as error:
-        raise HeadFormatError(f"{model}: adapters that do not fit: {error}") from None
-    add_adapters(backbone, settings, 0)
-
-
-def _head(head: Mapping[str, Any], classes: npt.NDArray[Any], backbone: Backbone, model: Path) -> nn.Module:
-    """The untrained head that the model says it has.
-
-    Raises:
-        HeadFormatError: it is for other classes, or for rows of another width.
-    """
-    if head.get("classes") != len(classes):
-        raise HeadFormatError(
-            f"{model} holds a head for {head.get('classes')} classes, its labels are {len(classes)}"
-        )
-    if head.get("dim") != backbone.embedding_dim:
-        raise HeadFormatError(
-            f"{model} holds a head for {head.get('dim')} columns, backbone {backbone.name!r} has "
-            f"{backbone.embedding_dim}"
-        )
-    try:
-        return build_head(str(head["name"]), head["dim"], len(classes), **head["settings"])
-    except (KeyError, TypeError, InputError) as error:
-        if isinstance(error, UnknownNameError):
-            raise
-        raise HeadFormatError(f"{model}: a head that does not fit: {reason(error)}") from None
-
-
-def _fill(
-    module: nn.Module, tensors: Mapping[str, torch.Tensor], prefix: str, model: Path, *, whole: bool
-) -> None:
-    """The kept values into the module, in place.
-
-    Raises:
-        HeadFormatError: a name, a shape or a type that the module does not have; with ``whole``, one that is
-            missing.
-    """
-    state = module.state_dict()
-    missing = [prefix + name for name in state if prefix + name not in tensors] if whole else []
-    if missing:
-        raise HeadFormatError(f"{model} lacks {', '.join(missing[:3])}")
-    for full, tensor in sorted(tensors.items()):
-        name = full.removeprefix(prefix)
-        if not full.startswith(prefix) or name not in state:
-            raise HeadFormatError(f"{model} holds {full!r}, which this network does not have")
-        if (tensor.shape, tensor.dtype) != (state[name].shape, state[name].dtype):
-            raise HeadFormatError(
-                f"{model}: {full} is {tensor.dtype} {tuple(tensor.shape)}, the network has "
-                f"{state[name].dtype} {tuple(state[name].shape)}"
-            )
-    with torch.no_grad():
-        for full, tensor in tensors.items():
-            state[full.removeprefix(prefix)].copy_(tensor)
 
 
 def _kept_rows(tensors: dict[str, torch.Tensor]) -> CheckRows | None:

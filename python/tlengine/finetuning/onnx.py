@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,12 @@ from torch import nn
 
 from tlengine.documents import replace_file
 from tlengine.errors import BackboneError, InputError, MissingPackageError
+from tlengine.finetuning.heads import tokens_of
+from tlengine.finetuning.network import Network
 from tlengine.plugins.containment import reason
 
 if TYPE_CHECKING:
     from tlengine.finetuning.model import NetworkModel
-    from tlengine.finetuning.network import Network
 
 __all__ = ["export_onnx"]
 
@@ -77,7 +80,7 @@ class _Exported(nn.Module):
 
     def __init__(self, model: NetworkModel) -> None:
         super().__init__()
-        self.network = _plain(model.network)
+        self.network = _plain(model)
         self.temperature = float(model.calibration["value"])
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,13 +89,13 @@ class _Exported(nn.Module):
         return logits, torch.softmax(logits / self.temperature, dim=1)
 
 
-def _plain(network: Network) -> Network:
+def _plain(model: NetworkModel) -> Network:
     """A copy without adapters, in the usual layout of memory."""
-    import copy
-
     from tlengine.finetuning.adapters import merge_adapters
 
-    found = copy.deepcopy(network).eval()
+    backbone = model.backbone.copy()
+    tokens = None if model.network.tokens is None else partial(tokens_of, backbone)
+    found = Network(backbone.module, copy.deepcopy(model.network.head), tokens).eval()
     merge_adapters(found)
     return found.to(memory_format=torch.contiguous_format)
 

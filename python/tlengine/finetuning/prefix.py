@@ -17,6 +17,7 @@ from tlengine.errors import CutRefused, InputError
 from tlengine.features import Backbone, EmbeddingCache
 from tlengine.features.cache import Hasher
 from tlengine.finetuning.cut import Cut
+from tlengine.finetuning.precision import computing
 from tlengine.finetuning.prefix_tables import PrefixTables, byte_size, refuse_more
 from tlengine.finetuning.standins import token_lengths, widened
 from tlengine.plugins.contracts import Rows
@@ -36,7 +37,10 @@ Pair = tuple[int, int]
 
 
 def prefix_recipe(
-    backbone: Backbone, cut: Cut, augmentation: Mapping[str, Any] | None = None
+    backbone: Backbone,
+    cut: Cut,
+    augmentation: Mapping[str, Any] | None = None,
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """What determines a row besides its content and the number of its view.
 
@@ -47,6 +51,7 @@ def prefix_recipe(
         backbone: whose network was cut.
         cut: checked.
         augmentation: of the views.
+        precision: of the pass.
 
     Raises:
         UnhashableRecipeError, BackboneError: the network cannot be described.
@@ -54,7 +59,7 @@ def prefix_recipe(
     part = copy.copy(backbone)
     part.module = cut.frozen()
     return {
-        **part.recipe(),
+        **part.recipe(precision),
         "kind": "prefix",
         "dim": list(cut.shape),
         "cut": cut.first,
@@ -81,6 +86,8 @@ class PrefixStore:
         augmentation: all that determines a view besides content and number.
         cache: where rows are kept; None keeps them in memory.
         dtype: how they are kept: ``"float32"``, or ``"fp16"``, rounded, in half the space.
+        precision: in which they are computed, ``"float32"``, ``"bf16"`` or ``"fp16"``: that in which the
+            network is trained, and the cut was checked.
         max_disk: bytes that new rows may take in the cache; None for as many as are free.
         memory: bytes of rows at hand in memory.
         say: is told each note when it is made.
@@ -129,6 +136,7 @@ class PrefixStore:
         augmentation: Mapping[str, Any] | None = None,
         cache: EmbeddingCache | None = None,
         dtype: Literal["float32", "fp16"] = "float32",
+        precision: str = "float32",
         max_disk: int | None = None,
         memory: int = 1 << 30,
         say: Callable[[str], None] | None = None,
@@ -138,7 +146,7 @@ class PrefixStore:
         self._cut, self._load, self._collate, self._say = cut, load, collate, say
         self.notes: list[str] = []
         self.computed, self.read, self.seconds_saved = 0, 0, 0.0
-        self._half, self._limit = dtype == "fp16", memory
+        self._half, self._limit, self._precision = dtype == "fp16", memory, precision
         self._memory: OrderedDict[Pair, torch.Tensor] = OrderedDict()
         self._bytes = 0
         self._keys = _keys_by_row(rows, keys)
@@ -146,7 +154,7 @@ class PrefixStore:
         self._lengths = {pair: self._length(pair) if cut.tokens else 0 for pair in pairs}
         self._pad_id = int(getattr(backbone.preprocess, "pad_id", 0))
         self._most: int | None = getattr(backbone.preprocess, "max_tokens", None)
-        recipe = prefix_recipe(backbone, cut, augmentation)
+        recipe = prefix_recipe(backbone, cut, augmentation, precision)
         stored: Literal["float32", "float16"] = "float16" if self._half else "float32"
         self._tables = PrefixTables(cache, recipe, stored, self._columns, self._note)
         self._missing = self._not_kept(pairs)
@@ -174,8 +182,9 @@ class PrefixStore:
             views: (m,) numbers of their views; None for the rows as they are.
 
         Returns:
-            (m, …) float32 on the network's device, the caller's own; and for texts (m,) int64, the tokens of
-            each row: the first is then (m, the most tokens, d), with zeros behind a row's own.
+            (m, …) on the network's device, the caller's own, in the dtype in which the block gets them
+            (float32; by autocast it may be another one); and for texts (m,) int64, the tokens of each row:
+            the first is then (m, the most tokens, d), with zeros behind a row's own.
 
         Raises:
             InputError: a row or view that the store was not made for.
@@ -192,11 +201,11 @@ class PrefixStore:
         return batch
 
     def _batch(self, found: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        device = self._cut.device
+        device, dtype = self._cut.device, self._cut.dtype
         if not self._cut.tokens:
-            return torch.stack(found).float().to(device), None
+            return torch.stack([one.float() for one in found]).to(device, dtype), None
         padded = torch.nn.utils.rnn.pad_sequence([one.float() for one in found], batch_first=True)
-        return padded.to(device), torch.tensor([len(one) for one in found], device=device)
+        return padded.to(device, dtype), torch.tensor([len(one) for one in found], device=device)
 
     def _fetch(self, pairs: list[Pair]) -> None:
         """Into memory: from the cache in one call for each number of tokens, and what it lacks, computed."""
@@ -242,7 +251,8 @@ class PrefixStore:
         inputs = self._collate(samples + samples[-1:] * (_BATCH - len(samples)))
         if width:
             inputs = widened(inputs, width, {"input_ids": self._pad_id})
-        with torch.autocast(self._cut.device.type, enabled=False):
+        kind = self._cut.device.type
+        with torch.autocast(kind, enabled=False), computing(self._precision, kind, cached=False):
             return self._cut.prefix(inputs)[: len(pairs)].float().cpu()
 
     def _remember(self, pair: Pair, row: torch.Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""One training of a fit: its network, what is trained of it, and what the training tells."""
+"""One training of a fit: put together, run or taken up, and timed."""
 
 from __future__ import annotations
 
@@ -6,92 +6,58 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
 from tlengine.errors import InputError
-from tlengine.features import Backbone
-from tlengine.features.forward import PRECISIONS
-from tlengine.finetuning.augment import Augmentation
 from tlengine.finetuning.checkpoints import Checkpoints
-from tlengine.finetuning.determinism import seed_generators
+from tlengine.finetuning.finished import Finished, FinishedFile
 from tlengine.finetuning.flops import count_flops
 from tlengine.finetuning.folding import folded
 from tlengine.finetuning.frozen import FrozenPart
 from tlengine.finetuning.grouping import (
-    Choice,
     choose_parameters,
     frozen_parts,
     groups_of,
     refuse_unable,
-    relative_gradients,
     waiting_blocks,
 )
-from tlengine.finetuning.heads import build_head, head_from_probe, start_from_means, tokens_of
+from tlengine.finetuning.heads import tokens_of
 from tlengine.finetuning.inputs import Inputs
-from tlengine.finetuning.judging import BATCH, parameters_of, settle_statistics, training_loss
+from tlengine.finetuning.judging import parameters_of, settle_statistics, training_loss
 from tlengine.finetuning.loop import Outcome, Training
 from tlengine.finetuning.memory import SHORT, halved, is_short
-from tlengine.finetuning.metrics import Metrics, thinned
+from tlengine.finetuning.metrics import Metrics
 from tlengine.finetuning.network import Network, family_of, is_batch_norm
 from tlengine.finetuning.order import Order, seed_for
+from tlengine.finetuning.parts import (
+    augmentation_of,
+    built_head,
+    head_config,
+    reads_tokens,
+    surgical_block,
+)
+from tlengine.finetuning.precision import computing, precision_on
 from tlengine.finetuning.progress import step_bar
-from tlengine.finetuning.settings import Recipe, TrainSettings, recipe_for
-from tlengine.plugins import registry
-from tlengine.plugins.contracts import Codes, Rows
+from tlengine.finetuning.settings import TrainSettings, recipe_for
+from tlengine.finetuning.trained import Trained, facts_of, is_under_trained
+from tlengine.plugins.contracts import Rows
 
 if TYPE_CHECKING:
     from tlengine.finetuning.fitting import Fit
 
-__all__ = ["Session", "Trained"]
+__all__ = ["Session"]
 
-_STILL_FALLS, _DONE, _LEARNED = 0.02, 0.01, 0.5
-"""A training is not over while its loss falls by more than the first share in its last tenth, unless it is
-below the second share of that of guessing; nor while it is above the third, for at a rate of nothing a loss
-stands still wherever it is."""
 _FROZEN_VIEWS = 4
 """Of a picture, where blocks in front of the first that is trained are computed once."""
 _COUNTED = 4
 """Rows by which operations are counted."""
-
-
-@dataclass(kw_only=True, eq=False)
-class Trained:
-    """A trained network, and how it came about.
-
-    Attributes:
-        network: in evaluation mode, without gradients.
-        backbone: whose module is that of the network.
-        inputs: the rows of the run for it.
-        rows: (n,) those that it was trained on.
-        settings: by which.
-        known: (k,) the class of the run behind each logit.
-        recipe, choice, outcome: of the training.
-        loss: of the training rows as they are, at the end.
-        facts: plain JSON; see :attr:`tlengine.plugins.contracts.Record.facts`.
-        flops: of the training; None where none could be counted.
-    """
-
-    network: Network
-    backbone: Backbone
-    inputs: Inputs
-    rows: Rows
-    settings: TrainSettings
-    known: Codes
-    recipe: Recipe
-    choice: Choice
-    outcome: Outcome
-    loss: float
-    facts: dict[str, Any]
-    flops: float | None = None
 
 
 class Session:
@@ -129,14 +95,16 @@ class Session:
             raise InputError(
                 "batch is 1, and batch normalisation learns from two rows at least", hint="set a larger batch"
             )
-        self.inputs = Inputs(view, self.backbone, self._augmentation(), device)
-        tokens = partial(tokens_of, self.backbone) if self._reads_tokens else None
-        self.network = Network(self.backbone.module, self._head(), tokens).to(device)
+        self.inputs = Inputs(view, self.backbone, augmentation_of(fit, settings, self.backbone), device)
+        self.head = head_config(fit, settings, self.backbone, self.inputs)
+        tokens = partial(tokens_of, self.backbone) if reads_tokens(settings) else None
+        self.network = Network(self.backbone.module, built_head(fit, settings, self.head), tokens).to(device)
         if any(isinstance(part, nn.Conv2d) for part in self.network.modules()):
             self.network.to(memory_format=torch.channels_last)
-        self.surgical = self._surgical()
+        self.surgical = surgical_block(fit, settings, self.backbone, self.network, self.inputs)
         self.choice = choose_parameters(settings, self.backbone, surgical=self.surgical)
         self.groups = groups_of(self.network, self.choice, settings, self.recipe)
+        self.precision = precision_on(settings.precision, device)
         self.notes: list[str] = []
         self.frozen = self._frozen_part()
 
@@ -153,120 +121,54 @@ class Session:
         once = 0.0 if self.frozen is None else max(0.0, first - second) * self.frozen.passes
         return once + second * self.recipe.steps
 
-    def run(self) -> Trained:
-        """Train, and tell how it went."""
-        fit, recipe = self.fit, self.recipe
+    def run(self, *, keep: bool = False) -> Trained:
+        """Train, and tell how it went.
+
+        Args:
+            keep: whether what was trained is kept in the folder of the fit, and taken up where it is there
+                already.
+        """
+        fit = self.fit
+        folder = None if fit.folder is None else fit.folder / self._name()
+        kept = FinishedFile(folder if keep else None, self.identity)
+        finished = kept.take_up(self.network)
+        if finished is None:
+            training, finished = self._train(folder)
+            kept.save(finished, self.network, (one for group in self.groups for one in group.parameters))
+            training.checkpoints.forget()
+        self.network.eval().requires_grad_(False)
+        return Trained(
+            network=self.network, backbone=self.backbone, head=self.head, inputs=self.inputs,
+            rows=fit.roles.train, settings=self.settings, known=fit.known, recipe=self.recipe,
+            choice=self.choice, outcome=finished.outcome, loss=finished.loss,
+            facts={**finished.facts, "stages": fit.stages}, flops=finished.flops,
+        )  # fmt: skip
+
+    def _train(self, folder: Path | None) -> tuple[Training, Finished]:
+        """All steps, and what is done to the weights and measured after them."""
+        fit = self.fit
         start = self._start() if self.settings.average == "wise" else {}
-        with fit.stage("train"):
-            outcome, before = self._train()
+        with fit.stage("train"), step_bar(self.recipe.steps, fit.view.name) as told:
+            training = self.training(folder, told)
+            self.row_flops = self._count()
+            with self.frozen_statistics():
+                outcome = training.run()
         with fit.stage("evaluate"):
             self._average(start)
-            trained = parameters_of(self.network)
+            parameters = parameters_of(self.network)
             if self.scratch:
-                settle_statistics(self.network, self.inputs, fit.roles.train, recipe.batch)
+                settle_statistics(self.network, self.inputs, fit.roles.train, self.recipe.batch)
             last = outcome.losses[-5:]
             loss = sum(last) / len(last) if last and not self.scratch else self._loss()
-        self.network.eval().requires_grad_(False)
-        facts = {**self._facts(outcome, trained), "loss": loss}
-        if before is not None:
-            facts["under_trained"] = self._is_under_trained(before, loss)
-        flops = self._flops(outcome)
-        return Trained(
-            network=self.network, backbone=self.backbone, inputs=self.inputs, rows=fit.roles.train,
-            settings=self.settings, known=fit.known, recipe=recipe, choice=self.choice, outcome=outcome,
-            loss=loss, facts=facts, flops=flops,
-        )  # fmt: skip
+        facts = {**facts_of(self, outcome, parameters), "loss": loss}
+        if training.seen is not None:
+            facts["under_trained"] = is_under_trained(training.seen, loss, len(fit.known))
+        return training, Finished(outcome=outcome, loss=loss, facts=facts, flops=self._flops(outcome))
 
     def _tenth_from_last(self) -> int:
         """The step before the last tenth; with few of them the one before the last."""
         steps = self.recipe.steps
         return max(1, min(steps - 1, round(0.9 * steps)))
-
-    def _is_under_trained(self, before: float, loss: float) -> bool:
-        """Whether the loss still fell in the last tenth, or the training rows are hardly learned at all."""
-        guessing = float(np.log(max(2, len(self.fit.known))))
-        still = before - loss > _STILL_FALLS * before and loss > _DONE * guessing
-        return still or loss > _LEARNED * guessing
-
-    def _augmentation(self) -> Augmentation | None:
-        wanted = self.settings.augment
-        if self.backbone.modality == "text" or wanted == "none":
-            return None
-        if isinstance(self.fit.view.contents(self.fit.roles.train[:1])[0], str):
-            return None
-        return Augmentation(flip=wanted == "crop-flip" or (wanted == "auto" and self.fit.flip))
-
-    @property
-    def _reads_tokens(self) -> bool:
-        return registry.resolve_head(self.settings.head).input == "tokens"
-
-    def _dim(self) -> int | tuple[int | None, int]:
-        """What the head reads: columns, or tokens and columns, by one sample."""
-        if not self._reads_tokens:
-            return self.backbone.embedding_dim
-        with torch.no_grad():
-            tokens = tokens_of(self.backbone, self.inputs.batch(self.fit.roles.train[:1]))
-        _, number, columns = tokens.values.shape
-        return (number if tokens.mask is None else None), columns
-
-    def _head(self) -> nn.Module:
-        dim, classes = self._dim(), len(self.fit.known)
-        seed_generators(seed_for(self.fit.seed, "head"), self.fit.device)
-        if self.settings.start == "probe":
-            probe = self.fit.probe
-            return head_from_probe(self.settings.head, probe.coef, probe.intercept)
-        head = build_head(self.settings.head, dim, classes)
-        if self.settings.start == "means":
-            start_from_means(head, self.settings.head, self._means())
-        return head
-
-    def _means(self) -> npt.NDArray[np.float64]:
-        """(K, d) class means of the frozen features of the training rows."""
-        view, rows = self.fit.view, self.fit.roles.train
-        X, codes = view.features(rows), view.codes(rows)
-        return np.stack([X[codes == code].mean(axis=0, dtype=np.float64) for code in self.fit.known])
-
-    def _surgical(self) -> int | None:
-        """The block with the largest relative gradient, by one pass over the training rows as they are."""
-        if self.settings.train != "surgical":
-            return None
-        everything = choose_parameters(self.settings.with_settings({"train": "all"}), self.backbone)
-        network, rows = self.network, self.fit.roles.train
-        network.eval()
-        for parameter in network.backbone.parameters():
-            parameter.requires_grad_(parameter.is_floating_point())
-        size = BATCH
-        while True:
-            try:
-                self._add_gradients(rows, size)
-                break
-            except SHORT as error:
-                if not is_short(error):
-                    raise
-                size = halved(min(size, len(rows)), error, self.fit.device, "train on")
-            network.zero_grad(set_to_none=True)
-        ratios = relative_gradients(network, everything.depth, everything.blocks)
-        network.zero_grad(set_to_none=True)
-        return int(np.argmax(ratios))
-
-    def _add_gradients(self, rows: Rows, size: int) -> None:
-        """Of the mean loss over all rows, so many at a time."""
-        for start in range(0, len(rows), size):
-            logits = self.network(self.inputs.batch(rows[start : start + size]))
-            wanted = self.fit.targets[start : start + size]
-            loss = functional.cross_entropy(logits.float(), wanted, reduction="sum") / len(rows)
-            loss.backward()  # type: ignore[no-untyped-call]
-
-    def _train(self) -> tuple[Outcome, float | None]:
-        fit = self.fit
-        folder = None if fit.folder is None else fit.folder / self._name()
-        with step_bar(self.recipe.steps, fit.view.name) as told:
-            training = self.training(folder, told)
-            self.row_flops = self._count()
-            with self.frozen_statistics():
-                outcome = training.run()
-        training.checkpoints.forget()
-        return outcome, training.seen
 
     def training(self, folder: Path | None, told: Callable[[int, float], None]) -> Training:
         """The loop, with checkpoints and metrics in a folder where there is one."""
@@ -280,9 +182,9 @@ class Session:
             order=self._order(),
             seed=self.fit.seed,
             modes=self.modes,
-            checkpoints=Checkpoints(folder, self._identity(), self.settings.checkpoint_seconds),
+            checkpoints=Checkpoints(folder, self.identity, self.settings.checkpoint_seconds),
             metrics=Metrics(folder),
-            precision=self._precision(),
+            precision=self.precision,
             told=told,
             least=2 if self.learns_statistics else 1,
             look=(self._tenth_from_last(), self._loss) if self.scratch else None,
@@ -307,7 +209,7 @@ class Session:
     def _frozen_part(self) -> FrozenPart | None:
         """What lies in front of the first trained block, computed once; None where that does not pay."""
         inside = 0 < self.choice.first < len(self.backbone.blocks)
-        possible = inside and not self.scratch and not self._reads_tokens
+        possible = inside and not self.scratch and not reads_tokens(self.settings)
         if self.settings.prefix == "never" or not possible:
             return None
         view, order = self.fit.view, self._order()
@@ -315,7 +217,7 @@ class Session:
             found, note = FrozenPart.of(
                 self.backbone, self.inputs, self.fit.roles.train, self.choice.first, views=order.views or 0,
                 batch=order.batch, steps=self.recipe.steps, cache=view.cache, max_disk=view.max_disk,
-                half=self.settings.prefix_dtype == "fp16",
+                half=self.settings.prefix_dtype == "fp16", precision=self.precision,
             )  # fmt: skip
         if note:
             self.notes.append(note)
@@ -339,7 +241,8 @@ class Session:
         inputs = self._batch(places, views)  # what is computed once for it is counted by itself
 
         def run() -> None:
-            logits = self.network(inputs)
+            with computing(self.precision, self.fit.device):
+                logits = self.network(inputs)
             functional.cross_entropy(logits.float(), self.fit.targets[: len(places)]).backward()  # type: ignore[no-untyped-call]
 
         found = count_flops(run)
@@ -360,21 +263,24 @@ class Session:
 
     @contextmanager
     def frozen_statistics(self) -> Iterator[None]:
-        """While a network is trained whose batch normalisation stands still, it is part of convolutions."""
+        """While a network is trained whose batch normalisation stands still, it is part of convolutions.
+
+        Blocks in front of the first that is trained keep to their own operations, whether they are computed
+        once or in every step: they give the same either way, and others may share what is kept of them. So
+        does the part whose output the head reads.
+        """
         with ExitStack() as stack:
             if not self.scratch:
                 try:
                     one = self.inputs.batch(self.fit.roles.train[:1])
-                    stack.enter_context(folded(self.network, one, without=self._frozen_names()))
+                    before = [n for block in self.backbone.blocks[: self.choice.first] for n in block]
+                    read = [self.backbone.tokens] if reads_tokens(self.settings) else []
+                    stack.enter_context(folded(self.network, one, without=[*before, *read]))
                 except SHORT as error:
                     if is_short(error):
                         halved(1, error, self.fit.device, "train on")
                     raise
             yield
-
-    def _frozen_names(self) -> list[str]:
-        """What is computed once keeps to its own operations: others may share what is kept of it."""
-        return [] if self.frozen is None else frozen_parts(self.backbone, self.choice)
 
     def _order(self) -> Order:
         """Where something is frozen there are few views of a picture, whether it is computed once or not."""
@@ -389,13 +295,6 @@ class Session:
         fit = self.fit
         return training_loss(self.network, self.inputs, fit.roles.train, fit.targets, batch=batch)
 
-    def _precision(self) -> torch.dtype | None:
-        name = self.settings.precision
-        if name == "auto":
-            able = self.fit.device.startswith("cuda") and torch.cuda.is_bf16_supported()
-            name = "bf16" if able else "float32"
-        return None if name == "float32" else PRECISIONS[name]
-
     def _start(self) -> dict[str, torch.Tensor]:
         return {name: one.detach().clone() for name, one in self.network.named_parameters()}
 
@@ -409,8 +308,9 @@ class Session:
         """A folder for each training of a fit."""
         return f"rate-{self.recipe.rate:g}"
 
-    def _identity(self) -> str:
-        """Of all that determines the training beside what names the folder."""
+    @cached_property
+    def identity(self) -> str:
+        """Of all that determines the training beside what names the folder; taken before the first step."""
         facts = [self.settings.told(), self.fit.seed, self.fit.roles.train.tolist(), self.fit.known.tolist()]
         facts += [self.surgical, self.backbone.fingerprint, torch.get_num_threads(), self.fit.device]
         facts += [self.inputs.augmentation.describe() if self.inputs.augmented else None]
@@ -422,31 +322,3 @@ class Session:
         digest.update(self.fit.view.keys(self.fit.roles.train).tobytes())
         digest.update(self.fit.targets.cpu().numpy().tobytes())
         return digest.hexdigest()
-
-    def _facts(self, outcome: Outcome, trained: int) -> dict[str, Any]:
-        kept = [] if self.frozen is None else self.frozen.notes
-        notes = [*self.notes, *kept, *outcome.notes]
-        if self.recipe.cut:
-            notes.append(f"cut to {self.recipe.steps} steps for want of time")
-        found: dict[str, Any] = {
-            "steps": outcome.steps,
-            "rate": self.recipe.rate,
-            "head_rate": self.recipe.head_rate,
-            "batch": self.recipe.batch,
-            "micro": outcome.micro,
-            "parameters": trained,
-            "device": self.fit.device,
-            "pretrained": not self.scratch,
-            "curve": thinned(outcome.losses),
-            "augmentation": dict(self.inputs.augmentation.describe()) if self.inputs.augmented else None,
-            "stages": self.fit.stages,
-            "notes": notes,
-        }
-        if self.frozen is not None:
-            found["reused"] = self.frozen.reused
-        if self.surgical is not None:
-            found["block_number"] = self.surgical
-            found["block"] = ", ".join(self.backbone.blocks[self.surgical])
-        if self.settings.start == "probe":
-            found["probe"] = {"C": self.fit.probe.C, "temperature": self.fit.probe.temperature}
-        return found

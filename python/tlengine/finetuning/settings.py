@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from tlengine.errors import InputError
@@ -60,6 +61,7 @@ class TrainSettings:
         anchor: ``"l2-sp"`` pulls the weights towards where they started.
         average: ``"wise"`` averages the weights of start and end.
         head: name of a registered head.
+        head_settings: of that head, by name; plain JSON. ``tlengine plugins show NAME`` lists them.
         rate, weight_decay, layer_decay: of AdamW; None takes the table. The rate of a block is
             ``layer_decay`` times that of the block after it.
         head_rate: of the head. None takes ``rate`` for a head from the probe; for a new one so much that
@@ -103,6 +105,7 @@ class TrainSettings:
     anchor: str = "none"
     average: str = "none"
     head: str = "linear"
+    head_settings: Mapping[str, Any] = field(default_factory=dict)
     rate: float | None = None
     head_rate: float | None = None
     weight_decay: float | None = None
@@ -145,6 +148,20 @@ class TrainSettings:
             raise InputError(f"tune is {self.tune!r:.40}", hint="use true or false")
         if not isinstance(self.head, str):
             raise InputError(f"head is {self.head!r:.40}", hint="use the name of a registered head")
+        self._check_head_settings()
+
+    def _check_head_settings(self) -> None:
+        """Plain JSON by name, as it enters the key; the head's own check is for when it is known."""
+        given = self.head_settings
+        try:
+            plain = isinstance(given, Mapping) and json.loads(json.dumps(dict(given), allow_nan=False))
+        except (TypeError, ValueError):
+            plain = None
+        if plain is False or plain != given:
+            raise InputError(
+                f"head_settings is {given!r:.40}", hint='use settings by name, such as {"dropout": 0.2}'
+            )
+        object.__setattr__(self, "head_settings", plain)  # the caller may go on to change theirs
 
     def _check_number(self, name: str, *, whole: bool) -> None:
         value = getattr(self, name)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tlengine.data.folds import inner_folds
+from tlengine.data.plans import INNER_FOLDS
 from tlengine.errors import InputError
 from tlengine.finetuning.presets import PRESETS
 from tlengine.plugins.contracts import Fitted, Job, Kind, Roles, Rows, Scores, View
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FineTuned", "FineTuning"]
 
-VERSION = 1
+VERSION = 2
 """Of the recipe: raised whenever equal settings would train otherwise."""
 TUNED = (1.0, 1 / 3, 3.0)
 TUNING_FOLDS = 3
@@ -66,8 +67,9 @@ class FineTuning:
 
         Raises:
             InputError: it does not tell its blocks, or no layers for adapters; a head that cannot start as it
-                is asked to.
+                is asked to, or a setting of it outside its limits.
             UnknownNameError: an unknown head.
+            UnknownOptionError: a setting that the head does not have.
             BackboneError, PluginError: a head that reads tokens, of a backbone that names none.
             MissingPackageError: adapters without peft.
         """
@@ -75,7 +77,7 @@ class FineTuning:
 
         backbone = view.backbone("cpu")
         refuse_unable(self.train_settings, backbone)
-        _refuse_head(self.train_settings, backbone)
+        _refuse_head(self.train_settings, backbone, view.classes)
         if self.train_settings.train == "adapters":
             from tlengine.finetuning.adapters import require_peft
 
@@ -99,7 +101,11 @@ class FineTuning:
         return other
 
     def fit(self, view: View, roles: Roles, *, seed: int, folder: Path | None = None) -> Fitted:
-        """See the contract; no row is held out: that is for tasks of their own."""
+        """See the contract; no row is held out: that is for tasks of their own.
+
+        Where several trainings make up the fit, those that are done are kept in ``folder`` until all are: a
+        fit that was cut off takes them up.
+        """
         from tlengine.finetuning.fitting import Fit
 
         fit = Fit(view=view, roles=roles, seed=seed, folder=folder)
@@ -109,6 +115,7 @@ class FineTuning:
             trained, tried = self._tuned(fit)
         else:
             trained, tried = fit.train(self.train_settings), []
+        fit.forget()
         return FineTuned(trained, fit, tried)
 
     def fit_many(self, jobs: Sequence[Job]) -> Iterable[Fitted]:
@@ -121,7 +128,7 @@ class FineTuning:
         best: Trained | None = None
         tried = []
         for rate in self._rates:
-            found = fit.train(replace(self.train_settings, rate=rate))
+            found = fit.train(replace(self.train_settings, rate=rate), keep=True)
             tried.append({"rate": rate, "loss": found.loss})
             if found.outcome.finished and (best is None or found.loss < best.loss):
                 best = found
@@ -133,33 +140,53 @@ class FineTuning:
         return best, tried
 
     def _tuned(self, fit: Fit) -> tuple[Trained, list[dict[str, float]]]:
-        """The rate with the least log-loss over folds of the budget."""
-        from tlengine.finetuning.fitting import Fit
+        """The rate with the least log-loss over folds of the budget.
 
+        A fold is fitted as a task of its own would be: its probe, and with it the start of a head, whether
+        pictures are mirrored and the rate of a new head, are those of its own rows. A start that had seen the
+        rows held out would choose the rate by what it remembers. The rate that is chosen is then used with
+        the probe of all labels.
+        """
         view, rows = fit.view, fit.roles.train
-        pairs = inner_folds(view.codes(rows), view.units[rows], TUNING_FOLDS)
-        if not pairs:
+        folds = [fit.fold(number, roles) for number, roles in enumerate(_folds(view, rows))]
+        if not folds:
             raise InputError(
                 "tune needs at least two labels of each class",
                 hint=f"set a rate: --set {self.name}.rate=1e-4",
             )
-        folds = [(rows[held], Roles(train=rows[part], test=rows[held])) for part, held in pairs]
+        codes = np.concatenate([view.codes(fold.roles.test) for fold in folds])
         rate = fit.recipe(self.train_settings).rate
         tried = []
         for factor in TUNED:
             settings = replace(self.train_settings, rate=rate * factor)
-            parts = []
-            for held, roles in folds:
-                one = Fit(view=view, roles=roles, seed=fit.seed)
-                parts.append(FineTuned(one.train(settings), one, []).scores(view, held))
-                fit.add(one.stages, one.flops)
-            codes = np.concatenate([view.codes(held) for held, _ in folds])
-            tried.append({"rate": rate * factor, "loss": _loss(np.concatenate(parts), codes, view.classes)})
+            scores = [
+                FineTuned(fold.train(settings, keep=True), fold, []).scores(view, fold.roles.test)
+                for fold in folds
+            ]
+            tried.append({"rate": rate * factor, "loss": _loss(np.concatenate(scores), codes, view.classes)})
+        for fold in folds:
+            fit.add(fold.stages, fold.flops)
         best = min(tried, key=lambda one: one["loss"])["rate"]
         return fit.train(replace(self.train_settings, rate=best)), tried
 
 
-def _refuse_head(settings: TrainSettings, backbone: Backbone) -> None:
+def _folds(view: View, rows: Rows) -> list[Roles]:
+    """Parts of the rows to fit, the others tested, each with inner folds of its own."""
+    return [
+        Roles(train=part, test=held, inner=tuple(_pairs(view, part, INNER_FOLDS)))
+        for part, held in _pairs(view, rows, TUNING_FOLDS)
+    ]
+
+
+def _pairs(view: View, rows: Rows, folds: int) -> list[tuple[Rows, Rows]]:
+    pairs = inner_folds(view.codes(rows), view.units[rows], folds)
+    return [(rows[fit], rows[held]) for fit, held in pairs]
+
+
+def _refuse_head(settings: TrainSettings, backbone: Backbone, classes: int) -> None:
+    import torch
+
+    from tlengine.finetuning.heads.building import HeadConfig, refuse_settings
     from tlengine.plugins import registry
 
     spec = registry.resolve_head(settings.head)
@@ -172,6 +199,12 @@ def _refuse_head(settings: TrainSettings, backbone: Backbone) -> None:
             f"names no tokens, and head {spec.name!r} reads them",
             hint="give it tokens='name of a submodule', or use a head that reads rows, such as linear",
         )
+    refuse_settings(spec, settings.head_settings)
+    if spec.input == "row":  # how wide tokens are, a forward pass says
+        dim = backbone.embedding_dim
+        config = HeadConfig(name=spec.name, dim=dim, classes=classes, settings=settings.head_settings)
+        with torch.random.fork_rng(devices=[]):
+            config.build()
 
 
 def _plugin(head: str) -> str | None:

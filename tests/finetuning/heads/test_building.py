@@ -77,7 +77,7 @@ def test_names_are_looked_up():
     assert caught.value.context["nearest"][0] == "linear"
     with pytest.raises(UnknownOptionError, match="head 'mlp' has no setting 'hiden'") as unknown:
         build_head("mlp", 8, 3, hiden=3)
-    assert "hidden" in unknown.value.hint
+    assert unknown.value.hint == "did you mean hidden? its settings: hidden, dropout"
 
 
 @pytest.mark.parametrize(

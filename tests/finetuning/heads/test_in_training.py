@@ -1,6 +1,7 @@
 """Any registered head is trained on a backbone: rows or tokens, from a probe or not."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 import tlengine as tl
 from tlengine.errors import InputError, TlengineWarning
 from tlengine.features import Backbone, ImagePreprocess
-from tlengine.finetuning import build_head, head_from_probe, tokens_of
+from tlengine.finetuning import FineTuning, build_head, head_from_probe, tokens_of
 from tlengine.finetuning.network import Network
 
 PREPROCESS = ImagePreprocess(resize=8, crop=8)
@@ -69,13 +70,13 @@ def test_every_head_learns_to_tell_two_kinds_of_pictures(backbone, name):
     assert (network(images).argmax(dim=1) == y).float().mean() > 0.95
 
 
-def compared(tmp_path, backbone, strategy, head, start):
+def compared(tmp_path, backbone, strategy, head, start, **given):
     rng, y = np.random.default_rng(0), np.arange(60) % 2
     for i, code in enumerate(y):
         (tmp_path / f"k{code}").mkdir(exist_ok=True)
         pixels = rng.integers(0, 120, (8, 8, 3)) + 100 * code
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"k{code}" / f"{i}.png")
-    settings = {strategy: {"head": head, "start": start, "steps": 5}}
+    settings = {strategy: {"head": head, "start": start, "steps": 5, **given}}
     return tl.compare(
         tl.load_dataset(tmp_path), backbone, strategies=[strategy], controls=[], budgets=[8], seeds=1,
         settings=settings, cache=None,
@@ -106,3 +107,64 @@ def test_a_head_that_cannot_be_had_is_said(tmp_path, backbone, tokens, head, sta
     left_out = pytest.warns(TlengineWarning, match="is left out")
     with left_out, pytest.raises(InputError, match=message):
         compared(tmp_path, backbone, "finetune", head, start)
+
+
+def test_a_strategy_takes_settings_of_its_head_and_tells_them():
+    from tests.finetuning.networks import Case
+    from tlengine.cli.assigned import assignments
+
+    words = ["head=mlp", 'head_settings={"hidden": 5, "dropout": 0.25}']
+    given = {key: value for _, key, value in assignments(words, "rate=1e-4")}
+    case, strategy = Case.of("cnn"), FineTuning("finetune", steps=1, augment="none", **given)
+    strategy.check(case.view)
+    fitted = strategy.fit(case.view, case.roles, seed=0)
+    head = fitted.trained.network.head
+    assert (head.hidden.out_features, head.dropout.p) == (5, 0.25)
+    assert strategy.settings()["head_settings"] == {"hidden": 5, "dropout": 0.25}
+    assert FineTuning("finetune").settings()["head_settings"] == {}
+
+
+def test_settings_of_a_head_are_the_strategys_own():
+    mine = {"hidden": 5}
+    strategy = FineTuning("finetune", head="mlp", head_settings=mine)
+    mine["hidden"] = 6
+    assert strategy.settings()["head_settings"] == {"hidden": 5}
+
+
+@pytest.mark.parametrize(
+    ("head", "settings", "message", "hint"),
+    [
+        ("mlp", {"hiden": 5}, "'mlp' has no setting 'hiden'", "did you mean hidden"),
+        ("linear", {"hidden": 5}, "'linear' has no setting 'hidden'", "its settings: dropout"),
+        ("attention-pool", {"drop": 0.5}, "has no setting 'drop'", "did you mean dropout"),
+        ("mlp", {"hidden": 0}, "hidden is 0", "1 or more"),
+    ],
+)
+def test_settings_that_a_head_does_not_take_are_said(tmp_path, backbone, head, settings, message, hint):
+    """Before anything is trained."""
+    view = SimpleNamespace(backbone=lambda device: backbone, classes=2)
+    with pytest.raises(InputError, match=message) as raised:
+        FineTuning("finetune", head=head, head_settings=settings).check(view)
+    assert hint in raised.value.hint
+    left_out = pytest.warns(TlengineWarning, match="is left out")
+    with left_out, pytest.raises(InputError, match=message):
+        compared(tmp_path, backbone, "finetune", head, "random", head_settings=settings)
+
+
+def test_tokens_are_the_same_in_training_and_afterwards():
+    """A normalisation that is folded into a convolution would show in what a head reads there."""
+    from tests.finetuning.networks import Case
+    from tlengine.finetuning.fitting import Fit
+    from tlengine.finetuning.session import Session
+    from tlengine.finetuning.settings import TrainSettings
+
+    case = Case.of("cnn", tokens="two.conv", drop=0.0)
+    session = Session(
+        Fit(view=case.view, roles=case.roles, seed=0), TrainSettings(head="attention-pool", augment="none")
+    )
+    network, inputs = session.network.eval(), session.inputs.batch(case.roles.test)
+    expected = network(inputs)
+    with session.frozen_statistics():
+        folded = [name for name, one in network.backbone.named_modules() if "forward" in vars(one)]
+        assert folded == ["norm", "one.norm"]
+        assert torch.allclose(network(inputs), expected, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from tlengine.errors import InputError, PluginError, TlengineError, UnknownOptionError
@@ -15,7 +16,7 @@ from tlengine.plugins.network_records import HeadDim
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["HeadConfig", "build_head", "head_origin"]
+__all__ = ["HeadConfig", "build_head", "head_origin", "refuse_settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class HeadConfig:
     def build_with(self, spec: HeadSpec) -> nn.Module:
         """As :meth:`build`, for a record that no plugin registers."""
         _check_shape(spec, self.dim, self.classes)
-        _check_settings(spec, self.settings)
+        refuse_settings(spec, self.settings)
         return _built(spec, self)
 
 
@@ -107,11 +108,16 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _check_settings(spec: HeadSpec, settings: Mapping[str, Any]) -> None:
+def refuse_settings(spec: HeadSpec, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that a head does not have, or that could not be saved with it.
+
+    Raises:
+        UnknownOptionError: a setting of no such name; the hint has the nearest one.
+        InputError: a value that JSON cannot hold.
+    """
     if unknown := [name for name in settings if name not in spec.settings]:
         raise UnknownOptionError(
-            f"head {spec.name!r} has no setting {unknown[0]!r}",
-            hint=f"its settings: {', '.join(spec.settings) or 'none'}",
+            f"head {spec.name!r} has no setting {unknown[0]!r}", hint=_nearest(unknown[0], spec)
         )
     try:
         json.dumps(dict(settings), allow_nan=False)
@@ -120,6 +126,13 @@ def _check_settings(spec: HeadSpec, settings: Mapping[str, Any]) -> None:
             f"head {spec.name!r}: settings that JSON cannot hold: {error}",
             hint="use numbers, text, lists, True, False and None",
         ) from None
+
+
+def _nearest(name: str, spec: HeadSpec) -> str:
+    """The setting that is spelled most like ``name``, and all that there are."""
+    near = get_close_matches(name, spec.settings, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}its settings: {', '.join(spec.settings) or 'none'}"
 
 
 def _built(spec: HeadSpec, config: HeadConfig) -> nn.Module:
