@@ -1,7 +1,9 @@
 """The part ``costs`` of a run document: what strategies take, the run in all, what reuse saved, the fronts.
 
-A cost of a strategy is that of one model: the mean over its fits, and beside it the embedding of its labelled
-rows. What was taken up from an earlier run counts as what it cost then.
+A cost of a strategy is that of one model where nothing is there yet: the mean over its fits, and beside it
+what they found ready. That is the embedding of its labelled rows, for every strategy whose fits read features
+(probes do, and networks whose head starts from them), and frozen blocks of a network that were in the cache.
+What was taken up from an earlier run counts as what it cost then.
 """
 
 from __future__ import annotations
@@ -30,13 +32,38 @@ METRIC = "balanced_accuracy"
 AXES = ("labels", "seconds", "joules")
 
 
+NOTHING = Energy(joules=0.0, source="counter")
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Row:
-    """What the embedding of a row takes; None where it is not known."""
+class _Forward:
+    """What it takes to run a backbone, or the frozen blocks of one; None where it is not known."""
 
     seconds: float | None = None
     flops: float | None = None
     energy: Energy | None = None
+
+    @classmethod
+    def by_model(cls, seconds: float, flops: float | None, meter: Meter) -> _Forward:
+        """With the energy of all cores meanwhile."""
+        joules = seconds * meter.watts_per_core * num_threads()
+        return cls(seconds=seconds, flops=flops, energy=Energy(joules=joules, source=meter.model))
+
+    def times(self, rows: float) -> _Forward:
+        """For so many of what it is for."""
+        energy = self.energy
+        if energy is not None and energy.joules is not None:
+            energy = Energy(joules=rows * energy.joules, source=energy.source)
+        return _Forward(seconds=_product(self.seconds, rows), flops=_product(self.flops, rows), energy=energy)
+
+    def plus(self, other: _Forward) -> _Forward:
+        """Both, as far as they are known."""
+        energies = [energy for energy in (self.energy, other.energy) if energy is not None]
+        return _Forward(
+            seconds=_sum(self.seconds, other.seconds),
+            flops=_sum(self.flops, other.flops),
+            energy=summed(energies) if energies else None,
+        )
 
 
 def costs_of(
@@ -59,12 +86,14 @@ def costs_of(
         co2_intensity: grams a kilowatt-hour, or None.
     """
     rows = {name: _row(view, ledger) for name, view in setup.views.items()}
-    found = [_Cost(cell, rows[cell.view]) for cell in cells]
+    found = [_Cost(cell, rows[cell.view], ledger.meter) for cell in cells]
     total = ledger.total()
     return {
         "stages": ledger.entries(),
         "extraction": [
-            {"backbone": v.name, **v.cost, **_extracted(v)} for v in setup.views.values() if v.cost
+            {"backbone": v.name, **v.cost, **_extracted(v), "read_by": _readers(v, found)}
+            for v in setup.views.values()
+            if v.cost
         ],
         "total_seconds": round(total.seconds, 3),
         "totals": {
@@ -94,45 +123,53 @@ def _extracted(view: RunView) -> dict[str, Any]:
     return {name: None if each is None else each * rows for name, rows in known.items()}
 
 
-def _row(view: RunView, ledger: Ledger) -> _Row:
+def _readers(view: RunView, costs: Sequence[_Cost]) -> list[str]:
+    """The strategies whose fits read the features of a view."""
+    return list(dict.fromkeys(c.cell.strategy for c in costs if c.features and c.cell.view == view.name))
+
+
+def _row(view: RunView, ledger: Ledger) -> _Forward:
     """As it was measured in this run, or by the one that embedded what was found in the cache."""
     cost = view.cost
     spent = ledger.of("extract", view.name)
     if not cost:
-        return _Row()
+        return _Forward()
     flops = cost.get("flops_per_row")
     if cost["embedded"] and spent is not None:
         n = cost["embedded"]
         joules = None if spent.energy.joules is None else spent.energy.joules / n
-        return _Row(
+        return _Forward(
             seconds=cost["seconds"] / n, flops=flops, energy=Energy(joules=joules, source=spent.energy.source)
         )
     if cost["cached"] and cost["seconds_saved"]:
-        seconds = cost["seconds_saved"] / cost["cached"]
-        watts = ledger.meter.watts_per_core * num_threads()
-        return _Row(
-            seconds=seconds, flops=flops, energy=Energy(joules=seconds * watts, source=ledger.meter.model)
-        )
-    return _Row(flops=flops)
+        return _Forward.by_model(cost["seconds_saved"] / cost["cached"], flops, ledger.meter)
+    return _Forward(flops=flops)
 
 
 class _Cost:
     """What one model of a cell takes."""
 
-    def __init__(self, cell: Cell, row: _Row) -> None:
+    def __init__(self, cell: Cell, row: _Forward, meter: Meter) -> None:
         self.cell = cell
         self.records = list({record.key: record for record in cell.records.values()}.values())
-        self.features = cell.setup.strategies[cell.strategy].strategy.reads == "features"
-        self.row = row if self.features else _Row(seconds=0.0, flops=0.0)
+        self.features = any(map(self._reads, self.records))
+        embedding = row.times(cell.labels) if self.features else _Forward()
+        self.ready = [embedding.plus(blocks) for blocks in _reused(self.records, meter)]
         self.energy = _mean_energy([record.energy for record in self.records])
+        known = [one.energy for one in self.ready if one.energy is not None]
+        self.ready_energy = _mean_energy(known) if known else None
+
+    def _reads(self, record: Record) -> bool:
+        if record.features is None:
+            return self.cell.setup.strategies[self.cell.strategy].strategy.reads == "features"
+        return record.features
 
     def as_dict(self) -> dict[str, Any]:
         """The entry of the document."""
-        records, labels = self.records, self.cell.labels
-        embedding = None if not self.features or self.row.energy is None else self._embedding()
+        records, energy = self.records, self.ready_energy
         return {
             **self.cell.name,
-            "labels": labels,
+            "labels": self.cell.labels,
             "fits": len(records),
             "taken_up": sum(record.taken_up for record in records),
             "seconds": _mean([record.seconds for record in records]),
@@ -142,33 +179,48 @@ class _Cost:
             "peak_bytes": max(record.peak_bytes for record in records),
             "joules": shown_joules(self.energy),
             "source": self.energy.source,
-            "embedding_seconds": self._of_rows(self.row.seconds) if self.features else None,
-            "embedding_flops": self._of_rows(self.row.flops) if self.features else None,
-            "embedding_joules": None if embedding is None else shown_joules(embedding),
-            "embedding_source": None if embedding is None else embedding.source,
+            "features": self.features,
+            "embedding_seconds": _mean([one.seconds for one in self.ready]),
+            "embedding_flops": _mean([one.flops for one in self.ready]),
+            "embedding_joules": None if energy is None else shown_joules(energy),
+            "embedding_source": None if energy is None else energy.source,
             "stages": _stages(records),
         }
-
-    def _of_rows(self, each: float | None) -> float | None:
-        return None if each is None else each * self.cell.labels
-
-    def _embedding(self) -> Energy:
-        energy = self.row.energy or Energy(joules=0.0, source="counter")
-        return Energy(joules=self._of_rows(energy.joules), source=energy.source)
 
     def at(self, axis: str) -> tuple[float, float, float, str] | None:
         """A cost with its interval and source; None where it is not known."""
         if axis == "labels":
             return self.cell.labels, self.cell.labels, self.cell.labels, "counter"
+        both = list(zip(self.records, self.ready, strict=True))
         if axis == "seconds":
-            known = [record.seconds + (self._of_rows(self.row.seconds) or 0.0) for record in self.records]
-            return *_spread(known, CLOCK_ERROR), "counter"
-        energy = summed([self.energy, self._embedding()])
+            return *_spread([r.seconds + (one.seconds or 0.0) for r, one in both], CLOCK_ERROR), "counter"
+        energy = summed([self.energy, self.ready_energy or NOTHING])
         if energy.joules is None:
             return None
-        own = self._embedding().joules or 0.0
-        known = [own + (record.energy.joules or 0.0) for record in self.records if record.energy is not None]
+        known = [_joules(r.energy) + _joules(one.energy) for r, one in both]
         return *_spread(known, ERRORS[energy.source]), energy.source
+
+
+def _reused(records: Sequence[Record], meter: Meter) -> list[_Forward]:
+    """What frozen blocks took once whose output each fit found in the cache."""
+    told = [_numbers(record.facts.get("reused")) for record in records]
+    if not any(found.get("seconds") for found in told):
+        return [_Forward()] * len(told)
+    return [_Forward.by_model(found.get("seconds", 0.0), found.get("flops", 0.0), meter) for found in told]
+
+
+def _joules(energy: Energy | None) -> float:
+    return 0.0 if energy is None else energy.joules or 0.0
+
+
+def _product(each: float | None, rows: float) -> float | None:
+    return None if each is None else each * rows
+
+
+def _sum(*values: float | None) -> float | None:
+    """Of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _spread(known: Sequence[float], error: float) -> tuple[float, float, float]:
