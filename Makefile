@@ -110,8 +110,9 @@ bench-check: dev ## Assert the ratios to the peers (RECORD=1 writes them down)
 	$(BIN)/python -m benches.check $(if $(RECORD),--record)
 
 NULLS ?= 4000
-validate: dev ## Simulate size, power and coverage of the statistics (NULLS a cell) and write docs/validation.md
+validate: dev ## Simulate the statistics (NULLS a cell) and compare strategies at full size: docs/validation.md, docs/real-cases.md
 	$(BIN)/python -m scripts.validate --nulls $(NULLS)
+	$(BIN)/python scripts/real_cases.py full-textures
 
 SECONDS ?= 600
 soak: dev ## Storm the embedding cache for SECONDS (default 600), then fork 10,000 times while the core works

@@ -18,7 +18,7 @@ import pytest
 from benches import features
 from benches import peers_probes as peers
 from benches.bench_neighbors import describe
-from benches.ratios import SHIPPED, TUNED, Ratio, in_folder, peer, take_turns, timed
+from benches.ratios import SHIPPED, TUNED, Ratio, grown, in_folder, peer, take_turns, timed
 from benches.roofline import limits
 from tlengine.probes import LinearProbe, ProbePath, probe_grid, probe_path, ridge_path
 
@@ -269,19 +269,6 @@ def test_ridge(benchmark: Any) -> None:
     benchmark.group = "ridge"
     benchmark.pedantic(lambda: ridge_path(X, np.eye(10)[y], ALPHAS), rounds=3, warmup_rounds=1)
     describe(benchmark)
-
-
-def grown(work: Callable[[], Any]) -> int:
-    """Bytes by which the peak of this process rises above what it holds while ``work`` runs."""
-
-    def status(field: str) -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
-
-    Path("/proc/self/clear_refs").write_text("5")  # The peak starts anew.
-    before = status("VmRSS")
-    work()
-    return status("VmHWM") - before
 
 
 def test_memory_has_no_n_by_k_array() -> None:

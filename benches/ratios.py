@@ -30,6 +30,7 @@ class Ratio:
 
     ``partial``: the peer was stopped when it had done a part of the work, so the ratio is at least this.
     ``least``: seconds that this machine needs for the work at its peak rates; None where none was counted.
+    ``unit``: of ``ours`` and ``theirs``.
     """
 
     work: str
@@ -40,10 +41,11 @@ class Ratio:
     target: float
     partial: bool = False
     least: float | None = None
+    unit: str = "s"
 
     @property
     def value(self) -> float:
-        """Their seconds over ours."""
+        """Theirs over ours: how many times less we need."""
         return self.theirs / self.ours
 
     @property
@@ -54,9 +56,10 @@ class Ratio:
     def __str__(self) -> str:
         mark = "ok  " if self.value >= self.floor else "FAIL"
         roofline = "" if self.roofline is None else f"  {self.roofline:4.0%} of the roofline"
+        measured = f"({self.ours:.4f} {self.unit} / {self.theirs:.4f} {self.unit})"
         return (
             f"{mark} {self.work:<44} {self.peer:<26} {'>' if self.partial else ' '}{self.value:7.2f}x  "
-            f"floor {self.floor:g}x  target {self.target:g}x  ({self.ours:.4f} s / {self.theirs:.4f} s)"
+            f"floor {self.floor:g}x  target {self.target:g}x  {measured}"
             f"{roofline}"
         )
 
@@ -81,6 +84,19 @@ def timed(work: Callable[[], Any]) -> Contender:
         return time.perf_counter() - start
 
     return run
+
+
+def grown(work: Callable[[], Any]) -> int:
+    """Bytes by which the peak of this process rises above what it holds while ``work`` runs."""
+
+    def status(field: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
+
+    Path("/proc/self/clear_refs").write_text("5")  # The peak starts anew.
+    before = status("VmRSS")
+    work()
+    return status("VmHWM") - before
 
 
 def take_turns(

@@ -96,12 +96,14 @@ def _table(found: Iterable[Ratio]) -> list[str]:
         mark = "" if ratio.value >= ratio.floor else " (below its floor)"
         lines.append(
             f"| {ratio.work} | {ratio.peer} | {at_least}**{ratio.value:.3g}x**{mark} | {ratio.floor:g}x | "
-            f"{ratio.target:g}x | {_seconds(ratio)} | {roofline} |"
+            f"{ratio.target:g}x | {_amount(ratio)} | {roofline} |"
         )
     return lines
 
 
-def _seconds(ratio: Ratio) -> str:
+def _amount(ratio: Ratio) -> str:
+    if ratio.unit == "GiB":
+        return f"{1024 * ratio.ours:.0f} MiB"
     if "bytes" in ratio.work:
         return f"{ratio.ours / 1e6:.0f} MB"
     return f"{ratio.ours:.2f} s" if ratio.ours >= 1 else f"{ratio.ours * 1e3:.3g} ms"

@@ -37,6 +37,7 @@ def textures() -> dict[str, Any]:
         "strategies": ["probe", "knn", "lp-ft", "last-block", "finetune"],
         "controls": ALL,
         "budgets": [20],
+        "all_seeds": True,
     }
 
 
@@ -48,6 +49,16 @@ def texts() -> dict[str, Any]:
         "strategies": ["probe", "knn", "lp-ft", "last-block", "finetune"],
         "controls": ALL,
         "budgets": [20],
+        "all_seeds": True,
+    }
+
+
+def full_textures() -> dict[str, Any]:
+    """The same pictures as the network was trained to see them, with lora and few labels too."""
+    return textures() | {
+        "backbones": "efficientnet-lite0",
+        "strategies": ["probe", "knn", "lp-ft", "last-block", "finetune", "lora"],
+        "budgets": [5, 20],
     }
 
 
@@ -71,6 +82,11 @@ def few_texts() -> dict[str, Any]:
         "controls": ["raw", "stats"],
         "budgets": [5],
     }
+
+
+def easy_texts() -> dict[str, Any]:
+    """Five labels a class, and whole articles on two topics that lie far apart: fine-tuning must not win."""
+    return few_texts() | {"dataset": _reuters(words=60, classes=2, each=150)}
 
 
 def digits() -> dict[str, Any]:
@@ -108,7 +124,7 @@ def colours() -> dict[str, Any]:
 
 CASES: Mapping[str, Callable[[], dict[str, Any]]] = {
     one.__name__.replace("_", "-"): one
-    for one in (textures, texts, many_textures, few_texts, digits, colours)
+    for one in (textures, texts, full_textures, many_textures, few_texts, easy_texts, digits, colours)
 }
 
 
@@ -157,17 +173,17 @@ def _textures(each: int | None) -> Any:
     return tl.load_dataset(_table(["image", "label"], zip(map(str, paths), labels, strict=True)))
 
 
-def _reuters() -> Any:
+def _reuters(words: int = WORDS, classes: int = TEXT_CLASSES, each: int = TEXTS) -> Any:
     path = ROOT.parent / "shared" / "data" / "reuters-r8-train.csv.gz"
     if not path.is_file():
         raise SystemExit(f"error: {path} is not here\nhint: the texts need the Reuters files")
     texts: dict[str, dict[str, None]] = {}
     with gzip.open(path, "rt", newline="", encoding="utf-8") as source:
         for row in csv.DictReader(source):
-            texts.setdefault(row["label"], {})[" ".join(row["text"].split()[:WORDS])] = None
-    largest = sorted(texts, key=lambda label: -len(texts[label]))[:TEXT_CLASSES]
+            texts.setdefault(row["label"], {})[" ".join(row["text"].split()[:words])] = None
+    largest = sorted(texts, key=lambda label: -len(texts[label]))[:classes]
     return tl.load_dataset(
-        _table(["text", "label"], [(text, label) for label in largest for text in list(texts[label])[:TEXTS]])
+        _table(["text", "label"], [(text, label) for label in largest for text in list(texts[label])[:each]])
     )
 
 

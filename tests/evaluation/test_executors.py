@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -328,11 +329,12 @@ def test_no_process_outlives_the_run(tmp_path: Path, sign: signal.Signals) -> No
         assert said.rstrip().endswith("KeyboardInterrupt")
 
 
-def chosen(networks: int) -> Here | Processes:
+def chosen(networks: int, backbone: Any = None) -> Here | Processes:
     """What is chosen for so many fits of a network, and as many of a probe."""
     setup = contents_setup(net=Trained(inner_tasks=0), probe=CentroidStrategy())
+    setup = replace(setup, views={"net": replace(setup.views["net"], loaded=backbone)})
     tasks = [
-        Task(view="net", strategy=name, budget=5, seed=seed, fold=0)
+        Task(view="net", strategy=name, budget=5, seed=seed % 2, fold=0)
         for seed in range(networks)
         for name in ("net", "probe")
     ]
@@ -362,12 +364,21 @@ def test_processes_are_no_more_than_memory_and_device_allow(monkeypatch: pytest.
         assert isinstance(chosen(200), Here)
 
 
+def test_large_weights_are_for_fewer_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny()
+    weights = sum(parameter.nbytes for parameter in backbone.module.parameters())
+    monkeypatch.setattr(executors, "WEIGHTS", (3 << 30) // weights)  # as much again as a process has
+    monkeypatch.setattr(executors, "total_memory", lambda: 13 << 30)
+    with thread_limit(4):
+        assert (chosen(200).at_once, chosen(200, backbone).at_once) == (4, 2)
+
+
 def test_what_cannot_be_sent_is_trained_here_unless_processes_are_asked_for() -> None:
     class Local(Trained):
         """Known to this test alone."""
 
     setup = contents_setup(net=Local(inner_tasks=0))
-    tasks = [Task(view="net", strategy="net", budget=5, seed=seed, fold=0) for seed in range(200)]
+    tasks = [Task(view="net", strategy="net", budget=5, seed=seed % 2, fold=0) for seed in range(200)]
     asked = Processes(2)
     with thread_limit(4):
         assert isinstance(choose_executor(None, setup, tasks), Here)

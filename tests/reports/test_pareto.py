@@ -74,3 +74,12 @@ def test_numbers_of_dots_that_lie_on_each_other_go_to_different_sides(document):
     numbered = sorted((p for p in points if p["number"]), key=lambda p: p["number"])
     assert [p["crowded"] for p in numbered] == [False, True, False]
     assert not any(p["crowded"] for p in drawings(document)["Labels"]["points"])
+
+
+def test_what_all_cost_alike_is_the_tick(document):
+    points = [p for p in document["costs"]["fronts"] if p["axis"] == "labels"]
+    for point in points:
+        point.update(cost=60, cost_low=60, cost_high=60)
+    drawing = drawings(document)["Labels"]
+    assert [tick["text"] for tick in drawing["ticks"]] == ["60"]
+    assert drawing["ticks"][0]["x"] == drawing["points"][0]["x"]

@@ -113,7 +113,7 @@ def compare(
         executor: where tasks are run: ``"here"`` (this process), ``"processes"`` (fresh ones, as many as
             there are threads), or an executor. None for here, but for 16 fits of networks and more on the
             CPU: these are trained side by side, a process for each 8 of them up to the number of threads and
-            one for each 3 GB of memory, each with its share of the threads.
+            as memory allows (3 GB and twelve times the weights), each with its share of the threads.
         image_size: side of the pictures in pixels, for every backbone that takes another one than its own;
             the controls ``raw stats rcf`` keep theirs, ``random`` and ``scratch`` have their backbone's.
         out: a folder for the journal: each fit is kept as it comes, and the same call takes up from there.

@@ -9,6 +9,7 @@ from tlengine.errors import InputError
 from tlengine.evaluation.processes import Processes, unsendable_part
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.worker import Worker, batches, run_tasks
+from tlengine.plugins.containment import contained
 from tlengine.plugins.contracts import Executor, Record, Task
 from tlengine.settings import num_threads, total_memory
 
@@ -16,8 +17,10 @@ __all__ = ["EXECUTORS", "Here", "Processes", "choose_executor", "resolve_executo
 
 FITS = 8
 """Fits of networks for each process that is started unasked: fewer are done before that pays."""
-MEMORY = 3 << 30
-"""Bytes that the machine has for each of them: torch alone takes half a GB, and a small network one more."""
+MEMORY, WEIGHTS = 3 << 30, 12
+"""Bytes that the machine has for each of them, and for each byte of the network's weights: a step holds
+gradients, two moments and activations beside them. By count, ViT-L/16 with 16
+rows needs nine times its weights."""
 
 
 class Here:
@@ -58,9 +61,26 @@ def choose_executor(asked: Executor | None, setup: Setup, tasks: Sequence[Task])
 
 
 def _workers(setup: Setup, tasks: Sequence[Task]) -> int:
-    fits = sum(setup.strategies[task.strategy].strategy.reads == "contents" for task in tasks)
-    most = min(num_threads(), fits // FITS, total_memory() // MEMORY)
-    return most if most > 1 and setup.device_kind == "cpu" else 1
+    fits = [task for task in tasks if setup.strategies[task.strategy].strategy.reads == "contents"]
+    most = min(num_threads(), len(fits) // FITS, total_memory() // MEMORY)
+    if most < 2 or setup.device_kind != "cpu":
+        return 1
+    return min(most, total_memory() // (MEMORY + WEIGHTS * _weights(setup, fits)))
+
+
+def _weights(setup: Setup, tasks: Sequence[Task]) -> int:
+    """Bytes of the parameters of the largest network; one that cannot be had is left to its fits."""
+    worker, found = Worker(setup), 0
+    for task in {task.view: task for task in tasks}.values():
+        try:
+            with contained():
+                module = worker.job(task).view.backbone("cpu").module
+                found = max(found, sum(parameter.nbytes for parameter in module.parameters()))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a plugin may even exit
+            continue
+    return found
 
 
 def resolve_executor(executor: str | Executor) -> Executor:

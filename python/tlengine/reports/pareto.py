@@ -105,7 +105,10 @@ def _steps(best: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _log_axis(costs: Sequence[float]) -> tuple[Any, list[dict[str, Any]]]:
-    """A place for each cost, and ticks at round numbers; what is 0 stands where the least other one does."""
+    """A place for each cost, and ticks at round numbers; what is 0 stands where the least other one does.
+
+    Where all cost the same, that is the tick.
+    """
     known = [cost for cost in costs if cost > 0] or [1.0]
     low, high = math.log10(min(known)), math.log10(max(known))
     room = max(0.1 * (high - low), 0.1)
@@ -119,6 +122,8 @@ def _log_axis(costs: Sequence[float]) -> tuple[Any, list[dict[str, Any]]]:
     steps = [1.0] if many else [1.0, 2.0, 5.0]
     powers = range(math.floor(low), math.ceil(high) + 1, max(1, round((high - low) / 5)) if many else 1)
     values = [step * 10.0**power for power in powers for step in steps]
+    if len(set(known)) == 1:
+        values = known[:1]
     shown = [value for value in values if low <= math.log10(value) <= high]
     return place, [{"x": place(value), "text": f"{value:,.10g}"} for value in shown]
 
