@@ -63,13 +63,25 @@ def full_textures() -> dict[str, Any]:
 
 
 def many_textures() -> dict[str, Any]:
-    """All 2,000 textures with 100 labels a class: here fine-tuning must win."""
+    """All 2,000 textures with 100 labels a class, at 224 pixels: smaller ones blur the defects."""
     return {
         "dataset": _textures(None),
-        "backbones": tl.load_backbone("efficientnet-lite0", image_size=128),
+        "backbones": "efficientnet-lite0",
         "strategies": ["probe", "finetune"],
         "controls": ["raw", "stats"],
         "budgets": [100],
+    }
+
+
+def word_order() -> dict[str, Any]:
+    """Headlines as they were written, and others with their words shuffled: here fine-tuning must win."""
+    return {
+        "dataset": _shuffled(),
+        "backbones": "minilm",
+        "strategies": ["probe", "finetune"],
+        "controls": ["raw", "stats"],
+        "budgets": [100],
+        "all_seeds": True,
     }
 
 
@@ -87,6 +99,16 @@ def few_texts() -> dict[str, Any]:
 def easy_texts() -> dict[str, Any]:
     """Five labels a class, and whole articles on two topics that lie far apart: fine-tuning must not win."""
     return few_texts() | {"dataset": _reuters(words=60, classes=2, each=150)}
+
+
+def easy_textures() -> dict[str, Any]:
+    """Five labels a class of two textures that frozen features tell apart: fine-tuning must not win."""
+    return textures() | {
+        "dataset": _textures(100, leave_out="local"),
+        "strategies": ["probe", "finetune"],
+        "controls": ["raw", "stats"],
+        "budgets": [5],
+    }
 
 
 def digits() -> dict[str, Any]:
@@ -124,7 +146,18 @@ def colours() -> dict[str, Any]:
 
 CASES: Mapping[str, Callable[[], dict[str, Any]]] = {
     one.__name__.replace("_", "-"): one
-    for one in (textures, texts, full_textures, many_textures, few_texts, easy_texts, digits, colours)
+    for one in (
+        textures,
+        texts,
+        full_textures,
+        word_order,
+        many_textures,
+        few_texts,
+        easy_texts,
+        easy_textures,
+        digits,
+        colours,
+    )
 }
 
 
@@ -146,7 +179,9 @@ def main(names: list[str]) -> int:
 def _write(name: str, run: Any) -> None:
     """Replace what stands between the marks of a case."""
     start, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    body = f"```text\n{run.table()}\n```\n\n{run.verdict.answer}"
+    body = "\n\n".join(
+        [f"```text\n{run.table()}\n```", run.verdict.answer, *(one["text"] for one in run.document["advice"])]
+    )
     if not run.document["journal"]["taken_up"]:
         body += f"\n\n{run.document['costs']['total_seconds']:.0f} s."
     text, found = re.subn(
@@ -160,27 +195,45 @@ def _write(name: str, run: Any) -> None:
     PAGE.write_text(text, encoding="utf-8")
 
 
-def _textures(each: int | None) -> Any:
-    """The pictures of the demo, or so many of each class."""
+def _textures(each: int | None, leave_out: str = "") -> Any:
+    """The pictures of the demo, or so many of each class, one of them left out."""
     import conformal_clip_data
 
     root = Path(conformal_clip_data.textile_simulated_root())
     paths, labels = [], []
-    for folder in sorted(one for one in root.iterdir() if one.is_dir()):
+    for folder in sorted(one for one in root.iterdir() if one.is_dir() and one.name != leave_out):
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".jpg"))
         paths += files[:each]
         labels += [folder.name] * len(files[:each])
     return tl.load_dataset(_table(["image", "label"], zip(map(str, paths), labels, strict=True)))
 
 
-def _reuters(words: int = WORDS, classes: int = TEXT_CLASSES, each: int = TEXTS) -> Any:
+def _shuffled(words: int = 12, different: int = 10, texts: int = 800) -> Any:
+    """First words of different articles; every other text is shuffled."""
+    rng = np.random.default_rng(0)
+    found = dict.fromkeys(" ".join(row["text"].split()[:words]) for row in _articles())
+    heads = [head.split() for head in found if len(set(head.split())) >= different]
+    chosen = [heads[place] for place in rng.permutation(len(heads))[:texts]]
+    rows = [
+        (" ".join(rng.permutation(head)), "shuffled") if i % 2 else (" ".join(head), "as written")
+        for i, head in enumerate(chosen)
+    ]
+    return tl.load_dataset(_table(["text", "label"], rows))
+
+
+def _articles() -> list[dict[str, str]]:
+    """Reuters R8 with text and label, its training part."""
     path = ROOT.parent / "shared" / "data" / "reuters-r8-train.csv.gz"
     if not path.is_file():
         raise SystemExit(f"error: {path} is not here\nhint: the texts need the Reuters files")
-    texts: dict[str, dict[str, None]] = {}
     with gzip.open(path, "rt", newline="", encoding="utf-8") as source:
-        for row in csv.DictReader(source):
-            texts.setdefault(row["label"], {})[" ".join(row["text"].split()[:words])] = None
+        return list(csv.DictReader(source))
+
+
+def _reuters(words: int = WORDS, classes: int = TEXT_CLASSES, each: int = TEXTS) -> Any:
+    texts: dict[str, dict[str, None]] = {}
+    for row in _articles():
+        texts.setdefault(row["label"], {})[" ".join(row["text"].split()[:words])] = None
     largest = sorted(texts, key=lambda label: -len(texts[label]))[:classes]
     return tl.load_dataset(
         _table(["text", "label"], [(text, label) for label in largest for text in list(texts[label])[:each]])

@@ -1,5 +1,6 @@
 """The promises of every backbone, and equality with the reference implementation."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -71,3 +72,9 @@ def test_a_missing_package_shows_the_install_line(package: str, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingPackageError, match=r"pip install \./plugins/tlengine-efficientnet-lite"):
         tl.load_backbone("efficientnet-lite0")
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    """Fits of networks run side by side in processes, to which a loaded backbone is sent."""
+    backbone = tl.load_backbone("efficientnet-lite0", image_size=64)
+    assert pickle.loads(pickle.dumps(backbone)).fingerprint == backbone.fingerprint  # noqa: S301

@@ -63,21 +63,7 @@ def load(device: str) -> nn.Module:
         from transformers import BertConfig, BertModel
     except ImportError:
         raise _missing("transformers") from None
-    import torch
-    from torch import nn
-
-    class SentenceEncoder(nn.Module):
-        """(n, tokens) ids and mask to (n, 384), each row of length 1."""
-
-        def __init__(self, encoder: BertModel) -> None:
-            super().__init__()
-            self.encoder = encoder
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            tokens = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
-            mean = (tokens * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
-            return nn.functional.normalize(mean, dim=1)
+    from tlengine_minilm.network import SentenceEncoder
 
     folder = _model_dir()
     encoder = BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False)

