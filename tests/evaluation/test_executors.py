@@ -206,7 +206,7 @@ def test_what_cannot_be_opened_is_told_once() -> None:
 
 
 def test_a_process_that_never_begins_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlengine.evaluation.processes._serve", os._exit)
+    monkeypatch.setattr("tlengine.evaluation.crew._serve", os._exit)
     setup = setup_of(X, CODES, {"a": CentroidStrategy()})
     with pytest.raises(ResourceError, match="before it could begin"):
         list(Processes(2).run(setup, tasks_for(setup, [5])))
@@ -394,7 +394,7 @@ def test_executors_by_name() -> None:
             resolve_executor(thing)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no executor is named 'cloud'") as caught:
         resolve_executor("cloud")
-    assert caught.value.hint == "there are here, processes"
+    assert caught.value.hint == "there are here, processes, torchrun"
 
 
 def test_no_task_starts_no_process() -> None:
@@ -404,11 +404,11 @@ def test_no_task_starts_no_process() -> None:
 def test_features_travel_in_files_and_not_with_the_setup(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import tlengine.evaluation.processes as module
+    import tlengine.evaluation.shipping as module
 
     wide = np.concatenate([X] * 200, axis=1)
     setup = setup_of(wide, CODES, {"a": CentroidStrategy()}, controls={"raw": wide})
-    shipped = module._ship(setup, {"net"}, tmp_path)
+    shipped = module.ship(setup, {"net"}, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.npy", "setup.pickle"], "what is read"
     assert shipped.stat().st_size < wide.nbytes / 10
     read = pickle.loads(shipped.read_bytes())  # noqa: S301 - our own bytes

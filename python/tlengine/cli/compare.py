@@ -100,8 +100,8 @@ def _settings(context: click.Context, parameter: click.Parameter, given: Sequenc
 @click.option(
     "--executor",
     metavar="NAME",
-    help="Where fits are run: 'here' or 'processes'. [default: here; many fits of networks on the CPU side "
-    "by side in processes]",
+    help="Where fits are run: 'here', 'processes', or 'torchrun' (by the ranks of a launch, which share "
+    "--out). [default: here; many fits of networks on the CPU side by side in processes]",
 )
 @image_size_option
 @click.option(
@@ -155,6 +155,10 @@ def command(
     tlengine compare photos/ --out out
     tlengine compare reviews.csv --label stars --backbone minilm --strategies knn,probe --budgets 5,20,all
     """
+    from tlengine.evaluation.ranks import told_by_rank_0
+
+    if told_by_rank_0(settings["executor"], out) is not None:
+        return
     settings |= {name: _words(settings[name]) for name in LISTS}
     settings["settings"] = settings.pop("assigned")
     if tune:

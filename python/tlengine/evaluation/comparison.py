@@ -16,13 +16,7 @@ from tlengine.data.budgets import DEFAULT_BUDGETS, fitting_budgets, parse_budget
 from tlengine.data.plans import Plan
 from tlengine.data.resamples import make_resamples
 from tlengine.errors import EmptyInputError, InputError, TimeLimitError, TlengineWarning
-from tlengine.evaluation.arguments import (
-    EXTRACTION,
-    check_out,
-    minutes_of,
-    names_of_metrics,
-    seeds_of,
-)
+from tlengine.evaluation.arguments import EXTRACTION, check_out, minutes_of, names_of_metrics, seeds_of
 from tlengine.evaluation.assembly import Parts, assemble
 from tlengine.evaluation.checks import check_strategies
 from tlengine.evaluation.energy import Meter
@@ -34,6 +28,7 @@ from tlengine.evaluation.inner import with_held_out
 from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.participants import array_controls, listed, participants
+from tlengine.evaluation.ranks import meeting, told_by_rank_0
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.running import run_all, tasks_of
 from tlengine.evaluation.samples import Samples, Wanted, samples_of_features, with_row_flops
@@ -111,9 +106,11 @@ def compare(
         settings: of strategies and controls, keywords by name. ``{"random": {"networks": 3}}`` is the control
             ``random`` on three untrained networks of each backbone, all of which are to be beaten.
         executor: where tasks are run: ``"here"`` (this process), ``"processes"`` (fresh ones, as many as
-            there are threads), or an executor. None for here, but for 16 fits of networks and more on the
-            CPU: these are trained side by side, a process for each 8 of them up to the number of threads and
-            as memory allows (3 GB and twelve times the weights), each with its share of the threads.
+            there are threads), ``"torchrun"`` (the ranks of a launch, which all make this call with one
+            ``out``; those above 0 do fits, get what rank 0 finds, and write nothing), or an executor. None
+            for here, but for 16 fits of networks and more on the CPU: these are trained side by side, a
+            process for each 8 of them up to the number of threads and as memory allows (3 GB and twelve times
+            the weights), each with its share of the threads.
         image_size: side of the pictures in pixels, for every backbone that takes another one than its own;
             the controls ``raw stats rcf`` keep theirs, ``random`` and ``scratch`` have their backbone's.
         out: a folder for the journal: each fit is kept as it comes, and the same call takes up from there.
@@ -160,13 +157,15 @@ def compare(
     place = None if executor is None else resolve_executor(executor)
     grams = intensity(co2_intensity)
     check_out(out)
+    if (told := told_by_rank_0(place, out)) is not None:
+        return told
     max_minutes = minutes_of(max_minutes)
     ledger = Ledger(Meter(gpu=extraction.get("device") != "cpu"))
     with ledger.stage("load"):
         dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
         dataset.labels()
         kept = Journal() if out is None else FileJournal(out, fresh=fresh)
-    with closing(kept) as journal:
+    with closing(kept) as journal, meeting(place, out) as tell:
         with ledger.stage("load"):
             chosen, samples, names = _see(
                 dataset,
@@ -220,6 +219,7 @@ def compare(
             )  # fmt: skip
             records = with_held_out(setup, done, journal.records)
         result = assemble(parts, records, ledger, extraction, taken_up)
+        tell(result.document)
     notify("tlengine_run_finished", document=result.document)
     return result
 

@@ -1,4 +1,4 @@
-"""Where tasks are run: in this process, or in fresh ones."""
+"""Where tasks are run: in this process, in fresh ones, or by the ranks of a launch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tlengine.errors import InputError
-from tlengine.evaluation.processes import Processes, unsendable_part
+from tlengine.evaluation.processes import Processes
+from tlengine.evaluation.ranks import Ranks
 from tlengine.evaluation.setup import Setup
+from tlengine.evaluation.shipping import unsendable_part
 from tlengine.evaluation.worker import Worker, batches, run_tasks
 from tlengine.plugins.containment import contained
 from tlengine.plugins.contracts import Executor, Record, Task
 from tlengine.settings import num_threads, total_memory
 
-__all__ = ["EXECUTORS", "Here", "Processes", "choose_executor", "resolve_executor"]
+__all__ = ["EXECUTORS", "Here", "Processes", "Ranks", "choose_executor", "resolve_executor"]
 
 FITS = 8
 """Fits of networks for each process that is started unasked: fewer are done before that pays."""
@@ -39,7 +41,7 @@ class Here:
             yield from run_tasks(worker, batch)
 
 
-EXECUTORS: Mapping[str, type[Any]] = {"here": Here, "processes": Processes}
+EXECUTORS: Mapping[str, type[Any]] = {"here": Here, "processes": Processes, "torchrun": Ranks}
 
 
 def choose_executor(asked: Executor | None, setup: Setup, tasks: Sequence[Task]) -> Executor:
@@ -87,13 +89,14 @@ def resolve_executor(executor: str | Executor) -> Executor:
     """An executor by name, or as it is given.
 
     Raises:
-        InputError: no such name, or something that cannot run tasks.
+        InputError: no such name, something that cannot run tasks, or ``torchrun`` where no launcher started
+            this process.
     """
     if not isinstance(executor, str):
         if isinstance(executor, type) or not callable(getattr(executor, "run", None)):
             raise InputError(
                 f"executor={executor!r} cannot run tasks",
-                hint="'here', 'processes', or an object with a method run(setup, tasks)",
+                hint="'here', 'processes', 'torchrun', or an object with a method run(setup, tasks)",
             )
         return executor
     if executor not in EXECUTORS:

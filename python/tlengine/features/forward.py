@@ -29,8 +29,13 @@ PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.fl
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
-def choose_device(name: str) -> str:
+def choose_device(name: str, worker: int | None = None) -> str:
     """``name``, or for ``"auto"`` the best there is: cuda, mps, cpu.
+
+    Args:
+        name: as users give it.
+        worker: the number of a process among those of this machine. Where there are several GPUs and the name
+            leaves open which, each takes its own, in turn.
 
     Raises:
         BackboneError: no name, or a device that this machine, or this build of torch, does not have.
@@ -42,7 +47,9 @@ def choose_device(name: str) -> str:
     if not isinstance(name, str):
         raise BackboneError(f"a {type(name).__name__} names no device", hint=f"devices: {', '.join(present)}")
     if name == "auto":
-        return present[0]
+        name = present[0]
+    if name == "cuda" and worker is not None and (count := _count("cuda")) > 1:
+        return f"cuda:{worker % count}"
     kind, _, number = name.partition(":")
     if kind not in present or (number and int(number) >= _count(kind) if number.isdecimal() else number):
         raise BackboneError(f"no device {name!r} here", hint=f"devices: auto, {', '.join(present)}")
