@@ -69,7 +69,10 @@ def test_roles_and_views_are_data():
     found = strategies()
     assert {name for name, spec in found.items() if spec.role == "strategy"} == {*ON_FEATURES, *NETWORKS}
     assert {name: spec.view for name, spec in found.items() if spec.role == "control"} == CONTROLS
-    assert not found["random"].default
+    assert {name: spec.default for name, spec in found.items() if spec.role == "control"} == {
+        "raw": True, "stats": True, "rcf": True, "random": "networks", "scratch": "networks",
+    }  # fmt: skip
+    assert [name for name in NETWORKS if found[name].default] == []
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -157,6 +157,7 @@ def tlengine_strategies() -> Iterable[StrategySpec]:
         role="control",
         view="random",
         modalities=("image", "text"),
+        default="networks",
         spoken="a probe on the untrained network (random)",
         description="Control: a linear probe on the backbone's architecture with untrained weights.",
     )
@@ -180,6 +181,7 @@ def finetuning_strategies() -> Iterable[StrategySpec]:
             make=partial(_finetuning, name),
             role=preset.role,
             modalities=("image", "text"),
+            default="networks" if preset.role == "control" else False,
             spoken=preset.spoken,
             description=preset.description,
         )

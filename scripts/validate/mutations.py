@@ -139,8 +139,8 @@ MUTATIONS = (
     Mutation(
         "a control that failed does not count",
         "evaluation/verdict.py",
-        'if self.decision is None or (self.missing and self.decision.outcome != "negative"):',
-        "if self.decision is None:",
+        'return "undecided" if self.missing or self.ruling.outcome == "negative"',
+        'return "undecided" if self.ruling.outcome == "negative"',
         ("verdict",),
     ),
     Mutation(
@@ -153,8 +153,8 @@ MUTATIONS = (
     Mutation(
         "the code of a strategy is not told",
         "evaluation/identity.py",
-        'told = [teller.tell(type(strategy), "its class"), teller.tell(settings, "settings")]',
-        'told = [teller.tell(settings, "settings")]',
+        '{"its class": type(strategy), "settings": settings}',
+        '{"settings": settings}',
         ("identity",),
     ),
     Mutation(

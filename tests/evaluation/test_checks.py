@@ -67,6 +67,20 @@ def test_a_control_that_cannot_be_had_leaves_a_gain_open(digit_images: Dataset) 
     assert run.verdict.outcome != "positive"
 
 
+@pytest.mark.parametrize(("names", "missing"), [("bare whole", ["beginner on bare"]), ("whole bare", [])])
+def test_one_that_cannot_be_had_on_one_backbone_counts_where_that_is_picked(
+    digit_images: Dataset, names: str, missing: list[str]
+) -> None:
+    """Of two networks that are alike the first is picked."""
+    beginner = spec("beginner", Trained(refuses="bare", inner_tasks=0, steps=1), "control")
+    backbones = [tiny(name) for name in names.split()]
+    with pytest.warns(TlengineWarning, match="beginner cannot be used on bare"):
+        run = compare(digit_images, backbones, strategies=["centroid", beginner], controls=(), **QUICK)
+    assert run.verdict.backbone == names.split()[0]
+    assert run.verdict.missing == missing
+    assert not missing or run.verdict.outcome == "undecided"
+
+
 def test_a_check_that_breaks_costs_its_own_strategy(digit_images: Dataset) -> None:
     class Exits(Trained):
         def check(self, view: Any) -> None:

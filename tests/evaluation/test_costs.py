@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import tlengine as tl
+from tests.evaluation.pictures import tiny
+from tests.evaluation.trained import Trained as Network
+from tests.evaluation.trained import spec
 from tlengine.errors import InputError
 from tlengine.evaluation import compare
 from tlengine.evaluation.strategies import CentroidStrategy
@@ -64,6 +67,8 @@ def test_a_strategy_costs_what_one_model_of_it_takes(run: tl.RunResult) -> None:
     assert (trained["flops"], trained["peak_bytes"]) == (3e9, 123_456_789)
     assert trained["gpu_seconds"] == pytest.approx(trained["seconds"])
     assert trained["stages"] == {"warm-up": 0.5, "training": 1.5}, "what is no number is left out"
+    assert (trained["embedding_seconds"], trained["embedding_flops"]) == (2.0, 1e9), "blocks that were ready"
+    assert (ridge["embedding_seconds"], ridge["embedding_joules"]) == (None, None), "the data are features"
     assert found["raw", 5]["role"] == "control"
 
 
@@ -129,6 +134,66 @@ def test_embedding_is_counted_and_what_the_cache_served_is_saved(digit_images: A
     assert saved["rows_seconds"] > 0
     (control,) = [c for c in again["strategies"] if c["strategy"] == "rcf" and c["budget"] == 5]
     assert control["embedding_seconds"] > 0, "as the run that embedded them measured it"
+
+
+class Reads(Network):
+    """A network whose head starts from features."""
+
+    def fit(self, view: Any, roles: Any, **options: Any) -> Any:
+        view.features(roles.train)
+        return super().fit(view, roles, **options)
+
+
+class Waits(Network):
+    """One that computes frozen blocks in its first fit, and finds them ready afterwards."""
+
+    done = 0
+
+    def fit_many(self, jobs: Any) -> Any:
+        for found in super().fit_many(jobs):
+            if Waits.done:
+                found.facts["reused"] = {"rows": 9, "seconds": 5.0, "flops": 7e9}
+            Waits.done += 1
+            yield found
+
+
+def test_whoever_reads_the_features_pays_for_them(digit_images: Any) -> None:
+    """Probes and networks alike, by what their fits did; who trains on pixels alone does not."""
+    networks = [
+        spec(name, kind(inner_tasks=0, steps=1)) for name, kind in (("alone", Network), ("reads", Reads))
+    ]
+    costs = compare(
+        digit_images, tiny(), strategies=["centroid", *networks], controls=["raw"], cache=None, **QUICK
+    ).document["costs"]
+    found = {c["strategy"]: c for c in costs["strategies"] if c["budget"] == "all"}
+    (net, raw) = costs["extraction"]
+    assert (net["read_by"], raw["read_by"]) == (["centroid", "reads"], ["raw"])
+    assert {name: c["features"] for name, c in found.items()} == {
+        "centroid": True, "alone": False, "reads": True, "raw": True,
+    }  # fmt: skip
+    each = net["seconds"] / net["embedded"]
+    for name in ("centroid", "reads"):
+        assert found[name]["embedding_seconds"] == pytest.approx(each * found[name]["labels"])
+        assert found[name]["embedding_joules"] > 0
+    assert (found["alone"]["embedding_seconds"], found["alone"]["embedding_joules"]) == (None, None)
+    at = {(p["strategy"], p["axis"]): p["cost"] for p in costs["fronts"] if p["budget"] == "all"}
+    for name in ("centroid", "alone", "reads"):
+        whole = found[name]["seconds"] + (found[name]["embedding_seconds"] or 0.0)
+        assert at[name, "seconds"] == pytest.approx(whole)
+
+
+def test_blocks_that_were_ready_count_as_what_they_took(digit_images: Any) -> None:
+    """The first fit paid for them: a model by itself would, too. What the run saved is all of it."""
+    Waits.done = 0
+    waits = spec("waits", Waits(inner_tasks=0, steps=1))
+    options: Any = {**QUICK, "seeds": 3, "budgets": ["all"], "all_seeds": True}
+    costs = compare(digit_images, tiny(), strategies=[waits], controls=(), **options).document["costs"]
+    (found,) = costs["strategies"]
+    assert (found["fits"], found["features"]) == (3, False)
+    assert found["embedding_seconds"] == pytest.approx(10 / 3), "in two of three fits"
+    assert (costs["saved"]["prefix_seconds"], costs["saved"]["prefix_rows"]) == (10.0, 18)
+    (point,) = [p for p in costs["fronts"] if p["axis"] == "seconds"]
+    assert point["cost"] == pytest.approx(found["seconds"] + 10 / 3)
 
 
 @pytest.mark.parametrize("where", ["option", "environment"])

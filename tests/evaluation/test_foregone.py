@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 from scipy.optimize import brute
 from scipy.stats import t as student
 
+from tests.evaluation.made import Named, ground_of
 from tests.evaluation.pictures import tiny
 from tests.evaluation.trained import Trained, spec
 from tlengine.data import load_dataset
 from tlengine.data.dataset import Dataset
-from tlengine.evaluation import compare
-from tlengine.evaluation.foregone import _least_p, surely_undecided
+from tlengine.data.resamples import make_resamples
+from tlengine.evaluation import compare, foregone
+from tlengine.evaluation.foregone import Foregone, _least_p, surely_undecided
+from tlengine.evaluation.running import tasks_of
+from tlengine.evaluation.setup import Chosen, Setup
+from tlengine.evaluation.views import RunView
+from tlengine.plugins.contracts import HeldOut, Record, Task
 from tlengine.statistics import decide, paired_test
 
 ROWS = 60
@@ -123,3 +129,85 @@ def test_it_does_not_stop_without_controls_nor_where_nothing_trains(noise: Datas
         found = ran(noise, **options)
         assert found.document["time"]["seeds_enough"] is None
         assert {fit["seed"] for fit in found.document["fits"]} == set(range(5))
+
+
+WILD, SURE, EVEN = (0.9, 0.4, 0.9, 0.5), (0.95, 0.95, 0.96, 0.95), (0.6, 0.7, 0.61, 0.69)
+
+
+def halfway(
+    rights: dict[str, tuple[float, ...]],
+    *,
+    held: dict[str, float],
+    controls: tuple[str, ...] = ("raw",),
+    lost: tuple[str, ...] = (),
+    done: tuple[str, ...] = (),
+) -> Foregone:
+    """A run of five seeds, four of them whole, right in a share of the test rows by seed, ``raw`` in 65 %.
+
+    Args:
+        rights: of strategies and controls, by seed.
+        held: the accuracy of the rows that each strategy held out; the best is chosen.
+        controls: which of them are controls.
+        lost: what failed in the first seed.
+        done: what has its fits of the last seed already, right as in the first.
+    """
+    plan = make_resamples(np.arange(400) % 2, seeds=5, kind="holdout")
+    rights = {"raw": (0.65, 0.65, 0.65, 0.65), **rights}
+    chosen = {
+        name: Chosen(
+            name=name, strategy=Named(seeded=True), role="control" if name in controls else "strategy"
+        )  # type: ignore[arg-type]
+        for name in rights
+    }
+    views = {"net": RunView(name="net", backbone="net", X=np.zeros((400, 1), np.float32))}
+    setup = Setup(ground=ground_of(plan), views=views, plan=plan, strategies=chosen)
+    tasks, records = tasks_of(setup, ["net"], ["all"]), dict[str, Record]()
+    for task in tasks:
+        if task.seed < 4 or task.strategy in done:
+            key = setup.key(task)
+            failed = task.strategy in lost and task.seed == 0
+            right = rights[task.strategy][task.seed % 4]
+            records[key] = (
+                Record(task=task, key=key, error="no memory")
+                if failed
+                else made(setup, task, right, held.get(task.strategy))
+            )
+    return Foregone(setup, tasks, records)
+
+
+def made(setup: Setup, task: Task, right: float, held: float | None) -> Record:
+    """The record of a fit that is right in the first so many test rows."""
+    rows = setup.plan.roles(task).test
+    codes = setup.ground.codes[rows] ^ (np.arange(len(rows)) >= right * len(rows))
+    shown = None if held is None else HeldOut(rows=320, accuracy=held, log_loss=1 - held)
+    scores = (3 * np.eye(2)[codes]).astype(np.float32)
+    return Record(task=task, key=setup.key(task), labels=320, scores=scores, held=shown)
+
+
+def test_a_strategy_that_may_yet_fail_is_not_counted_on() -> None:
+    """What is chosen leaves it open; without it the other would be tested, and may win against everything."""
+    both = {"net": WILD, "other": SURE}
+    held = {"net": 0.9, "other": 0.5}
+    assert halfway({"net": WILD}, held=held)(), "whatever the last seed shows"
+    assert not halfway(both, held=held)(), "the fit of what is chosen may fail in the last seed"
+    assert halfway(both, held=held, done=("net",))(), "it has not"
+    assert halfway({"net": WILD, "other": EVEN}, held=held)(), "the other would leave it open as well"
+    assert halfway(both, held=held, lost=("other",))(), "the other has no result whatever comes"
+
+
+def test_a_control_that_may_yet_fail_decides_nothing() -> None:
+    """It would be missing, where it could only have taken a gain away; a loss may come from any other."""
+    held = {"net": 0.9}
+    controls = ("raw", "stats")
+    for missing in ("raw", "stats"):
+        found = halfway({"net": WILD, "stats": EVEN}, held=held, controls=controls, lost=(missing,))
+        assert found(), "still open without it"
+    worse = {"net": EVEN, "stats": SURE}
+    assert not halfway(worse, held=held, controls=controls, lost=("raw",))(), "a loss to the other one"
+
+
+def test_of_many_strategies_that_may_fail_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = {"net": WILD, "other": EVEN}
+    assert halfway(rights, held={"net": 0.9, "other": 0.5})()
+    monkeypatch.setattr(foregone, "MOST", 1)
+    assert not halfway(rights, held={"net": 0.9, "other": 0.5})()

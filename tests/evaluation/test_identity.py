@@ -24,7 +24,7 @@ import tlengine.evaluation.identity as module
 from tlengine.evaluation.identity import Identity, identity_of
 from tlengine.evaluation.strategies import CentroidStrategy, EstimatorStrategy
 from tlengine.features import code, filled
-from tlengine.plugins import PluginInfo, ProbeSpec, SimpleStrategy, as_probe_spec
+from tlengine.plugins import HeadSpec, PluginInfo, ProbeSpec, SimpleStrategy, as_probe_spec
 
 Load = Callable[[str], types.ModuleType]
 
@@ -330,6 +330,79 @@ def test_equal_state_is_equal() -> None:
     assert identity_of(With(object())) == identity_of(With(object()))
     values = [1, 1.0, True, "1", b"1", [1], (1,), {1}, {1: 1}, None, io.BytesIO(b"1"), io.BytesIO(b"2"), len]
     assert len({identity_of(With(value)).digest for value in values}) == len(values) - 1  # a list is a row
+
+
+class Headed(CentroidStrategy):
+    """Trains a head of a name."""
+
+    def __init__(self, head: str) -> None:
+        self.head = head
+
+    def settings(self) -> dict[str, Any]:
+        return {"head": self.head}
+
+
+HEAD = """
+SCALE = 2.0
+
+
+def shrink(weights):
+    return weights * 0.5
+
+
+def build(dim, classes, *, wide=False):
+    return (dim, classes, SCALE)
+
+
+def from_probe(coef, intercept):
+    return {"weight": shrink(coef)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("classes, SCALE", "SCALE, classes", id="build"),
+        pytest.param("SCALE = 2.0", "SCALE = 3.0", id="a global"),
+        pytest.param("* 0.5", "* 0.25", id="a helper of from_probe"),
+        pytest.param("wide=False", "wide=True", id="a default"),
+    ],
+)
+def test_the_code_of_the_head_that_a_strategy_names_is_told(
+    load: Load, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    """An edit of an editable plugin changes no version."""
+    heads: dict[str, HeadSpec] = {}
+    mine = PluginInfo(name="x", distribution="x", version="1", module="mine")
+    monkeypatch.setattr(module.registry, "heads", lambda: heads)
+    monkeypatch.setattr(module.registry, "owner", lambda name, noun: mine)
+
+    def told(text: str, name: str = "mine") -> Identity:
+        made = load(text)
+        heads["mine"] = HeadSpec(name="mine", build=made.build, from_probe=made.from_probe)
+        return identity_of(Headed(name))
+
+    before, again, after = (told(text) for text in (HEAD, "# lines\n" + HEAD, HEAD.replace(old, new)))
+    assert before == again
+    assert len(set(digests([before, after]))) == 2
+    assert told(HEAD, "other") == told(HEAD.replace(old, new), "other"), "no registered head"
+
+
+def test_a_head_that_cannot_be_told_is_never_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with path.open("rb") as file:
+        head = HeadSpec(name="mine", build=lambda dim, classes, *, source=file: None)  # type: ignore[arg-type,return-value]
+        monkeypatch.setattr(module.registry, "heads", lambda: {"mine": head})
+        monkeypatch.setattr(
+            module.registry, "owner",
+            lambda name, noun: PluginInfo(name="x", distribution="x", version="1", module="mine"),
+        )  # fmt: skip
+        one, two = identity_of(Headed("mine")), identity_of(Headed("mine"))
+    assert one.digest != two.digest
+    assert "is a _io.BufferedReader" in one.untold
 
 
 def test_candidates_are_told_by_code_and_value() -> None:

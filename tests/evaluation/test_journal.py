@@ -82,7 +82,7 @@ def test_numbers_survive_to_the_last_bit(tmp_path: Path) -> None:
         "labels": 7, "calibration": 1 / 7, "held": HeldOut(rows=3, accuracy=2 / 3, log_loss=0.1),
         "chosen": {"C": 0.1, "k": [1, 2]}, "converged": False, "flops": 1e9, "nbytes": 3,
         "train_accuracy": 1 / 3, "seconds": 0.1, "cpu_seconds": 0.2, "peak_bytes": 5, "predict_seconds": 1e-7,
-        "gpu_seconds": 1 / 7, "energy": Energy(joules=1 / 3, source="model"),
+        "gpu_seconds": 1 / 7, "features": True, "energy": Energy(joules=1 / 3, source="model"),
     }  # fmt: skip
     scores = np.array([[1 / 3, -np.inf], [1e-30, 3]], np.float32)
     given = Record(task=task, key="0" * 32, scores=scores, kind="votes", **facts)
@@ -103,12 +103,12 @@ def test_a_line_without_energy_is_taken_up_without_it(tmp_path: Path) -> None:
     journal.add(Record(task=task, key="0" * 32, scores=np.zeros((1, 2), np.float32)))
     journal.close()
     facts = json.loads(lines(tmp_path)[0])["record"]
-    del facts["energy"], facts["gpu_seconds"]
+    del facts["energy"], facts["gpu_seconds"], facts["features"]
     body = json.dumps(facts, sort_keys=True)
     digest = hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
     write(tmp_path, [json.dumps({"record": facts, "sum": digest}).encode() + b"\n"])
     read = records_in(tmp_path)["0" * 32]
-    assert (read.energy, read.gpu_seconds) == (None, None)
+    assert (read.energy, read.gpu_seconds, read.features) == (None, None, None)
 
 
 def test_a_journal_without_a_folder_keeps_failures_too() -> None:

@@ -33,6 +33,30 @@ def test_defaults_are_those_that_the_data_allow() -> None:
     assert not any(chosen.asked for chosen in participants(None, None, "image").values())
 
 
+class Network(SimpleStrategy):
+    """One that trains on contents."""
+
+    reads = "contents"
+
+
+def test_where_networks_are_trained_the_untrained_ones_are_controls_by_default() -> None:
+    """What pretraining adds is shown by the same network without it; named controls are all there are."""
+    cheap = dict.fromkeys(("raw", "stats", "rcf"), "control")
+    more = {**cheap, "random": "control", "scratch": "control"}
+    for named in ("finetune", StrategySpec(name="mine", make=Network)):
+        name = getattr(named, "name", named)
+        assert roles(["probe", named], None) == {"probe": "strategy", name: "strategy", **more}
+    text = {name: role for name, role in more.items() if name != "rcf"}
+    assert roles(["lp-ft"], None, "text") == {"lp-ft": "strategy", **text}
+    assert roles(["lp-ft"], ["raw"]) == {"lp-ft": "strategy", "raw": "control"}
+    assert roles(["probe"], None) == {"probe": "strategy", **cheap}
+    assert roles(["probe"], ["scratch"]) == {"probe": "strategy", "scratch": "control"}
+    assert roles(["probe", "scratch"], None) == {"probe": "strategy", "scratch": "control", **cheap}
+    assert not participants(["lp-ft"], None, "image")["scratch"].asked
+    longer = participants(["lp-ft"], None, "image", {"scratch": {"steps": 7}})["scratch"].strategy
+    assert longer.settings()["steps"] == 7
+
+
 def test_what_is_named_is_asked_and_controls_stay() -> None:
     found = participants(["svm", "knn", "knn"], "random", "image")
     assert {name: (chosen.role, chosen.view, chosen.asked) for name, chosen in found.items()} == {

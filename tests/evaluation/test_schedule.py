@@ -20,7 +20,7 @@ from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
 from tlengine.evaluation.running import run_all, tasks_of
 from tlengine.evaluation.schedule import Schedule, make_schedule
-from tlengine.evaluation.setup import Setup
+from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.strategies import CentroidStrategy
 from tlengine.settings import thread_limit
 
@@ -47,6 +47,28 @@ def test_an_estimate_is_of_all_fits_of_those_who_can_say() -> None:
     assert (found.seconds, found.whole_seconds, found.asked) == (600, 600, ("net",))
     assert found.announcement == "about 10 min for the fits of net"
     assert (found.tasks, found.setup, found.fraction, found.notes) == (tasks, setup, 1, [])
+
+
+def test_what_controls_that_nobody_named_take_is_said_and_how_to_do_without() -> None:
+    """Four fits and no inner fold: four minutes of fourteen; a fraction of the steps of both is the same."""
+    trained = {name: Timed(seconds=1, inner_tasks=0) for name in ("scratch", "named")}
+    controls = {
+        name: Chosen(name=name, strategy=one, role="control", asked=name == "named")  # type: ignore[arg-type]
+        for name, one in trained.items()
+    }
+    setup, tasks = made(net=Timed(seconds=1), **controls)
+    found = scheduled(setup, tasks, None)
+    assert (found.seconds, found.unasked, found.unasked_seconds) == (1080, ("scratch",), 240)
+    assert found.announcement == (
+        "about 18 min for the fits of net, scratch, named; 4 min of it for scratch "
+        "(a control by default: --controls named leaves it out)"
+    )
+    cut = scheduled(setup, tasks, 6)
+    assert (cut.fraction, cut.seconds, cut.unasked_seconds) == (0.5, 360, 120)
+    only, tasks = made(net=Timed(seconds=1), scratch=controls["scratch"])
+    assert (
+        "(a control by default: --controls none leaves it out)" in scheduled(only, tasks, None).announcement
+    )
 
 
 def test_each_is_asked_once_for_a_view_and_budget() -> None:

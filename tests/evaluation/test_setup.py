@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 import tlengine.evaluation.setup as module
 from tests.evaluation.machinery import clouds, setup_of
+from tlengine.errors import TlengineWarning
+from tlengine.evaluation.running import warn_untold
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.strategies import CentroidStrategy, EstimatorStrategy
 from tlengine.evaluation.views import RunView
@@ -122,6 +125,42 @@ def test_the_parts_that_a_backbone_names_count_for_who_trains_it(part: str) -> N
 
     assert key("contents", **{part: "other"}) != key("contents")
     assert key("features", **{part: "other"}) == key("features")
+
+
+def started(by: Any, reads: str = "contents", **options: Any) -> Setup:
+    """A run on a backbone whose untrained weights are drawn by a function."""
+    strategy = Given()
+    strategy.reads = reads  # type: ignore[assignment]
+    network = SimpleNamespace(blocks=(), tokens="", lora_targets=(), initialise=by)
+    return setup(strategy=strategy, view={**RECIPE, "loaded": network}, **options)
+
+
+def test_the_code_that_gives_a_network_untrained_weights_counts_for_who_trains_it() -> None:
+    """A user's own function has no version, and no fingerprint of pretrained weights shows it."""
+    narrow, again, wide = (
+        lambda m, s: [m, s, 0.02], lambda m, s: [m, s, 0.02], lambda m, s: [m, s, 0.5]
+    )  # fmt: skip
+    key = started(narrow).key(task())
+    assert started(again).key(task()) == key
+    assert len({key, started(wide).key(task()), started(None).key(task())}) == 3
+    assert started(wide, "features").key(task()) == started(narrow, "features").key(task())
+
+
+def test_what_cannot_be_told_of_a_backbone_is_told_apart_from_every_other_run(tmp_path: Path) -> None:
+    (tmp_path / "noise").touch()
+    with (tmp_path / "noise").open("rb") as file:
+
+        def draw(module: Any, seed: int, source: Any = file) -> None:
+            source.read()
+
+        found = started(draw, folder=tmp_path)
+        key = found.key(task())
+        assert started(draw).key(task()) != key
+        assert replace(found).key(task()) == key
+        with pytest.warns(TlengineWarning, match="takes up the fits of networks on net, .*BufferedReader"):
+            warn_untold(found, [task()])
+    sent = replace(found, views={"net": replace(found.views["net"], loaded=None)})
+    assert pickle.loads(pickle.dumps(sent)).network("net") == found.network("net")  # noqa: S301 - our own bytes
 
 
 def test_a_row_of_no_role_in_a_small_budget_counts_too() -> None:

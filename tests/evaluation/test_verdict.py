@@ -360,6 +360,50 @@ def test_a_control_without_a_result_makes_no_gain(right: float, outcome: str):
     assert found.helps_up_to is None
 
 
+def on_two_backbones(picked: tuple[str, ...], *, fails: str, control: float = 0.5) -> Verdict:
+    """A run whose control `scratch` has no result on one backbone; each fold picks the one that is named."""
+    world = World.of(rows=600, seeds=1)
+    for luck, view in enumerate(("one", "two")):
+        cell = world.add("probe", 0.95, 0.9, view=view, luck=luck)
+        cell.__dict__["inner"] = {p: held(0.9 if view == picked[p[1]] else 0.5) for p in cell.records}
+        cell.setup.strategies["scratch"] = Chosen(name="scratch", strategy=Named(), role="control")  # type: ignore[index,arg-type]
+        if view != fails:
+            world.add("scratch", control, view=view, role="control", luck=2 + luck)
+    return verdict(world)
+
+
+@pytest.mark.parametrize(("times", "outcome"), [(5, "undecided"), (1, "undecided"), (0, "positive")])
+def test_a_control_that_failed_on_a_backbone_that_is_picked_is_missing(times: int, outcome: str):
+    """Its result on another one says nothing of what is picked there; where none is picked, none is asked."""
+    picked = tuple("two" if fold < times else "one" for fold in range(5))
+    found = on_two_backbones(picked, fails="two")
+    assert found.outcome == outcome
+    assert found.missing == (["scratch on two"] if times else [])
+    assert [b["outcome"] for b in found.by_budget] == [outcome]
+    if times:
+        assert "is open, for the control scratch on two has no result" in found.answer
+        assert found.settled_by == (None if times == 5 else "a result of scratch on two")
+        assert (found.margin, found.helps_up_to) == (None, None)
+
+
+def test_a_loss_to_a_control_of_one_backbone_needs_none_of_the_other():
+    found = on_two_backbones(("one", "one", "one", "two", "two"), fails="two", control=1.0)
+    assert (found.outcome, found.missing) == ("negative", ["scratch on two"])
+
+
+def test_a_control_of_several_networks_is_missing_where_one_of_them_is():
+    world = World.of(rows=600)
+    cell = world.add("probe", 0.95, 0.95, view="one")
+    random = Chosen(name="random", strategy=Named(), role="control", view="random", networks=2)  # type: ignore[arg-type]
+    cell.setup.strategies["random"] = random  # type: ignore[index]
+    world.control("random", 0.5, 0.5, view="one~random", backbone="one", luck=1)
+    assert verdict(world).missing == ["random on one"]
+    world.control("random", 0.5, 0.5, view="one~random2", backbone="one", luck=2)
+    assert verdict(world).missing == ["random on one"], "that is a third network"
+    world.control("random", 0.5, 0.5, view="one~random1", backbone="one", luck=3)
+    assert (verdict(world).missing, verdict(world).outcome) == ([], "positive")
+
+
 def test_chance_is_that_of_the_classes_tested():
     """Three classes are learnt and two tested: who always says one of them has a balanced accuracy of 1/2."""
     y = np.concatenate([np.arange(300) % 3, np.arange(300) % 2])

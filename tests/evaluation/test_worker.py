@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.machinery import assert_same, clouds, setup_of, tasks_for
+from tests.evaluation.trained import Trained, sentences
 from tlengine.errors import InputError
 from tlengine.evaluation.strategies import (
     CentroidStrategy,
@@ -185,6 +186,43 @@ def test_a_record_says_what_was_done() -> None:
     assert record.cpu_seconds > 0
     assert record.predict_seconds > 0
     assert record.nbytes == 3 * X.shape[1] * 4 + 3 * 8
+
+
+class Looks(Trained):
+    """A network that starts from features, or asks for their scale."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__(steps=1, inner_tasks=0)
+        self.at = at
+
+    def fit(self, view: Any, roles: Roles, **options: Any) -> Fitted:
+        assert np.isfinite(view.features(roles.train) if self.at == "features" else view.scale).all()
+        return super().fit(view, roles, **options)
+
+
+def test_a_record_says_whether_the_fit_read_features() -> None:
+    """Those that score rows look at the features then: that is no part of the fit."""
+
+    class Scores(Trained):
+        def fit(self, view: Any, roles: Roles, **options: Any) -> Fitted:
+            found: Any = super().fit(view, roles, **options)
+            real = found.scores
+            found.scores = lambda view, rows: (view.features(rows), real(view, rows))[1]
+            return found  # type: ignore[no-any-return]
+
+    texts, codes = sentences(60)
+    strategies: dict[str, Any] = {
+        **{name: make() for name, make in HONEST.items()},
+        "alone": Trained(steps=1, inner_tasks=0),
+        "later": Scores(steps=1, inner_tasks=0),
+        "rows": Looks("features"),
+        "scale": Looks("scale"),
+    }
+    setup = setup_of(X, codes, strategies, contents=texts, rows=np.arange(60))
+    records = run_tasks(Worker(setup), [t for t in tasks_for(setup, [1]) if t.fold == 0])
+    assert {r.task.strategy: r.features for r in records} == {
+        name: name not in ("alone", "later") for name in strategies
+    }
 
 
 def test_what_a_strategy_chose_is_plain_json() -> None:

@@ -125,6 +125,16 @@ def test_a_strategy_can_be_made_for_each_of_its_modalities(
         StrategySpec(name="mine", make=make, modalities=modalities)  # type: ignore[arg-type]
 
 
+def test_only_a_control_takes_part_by_default_where_networks_are_trained() -> None:
+    for good in (True, False):
+        assert StrategySpec(name="mine", make=dict, default=good).default is good
+    assert StrategySpec(name="mine", make=dict, role="control", default="networks").default == "networks"
+    for options in ({"default": "networks"}, {"default": "always", "role": "control"}, {"default": None}):
+        with pytest.raises(InputError, match="strategy 'mine': default") as caught:
+            StrategySpec(name="mine", make=dict, **options)  # type: ignore[arg-type]
+        assert caught.value.hint == "True or False; of a control also 'networks'"
+
+
 def test_the_null_of_a_metric_is_a_function() -> None:
     with pytest.raises(InputError, match="null is a int object"):
         MetricSpec(name="mine", score=len, null=3)  # type: ignore[arg-type]

@@ -66,7 +66,9 @@ def _settings(context: click.Context, parameter: click.Parameter, given: Sequenc
 @click.option(
     "--controls",
     metavar="A,B",
-    help="Among raw, stats, rcf (the default, as the data allow), random, and plugins'; 'none' for none.",
+    help="Among raw, stats, rcf (the default, as the data allow), random and scratch (default, too, where a "
+    "strategy trains networks; scratch may take longer than all else: 'raw,stats' leaves it out), and "
+    "plugins'; 'none' for none.",
 )
 @click.option(
     "--budgets",

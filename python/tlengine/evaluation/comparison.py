@@ -7,22 +7,23 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tlengine.data import Dataset, load_dataset
 from tlengine.data.budgets import DEFAULT_BUDGETS, fitting_budgets, parse_budgets
-from tlengine.data.resamples import Plan, make_resamples
+from tlengine.data.plans import Plan
+from tlengine.data.resamples import make_resamples
 from tlengine.errors import EmptyInputError, InputError, TimeLimitError, TlengineWarning
+from tlengine.evaluation.arguments import EXTRACTION, check_out, minutes_of, names_of_metrics, seeds_of
 from tlengine.evaluation.assembly import Parts, assemble
 from tlengine.evaluation.checks import check_strategies
 from tlengine.evaluation.energy import Meter
 from tlengine.evaluation.executors import choose_executor, resolve_executor
 from tlengine.evaluation.foregone import Foregone
 from tlengine.evaluation.given import distinct_backbones
+from tlengine.evaluation.groundwork import Untrained, embed_samples, setup_on, site_of, warn_of
 from tlengine.evaluation.inner import with_held_out
 from tlengine.evaluation.journal import FileJournal, Journal
 from tlengine.evaluation.ledger import Ledger
@@ -30,36 +31,28 @@ from tlengine.evaluation.participants import array_controls, listed, participant
 from tlengine.evaluation.ranks import meeting, told_by_rank_0
 from tlengine.evaluation.record import RunResult
 from tlengine.evaluation.running import run_all, tasks_of
-from tlengine.evaluation.samples import (
-    Samples,
-    Wanted,
-    samples_of_features,
-    see_samples,
-    with_row_flops,
-)
+from tlengine.evaluation.samples import Samples, Wanted, samples_of_features, with_row_flops
 from tlengine.evaluation.schedule import Schedule, make_schedule
-from tlengine.evaluation.setup import Chosen, Setup
+from tlengine.evaluation.setup import Chosen
 from tlengine.evaluation.sizes import sized
 from tlengine.evaluation.unfinished import whole_seeds
-from tlengine.evaluation.views import Ground, Site
 from tlengine.options import refuse_unknown
 from tlengine.plugins import notify, resolve
 from tlengine.plugins.contracts import Budget, Executor
 from tlengine.settings import co2_intensity as intensity
+from tlengine.types import Features
 
 if TYPE_CHECKING:
+    from tlengine.features import Backbone
     from tlengine.features.cache import CacheLike
 
 __all__ = ["compare"]
 
-EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbones", "strategies", "controls", "budgets", "seeds", "metrics", "settings", "executor",
     "image_size", "out", "fresh", "max_minutes", "max_disk", "all_seeds", "cache", "progress",
     "co2_intensity",
 )  # fmt: skip
-MOST_SEEDS = 10_000
-METRICS = ("accuracy", "balanced_accuracy", "log_loss", "ece")
 
 
 def compare(
@@ -101,8 +94,10 @@ def compare(
             scikit-learn classifiers, or a list of ``(name, classifier)``, or a ``tl.StrategySpec``; None for
             the first four and those of plugins that take part by default.
         controls: a name or several among ``raw stats rcf random scratch`` and those of plugins; None for the
-            first three (``rcf`` for images alone) and those of plugins by default; () for none. For features,
-            arrays (n, d) by name, and None for none.
+            first three (``rcf`` for images alone), where a strategy trains networks also for the last two,
+            and for those of plugins by default; () for none. ``scratch`` trains three times the steps at
+            three rates: ``["raw", "stats"]`` leaves it out. For features, arrays (n, d) by name, and None for
+            none.
         budgets: labels per class, and ``"all"``, one or several; None for 5, 10, 25, 50, 100 and all, as far
             as there are so many.
         seeds: how many seeds, 1 or more.
@@ -156,15 +151,15 @@ def compare(
     ('centroid', True)
     """
     refuse_unknown("compare", extraction, EXTRACTION, OPTIONS)
-    measured = {name: resolve("metric", name) for name in _metrics(metrics)}
+    measured = {name: resolve("metric", name) for name in names_of_metrics(metrics)}
     asked = None if budgets is None else parse_budgets(listed(budgets))
-    seeds = _seeds(seeds)
+    seeds = seeds_of(seeds)
     place = None if executor is None else resolve_executor(executor)
     grams = intensity(co2_intensity)
-    _check_out(out)
+    check_out(out)
     if (told := told_by_rank_0(place, out)) is not None:
         return told
-    max_minutes = _minutes(max_minutes)
+    max_minutes = minutes_of(max_minutes)
     ledger = Ledger(Meter(gpu=extraction.get("device") != "cpu"))
     with ledger.stage("load"):
         dataset = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
@@ -187,7 +182,7 @@ def compare(
         with ledger.stage("plan"):
             plan = _plan(samples, chosen, seeds)
             sizes = _sizes(asked, samples, plan)
-            setup = _setup(dataset, samples, plan, chosen, out, _site(cache, max_disk, extraction))
+            setup = setup_on(dataset, samples, plan, chosen, out, site_of(cache, extraction, max_disk))
             tasks = tasks_of(setup, names, sizes)
             if not tasks:
                 raise InputError(
@@ -229,34 +224,6 @@ def compare(
     return result
 
 
-def _metrics(names: Sequence[str] | str | None) -> list[str]:
-    """The default metrics and those that are asked for; a verdict needs the former."""
-    asked = [] if names is None else listed(names)
-    if strange := [name for name in asked if not isinstance(name, str)]:
-        raise InputError(
-            f"a metric is a {type(strange[0]).__name__}, no name", hint="for instance metrics=['macro_f1']"
-        )
-    return list(dict.fromkeys([*METRICS, *asked]))
-
-
-def _seeds(seeds: Any) -> int:
-    if not isinstance(seeds, int | np.integer) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
-        raise InputError(
-            f"{seeds!r:.40} seeds; at least 1 is needed, a whole number up to {MOST_SEEDS:,}",
-            hint="5 is the default",
-        )
-    return int(seeds)
-
-
-def _minutes(minutes: Any) -> float | None:
-    if minutes is None:
-        return None
-    number = isinstance(minutes, int | float | np.number) and not isinstance(minutes, bool)
-    if not number or not 0 < minutes < np.inf:
-        raise InputError(f"max_minutes={minutes!r:.40}", hint="use a number above 0, or None for no limit")
-    return float(minutes)
-
-
 def _clock(minutes: float | None, ledger: Ledger) -> Callable[[], bool]:
     """Whether time is over."""
     return lambda: minutes is not None and ledger.total().seconds >= 60 * minutes
@@ -267,11 +234,6 @@ def _announce(schedule: Schedule, progress: bool) -> None:
 
     if progress and schedule.announcement:
         tqdm.write(schedule.announcement, file=sys.stderr)
-
-
-def _check_out(out: Any) -> None:
-    if not isinstance(out, str | os.PathLike | None):
-        raise InputError(f"out is a {type(out).__name__}, no path", hint="pass the path of a folder")
 
 
 def _see(
@@ -311,14 +273,6 @@ def _see(
     return chosen, samples, asked
 
 
-@dataclass(frozen=True)
-class Untrained:
-    """A backbone, or its name, with weights that were drawn with a seed."""
-
-    backbone: Any
-    seed: int
-
-
 def _wanted(backbones: Sequence[tuple[Any, int | None]], chosen: Mapping[str, Chosen]) -> list[Wanted]:
     """Every view that some strategy or control reads."""
     from tlengine.features import untrained_name
@@ -354,22 +308,15 @@ def _embed(
     extraction: Mapping[str, Any],
     ledger: Ledger,
 ) -> Samples:
-    from tlengine.features import extract, load_backbone, opened, random_backbone, with_check_rows
+    """With the operations of a row, and rows that a kept model knows its backbone by."""
+    from tlengine.features import with_check_rows
 
-    def load(source: Any, size: int | None) -> Any:
-        if isinstance(source, Untrained):
-            return random_backbone(load(source.backbone, size), seed=source.seed, contents=dataset)
-        return load_backbone(source, image_size=size) if isinstance(source, str) else source
+    limits = {name: value for name, value in extraction.items() if name == "max_pixels"}
 
-    def embed(view: Wanted) -> Any:
-        backbone = load(view.source, view.image_size)
-        features = extract(dataset, backbone, cache=kept, progress=progress, **extraction)
-        features = with_row_flops(features, dataset, backbone)
-        limits = {name: value for name, value in extraction.items() if name == "max_pixels"}
-        return with_check_rows(features, dataset, backbone, **limits)
+    def finish(features: Features, backbone: Backbone) -> Features:
+        return with_check_rows(with_row_flops(features, dataset, backbone), dataset, backbone, **limits)
 
-    with opened(cache) as kept:
-        return see_samples(dataset, wanted, embed, ledger)
+    return embed_samples(dataset, wanted, cache, progress, extraction, ledger, finish)
 
 
 def _plan(samples: Samples, chosen: Mapping[str, Chosen], seeds: int) -> Plan:
@@ -380,7 +327,7 @@ def _plan(samples: Samples, chosen: Mapping[str, Chosen], seeds: int) -> Plan:
         samples.y, seeds=seeds, groups=samples.groups, keys=samples.keys, splits=samples.splits,
         kind="holdout" if any(one.strategy.seeded for one in chosen.values()) else None,
     )  # fmt: skip
-    _warn(plan)
+    warn_of(plan)
     return plan
 
 
@@ -395,43 +342,3 @@ def _sizes(asked: Sequence[Budget] | None, samples: Samples, plan: Plan) -> Sequ
         note = f"no class has more than {most} labels to train on: for the budget {large[0]} all are used"
         warnings.warn(note, TlengineWarning, stacklevel=3)
     return parse_budgets(["all" if budget in large else budget for budget in asked])
-
-
-def _warn(plan: Plan) -> None:
-    for note in plan.notes:
-        warnings.warn(note, TlengineWarning, stacklevel=4)
-    if plan.excluded:
-        shown = ", ".join(f"{e.label!r} ({e.count})" for e in plan.excluded)
-        note = f"classes too small to train and test are left out: {shown}"
-        warnings.warn(note, TlengineWarning, stacklevel=4)
-
-
-def _setup(
-    dataset: Dataset,
-    samples: Samples,
-    plan: Plan,
-    chosen: Mapping[str, Chosen],
-    out: str | os.PathLike[str] | None,
-    site: Site,
-) -> Setup:
-    ground = Ground(
-        codes=plan.codes,
-        classes=np.asarray(plan.classes),
-        units=plan.units,
-        digests=samples.keys,
-        groups=samples.groups,
-        domains=samples.domains,
-        contents=dataset.contents,
-        rows=samples.rows,
-    )
-    folder = None if out is None else Path(out).absolute()
-    return Setup(ground=ground, views=samples.views, plan=plan, strategies=chosen, folder=folder, site=site)
-
-
-def _site(cache: CacheLike, max_disk: int | None, extraction: Mapping[str, Any]) -> Site:
-    """Where networks are run, and the cache that frozen parts of them may be kept in."""
-    from tlengine.features import opened
-
-    given = {name: extraction[name] for name in ("device", "max_pixels") if extraction.get(name) is not None}
-    with opened(cache) as kept:
-        return Site(cache=None if kept is None else kept.path.absolute(), max_disk=max_disk, **given)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tlengine.documents import plain
 from tlengine.evaluation.cells import Cell
+from tlengine.evaluation.running import views_read
+from tlengine.evaluation.setup import Setup
 from tlengine.plugins import MetricSpec
 from tlengine.plugins.containment import reason
 from tlengine.plugins.contracts import Rows
@@ -23,7 +25,14 @@ from tlengine.statistics import (
 from tlengine.statistics.decisions import ALPHA, MARGIN
 from tlengine.statistics.intervals import LEVEL
 
-__all__ = ["against_controls", "controls_for", "described_metrics", "numbers", "summarise"]
+__all__ = [
+    "against_controls",
+    "controls_for",
+    "described_metrics",
+    "missing_controls",
+    "numbers",
+    "summarise",
+]
 
 
 def controls_for(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
@@ -33,6 +42,26 @@ def controls_for(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
         for other in cells
         if other.role == "control" and other.budget == cell.budget and other.backbone in ("", cell.backbone)
     ]
+
+
+def missing_controls(setup: Setup, met: Iterable[str], cells: Sequence[Cell]) -> list[str]:
+    """The controls that have no result where a strategy would meet them.
+
+    One that has results on other backbones is named with the one on which it has none: ``scratch on net``.
+
+    Args:
+        setup: of the run.
+        met: the backbones whose strategies are to be tested, by view.
+        cells: of one budget.
+    """
+    there = {cell.pair for cell in cells if cell.role == "control"}
+    known, found = {name for _, name in there}, dict[str, None]()
+    for backbone in met:
+        for name, chosen in setup.strategies.items():
+            wanted = views_read(chosen, [backbone]) if chosen.role == "control" else []
+            if any((view, name) not in there for view in wanted):
+                found[f"{name} on {backbone}" if name in known else name] = None
+    return list(found)
 
 
 def summarise(cells: Sequence[Cell], metrics: Mapping[str, MetricSpec], units: Rows) -> list[dict[str, Any]]:

@@ -1,42 +1,30 @@
 """The part ``costs`` of a run document: what strategies take, the run in all, what reuse saved, the fronts.
 
-A cost of a strategy is that of one model: the mean over its fits, and beside it the embedding of its labelled
-rows. What was taken up from an earlier run counts as what it cost then.
+A cost of a strategy is that of :class:`one model <.model_cost.ModelCost>`. What was taken up from an earlier
+run counts as what it cost then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tlengine.evaluation.cells import Cell
-from tlengine.evaluation.energy import ERRORS, Meter, grams_of_co2e, shown_joules, summed
+from tlengine.evaluation.energy import ERRORS, Meter, grams_of_co2e, shown_joules
 from tlengine.evaluation.ledger import Ledger
+from tlengine.evaluation.model_cost import Forward, ModelCost, numbers_of
 from tlengine.evaluation.pareto import standings
 from tlengine.evaluation.setup import Setup
 from tlengine.evaluation.views import RunView
 from tlengine.plugins.contracts import Energy, Record
-from tlengine.settings import num_threads
 
 __all__ = ["costs_of"]
 
-CLOCK_ERROR = 0.1
-"""Two times of less than this share apart are not ordered, however alike the fits of each were."""
 METRIC = "balanced_accuracy"
 """Its decisions do not follow how a budget's classes are shared out, so budgets can be compared."""
 AXES = ("labels", "seconds", "joules")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """What the embedding of a row takes; None where it is not known."""
-
-    seconds: float | None = None
-    flops: float | None = None
-    energy: Energy | None = None
 
 
 def costs_of(
@@ -59,12 +47,14 @@ def costs_of(
         co2_intensity: grams a kilowatt-hour, or None.
     """
     rows = {name: _row(view, ledger) for name, view in setup.views.items()}
-    found = [_Cost(cell, rows[cell.view]) for cell in cells]
+    found = [ModelCost(cell, rows[cell.view], ledger.meter) for cell in cells]
     total = ledger.total()
     return {
         "stages": ledger.entries(),
         "extraction": [
-            {"backbone": v.name, **v.cost, **_extracted(v)} for v in setup.views.values() if v.cost
+            {"backbone": v.name, **v.cost, **_extracted(v), "read_by": _readers(v, found)}
+            for v in setup.views.values()
+            if v.cost
         ],
         "total_seconds": round(total.seconds, 3),
         "totals": {
@@ -94,122 +84,33 @@ def _extracted(view: RunView) -> dict[str, Any]:
     return {name: None if each is None else each * rows for name, rows in known.items()}
 
 
-def _row(view: RunView, ledger: Ledger) -> _Row:
+def _readers(view: RunView, costs: Sequence[ModelCost]) -> list[str]:
+    """The strategies whose fits read the features of a view."""
+    return list(dict.fromkeys(c.cell.strategy for c in costs if c.features and c.cell.view == view.name))
+
+
+def _row(view: RunView, ledger: Ledger) -> Forward:
     """As it was measured in this run, or by the one that embedded what was found in the cache."""
     cost = view.cost
     spent = ledger.of("extract", view.name)
     if not cost:
-        return _Row()
+        return Forward()
     flops = cost.get("flops_per_row")
     if cost["embedded"] and spent is not None:
         n = cost["embedded"]
         joules = None if spent.energy.joules is None else spent.energy.joules / n
-        return _Row(
+        return Forward(
             seconds=cost["seconds"] / n, flops=flops, energy=Energy(joules=joules, source=spent.energy.source)
         )
     if cost["cached"] and cost["seconds_saved"]:
-        seconds = cost["seconds_saved"] / cost["cached"]
-        watts = ledger.meter.watts_per_core * num_threads()
-        return _Row(
-            seconds=seconds, flops=flops, energy=Energy(joules=seconds * watts, source=ledger.meter.model)
-        )
-    return _Row(flops=flops)
-
-
-class _Cost:
-    """What one model of a cell takes."""
-
-    def __init__(self, cell: Cell, row: _Row) -> None:
-        self.cell = cell
-        self.records = list({record.key: record for record in cell.records.values()}.values())
-        self.features = cell.setup.strategies[cell.strategy].strategy.reads == "features"
-        self.row = row if self.features else _Row(seconds=0.0, flops=0.0)
-        self.energy = _mean_energy([record.energy for record in self.records])
-
-    def as_dict(self) -> dict[str, Any]:
-        """The entry of the document."""
-        records, labels = self.records, self.cell.labels
-        embedding = None if not self.features or self.row.energy is None else self._embedding()
-        return {
-            **self.cell.name,
-            "labels": labels,
-            "fits": len(records),
-            "taken_up": sum(record.taken_up for record in records),
-            "seconds": _mean([record.seconds for record in records]),
-            "cpu_seconds": _mean([record.cpu_seconds for record in records]),
-            "gpu_seconds": _mean([record.gpu_seconds for record in records]),
-            "flops": _mean([record.flops for record in records]),
-            "peak_bytes": max(record.peak_bytes for record in records),
-            "joules": shown_joules(self.energy),
-            "source": self.energy.source,
-            "embedding_seconds": self._of_rows(self.row.seconds) if self.features else None,
-            "embedding_flops": self._of_rows(self.row.flops) if self.features else None,
-            "embedding_joules": None if embedding is None else shown_joules(embedding),
-            "embedding_source": None if embedding is None else embedding.source,
-            "stages": _stages(records),
-        }
-
-    def _of_rows(self, each: float | None) -> float | None:
-        return None if each is None else each * self.cell.labels
-
-    def _embedding(self) -> Energy:
-        energy = self.row.energy or Energy(joules=0.0, source="counter")
-        return Energy(joules=self._of_rows(energy.joules), source=energy.source)
-
-    def at(self, axis: str) -> tuple[float, float, float, str] | None:
-        """A cost with its interval and source; None where it is not known."""
-        if axis == "labels":
-            return self.cell.labels, self.cell.labels, self.cell.labels, "counter"
-        if axis == "seconds":
-            known = [record.seconds + (self._of_rows(self.row.seconds) or 0.0) for record in self.records]
-            return *_spread(known, CLOCK_ERROR), "counter"
-        energy = summed([self.energy, self._embedding()])
-        if energy.joules is None:
-            return None
-        own = self._embedding().joules or 0.0
-        known = [own + (record.energy.joules or 0.0) for record in self.records if record.energy is not None]
-        return *_spread(known, ERRORS[energy.source]), energy.source
-
-
-def _spread(known: Sequence[float], error: float) -> tuple[float, float, float]:
-    """The mean, and how far it may lie off: the range over the fits, widened by the error of each."""
-    return float(np.mean(known)), min(known) * (1 - error), max(known) * (1 + error)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Of those that are known; None where none is."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _mean_energy(energies: Sequence[Energy | None]) -> Energy:
-    """None of it where one fit has none: journals of earlier builds."""
-    total = summed([energy or Energy() for energy in energies])
-    return Energy(joules=None if total.joules is None else total.joules / len(energies), source=total.source)
-
-
-def _stages(records: Sequence[Record]) -> dict[str, float]:
-    """Mean seconds of the stages inside a fit, where fits tell them."""
-    told = [_numbers(record.facts.get("stages")) for record in records]
-    names = dict.fromkeys(name for stages in told for name in stages)
-    return {name: float(np.mean([stages.get(name, 0.0) for stages in told])) for name in names}
-
-
-def _numbers(facts: Any) -> dict[str, float]:
-    """What a fit tells by name, as far as it is numbers: a plugin may tell anything."""
-    if not isinstance(facts, Mapping):
-        return {}
-    return {
-        str(name): float(value)
-        for name, value in facts.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    }
+        return Forward.by_model(cost["seconds_saved"] / cost["cached"], flops, ledger.meter)
+    return Forward(flops=flops)
 
 
 def _saved(setup: Setup, records: Sequence[Record]) -> dict[str, Any]:
     """What was there and had not to be computed: rows of backbones, of frozen parts of them, and fits."""
     costs = [view.cost for view in setup.views.values() if view.cost]
-    reused = [_numbers(record.facts.get("reused")) for record in records if not record.taken_up]
+    reused = [numbers_of(record.facts.get("reused")) for record in records if not record.taken_up]
     taken = [record for record in records if record.taken_up]
     flops = [cost["flops_per_row"] * cost["cached"] for cost in costs if cost.get("flops_per_row")]
     flops += [found["flops"] for found in reused if "flops" in found]
@@ -225,7 +126,7 @@ def _saved(setup: Setup, records: Sequence[Record]) -> dict[str, Any]:
     return {**parts, "seconds": parts["rows_seconds"] + parts["prefix_seconds"] + parts["fits_seconds"]}
 
 
-def _fronts(costs: Sequence[_Cost], summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _fronts(costs: Sequence[ModelCost], summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Value against labels, seconds and joules; every strategy with every budget is a point."""
     values = {(r["backbone"], r["strategy"], r["budget"]): r for r in summary if r["metric"] == METRIC}
     fronts = []

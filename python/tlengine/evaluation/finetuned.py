@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,19 +17,21 @@ from tlengine.data import Dataset, load_dataset
 from tlengine.data.plans import Plan
 from tlengine.data.resamples import is_split, make_resamples
 from tlengine.data.units import unit_index
-from tlengine.documents import lock_file, plain, replace_text
-from tlengine.errors import InputError, SingleClassError, TlengineError, TlengineWarning
-from tlengine.evaluation.card import card_of_training
+from tlengine.documents import plain
+from tlengine.errors import InputError, SingleClassError, TlengineWarning
+from tlengine.evaluation.arguments import EXTRACTION, seed_of
 from tlengine.evaluation.given import distinct_backbones
+from tlengine.evaluation.groundwork import embed_samples, setup_on, site_of, warn_of
 from tlengine.evaluation.held import calibrated
 from tlengine.evaluation.ledger import Ledger
-from tlengine.evaluation.model import from_pretrained
 from tlengine.evaluation.participants import participants
 from tlengine.evaluation.record import environment
-from tlengine.evaluation.samples import Samples, Wanted, see_samples
+from tlengine.evaluation.running import warn_untold
+from tlengine.evaluation.samples import Samples, Wanted
 from tlengine.evaluation.setup import Chosen, Setup
 from tlengine.evaluation.sizes import sized
-from tlengine.evaluation.views import Ground, Site, TaskView
+from tlengine.evaluation.training_folder import found_in, held_folder, keep
+from tlengine.evaluation.views import Ground, TaskView
 from tlengine.evaluation.worker import CHECKPOINTS, one_blas_thread
 from tlengine.options import refuse_unknown
 from tlengine.plugins.contracts import Fitted, Roles, Rows, Task
@@ -39,7 +39,6 @@ from tlengine.settings import bars
 from tlengine.statistics import METRICS, Outcome, estimate, probabilities
 
 if TYPE_CHECKING:
-    from tlengine.features import Backbone
     from tlengine.features.cache import CacheLike
     from tlengine.finetuning import NetworkModel
 
@@ -47,12 +46,10 @@ __all__ = ["FineTuneResult", "finetune"]
 
 FORMAT, VERSION = "tlengine-finetune", 1
 DEFAULT = "lp-ft"
-EXTRACTION = ("device", "batch_size", "workers", "precision", "max_pixels", "strict")
 OPTIONS = (
     "dataset", "backbone", "strategy", "settings", "seed", "image_size", "out", "fresh", "cache", "progress",
 )  # fmt: skip
 _JUDGED = ("accuracy", "balanced_accuracy", "log_loss", "ece")
-_DOCUMENT, _METRICS = "finetune.json", "metrics.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,12 +129,15 @@ def finetune(
         )
     chosen = _chosen(strategy, dataset.modality, settings)
     named, size = _backbone(backbone, dataset.modality, image_size)
-    with _place(out) as folder, bars(progress):
+    with held_folder(out) as folder, bars(progress):
         samples = _see(dataset, named, size, cache, progress, extraction, ledger)
-        setup, task = _setup(dataset, samples, chosen, folder, cache, extraction)
-        key = f"{setup.key(task)}-{_seed(seed)}"
-        if folder is not None and not fresh and (done := _taken_up(folder, key, named)):
-            return done
+        plan, site = _plan(samples), site_of(cache, extraction)
+        setup = setup_on(dataset, samples, plan, {chosen.name: chosen}, folder, site)
+        (view,), part = samples.views, "fit" if plan.resamples else "refit"
+        task = Task(view=view, strategy=chosen.name, budget="all", seed=0, fold=0, part=part)
+        key = _key(setup, task, seed, folder)
+        if folder is not None and not fresh and (done := found_in(folder, key, named)):
+            return FineTuneResult(document=done[0], model=done[1], taken_up=True)
         return _train(dataset, samples, setup, task, folder, key, seed, ledger, fresh)
 
 
@@ -163,29 +163,6 @@ def _backbone(backbone: Any, modality: str, image_size: int | None) -> tuple[Any
     return found, size
 
 
-def _seed(seed: Any) -> int:
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        raise InputError(f"seed {seed!r:.40}", hint="a whole number from 0 on")
-    return int(seed)
-
-
-@contextmanager
-def _place(out: Any) -> Iterator[Path | None]:
-    """The folder, this process's alone; None where nothing is kept."""
-    if out is None:
-        yield None
-        return
-    if not isinstance(out, str | os.PathLike):
-        raise InputError(f"out is a {type(out).__name__}, no path", hint="pass the path of a folder")
-    folder = Path(out).absolute()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a directory", hint="choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("ab") as file:
-        lock_file(file, str(folder), "--out")
-        yield folder
-
-
 def _see(
     dataset: Dataset,
     backbone: Any,
@@ -196,57 +173,17 @@ def _see(
     ledger: Ledger,
 ) -> Samples:
     """The rows that can be read, with their frozen features: a start from a probe and the drift need them."""
-    from tlengine.features import extract, load_backbone, opened
-
     name = str(getattr(backbone, "name", backbone))
     wanted = Wanted(name=name, backbone=name, source=backbone, image_size=size, asked=True)
-    with opened(cache) as kept:
-
-        def embed(view: Wanted) -> Any:
-            loaded = load_backbone(backbone, image_size=size) if isinstance(backbone, str) else backbone
-            return extract(dataset, loaded, cache=kept, progress=progress, **extraction)
-
-        return see_samples(dataset, [wanted], embed, ledger)
+    return embed_samples(dataset, [wanted], cache, progress, extraction, ledger)
 
 
-def _setup(
-    dataset: Dataset,
-    samples: Samples,
-    chosen: Chosen,
-    folder: Path | None,
-    cache: CacheLike,
-    extraction: Mapping[str, Any],
-) -> tuple[Setup, Task]:
-    from tlengine.features import opened
-
-    split = samples.splits is not None and is_split(np.asarray(samples.splits))
-    plan = _given(samples) if split else _whole(samples)
-    ground = Ground(
-        codes=plan.codes, classes=np.asarray(plan.classes), units=plan.units, digests=samples.keys,
-        groups=samples.groups, domains=samples.domains, contents=dataset.contents, rows=samples.rows,
-    )  # fmt: skip
-    given = {name: extraction[name] for name in ("device", "max_pixels") if extraction.get(name) is not None}
-    with opened(cache) as kept:
-        site = Site(cache=None if kept is None else kept.path.absolute(), **given)
-    (view,) = samples.views
-    setup = Setup(
-        ground=ground, views=samples.views, plan=plan, strategies={chosen.name: chosen}, folder=folder,
-        site=site,
-    )  # fmt: skip
-    part = "fit" if split else "refit"
-    return setup, Task(view=view, strategy=chosen.name, budget="all", seed=0, fold=0, part=part)
-
-
-def _given(samples: Samples) -> Plan:
-    """The user's own split."""
+def _plan(samples: Samples) -> Plan:
+    """The user's own split where there is one; else every row trains."""
+    if samples.splits is None or not is_split(np.asarray(samples.splits)):
+        return _whole(samples)
     plan = make_resamples(samples.y, seeds=1, groups=samples.groups, keys=samples.keys, splits=samples.splits)
-    for note in plan.notes:
-        warnings.warn(note, TlengineWarning, stacklevel=4)
-    if plan.excluded:
-        shown = ", ".join(f"{e.label!r} ({e.count})" for e in plan.excluded)
-        warnings.warn(
-            f"classes too small to train and test are left out: {shown}", TlengineWarning, stacklevel=4
-        )
+    warn_of(plan)
     return plan
 
 
@@ -262,17 +199,11 @@ def _whole(samples: Samples) -> Plan:
     )
 
 
-def _taken_up(folder: Path, key: str, backbone: Any) -> FineTuneResult | None:
-    """What an earlier call finished; None where there is nothing, or nothing whole."""
-    try:
-        document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
-        if document["key"] != key:
-            return None
-        own: Backbone | None = None if isinstance(backbone, str) else backbone
-        model = from_pretrained(folder / "model", backbone=own)
-    except (OSError, ValueError, KeyError, TypeError, TlengineError):
-        return None
-    return FineTuneResult(document=document, model=model, taken_up=True)
+def _key(setup: Setup, task: Task, seed: Any, folder: Path | None) -> str:
+    """Of the training; what keeps a later call from finding it again is said where it is kept."""
+    if folder is not None:
+        warn_untold(setup, [task])
+    return f"{setup.key(task)}-{seed_of(seed)}"
 
 
 def _train(
@@ -286,8 +217,8 @@ def _train(
     ledger: Ledger,
     fresh: bool,
 ) -> FineTuneResult:
-    roles, run_view, ground = setup.plan.roles(task), setup.views[task.view], setup.ground
-    view = TaskView(run_view, ground, roles, setup.site)
+    roles, ground = setup.plan.roles(task), setup.ground
+    view = TaskView(setup.views[task.view], ground, roles, setup.site)
     strategy = setup.strategies[task.strategy].strategy
     place = None if folder is None else folder / CHECKPOINTS / key
     if place is not None and fresh:
@@ -301,27 +232,8 @@ def _train(
     facts = plain(dict(getattr(fitted, "facts", {})))
     for note in facts.get("notes", ()):
         warnings.warn(note, TlengineWarning, stacklevel=4)
-    counts = np.bincount(ground.codes[roles.train], minlength=len(ground.classes))
-    classes = [str(label) for label in ground.classes]
     document = {
-        "format": FORMAT,
-        "version": VERSION,
-        "key": key,
-        "dataset": {"name": dataset.name, "modality": dataset.modality, "rows": len(dataset)},
-        "backbone": {
-            "name": run_view.name,
-            "fingerprint": run_view.fingerprint,
-            "recipe": dict(run_view.recipe),
-            "image_size": run_view.image_size,
-        },
-        "strategy": task.strategy,
-        "settings": plain(dict(strategy.settings())),
-        "seed": int(seed),
-        "rows": len(roles.train),
-        "classes": classes,
-        "counts": counts.tolist(),
-        "excluded": [{"label": str(e.label), "count": e.count} for e in setup.plan.excluded],
-        "unreadable": samples.unreadable,
+        **_described(dataset, samples, setup, task, key, seed),
         "chosen": plain(dict(fitted.chosen)),
         "converged": bool(fitted.converged),
         "facts": facts,
@@ -337,8 +249,36 @@ def _train(
     model = estimator.described(document["calibration"], _metadata(document))
     result = FineTuneResult(document=document, model=model)
     if folder is not None:
-        _keep(result, folder, place)
+        keep(document, model, folder, place)
     return result
+
+
+def _described(
+    dataset: Dataset, samples: Samples, setup: Setup, task: Task, key: str, seed: int
+) -> dict[str, Any]:
+    """What was trained on, and how: the first part of the document."""
+    roles, view, ground = setup.plan.roles(task), setup.views[task.view], setup.ground
+    counts = np.bincount(ground.codes[roles.train], minlength=len(ground.classes))
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "key": key,
+        "dataset": {"name": dataset.name, "modality": dataset.modality, "rows": len(dataset)},
+        "backbone": {
+            "name": view.name,
+            "fingerprint": view.fingerprint,
+            "recipe": dict(view.recipe),
+            "image_size": view.image_size,
+        },
+        "strategy": task.strategy,
+        "settings": plain(dict(setup.settings(task.strategy))),
+        "seed": int(seed),
+        "rows": len(roles.train),
+        "classes": [str(label) for label in ground.classes],
+        "counts": counts.tolist(),
+        "excluded": [{"label": str(e.label), "count": e.count} for e in setup.plan.excluded],
+        "unreadable": samples.unreadable,
+    }
 
 
 def _judged(fitted: Fitted, view: TaskView, roles: Roles, ground: Ground) -> tuple[float, Outcome | None]:
@@ -386,23 +326,3 @@ def _metadata(document: Mapping[str, Any]) -> dict[str, Any]:
         "classes": document["classes"],
         "rows": document["rows"],
     }
-
-
-def _keep(result: FineTuneResult, folder: Path, place: Path | None) -> None:
-    """The model, its card and the document, the document last: where it is, all of it is."""
-    (folder / _DOCUMENT).unlink(missing_ok=True)
-    result.model.save(folder / "model")
-    replace_text(folder / "model" / "README.md", card_of_training(result.document))
-    if place is not None and (metrics := _metrics_of(place, result.document["chosen"].get("rate"))):
-        replace_text(folder / _METRICS, metrics.read_text(encoding="utf-8"))
-    replace_text(folder / _DOCUMENT, json.dumps(result.document, indent=1, ensure_ascii=False) + "\n")
-    if place is not None:
-        shutil.rmtree(place.parent, ignore_errors=True)
-
-
-def _metrics_of(place: Path, rate: Any) -> Path | None:
-    """Those of the training at ``rate``, or the only ones."""
-    found = {path.parent.name: path for path in sorted(place.glob(f"*/{_METRICS}"))}
-    if isinstance(rate, float) and f"rate-{rate:g}" in found:
-        return found[f"rate-{rate:g}"]
-    return next(iter(found.values())) if len(found) == 1 else None

@@ -6,21 +6,27 @@ p-value that the draws which remain could bring about has a closed form: of all 
 of equal values varies least, and t has a single maximum in that value. Where even this leaves no outcome but
 "undecided" at every budget, that is the outcome, whatever the rest would show. Nothing else can be foregone:
 one draw of -1 among five takes any gain away, and one of 1 any loss.
+
+A fit that is still to come may fail, too. A strategy that lacks one is not judged, and one that lacks an
+inner fold is not chosen, so that another is tested in its place, also on the draws that are known: the
+outcome has to be "undecided" whichever of them are left. A control that fails needs no such care: where it is
+met it is missing, and then only a loss to another one could decide, which is ruled out for each by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine.evaluation.cells import Cell, cells_of
 from tlengine.evaluation.choice import choose
-from tlengine.evaluation.comparisons import controls_for
+from tlengine.evaluation.comparisons import controls_for, missing_controls
 from tlengine.evaluation.inner import with_held_out
 from tlengine.evaluation.setup import Setup
-from tlengine.plugins.contracts import Record, Task
+from tlengine.plugins.contracts import Budget, Record, Task
 from tlengine.statistics.clustering import FEW_DRAWS, quantile, upper_tail
 from tlengine.statistics.decisions import ALPHA, MARGIN
 
@@ -28,11 +34,15 @@ __all__ = ["Foregone", "surely_undecided"]
 
 Values = Sequence[float] | npt.NDArray[np.float64]
 
+MOST = 8
+"""Strategies that may yet fail, beyond which it is not asked what would be if some did."""
+
 
 class Foregone:
     """Whether the outcome is known, asked while a run goes on; it says so for the first seeds that show it.
 
-    It is never known where all strategies are cheap, nor without controls, nor beyond a few seeds.
+    It is never known where all strategies are cheap, nor without controls, nor beyond a few seeds, nor while
+    more than :data:`MOST` strategies of a budget have fits to come.
 
     Args:
         setup: of the run.
@@ -91,13 +101,31 @@ class Foregone:
     def _open(self, cells: Sequence[Cell]) -> bool:
         """Whether the outcome of a budget is "undecided" for sure."""
         strategies = [cell for cell in cells if cell.role != "control"]
+        if not any(controls_for(cell, cells) for cell in strategies):
+            return False
+        lacking = self._lacking()
+        unsure = [cell for cell in strategies if (*cell.pair, cell.budget) in lacking]
+        return len(unsure) <= MOST and all(
+            self._undecided(left, cells) for left in _left_of(strategies, unsure)
+        )
+
+    def _lacking(self) -> Collection[tuple[str, str, Budget]]:
+        """View, strategy and budget of which some fit or inner fold has no result, or none yet."""
+        found = set()
+        for task in self._tasks:
+            record = self._records.get(self._setup.key(task))
+            if record is None or record.failed:
+                found.add((task.view, task.strategy, task.budget))
+        return found
+
+    def _undecided(self, strategies: Sequence[Cell], cells: Sequence[Cell]) -> bool:
+        """Whether the outcome is "undecided" for sure where these strategies have results to the end."""
         controls = {id(c): c for cell in strategies for c in controls_for(cell, cells)}
         if not controls:
-            return False
+            return True
         transfer = choose(strategies)
-        met = {id(c) for cell in transfer.picks.values() for c in controls_for(cell, cells)}
-        names = {cell.strategy for cell in cells}
-        missing = any(c.role == "control" and c.name not in names for c in self._setup.strategies.values())
+        picked = list(transfer.picks.values())
+        met = {id(c) for cell in picked for c in controls_for(cell, cells)}
         return surely_undecided(
             [
                 [a.correct.mean() - b.correct.mean() for a, b in zip(transfer.draws, c.draws, strict=True)]
@@ -105,8 +133,15 @@ class Foregone:
             ],
             len(self.seeds) - self._whole,
             counts=[key in met and not _says(c) for key, c in controls.items()],
-            missing=missing,
+            missing=bool(missing_controls(self._setup, [cell.view for cell in picked], cells)),
         )
+
+
+def _left_of(strategies: Sequence[Cell], unsure: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """Every set of strategies that may be left at the end, in their order; all of them first."""
+    for failed in range(len(unsure) + 1):
+        for gone in combinations(unsure, failed):
+            yield [cell for cell in strategies if cell not in gone]
 
 
 def _says(control: Cell) -> bool:
@@ -123,7 +158,7 @@ def surely_undecided(
         differences: for each control, the differences of accuracy of the draws that are known, 2 or more.
         left: how many draws are not; with them there are at most ``FEW_DRAWS``.
         counts: whether each control is sure to count in the end.
-        missing: whether a control has no result, so that the outcome is "negative" or "undecided".
+        missing: whether a control that is met has no result: then the outcome is "negative" or "undecided".
 
     >>> surely_undecided([[0.1, -0.1, 0.05, -0.1]], 1, counts=[True])
     True

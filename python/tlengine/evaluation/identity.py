@@ -1,6 +1,7 @@
 """What a strategy is, as a digest: the same in every process, another one when its results may be others.
 
-It tells the plugin and its version, the code of the class, and the settings. Objects are told by the state
+It tells the plugin and its version, the code of the class, the settings, and the code of the head that these
+name. Objects are told by the state
 that ``pickle`` would keep, code by its bytecode and by what that names, however deep, files by their content,
 and installed libraries by name and version. What cannot be told (an open file, a connection) is never taken
 for something else: a digest that nothing else has stands for it.
@@ -18,7 +19,7 @@ import secrets
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -30,11 +31,14 @@ from tlengine.evaluation.bytecode import Fills, code_told, imported, library_ver
 from tlengine.features.code import is_library, is_library_callable, references
 from tlengine.features.libraries import told_by_library
 from tlengine.features.paths import names_a_file, path_content
-from tlengine.plugins import PluginInfo
+from tlengine.plugins import PluginInfo, registry
 from tlengine.plugins.containment import reason
 from tlengine.plugins.contracts import Strategy
 
-__all__ = ["Identity", "identity_of"]
+__all__ = ["Identity", "identity_of", "identity_of_parts"]
+
+Parts = Mapping[str, Any]
+"""What is told, by the words for it."""
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 _SILENT = (logging.Logger, type(Ellipsis), type(NotImplemented), *_LOCKS)
@@ -61,7 +65,7 @@ class Identity:
 
 
 def identity_of(strategy: Strategy, plugin: PluginInfo | None = None) -> Identity:
-    """Tell a strategy by its plugin, the code of its class, and its settings.
+    """Tell a strategy by its plugin, the code of its class, its settings, and the head that they name.
 
     Args:
         strategy: what is told. Where its ``settings()`` raise, its fits fail, and nothing can be kept.
@@ -78,18 +82,49 @@ def identity_of(strategy: Strategy, plugin: PluginInfo | None = None) -> Identit
         raise
     except BaseException:  # a plugin may even exit; its tasks fail of the same
         return Identity.unique()
-    home = "" if plugin is None or plugin.distribution == "tlengine" else plugin.module.partition(":")[0]
-    teller = _Teller(home)
+    return _identity([(plugin, {"its class": type(strategy), "settings": settings}), *_head(settings)])
+
+
+def identity_of_parts(parts: Parts, plugin: PluginInfo | None = None) -> Identity:
+    """Tell functions and values by the same rules, such as what a backbone brings for those who train it.
+
+    >>> one, other = (identity_of_parts({"initialise": code}) for code in (lambda m, s: m, lambda m, s: s))
+    >>> one == other
+    False
+    """
+    return _identity([(plugin, parts)])
+
+
+def _head(settings: Any) -> list[tuple[PluginInfo, Parts]]:
+    """The registered head that the setting ``head`` names: it is trained as much as the rest."""
+    name = settings.get("head") if isinstance(settings, Mapping) else None
+    if not isinstance(name, str) or (head := registry.heads().get(name)) is None:
+        return []
+    functions = {word: getattr(head, word) for word in ("build", "from_probe", "from_means", "input")}
+    return [(registry.owner(name, "head"), {f"{word} of head {name}": f for word, f in functions.items()})]
+
+
+def _identity(given: Sequence[tuple[PluginInfo | None, Parts]]) -> Identity:
+    """Of parts, with the plugin that brings them."""
+    told: list[Any] = []
     try:
-        told = [teller.tell(type(strategy), "its class"), teller.tell(settings, "settings")]
+        for plugin, parts in given:
+            teller = _Teller(_home(plugin))
+            values = [teller.tell(value, where) for where, value in parts.items()]
+            known = None if plugin is None else [plugin.distribution, plugin.version]
+            told.append([known, values, sorted(teller.libraries.items())])
     except KeyboardInterrupt:
         raise
     except _UntoldError as error:
         return Identity.unique(str(error))
     except BaseException as error:  # whatever code of the plugin raises where its objects are looked at
         return Identity.unique(reason(error))
-    known = None if plugin is None else [plugin.distribution, plugin.version]
-    return Identity(_digest([known, told, sorted(teller.libraries.items())]))
+    return Identity(_digest(told))
+
+
+def _home(plugin: PluginInfo | None) -> str:
+    """The module whose code is told, though it may be installed."""
+    return "" if plugin is None or plugin.distribution == "tlengine" else plugin.module.partition(":")[0]
 
 
 class _UntoldError(Exception):

@@ -38,7 +38,7 @@ _NUMBERS = (
     "labels", "kind", "calibration", "chosen", "converged", "flops", "nbytes", "train_accuracy", "seconds",
     "cpu_seconds", "peak_bytes", "predict_seconds", "facts",
 )  # fmt: skip
-_MAYBE = ("gpu_seconds",)
+_MAYBE = ("gpu_seconds", "features")
 """None where a line does not say, as ``energy`` is."""
 
 

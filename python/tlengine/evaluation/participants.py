@@ -33,7 +33,8 @@ def participants(
     Args:
         named: names, estimators, ``(name, estimator)``, or a ``StrategySpec``; None for the default
             strategies.
-        controls: names; None for the default controls, () for none.
+        controls: names; None for the default controls, more of them where a strategy trains networks; ()
+            for none.
         modality: of the data; by default, what cannot be used on it is left out.
         settings: of strategies and controls by their names.
 
@@ -52,7 +53,8 @@ def participants(
         raise InputError(
             "no strategy given", hint=f"for instance {','.join(_defaults('strategy', modality))}"
         )
-    for thing in _working("control", modality) if controls is None else listed(controls):
+    networks = any(one.role == "strategy" and one.strategy.reads == "contents" for one in found.values())
+    for thing in _working("control", modality, networks) if controls is None else listed(controls):
         chosen = _chosen(thing, modality, settings, asked=controls is not None, what="controls")
         if chosen.role != "control":
             raise InputError(f"{chosen.name!r} is a strategy, no control", hint="name it under strategies")
@@ -113,12 +115,13 @@ def spoken_names(chosen: Mapping[str, Chosen]) -> dict[str, str]:
     return {name: (known[name].spoken if name in known else "") or name for name in chosen}
 
 
-def _defaults(role: Role, modality: str) -> list[str]:
+def _defaults(role: Role, modality: str, networks: bool = False) -> list[str]:
+    """Who takes part unasked; some controls do only where networks are trained."""
     return [
         name
         for name, spec in strategies().items()
         if spec.role == role
-        and spec.default
+        and (networks if spec.default == "networks" else spec.default)
         and modality in spec.modalities
         and not (modality == "features" and spec.view != "backbone")
     ]
@@ -161,10 +164,10 @@ def _networks(given: dict[str, Any]) -> int:
     return asked
 
 
-def _working(role: Role, modality: str) -> list[str]:
+def _working(role: Role, modality: str, networks: bool = False) -> list[str]:
     """The default ones; what a plugin cannot make is left out with a warning."""
     found = []
-    for name in _defaults(role, modality):
+    for name in _defaults(role, modality, networks):
         try:
             _chosen(name, modality, {}, asked=False)
         except PluginError as error:

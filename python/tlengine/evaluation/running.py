@@ -14,7 +14,7 @@ from tlengine.plugins import notify
 from tlengine.plugins.contracts import Budget, Executor, Record, Task
 from tlengine.settings import hidden_bar
 
-__all__ = ["run_all", "tasks_of", "views_read"]
+__all__ = ["run_all", "tasks_of", "views_read", "warn_untold"]
 
 
 def tasks_of(
@@ -81,7 +81,7 @@ def run_all(
 
     with ledger.stage("plan"):
         if isinstance(journal, FileJournal):
-            _warn_untold(setup, tasks)
+            warn_untold(setup, tasks)
         keys = {task: setup.key(task) for task in tasks}
         known = journal.take_up(keys.values())
         first: dict[str, Task] = {}
@@ -125,8 +125,12 @@ def _until(over: Callable[[], bool], records: Iterator[Record]) -> Iterator[Reco
         getattr(records, "close", lambda: None)()
 
 
-def _warn_untold(setup: Setup, tasks: Sequence[Task]) -> None:
-    for name in dict.fromkeys(task.strategy for task in tasks):
-        if untold := setup.identity(name).untold:
-            note = f"no later run takes up the fits of {name!r}, for nothing tells them from others: {untold}"
+def warn_untold(setup: Setup, tasks: Sequence[Task]) -> None:
+    """Say which fits are kept in vain: their strategy, or the code of their backbone, cannot be told."""
+    strategies = {name: setup.identity(name).untold for name in dict.fromkeys(t.strategy for t in tasks)}
+    trained = [t.view for t in tasks if setup.strategies[t.strategy].strategy.reads == "contents"]
+    networks = {f"networks on {view}": setup.network(view).untold for view in dict.fromkeys(trained)}
+    for what, untold in [*((repr(name), told) for name, told in strategies.items()), *networks.items()]:
+        if untold:
+            note = f"no later run takes up the fits of {what}, for nothing tells them from others: {untold}"
             warnings.warn(note, TlengineWarning, stacklevel=4)

@@ -54,6 +54,8 @@ class Schedule:
         bare: strategies whose inner folds were dropped.
         limit: minutes that were given, or None.
         at_once: fits that are under way at a time.
+        unasked, unasked_seconds: controls among ``asked`` that nobody named, and the part of ``seconds`` that
+            is theirs.
     """
 
     setup: Setup
@@ -65,6 +67,8 @@ class Schedule:
     bare: tuple[str, ...] = ()
     limit: float | None = None
     at_once: int = 1
+    unasked: tuple[str, ...] = ()
+    unasked_seconds: float = 0.0
 
     @property
     def notes(self) -> list[str]:
@@ -83,7 +87,21 @@ class Schedule:
         if not self.seconds:
             return ""
         names = ", ".join(self.asked) + (f", {self.at_once} at a time" if self.at_once > 1 else "")
-        return ". ".join([f"about {spoken_seconds(self.seconds)} for the fits of {names}", *self.notes])
+        whole = f"about {spoken_seconds(self.seconds)} for the fits of {names}{self._avoidable}"
+        return ". ".join([whole, *self.notes])
+
+    @property
+    def _avoidable(self) -> str:
+        """What controls that nobody named take of it, and how to do without them."""
+        if not self.unasked_seconds:
+            return ""
+        others = [
+            name
+            for name, chosen in self.setup.strategies.items()
+            if chosen.role == "control" and name not in self.unasked
+        ]
+        own = f"{spoken_seconds(self.unasked_seconds)} of it for {', '.join(self.unasked)}"
+        return f"; {own} (a control by default: --controls {','.join(others) or 'none'} leaves it out)"
 
 
 def make_schedule(
@@ -162,6 +180,11 @@ class _Timer:
         """Those of them that can train for fewer steps."""
         return [name for name in self.names(tasks) if self._has(name, "scaled")]
 
+    def unasked(self, tasks: Sequence[Task]) -> list[str]:
+        """Controls among them that nobody named."""
+        known = self.setup.strategies
+        return [n for n in self.names(tasks) if known[n].role == "control" and not known[n].asked]
+
     def _has(self, name: str, method: str) -> bool:
         return hasattr(self.setup.strategies[name].strategy, method)
 
@@ -210,9 +233,11 @@ class _Timer:
 
 
 def _uncut(timer: _Timer, tasks: Sequence[Task], seconds: float, minutes: float | None) -> Schedule:
+    unasked = timer.unasked(tasks)
     return Schedule(
         setup=timer.setup, tasks=tasks, asked=tuple(timer.names(tasks)), seconds=seconds,
-        whole_seconds=seconds, limit=minutes, at_once=timer.at_once,
+        whole_seconds=seconds, limit=minutes, at_once=timer.at_once, unasked=tuple(unasked),
+        unasked_seconds=timer.left(_of(unasked, tasks)),
     )  # fmt: skip
 
 
@@ -220,14 +245,22 @@ def _cut(timer: _Timer, tasks: Sequence[Task], fraction: float, minutes: float) 
     """Without inner folds, and with a fraction of the steps."""
     names, shorter = timer.names(tasks), timer.scalable(tasks) if fraction < 1 else []
     setup, kept = _scaled(timer.setup, shorter, fraction), _without_inner(tasks, names)
-    mine = [task for task in kept if task.strategy in shorter]
-    others = [task for task in kept if task.strategy not in shorter]
-    seconds = timer.left(others) + fraction * timer.left(mine, setup=setup)
+    unasked = timer.unasked(tasks)
+
+    def left(who: Collection[str]) -> float:
+        mine, others = (_of([n for n in who if (n in shorter) == cut], kept) for cut in (True, False))
+        return timer.left(others) + fraction * timer.left(mine, setup=setup)
+
     bare = dict.fromkeys(task.strategy for task in tasks if is_inner(task) and task.strategy in names)
     return Schedule(
-        setup=setup, tasks=kept, asked=tuple(names), seconds=seconds, whole_seconds=None, fraction=fraction,
-        bare=tuple(bare), limit=minutes, at_once=timer.at_once,
+        setup=setup, tasks=kept, asked=tuple(names), seconds=left(names), whole_seconds=None,
+        fraction=fraction, bare=tuple(bare), limit=minutes, at_once=timer.at_once, unasked=tuple(unasked),
+        unasked_seconds=left(unasked),
     )  # fmt: skip
+
+
+def _of(names: Collection[str], tasks: Sequence[Task]) -> list[Task]:
+    return [task for task in tasks if task.strategy in names]
 
 
 def _without_inner(tasks: Sequence[Task], names: Collection[str]) -> list[Task]:
@@ -248,7 +281,7 @@ def _fraction(timer: _Timer, tasks: Sequence[Task], left: float, spent: float) -
         raise TimeLimitError(
             f"{(left + spent) / 60:g} minutes are too few: with {100 * LEAST:.0f} % of its steps, this run "
             f"takes {needed}",
-            hint=f"give {needed} minutes or more, or ask for fewer seeds, budgets or strategies",
+            hint=f"give {needed} minutes or more, or ask for fewer seeds, budgets, strategies or controls",
         )
     return min(1.0, max(LEAST, math.floor(100 * (left - fixed) / most) / 100))
 

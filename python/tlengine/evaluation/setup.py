@@ -15,11 +15,11 @@ import numpy.typing as npt
 from tlengine import __version__
 from tlengine.data.plans import Plan
 from tlengine.documents import plain
-from tlengine.evaluation.identity import Identity, identity_of
+from tlengine.evaluation.identity import Identity, identity_of, identity_of_parts
 from tlengine.evaluation.views import Ground, RunView, Site
 from tlengine.plugins import PluginInfo
 from tlengine.plugins.contracts import Budget, Role, Roles, Rows, Strategy, Task
-from tlengine.plugins.registry import resolve_backbone
+from tlengine.plugins.registry import owner, resolve_backbone
 from tlengine.settings import num_threads
 
 __all__ = ["Chosen", "Setup"]
@@ -57,7 +57,8 @@ class Setup:
         strategies: by name.
         folder: where the run is kept, for what an executor puts beside it; None for nowhere.
         site: where networks are run; it enters no key.
-        identities: what each strategy is, told once: a process that gets the setup takes them as they are.
+        identities, networks: what each strategy is, and what code each backbone brings for those who train
+            it; told once, so that a process that gets the setup takes them as they are.
     """
 
     ground: Ground
@@ -67,6 +68,7 @@ class Setup:
     folder: Path | None = None
     site: Site = field(default_factory=Site)
     identities: dict[str, Identity] = field(default_factory=dict, repr=False)
+    networks: dict[str, Identity] = field(default_factory=dict, repr=False)
     _known: dict[Any, bytes] = field(default_factory=dict, init=False, repr=False)
     _draws: dict[Budget, frozenset[tuple[int, int]]] = field(default_factory=dict, init=False, repr=False)
 
@@ -74,11 +76,10 @@ class Setup:
         """A digest of all that can change the result of a task: 32 hex digits.
 
         Contents and labels of its rows, what they are for, the view and what it shows of all rows (contents,
-        units, groups, domains), for a strategy that reads contents the parts that its backbone names and the
-        kind of device, what
-        the strategy is (plugin, code, settings; see :mod:`~tlengine.evaluation.identity`), budget, the seed
-        where the strategy is seeded, and tlengine's version. Not: threads, executor, order, labels of test
-        rows.
+        units, groups, domains), for a strategy that reads contents the parts that its backbone names, the
+        code that gives it untrained weights and the kind of device, what the strategy is (plugin, code,
+        settings, head; see :mod:`~tlengine.evaluation.identity`), budget, the seed where the strategy is
+        seeded, and tlengine's version. Not: threads, executor, order, labels of test rows.
         """
         strategy = self.strategies[task.strategy].strategy
         facts = {
@@ -95,6 +96,7 @@ class Setup:
             network = self.views[task.view]
             kind = self.device_kind
             digest.update(self._once(("network", task.view, kind), lambda: _parts_told(network, kind)))
+            digest.update(self.network(task.view).digest.encode())
         digest.update(self._once("shown", self._shown))
         digest.update(
             self._once(
@@ -133,6 +135,15 @@ class Setup:
             self.identities[strategy] = identity_of(chosen.strategy, chosen.plugin)
         return self.identities[strategy]
 
+    def network(self, view: str) -> Identity:
+        """The code by which a backbone gets untrained weights; ``collate`` is in the recipe of the view."""
+        if view not in self.networks:
+            loaded = self.views[view].loaded
+            plugin = owner(loaded, "backbone") if isinstance(loaded, str) else None
+            parts = {"initialise": getattr(_source(loaded), "initialise", None)}
+            self.networks[view] = identity_of_parts(parts, plugin)
+        return self.networks[view]
+
     @property
     def device_kind(self) -> str:
         """``cpu``, ``cuda`` or ``mps``: they train in other precisions."""
@@ -166,14 +177,22 @@ class Setup:
     def __getstate__(self) -> dict[str, Any]:
         for name in self.strategies:
             self.identity(name)
+        if any(chosen.strategy.reads == "contents" for chosen in self.strategies.values()):
+            for view in self.views:
+                self.network(view)
         return {**self.__dict__, "_known": {}, "_draws": {}}
 
 
 def _parts_told(view: RunView, device: str) -> bytes:
     """What a backbone says of its network for those that train it, and the kind of device that does."""
-    source = resolve_backbone(view.loaded) if isinstance(view.loaded, str) else view.loaded
+    source = _source(view.loaded)
     parts = {name: getattr(source, name, None) for name in ("blocks", "tokens", "lora_targets")}
     return json.dumps({"device": device, **plain(parts)}, sort_keys=True).encode()
+
+
+def _source(loaded: Any) -> Any:
+    """The record of a backbone that is given by its name, or the backbone itself."""
+    return resolve_backbone(loaded) if isinstance(loaded, str) else loaded
 
 
 def _told(array: npt.NDArray[Any] | None) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tlengine.evaluation.cells import Cell
 from tlengine.evaluation.choice import Choice, choose
-from tlengine.evaluation.comparisons import controls_for, numbers
+from tlengine.evaluation.comparisons import controls_for, missing_controls, numbers
 from tlengine.evaluation.sentences import FIRST, SELECTED, answer
 from tlengine.plugins.contracts import Budget, Rows
 from tlengine.statistics import (
@@ -58,8 +58,9 @@ class Verdict:
         judged_only: ``{backbone, strategy}`` of what had no held-out predictions, and could not be chosen.
         accuracy, accuracy_low, accuracy_high: of the way of choosing, on test rows, with the 95 % interval;
             None where none can be had, and ``accuracy_reason`` says why.
-        missing: the controls of the run that have no result at the largest budget. While one is missing, the
-            outcome is neither "positive" nor "none".
+        missing: the controls of the run that have no result at the largest budget on a backbone that is
+            picked: ``name``, or ``name on backbone`` for one that has results on others. While one is
+            missing, the outcome is neither "positive" nor "none".
         under_trained: the controls whose training had not come to its end, and that do not win: the outcome
             is against the others, "undecided" where there is none.
         controls: one record for each control: ``control, control_backbone, effect, low, high, level, p_value,
@@ -133,7 +134,7 @@ class Judged:
         choice: among all; transfer: among the strategies.
         tests: one for each control.
         decision: of all tests; it alone can find a loss.
-        present: the controls that have a result here.
+        missing: the controls of the run that should have been met, and have no result here.
     """
 
     budget: Budget
@@ -141,7 +142,7 @@ class Judged:
     transfer: Choice | None
     tests: tuple[tuple[Cell, PairedTest], ...] = ()
     decision: Decision | None = None
-    present: frozenset[str] = frozenset()
+    missing: Sequence[str] = ()
 
     @property
     def under_trained(self) -> list[str]:
@@ -166,12 +167,6 @@ class Judged:
         if len(self.counted) == len(self.tests):
             return self.decision
         return decide([self.tests[place][1] for place in self.counted]) if self.counted else None
-
-    @property
-    def missing(self) -> list[str]:
-        """Controls of the run that have no result here."""
-        every = (self.transfer or self.choice).kept.setup.strategies.values()
-        return [one.name for one in every if one.role == "control" and one.name not in self.present]
 
     @property
     def outcome(self) -> Answer:
@@ -288,15 +283,16 @@ def _of_choice(choice: Choice, units: Rows) -> Estimate:
 
 def _judge_one(cells: Sequence[Cell], budget: Budget, units: Rows) -> Judged:
     strategies = [cell for cell in cells if cell.role != "control"]
-    present = frozenset(cell.strategy for cell in cells if cell.role == "control")
     choice, transfer = choose(cells), choose(strategies) if strategies else None
     if transfer is None:
-        return Judged(budget=budget, choice=choice, transfer=None, present=present)
+        missing = missing_controls(choice.kept.setup, (), cells)
+        return Judged(budget=budget, choice=choice, transfer=None, missing=missing)
+    missing = missing_controls(transfer.kept.setup, [cell.view for cell in transfer.picks.values()], cells)
     met = {id(c): c for cell in transfer.picks.values() for c in controls_for(cell, cells)}
     tests = tuple((c, paired_outcomes(transfer.draws, c.draws, units)) for c in met.values())
     decision = decide([test for _, test in tests]) if tests else None
     return Judged(
-        budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision, present=present
+        budget=budget, choice=choice, transfer=transfer, tests=tests, decision=decision, missing=missing
     )
 
 

@@ -108,6 +108,9 @@ class RunView:
 class TaskView:
     """One task's leave to look: features of all rows, labels of those that it may learn from.
 
+    Attributes:
+        read_features: whether features were looked at so far, or their scale.
+
     >>> digests = np.zeros((2, 32), np.uint8)
     >>> codes, classes = np.array([0, 1]), np.array(["a", "b"])
     >>> ground = Ground(codes=codes, classes=classes, units=np.arange(2), digests=digests)
@@ -126,6 +129,7 @@ class TaskView:
         self.threads = num_threads() if site.threads is None else site.threads
         self._allowed = np.zeros(len(ground.codes), dtype=bool)
         self._allowed[roles.labelled] = True
+        self.read_features = False
         self.name = view.name
         self.classes = len(ground.classes)
         self.units = read_only(ground.units)
@@ -134,6 +138,7 @@ class TaskView:
     @property
     def scale(self) -> float:
         """The mean squared distance of the features from their mean, over all rows."""
+        self.read_features = True
         return self._view.scale
 
     def codes(self, rows: Rows) -> Codes:
@@ -151,6 +156,7 @@ class TaskView:
 
     def matrix(self) -> Matrix:
         """(n, d) float32 of all rows, read-only."""
+        self.read_features = True
         return read_only(self._view.X)
 
     def contents(self, rows: Rows) -> Sequence[Any]:

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from typing import Any, TypeVar, get_args
@@ -114,6 +115,7 @@ def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
         watch = Watch(worker.meter)
         fitted = _quietly(lambda: list(strategy.fit_many(jobs)))
         spent = watch.spent(gpu=any(_on_gpu(found) for found in fitted)).shared(len(tasks))
+        features = strategy.reads == "features" or any(_read_features(job) for job in jobs)
         if len(fitted) != len(jobs):
             raise InputError(f"fit_many returned {len(fitted)} results for {len(jobs)} jobs")
     except KeyboardInterrupt:
@@ -127,7 +129,7 @@ def _run_alike(worker: Worker, tasks: Sequence[Task]) -> Iterator[Record]:
         return
     for task, job, found in zip(tasks, jobs, fitted, strict=True):
         try:
-            record = _result(worker, task, job, found, spent)
+            record = replace(_result(worker, task, job, found, spent), features=features)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -142,6 +144,10 @@ def _quietly(work: Callable[[], T]) -> T:
         # What was chosen says whether it converged; candidates need no certificate.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return work()
+
+
+def _read_features(job: Job) -> bool:
+    return isinstance(job.view, TaskView) and job.view.read_features
 
 
 def _on_gpu(fitted: Any) -> bool:

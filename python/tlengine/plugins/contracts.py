@@ -283,8 +283,9 @@ class Strategy(Protocol):
     def settings(self) -> Mapping[str, Any]:
         """All that determines a fit beside its rows, its seed and the code of the class: it enters the key.
 
-        Objects enter by the state that ``pickle`` would keep, functions by their code. Where something has
-        none (an open file), no later run takes the fit up; leave it out, or give it a ``__getstate__``.
+        Objects enter by the state that ``pickle`` would keep, functions by their code, and with ``head``,
+        where it is the name of a registered head, the code of that. Where something has no state (an open
+        file), no later run takes the fit up; leave it out, or give it a ``__getstate__``.
         """
         ...
 
@@ -360,6 +361,8 @@ class Record:
         peak_bytes: by which the worker's peak of memory rose, 0 where earlier work had needed as much; what
             the fit itself tells as ``peak_bytes`` in its facts comes first.
         energy: of the fit; None where it was not measured.
+        features: whether the fit read features of its view, so that embedding them is a part of its cost;
+            None where that was not noted.
         predict_seconds: for all test rows.
         taken_up: whether an earlier run fitted it, and paid for it.
         facts: how the fit went, plain JSON, from the fit itself. A training loop tells ``steps``, ``rate``
@@ -389,6 +392,7 @@ class Record:
     gpu_seconds: float | None = None
     peak_bytes: int = 0
     energy: Energy | None = None
+    features: bool | None = None
     predict_seconds: float = 0.0
     taken_up: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)

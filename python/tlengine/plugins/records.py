@@ -127,13 +127,14 @@ class StrategySpec:
             weights, one network or as many as the setting ``networks`` says. Else the name of a registered
             backbone, whatever the backbones of the run.
         modalities: the data that it can be used on, of ``image text features``.
-        default: whether it takes part when the user names none.
+        default: whether it takes part when the user names none; of a control also ``"networks"``: where a
+            strategy that trains networks takes part (one that reads contents).
         spoken: what a sentence calls it, such as ``"a linear probe"``; "" for its name.
         description: one line for people.
 
     Raises:
-        InputError: a name, role or modality that is not allowed, a ``make`` that cannot be called, or one
-            for other modalities than those named.
+        InputError: a name, role, modality or default that is not allowed, a ``make`` that cannot be called,
+            or one for other modalities than those named.
 
     >>> StrategySpec(name="mean", make=dict, role="control", view="raw").view
     'raw'
@@ -147,7 +148,7 @@ class StrategySpec:
     role: Role = "strategy"
     view: str = "backbone"
     modalities: tuple[str, ...] = ("image", "text", "features")
-    default: bool = False
+    default: bool | Literal["networks"] = False
     spoken: str = ""
     description: str = ""
 
@@ -159,6 +160,11 @@ class StrategySpec:
             check_callable(f"strategy {self.name!r}", "make", maker, fix)
         if self.role not in ("strategy", "control"):
             raise InputError(f"strategy {self.name!r}: role {self.role!r}", hint="'strategy' or 'control'")
+        if self.default not in (True, False) and (self.default, self.role) != ("networks", "control"):
+            raise InputError(
+                f"strategy {self.name!r}: default {self.default!r}",
+                hint="True or False; of a control also 'networks'",
+            )
         if strange := set(self.modalities) - {"image", "text", "features"}:
             raise InputError(
                 f"strategy {self.name!r}: modality {min(strange)!r}", hint="use image, text, features"
