@@ -115,8 +115,9 @@ def test_data_that_cannot_be_trained_on_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
         trained(cnn(), out=tmp_path / "file")
-    with pytest.raises(InputError, match="does not take"):
-        trained(cnn(), settings={"speed": 3})
+    with pytest.raises(InputError, match=r"does not take .*step=3: no setting 'step'") as caught:
+        trained(cnn(), settings={"step": 3})
+    assert str(caught.value.hint).startswith("there are steps")
     with pytest.raises(InputError, match="does not tell its blocks"):
         finetune(
             (["a b", "c d"] * 6, ["x", "y"] * 6), "raw", strategy="last-block", cache=False, progress=False

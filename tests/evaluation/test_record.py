@@ -35,6 +35,12 @@ def strict(text):
     return json.loads(text, parse_constant=refuse)
 
 
+def test_a_run_and_its_verdict_are_shown_by_their_answer(run):
+    answer = run.document["verdict"]["answer"]
+    assert repr(run) == f"<RunResult of {run.document['dataset']['name']}: {answer}>"
+    assert str(run.verdict) == f"<Verdict {run.verdict.outcome}: {answer}>"
+
+
 def test_a_saved_run_is_read_again(run, tmp_path):
     written = run.save(tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model", "report.html", "run.json"]

@@ -63,6 +63,12 @@ def test_labels_needed(document, needed, text):
     assert (note == "not surely better than chance") == (needed is None)
 
 
+def test_one_budget_tells_neither_how_many_labels_are_needed_nor_how_far_transfer_helps(document):
+    document["verdict"]["by_budget"] = document["verdict"]["by_budget"][-1:]
+    found = facts(document)
+    assert found["Labels needed"] == found["Transfer helps up to"] == ("–", "one budget alone cannot tell")
+
+
 def test_without_a_control_nothing_is_said_of_transfer(document):
     document["verdict"]["controls"] = []
     assert headline(document)["outcome"] is None

@@ -46,8 +46,8 @@ def advise(
     """
     last = [cell for cell in cells if cell.budget == verdict["budget"]]
     found = [
-        _undecided(verdict),
         _fine_tuning(last, costs, units),
+        _undecided(verdict),
         _labels(cells, verdict, units),
         *_under_trained(cells),
         _time(time),

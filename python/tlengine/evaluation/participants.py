@@ -194,9 +194,10 @@ def _made(spec: StrategySpec, modality: str, given: Mapping[str, Any]) -> Strate
     except BaseException as error:  # a plugin may even exit
         if given and isinstance(error, TypeError | ValueError | TlengineError):
             shown = ", ".join(f"{key}={value!r:.40}" for key, value in given.items())
+            look = f"leave it out, or see what {owner} says of its settings"
             raise InputError(
-                f"{spec.name!r} does not take {shown}: {reason(error)}",
-                hint=f"leave it out, or see what {owner} says of its settings",
+                f"{spec.name!r} does not take {shown}: {_said(error)}",
+                hint=getattr(error, "hint", None) or look,
             ) from error
         raise PluginError(f"{owner} cannot be made: {reason(error)}") from error
     missing = [n for n in ("reads", "seeded", "settings", "fit", "fit_many") if not hasattr(made, n)]
@@ -210,6 +211,11 @@ def _made(spec: StrategySpec, modality: str, given: Mapping[str, Any]) -> Strate
     except InputError as error:
         raise PluginError(f"{owner}: {error.message}", hint=error.hint) from None
     return made
+
+
+def _said(error: BaseException) -> str:
+    """What is wrong, without the name of tlengine's own class."""
+    return error.message if isinstance(error, TlengineError) else reason(error)
 
 
 def _passed(thing: Any, what: str) -> StrategySpec | ProbeSpec:

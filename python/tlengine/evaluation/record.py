@@ -37,7 +37,7 @@ _FILES = {
 _PACKAGES = ("tlengine", "numpy", "scikit-learn", "torch", "pillow")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunResult:
     """A finished run.
 
@@ -49,6 +49,9 @@ class RunResult:
 
     document: Mapping[str, Any]
     model: Model | NetworkModel | None = None
+
+    def __repr__(self) -> str:
+        return f"<RunResult of {self.document['dataset']['name']}: {self.document['verdict']['answer']}>"
 
     @property
     def verdict(self) -> Verdict:

@@ -44,7 +44,7 @@ holds in 95 %. Simulated: docs/validation.md."""
 TEST = "paired difference of accuracies, variance over test units and over draws of training rows"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Verdict:
     """The answer of a run.
 
@@ -115,6 +115,9 @@ class Verdict:
     scope: str = ""
     test: str = TEST
     selected_on: str = SELECTED
+
+    def __repr__(self) -> str:
+        return f"<Verdict {self.outcome}: {self.answer}>"
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as a JSON-able mapping."""

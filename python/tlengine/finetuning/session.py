@@ -46,7 +46,7 @@ from tlengine.finetuning.parts import (
 from tlengine.finetuning.precision import computing, precision_on
 from tlengine.finetuning.progress import step_bar
 from tlengine.finetuning.settings import TrainSettings, recipe_for
-from tlengine.finetuning.trained import Trained, facts_of, is_under_trained
+from tlengine.finetuning.trained import Trained, facts_of, is_under_trained, learned_nothing
 from tlengine.plugins.contracts import Rows
 
 if TYPE_CHECKING:
@@ -159,7 +159,10 @@ class Session:
             if self.scratch:
                 settle_statistics(self.network, self.inputs, fit.roles.train, self.recipe.batch)
             last = outcome.losses[-5:]
-            loss = sum(last) / len(last) if last and not self.scratch else self._loss()
+            moved = self.scratch or self.settings.average != "none"  # since its last step
+            loss = self._loss() if moved or not last else sum(last) / len(last)
+        if vain := learned_nothing(loss, len(fit.known)):
+            self.notes.append(vain)
         facts = {**facts_of(self, outcome, parameters), "loss": loss}
         if training.seen is not None:
             facts["under_trained"] = is_under_trained(training.seen, loss, len(fit.known))

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from tlengine.errors import InputError
@@ -65,8 +66,8 @@ class TrainSettings:
         rate, weight_decay, layer_decay: of AdamW; None takes the table. The rate of a block is
             ``layer_decay`` times that of the block after it.
         head_rate: of the head. None takes ``rate`` for a head from the probe; for a new one so much that
-            its logits can move by 10 in half the steps, by the spread of the frozen features, whose length
-            may be 1 or 100.
+            its logits can move by 10 in half the steps, and by 1 in a step at the most, by the spread of the
+            frozen features, whose length may be 1 or 100.
         batch, steps: rows a step, and steps; None is 16 rows up to 400 labels, else 32, and 12 epochs, at
             least 60 and at most 500 steps.
         stretch: factor of the steps.
@@ -182,7 +183,8 @@ class TrainSettings:
         """
         known = [one.name for one in fields(self)]
         if strange := [name for name in given if name not in known]:
-            raise InputError(f"no setting {strange[0]!r}", hint=f"there are {', '.join(known)}")
+            near = get_close_matches(str(strange[0]), known) or known
+            raise InputError(f"no setting {strange[0]!r}", hint=f"there are {', '.join(near)}")
         return replace(self, **given)
 
     def told(self) -> dict[str, Any]:
@@ -281,7 +283,7 @@ def _head_rate(settings: TrainSettings, rate: float, steps: int, spread: float) 
         return settings.head_rate
     if settings.start == "probe" or spread <= 0:
         return rate
-    return max(rate, min(_LARGEST_HEAD_RATE, _LOGITS / (0.5 * steps * spread)))
+    return max(rate, min(_LARGEST_HEAD_RATE, _LOGITS / (0.5 * steps * spread), 1.0 / spread))
 
 
 def _is_deep(settings: TrainSettings) -> bool:

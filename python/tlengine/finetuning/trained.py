@@ -20,7 +20,7 @@ from tlengine.plugins.contracts import Codes, Rows
 if TYPE_CHECKING:
     from tlengine.finetuning.session import Session
 
-__all__ = ["Trained", "facts_of", "is_under_trained"]
+__all__ = ["Trained", "facts_of", "is_under_trained", "learned_nothing"]
 
 _STILL_FALLS, _DONE, _LEARNED = 0.02, 0.01, 0.5
 """A training is not over while its loss falls by more than the first share in its last tenth, unless it is
@@ -99,6 +99,22 @@ def _notes(session: Session, outcome: Outcome) -> Sequence[str]:
     if session.recipe.cut:
         notes.append(f"cut to {session.recipe.steps} steps for want of time")
     return notes
+
+
+def learned_nothing(loss: float, classes: int) -> str | None:
+    """What is to be said of a training that ends no better than guessing; None where it ends better.
+
+    >>> learned_nothing(0.3, 3)
+    >>> learned_nothing(6.0, 3)[:62]
+    'the training loss of 6.00 is no better than that of guessing, '
+    """
+    guessing = math.log(max(2, classes))
+    if loss < guessing:
+        return None
+    return (
+        f"the training loss of {loss:.2f} is no better than that of guessing, {guessing:.2f}: nothing was "
+        "learned; more steps or another rate may help"
+    )
 
 
 def is_under_trained(before: float, loss: float, classes: int) -> bool:

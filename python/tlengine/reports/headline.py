@@ -99,6 +99,8 @@ def _gain(verdict: Document) -> dict[str, str]:
 
 def _reach(verdict: Document) -> dict[str, str]:
     reached = verdict["helps_up_to"]
+    if len(verdict["by_budget"]) == 1:
+        return _fact("Transfer helps up to", "–", "one budget alone cannot tell")
     if reached is None:
         fewest = verdict["by_budget"][0]["budget"] if verdict["by_budget"] else "all"
         where = "with all labels" if fewest == "all" else f"with {fewest} per class"
@@ -109,6 +111,8 @@ def _reach(verdict: Document) -> dict[str, str]:
 
 def _labels(verdict: Document) -> dict[str, str]:
     needed = verdict["labels_needed"]
+    if len(verdict["by_budget"]) == 1:
+        return _fact("Labels needed", "–", "one budget alone cannot tell")
     if needed is None:
         return _fact("Labels needed", "–", "not surely better than chance")
     value = "all" if needed == "all" else f"{needed} per class"
