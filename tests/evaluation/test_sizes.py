@@ -8,6 +8,9 @@ from tests.finetuning.kept import LABELS, PICTURES, cnn
 from tlengine.errors import InputError, TlengineWarning
 from tlengine.evaluation.sizes import sized, told_size
 
+# A few steps need not learn anything: what is kept of them is looked at here.
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss of .* is no better")
+
 
 def test_names_are_loaded_and_backbones_made_for_the_size():
     named, mine = sized(["efficientnet-lite0", cnn()], 64, "image")

@@ -15,6 +15,9 @@ from tlengine.errors import BackboneError, InputError, MissingPackageError
 from tlengine.features import Backbone
 from tlengine.features.forward import batch_of
 
+# A few steps need not learn anything: what is kept of them is looked at here.
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss of .* is no better")
+
 
 def outputs(path, **inputs):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -187,6 +187,6 @@ def test_a_class_for_each_of_100_000_rows(name):
 
 @pytest.mark.parametrize("name", ["ridge", "ridge-cv", "preval"])
 def test_targets_beyond_the_memory_are_refused(name, data, monkeypatch):
-    monkeypatch.setattr(ridge, "_memory", lambda: 1000)
+    monkeypatch.setattr(ridge, "total_memory", lambda: 1000)
     with pytest.raises(ResourceError, match="3 classes by 60 rows"):
         PROBES[name]().fit(*data)

@@ -134,7 +134,6 @@ def _summary(document: Mapping[str, Any]) -> str:
     ]
     if "loss" in facts and facts["loss"] is not None:
         lines.append(f"training loss {facts['loss']:.4f}")
-    lines += [f"note: {note}" for note in facts.get("notes", ())]
     if test is None:
         lines.append("not judged: every label was trained on; tlengine compare says what to expect")
     else:

@@ -161,9 +161,9 @@ class Session:
             last = outcome.losses[-5:]
             moved = self.scratch or self.settings.average != "none"  # since its last step
             loss = self._loss() if moved or not last else sum(last) / len(last)
-        if vain := learned_nothing(loss, len(fit.known)):
-            self.notes.append(vain)
         facts = {**facts_of(self, outcome, parameters), "loss": loss}
+        if vain := learned_nothing(loss, len(fit.known)):
+            facts["notes"] = [*facts["notes"], vain]
         if training.seen is not None:
             facts["under_trained"] = is_under_trained(training.seen, loss, len(fit.known))
         return training, Finished(outcome=outcome, loss=loss, facts=facts, flops=self._flops(outcome))
