@@ -159,6 +159,11 @@ def memory_ratios() -> Iterator[Ratio]:
     )  # fmt: skip
 
 
+def start_of(fit: Fit) -> float:
+    """Seconds of the probe that its head starts from."""
+    return timed(lambda: fit.probe)()
+
+
 def start_ratios() -> Iterator[Ratio]:
     """An epoch of ``lp-ft`` beside the probe that its head starts from, on 300 real pictures."""
     X, codes = features.image()
@@ -173,7 +178,7 @@ def start_ratios() -> Iterator[Ratio]:
     step, stack = steps_of(fit_of(*whole), settings)
     steps = -(-len(rows) // peers.ROWS)
     with stack:
-        best = take_turns({"ours": timed(lambda: fit_of(*whole).probe), "peer": lambda: steps * step()})
+        best = take_turns({"ours": lambda: start_of(fit_of(*whole)), "peer": lambda: steps * step()})
     yield Ratio(
         work=f"start of lp-ft, {len(rows)} pictures of 224 px", peer="an epoch of it", ours=best["ours"],
         theirs=best["peer"], floor=100, target=200,

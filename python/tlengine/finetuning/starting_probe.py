@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tlengine.errors import GridEdgeWarning
-from tlengine.plugins.contracts import Codes, Roles, Rows, View
+from tlengine.plugins.contracts import Codes, Matrix, Roles, Rows, View
 from tlengine.statistics import calibrate, log_loss, probabilities
 
 __all__ = ["StartingProbe", "starting_probe"]
@@ -48,21 +49,21 @@ def starting_probe(view: View, roles: Roles, known: Codes) -> StartingProbe:
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from tlengine.probes import LinearProbe, LinearProbeCV
+    from tlengine.probes import LinearProbe
 
     scale = view.scale or 1.0
     rows, folds = roles.train, _folds(roles)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", GridEdgeWarning)  # nobody who fine-tunes can pass another grid
-        C = DEFAULT / scale
+        C, held = DEFAULT / scale, None
         if folds:
-            cv = LinearProbeCV(Cs=GRID / scale, cv=folds, patience=3, tol=1e-2, progress=False)
-            C = float(cv.fit(view.features(rows), view.codes(rows)).C_)
+            C, held = _by_folds(view.features(rows), view.codes(rows), GRID / scale, folds)
         elif roles.inner:  # the user's validation rows, which are no training rows
             C = min(GRID / scale, key=lambda one: _loss(view, roles, known, float(one)))
+        if roles.inner and len(folds) < len(roles.inner):
+            held = _held_out(view, roles, known, C)
         probe = LinearProbe(C=C, tol=TOL).fit(view.features(rows), view.codes(rows))
-        held = _held_out(view, roles, known, C) if roles.inner else None
     coef, intercept = _columns(probe.coef_, probe.intercept_)
     temperature = 1.0
     if held is not None:
@@ -82,6 +83,24 @@ def _folds(roles: Roles) -> list[tuple[Rows, Rows]]:
     pairs = [(np.searchsorted(roles.train, fit), held) for fit, held in roles.inner]
     inside = [(fit, held) for fit, held in pairs if np.isin(held, roles.train).all()]
     return [(fit, np.searchsorted(roles.train, held)) for fit, held in inside]
+
+
+def _by_folds(
+    X: Matrix, codes: Codes, Cs: npt.NDArray[np.float64], folds: Sequence[tuple[Rows, Rows]]
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """The C with the least held-out log-loss, and the logits there, as :func:`_held_out` has them."""
+    from tlengine.probes import probe_path
+
+    path = probe_path(X, codes, Cs, folds=folds, patience=3, tol=1e-2, progress=False)
+    C = path.best().C
+    (place,) = np.flatnonzero(path.Cs == C)
+    found = []
+    for fold, (fit, held) in zip(path.folds, folds, strict=True):
+        coef, intercept = _columns(fold.coef_[place], fold.intercept_[place])
+        logits = X[held] @ coef.T + intercept
+        logits[:, ~np.isin(path.classes_, codes[fit])] = -np.inf
+        found.append(logits)
+    return C, np.concatenate(found)
 
 
 def _held_out(view: View, roles: Roles, known: Codes, C: float) -> npt.NDArray[np.float64]:
