@@ -373,6 +373,18 @@ def test_large_weights_are_for_fewer_processes(monkeypatch: pytest.MonkeyPatch) 
         assert (chosen(200).at_once, chosen(200, backbone).at_once) == (4, 2)
 
 
+def test_a_network_that_cannot_be_loaded_is_not_for_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny()
+
+    def short() -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(backbone, "copy", short)
+    monkeypatch.setattr(executors, "unsendable_part", lambda setup: None)
+    with thread_limit(4):
+        assert isinstance(chosen(200, backbone), Here)
+
+
 def test_what_cannot_be_sent_is_trained_here_unless_processes_are_asked_for() -> None:
     class Local(Trained):
         """Known to this test alone."""

@@ -95,7 +95,11 @@ def test_two_at_a_time_take_half_as_long_each_with_its_share_of_the_threads() ->
     setup, tasks = made(net=Threads(seconds=1))
     with thread_limit(4):
         found = scheduled(setup, tasks, None, at_once=2)
-    assert (found.seconds, found.at_once, Threads.seen) == (300, 2, {2})
+        assert (found.seconds, found.at_once, Threads.seen) == (300, 2, {2})
+        assert scheduled(setup, tasks, None, at_once=16).seconds == 60, "no less than the longest fit"
+        Threads.seen.clear()
+        assert scheduled(setup, tasks, None, at_once=4, here=1).seconds == 150
+        assert Threads.seen == {4}, "the others are on other machines"
     assert found.announcement == "about 5 min for the fits of net, 2 at a time"
 
 

@@ -193,7 +193,7 @@ def compare(
             place = choose_executor(place, setup, tasks)
             schedule = make_schedule(
                 setup, tasks, journal.has, minutes=max_minutes, spent=ledger.total().seconds, fresh=fresh,
-                at_once=getattr(place, "at_once", 1),
+                at_once=getattr(place, "at_once", 1), here=getattr(place, "here", None),
             )  # fmt: skip
             _announce(schedule, progress)
             setup, tasks = schedule.setup, list(schedule.tasks)

@@ -71,7 +71,7 @@ def _workers(setup: Setup, tasks: Sequence[Task]) -> int:
 
 
 def _weights(setup: Setup, tasks: Sequence[Task]) -> int:
-    """Bytes of the parameters of the largest network; one that cannot be had is left to its fits."""
+    """Bytes of the parameters of the largest network; where one cannot be loaded, too many for two of it."""
     worker, found = Worker(setup), 0
     for task in {task.view: task for task in tasks}.values():
         try:
@@ -80,8 +80,10 @@ def _weights(setup: Setup, tasks: Sequence[Task]) -> int:
                 found = max(found, sum(parameter.nbytes for parameter in module.parameters()))
         except KeyboardInterrupt:
             raise
-        except BaseException:  # a plugin may even exit
+        except InputError:  # there is no network to be had
             continue
+        except BaseException:  # no memory for it, or a plugin that exits
+            return total_memory()
     return found
 
 

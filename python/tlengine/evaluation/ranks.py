@@ -100,7 +100,7 @@ class Ranks:
 
     Attributes:
         rank: of this process.
-        at_once: fits that are under way at a time.
+        at_once: fits that are under way at a time; here: those of them on this machine.
         host: rank 0's side of the meeting of the whole run; None to meet for the fits alone.
 
     Raises:
@@ -109,7 +109,7 @@ class Ranks:
 
     def __init__(self, rank: Rank | None = None) -> None:
         self.rank = rank or Rank.of(os.environ)
-        self.at_once = self.rank.size
+        self.at_once, self.here = self.rank.size, self.rank.local_size
         self.host: Host | None = None
 
     def run(self, setup: Setup, tasks: Sequence[Task]) -> Iterator[Record]:

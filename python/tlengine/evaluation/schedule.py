@@ -113,6 +113,7 @@ def make_schedule(
     spent: float = 0.0,
     fresh: bool = False,
     at_once: int = 1,
+    here: int | None = None,
 ) -> Schedule:
     """Estimate the run, and cut it to the time that is given.
 
@@ -124,12 +125,13 @@ def make_schedule(
         spent: seconds of it that are gone.
         fresh: forget how an earlier run in the same folder was cut.
         at_once: fits that will be under way at a time, each with its share of the threads.
+        here: those of them on this machine; None for all.
 
     Raises:
         TimeLimitError: not even :data:`LEAST` of the steps fit; the hint says how many minutes would do.
         PluginError: a strategy cannot be scaled, though it says so.
     """
-    timer = _Timer(setup, known, at_once)
+    timer = _Timer(setup, known, at_once, at_once if here is None else here)
     if not timer.names(tasks):
         return Schedule(setup=setup, tasks=tasks, limit=minutes, at_once=at_once)
     if minutes is None:
@@ -167,9 +169,9 @@ def spoken_seconds(seconds: float) -> str:
 class _Timer:
     """Seconds of fits, from strategies that can say them; each is asked once for a view and budget."""
 
-    def __init__(self, setup: Setup, known: Callable[[str], bool], at_once: int) -> None:
+    def __init__(self, setup: Setup, known: Callable[[str], bool], at_once: int, here: int) -> None:
         self.setup, self.known, self.at_once = setup, known, at_once
-        self._worker = Worker(setup.sharing(at_once))
+        self._worker = Worker(setup.sharing(here))
         self._seconds: dict[Any, float] = {}
 
     def names(self, tasks: Sequence[Task]) -> list[str]:
@@ -190,23 +192,26 @@ class _Timer:
 
     def left(self, tasks: Sequence[Task], *, setup: Setup | None = None) -> float:
         """Of the fits that have no record by the keys of ``setup``; each once."""
-        return sum(
-            self.seconds(task) for key, task in self._fits(tasks, setup).items() if not self.known(key)
-        )
+        todo = [task for key, task in self._fits(tasks, setup).items() if not self.known(key)]
+        return self._together([self.seconds(task) for task in todo])
 
     def whole(self, tasks: Sequence[Task]) -> float:
         """Of all of the fits; each once."""
-        return sum(map(self.seconds, self._fits(tasks).values()))
+        return self._together([self.seconds(task) for task in self._fits(tasks).values()])
+
+    def _together(self, seconds: Sequence[float]) -> float:
+        """Of fits that run side by side: no less than the longest."""
+        return max([sum(seconds) / self.at_once, *seconds])
 
     def _fits(self, tasks: Sequence[Task], setup: Setup | None = None) -> dict[str, Task]:
         names = set(self.names(tasks))
         return {(setup or self.setup).key(task): task for task in tasks if task.strategy in names}
 
     def seconds(self, task: Task) -> float:
-        """That one fit adds to the run; an inner fold is taken to be as long as the whole."""
+        """Of one fit; an inner fold is taken to be as long as the whole."""
         place = (task.view, task.strategy, task.budget)
         if place not in self._seconds:
-            self._seconds[place] = self._ask(replace(task, part="fit")) / self.at_once
+            self._seconds[place] = self._ask(replace(task, part="fit"))
         return self._seconds[place]
 
     def _ask(self, task: Task) -> float:

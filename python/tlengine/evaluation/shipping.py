@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,24 +39,30 @@ def ship(setup: Setup, read: Set[str], folder: Path, executor: str = "processes"
         if name not in read:
             continue
         stored = folder / f"{number}.npy"
-        _save(stored, view.X, executor)
+        _save(stored, view.X)
         views[name] = replace(
             view, stored=str(stored), loaded=view.loaded if reads else None, check_rows=None
         )
     ground = setup.ground if reads else replace(setup.ground, contents=None)
     path = folder / SETUP
-    with path.open("wb") as file:
+    with _room(path, "the run"), path.open("wb") as file:
         pickle.dump(replace(setup, views=views, ground=ground), file)
     return path
 
 
-def _save(path: Path, X: Matrix, executor: str) -> None:
-    try:
+def _save(path: Path, X: Matrix) -> None:
+    with _room(path, "the features"):
         np.save(path, X)
+
+
+@contextmanager
+def _room(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ResourceError(
-            f"the features cannot be written to {path.parent}: {error}",
-            hint=f"leave executor={executor!r} out, or choose a place with room by --out or TMPDIR",
+            f"{what} cannot be written to {path.parent}: {error}",
+            hint="run it in one process: executor='here', or choose a place with room by --out or TMPDIR",
         ) from error
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from tlengine.errors import InputError, MissingPackageError
 from tlengine.features import Backbone
 from tlengine.finetuning.determinism import seed_generators
+from tlengine.finetuning.memory import is_short
 from tlengine.finetuning.settings import TrainSettings
 from tlengine.plugins.containment import reason
 
@@ -34,8 +35,9 @@ def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None
     require_peft()
     from peft import LoraConfig, inject_adapter_in_model
 
+    ends = tuple(f".{target}" for target in backbone.lora_targets)  # as peft takes them
     named = backbone.module.named_modules()
-    targets = [part for name, part in named if name.endswith(tuple(backbone.lora_targets))]
+    targets = [part for name, part in named if f".{name}".endswith(ends)]
     convolutions = any(isinstance(part, nn.Conv2d) for part in targets)
     rank = settings.lora_rank or _RANKS["convolutions" if convolutions else "linear"]
     config = LoraConfig(
@@ -48,6 +50,8 @@ def add_adapters(backbone: Backbone, settings: TrainSettings, seed: int) -> None
             warnings.simplefilter("ignore")
             inject_adapter_in_model(config, backbone.module, adapter_name=NAME)
     except Exception as error:  # whatever peft, or the class of a layer, makes of it
+        if is_short(error):
+            raise
         raise InputError(
             f"backbone {backbone.name!r} ({backbone.origin}) takes no adapters beside "
             f"{', '.join(backbone.lora_targets)}: {reason(error)}",

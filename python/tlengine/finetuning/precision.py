@@ -20,7 +20,8 @@ def precision_on(wanted: str, device: torch.device | str) -> str:
     """
     if wanted != "auto":
         return wanted
-    able = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
+    on_gpu = torch.device(device).type == "cuda"
+    able = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16" if able else "float32"
 
 

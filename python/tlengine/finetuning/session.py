@@ -133,9 +133,9 @@ class Session:
         kept = FinishedFile(folder if keep else None, self.identity)
         finished = kept.take_up(self.network)
         if finished is None:
-            training, finished = self._train(folder)
+            finished = self._train(folder)
             kept.save(finished, self.network, (one for group in self.groups for one in group.parameters))
-            training.checkpoints.forget()
+        Checkpoints(folder, self.identity, self.settings.checkpoint_seconds).forget()
         self.network.eval().requires_grad_(False)
         return Trained(
             network=self.network, backbone=self.backbone, head=self.head, inputs=self.inputs,
@@ -144,7 +144,7 @@ class Session:
             facts={**finished.facts, "stages": fit.stages}, flops=finished.flops,
         )  # fmt: skip
 
-    def _train(self, folder: Path | None) -> tuple[Training, Finished]:
+    def _train(self, folder: Path | None) -> Finished:
         """All steps, and what is done to the weights and measured after them."""
         fit = self.fit
         start = self._start() if self.settings.average == "wise" else {}
@@ -166,7 +166,7 @@ class Session:
             facts["notes"] = [*facts["notes"], vain]
         if training.seen is not None:
             facts["under_trained"] = is_under_trained(training.seen, loss, len(fit.known))
-        return training, Finished(outcome=outcome, loss=loss, facts=facts, flops=self._flops(outcome))
+        return Finished(outcome=outcome, loss=loss, facts=facts, flops=self._flops(outcome))
 
     def _tenth_from_last(self) -> int:
         """The step before the last tenth; with few of them the one before the last."""
@@ -315,7 +315,8 @@ class Session:
     def identity(self) -> str:
         """Of all that determines the training beside what names the folder; taken before the first step."""
         facts = [self.settings.told(), self.fit.seed, self.fit.roles.train.tolist(), self.fit.known.tolist()]
-        facts += [self.surgical, self.backbone.fingerprint, torch.get_num_threads(), self.fit.device]
+        facts += [self.surgical, self.backbone.fingerprint, torch.get_num_threads()]
+        facts += [self.fit.device.partition(":")[0]]
         facts += [self.inputs.augmentation.describe() if self.inputs.augmented else None]
         digest = hashlib.blake2b(json.dumps(facts, default=str).encode(), digest_size=16)
         for name, tensor in self.network.head.state_dict().items():  # a probe depends on the inner folds
