@@ -68,8 +68,9 @@ def test_the_smallest_p_value_is_that_of_a_search(values: list[float], left: int
 
     def p(rest: Any) -> float:
         w = np.concatenate([known, np.atleast_1d(rest)]) + shift
-        sd = w.std(ddof=1)
-        return float(student.sf(np.inf if sd == 0 else w.mean() / (sd / len(w) ** 0.5), len(w) - 1))
+        sd, mean = w.std(ddof=1), w.mean()
+        alike = np.sign(mean) * np.inf if mean else 0.0  # equal values: a gain for sure, a loss, or nothing
+        return float(student.sf(alike if sd == 0 else mean / (sd / len(w) ** 0.5), len(w) - 1))
 
     grid = tuple(slice(-1, 1.001, 0.1 if left == 2 else 0.02) for _ in range(left))
     place, found, *_ = brute(p, grid, finish=None, full_output=True)

@@ -103,7 +103,7 @@ class Crew:
                 if isinstance(found, str):
                     raise InputError(
                         f"the run cannot be opened in another process: {found}",
-                        hint="run it in one process: executor='here'",
+                        hint=f"leave executor={self.executor!r} out, or set executor='here'",
                     )
                 self.begun = True
                 if found is not None:
@@ -142,7 +142,8 @@ class Crew:
         if self.stillborn == self.count:
             raise ResourceError(
                 f"a fresh process died before it could begin, with exit code {seat.process.exitcode}",
-                hint="run it in one process: executor='here', or give the machine more memory",
+                hint=f"leave executor={self.executor!r} out, set executor='here', or give the machine more "
+                "memory",
             )
         if seat.again:
             yield seat.left[0], None
