@@ -21,8 +21,8 @@ FITS = 8
 """Fits of networks for each process that is started unasked: fewer are done before that pays."""
 MEMORY, WEIGHTS = 3 << 30, 12
 """Bytes that the machine has for each of them, and for each byte of the network's weights: a step holds
-gradients, two moments and activations beside them. By count, ViT-L/16 with 16
-rows needs nine times its weights."""
+gradients, two moments and activations beside them. By count, not measured, ViT-L/16 with 16 rows needs nine
+times its weights."""
 
 
 class Here:
